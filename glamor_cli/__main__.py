@@ -1,0 +1,27 @@
+"""The command ``glamor``."""
+
+import sys
+
+from glamor_cli.cli.app import app
+from glamor_cli.cli.render import print_error
+from glamor_cli.errors import GlamorError
+
+INTERRUPTED = 130
+"""The exit code of a run ended by Ctrl-C, as shells have it."""
+
+
+def main() -> None:
+    """Run the command line; a user's error becomes two lines and an exit code."""
+    try:
+        app()
+    except GlamorError as error:
+        if "--verbose" in sys.argv:
+            raise
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The list of commands."""
+
+from typing import Annotated
+
+import typer
+
+from glamor_cli import __version__
+
+app = typer.Typer(
+    name="glamor",
+    help="Context-aware emotion recognition with GLAMOR-Net: from photographs to running engines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"glamor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001 - the callback acts on it
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[  # noqa: ARG001 - read by main() before the command runs
+        bool, typer.Option("--verbose", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Take what belongs to every command."""

@@ -1,0 +1,43 @@
+"""What every command shows: errors, progress and tables, all on standard error."""
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from glamor_cli.errors import GlamorError
+
+console = Console(stderr=True, highlight=False)
+"""Standard error: standard output belongs to machine-readable output alone."""
+
+
+def print_error(error: GlamorError) -> None:
+    """Print one line saying what is wrong and one saying what to do."""
+    # soft_wrap keeps each on one line; markup off because paths may hold brackets.
+    console.print("error:", style="bold red", end=" ")
+    console.print(error.what, markup=False, soft_wrap=True)
+    console.print(error.remedy, markup=False, soft_wrap=True)
+
+
+def progress_bar(unit: str) -> Progress:
+    """Make a progress bar with rate and remaining time.
+
+    Args:
+        unit: What is counted, in the plural: ``images``. The task's ``rate`` field is shown with it.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{{task.fields[rate]}} {unit}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,52 @@
+"""The tree of exceptions: every error a user can cause, with what to do about it."""
+
+
+class GlamorError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        what: One line saying what is wrong.
+        remedy: One line saying what to do.
+        exit_code: The process's exit code when the error ends a command.
+    """
+
+    exit_code = 10
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}\n{remedy}")
+        self.what = what
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["GlamorError"], tuple[str, str]]:
+        """Cross process borders whole: workers raise these."""
+        return type(self), (self.what, self.remedy)
+
+
+class ConfigError(GlamorError):
+    """An option, recipe or combination of settings that cannot work."""
+
+    exit_code = 3
+
+
+class DataError(GlamorError):
+    """An image, box, manifest, data set or pair store that cannot be used."""
+
+    exit_code = 4
+
+
+class CheckpointError(GlamorError):
+    """Weights or a training checkpoint that are damaged, foreign or of another network."""
+
+    exit_code = 5
+
+
+class ExportError(GlamorError):
+    """An export that failed or whose values do not match the network's."""
+
+    exit_code = 6
+
+
+class BackendUnavailable(GlamorError):  # noqa: N818 - the name is part of the contract
+    """A device, library or provider that this machine does not have."""
+
+    exit_code = 7

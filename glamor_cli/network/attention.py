@@ -1,0 +1,76 @@
+"""Global-local attention: the face decides where in the context to look (paper, section 3.3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glamor_cli.network.encoders import KERAS_EPSILON, KERAS_MOMENTUM
+
+
+class BiasedVarianceNorm(nn.BatchNorm1d):
+    """Batch norm whose moving variance takes the batch's biased variance.
+
+    So does Keras wherever it does not use its fused kernel, and the attention is such a place
+    (OFFICIAL.md, Network). At inference it equals ``nn.BatchNorm1d``.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C)."""
+        if not self.training:
+            return super().forward(x)
+        # Statistics in float32 even under autocast: half precision loses the small variances.
+        detached = x.detach().to(self.weight.dtype)
+        variance, mean = torch.var_mean(detached, dim=0, correction=0)
+        with torch.no_grad():
+            if self.running_mean is not None and self.running_var is not None:
+                weight = self.momentum if self.momentum is not None else 0.0
+                self.running_mean.lerp_(mean, weight)
+                self.running_var.lerp_(variance, weight)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+class GlobalLocalAttention(nn.Module):
+    """Scores every context location by a small MLP and returns the softmax over locations.
+
+    Args:
+        channels: Channels of the context's feature map.
+        hidden: Width of the MLP.
+        face: Whether the face vector joins each location, before it. Without it the context
+            attends to itself, as in CAER-Net.
+    """
+
+    def __init__(self, channels: int, hidden: int, *, face: bool = True) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(2 * channels if face else channels, hidden)
+        self.norm = BiasedVarianceNorm(hidden, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM)
+        self.score = nn.Linear(hidden, 1)
+
+    def forward(self, context: Tensor, face: Tensor | None = None) -> Tensor:
+        """Weigh the locations of the context.
+
+        Args:
+            context: Feature map, (B, C, h, w).
+            face: Face vector, (B, C); None where the attention was made without the face.
+
+        Returns:
+            Attention map, (B, h, w); each sums to 1.
+        """
+        batch, channels, height, width = context.shape
+        locations = context.flatten(2).transpose(1, 2)  # (B, hw, C), row-major
+        if face is None:
+            hidden = self.hidden(locations)  # (B, hw, hidden)
+        else:
+            # W [face; location] = W_face face + W_location location: the face's half once, not hw
+            # times.
+            from_face = F.linear(face, self.hidden.weight[:, :channels])  # (B, hidden)
+            from_location = F.linear(locations, self.hidden.weight[:, channels:], self.hidden.bias)
+            hidden = from_location + from_face[:, None]  # (B, hw, hidden)
+        # The authors' program has a ReLU on both sides of the norm (OFFICIAL.md, Network).
+        normed = self.norm(torch.relu(hidden).flatten(0, 1))  # (B * hw, hidden)
+        scores: Tensor = self.score(torch.relu(normed)).view(batch, height * width)
+        return scores.softmax(dim=1).view(batch, height, width)
+
+
+def attend(context: Tensor, attention: Tensor) -> Tensor:
+    """Sum the context's locations, weighted: (B, C, h, w), (B, h, w) -> (B, C)."""
+    return torch.einsum("bchw,bhw->bc", context, attention)

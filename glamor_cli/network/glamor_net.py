@@ -1,0 +1,104 @@
+"""GLAMOR-Net: two encoders, attention of the face over the context, fusion, classifier."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from glamor_cli.network.attention import GlobalLocalAttention, attend
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.encoders import make_encoder
+from glamor_cli.network.fusion import AdaptiveFusion, Classifier
+
+
+class GlamorOutput(NamedTuple):
+    """What the network answers.
+
+    Attributes:
+        logits: (B, classes).
+        attention: (B, h, w), each map sums to 1; all zero where the context is not looked at.
+        stream_weights: (B, 2): face, context; each row sums to 1.
+    """
+
+    logits: Tensor
+    attention: Tensor
+    stream_weights: Tensor
+
+
+class GlamorNet(nn.Module):
+    """The network of "Global-Local Attention for Emotion Recognition" (arXiv 2111.04129).
+
+    Args:
+        config: Which encoders, and the whole network or one of its ablations.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        variant, channels, hidden = self.config.variant, self.config.channels, self.config.hidden
+        has_face = variant is not Variant.CONTEXT_ONLY
+        has_context = variant is not Variant.FACE_ONLY
+        asks_face = variant in (Variant.FULL, Variant.EQUAL_FUSION)
+        attends = has_context and variant is not Variant.POOLED_CONTEXT
+        learns_fusion = has_face and has_context and variant is not Variant.EQUAL_FUSION
+
+        encoder = self.config.encoder
+        self.face_encoder = make_encoder(encoder) if has_face else None
+        self.context_encoder = make_encoder(encoder) if has_context else None
+        self.attention = GlobalLocalAttention(channels, hidden, face=asks_face) if attends else None
+        self.fusion = AdaptiveFusion(channels, hidden) if learns_fusion else None
+        self.classifier = Classifier(
+            channels * (has_face + has_context), hidden, self.config.classes, self.config.dropout
+        )
+
+    def forward(self, face: Tensor, context: Tensor) -> GlamorOutput:
+        """Recognise the emotion of each face in its context.
+
+        Args:
+            face: (B, 3, 96, 96), RGB in [0, 1].
+            context: (B, 3, 112, 112), RGB in [0, 1], the face masked by zeros.
+        """
+        face_vector = context_vector = None
+        if self.face_encoder is not None:
+            face_vector = self.face_encoder(face).mean(dim=(2, 3))  # (B, C)
+        attention = self._no_attention(face)
+        if self.context_encoder is not None:
+            locations = self.context_encoder(context)  # (B, C, h, w)
+            attention = self._attend(locations, face_vector)
+            context_vector = attend(locations, attention)  # (B, C)
+        return self._answer(face_vector, context_vector, attention)
+
+    def _attend(self, locations: Tensor, face_vector: Tensor | None) -> Tensor:
+        """Attention map (B, h, w); uniform where the variant only pools."""
+        if self.attention is None:
+            batch, _, height, width = locations.shape
+            return locations.new_full((batch, height, width), 1 / (height * width))
+        asks_face = self.config.variant in (Variant.FULL, Variant.EQUAL_FUSION)
+        attention: Tensor = self.attention(locations, face_vector if asks_face else None)
+        return attention
+
+    def _answer(
+        self, face_vector: Tensor | None, context_vector: Tensor | None, attention: Tensor
+    ) -> GlamorOutput:
+        """Fuse whichever streams there are and classify."""
+        if context_vector is None:
+            assert face_vector is not None  # noqa: S101 - one stream always exists
+            weights = face_vector.new_tensor([1.0, 0.0]).expand(face_vector.shape[0], 2)
+            fused = face_vector
+        elif face_vector is None:
+            weights = context_vector.new_tensor([0.0, 1.0]).expand(context_vector.shape[0], 2)
+            fused = context_vector
+        else:
+            if self.fusion is None:
+                weights = face_vector.new_full((face_vector.shape[0], 2), 0.5)
+            else:
+                weights = self.fusion(face_vector, context_vector)
+            fused = torch.cat(
+                (weights[:, :1] * face_vector, weights[:, 1:] * context_vector), dim=1
+            )
+        return GlamorOutput(self.classifier(fused), attention, weights)
+
+    def _no_attention(self, face: Tensor) -> Tensor:
+        """An all-zero map (B, h, w) for the variant without a context."""
+        size = self.config.attention_size
+        return face.new_zeros((face.shape[0], size, size))

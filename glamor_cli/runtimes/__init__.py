@@ -1,0 +1,1 @@
+"""The trained network on every engine, behind one call (`base.open_runtime`)."""

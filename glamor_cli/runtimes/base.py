@@ -1,0 +1,107 @@
+"""One interface to every engine that runs the network: NumPy in, NumPy out, any batch."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.weights import Metadata, find_weights
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch.
+
+    Attributes:
+        probabilities: float32 [B, classes]; each row sums to 1.
+        attention: float32 [B, h, w]; where in the context the face looked.
+        stream_weights: float32 [B, 2]: face, context.
+    """
+
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    stream_weights: NDArray[np.float32]
+
+
+class Runtime(ABC):
+    """A network, loaded and ready.
+
+    Attributes:
+        metadata: What its weights say of themselves.
+        backend: The engine's name: ``torch``, ``onnxruntime``, ...
+        provider: What truly runs it: ``cpu``, ``cuda``, ``CPUExecutionProvider``, ...
+    """
+
+    metadata: Metadata
+    backend: str
+    provider: str
+
+    def __call__(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Recognise a batch.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+            context: float32 [B, 3, 112, 112], RGB in [0, 1].
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
+        """
+        _check("face", face, FACE_SIZE)
+        _check("context", context, CONTEXT_SIZE)
+        if len(face) != len(context):
+            raise DataError(
+                f"{len(face)} faces but {len(context)} contexts",
+                "Give one context for each face.",
+            )
+        return self._run(face, context)
+
+    @abstractmethod
+    def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Run a checked batch."""
+
+
+def open_runtime(
+    weights: str | Path, *, device: str = "auto", threads: int | None = None
+) -> Runtime:
+    """Open weights on the engine that their kind of file asks for.
+
+    Args:
+        weights: A ``.safetensors`` (torch), ``.onnx`` (ONNX Runtime) or ``.engine`` (TensorRT)
+            file, or a name from ``weights/``, which means its ONNX file.
+        device: ``auto``, ``cpu`` or ``cuda``; auto takes a GPU where one works.
+        threads: CPU threads; None leaves it to the engine.
+
+    Raises:
+        ConfigError: No such weights or device.
+        CheckpointError: The file is damaged or foreign.
+        BackendUnavailable: The device or its libraries are not here.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"there is no device {device!r}", "Choose auto, cpu or cuda.")
+    path = find_weights(weights, suffix=".onnx")
+    # Imported here because each engine is heavy and only one is needed.
+    if path.suffix == ".safetensors":
+        from glamor_cli.runtimes.torch import TorchRuntime
+
+        return TorchRuntime(path, device=device, threads=threads)
+    if path.suffix == ".onnx":
+        from glamor_cli.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime(path, device=device, threads=threads)
+    from glamor_cli.runtimes.tensorrt import TensorRTRuntime
+
+    return TensorRTRuntime(path, device=device)
+
+
+def _check(name: str, values: NDArray[np.float32], size: int) -> None:
+    if values.dtype != np.float32 or values.ndim != 4 or values.shape[1:] != (3, size, size):
+        raise DataError(
+            f"{name} is {values.dtype} {list(values.shape)}, not float32 [B, 3, {size}, {size}]",
+            "Make pairs with glamor_cli.vision.pairs.make_pair and stack them.",
+        )
+    if not np.isfinite(values).all():
+        raise DataError(f"{name} holds values that are not finite", "Give RGB values from 0 to 1.")

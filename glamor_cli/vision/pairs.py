@@ -1,0 +1,221 @@
+"""From an image and a box to a face/context pair, by sampling (OFFICIAL.md, steps 1 to 4).
+
+Resizing a 4K frame to 128x171 without antialiasing reads only 2*128 rows and 2*171 columns of it.
+So nothing is ever resized whole: the pixels that count are gathered, masked and blended.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glamor_cli.errors import BackendUnavailable, DataError
+
+FACE_SHAPE = (96, 96)
+"""Rows and columns of a face."""
+CONTEXT_SHAPE = (128, 171)
+"""Rows and columns of a whole context, before cropping."""
+CONTEXT_CROP = (112, 112)
+"""Rows and columns of the context that the network sees."""
+EVALUATION_ROWS = slice(8, 120)
+EVALUATION_COLUMNS = slice(29, 141)
+"""Where evaluation and prediction crop; training crops at random."""
+
+_EXTRA = "Install it with: pip install 'glamor[official-jpeg]'"
+
+
+class Box(NamedTuple):
+    """A face's box in whole pixels; x2 and y2 are exclusive."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+NO_FACE = Box(0, 0, 0, 0)
+"""The authors' mark for an image without a face: a zero face, and nothing masked."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the network sees of one person.
+
+    Attributes:
+        face: float32 [3, 96, 96], RGB in [0, 1].
+        context: float32 [3, 112, 112], RGB in [0, 1], zero where the face is.
+    """
+
+    face: NDArray[np.float32]
+    context: NDArray[np.float32]
+
+
+def round_box(box: NDArray[np.float32]) -> Box:
+    """Round a detector's box (x1, y1, x2, y2 in pixels) to whole pixels."""
+    x1, y1, x2, y2 = (round(float(value)) for value in box)
+    return Box(x1, y1, x2, y2)
+
+
+def clip_box(box: Box, height: int, width: int) -> Box:
+    """Clip a box to an image.
+
+    Raises:
+        DataError: Nothing of the box lies in the image, and it is not ``NO_FACE``.
+    """
+    clipped = Box(
+        min(max(box.x1, 0), width),
+        min(max(box.y1, 0), height),
+        min(max(box.x2, 0), width),
+        min(max(box.y2, 0), height),
+    )
+    if clipped != NO_FACE and (clipped.x1 >= clipped.x2 or clipped.y1 >= clipped.y2):
+        raise DataError(
+            f"the box {tuple(box)} is empty inside an image of {width}x{height} pixels",
+            "Give boxes as x1,y1,x2,y2 with x1 < x2 and y1 < y2, or 0,0,0,0 for no face.",
+        )
+    return clipped
+
+
+def make_pair(image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False) -> Pair:
+    """Make the pair that evaluation and prediction use.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        box: The face's box; clipped to the image. ``NO_FACE`` gives a zero face.
+        official_jpeg: Pass the masked image through JPEG, as the authors' program does.
+
+    Raises:
+        DataError: The box is empty.
+        BackendUnavailable: ``official_jpeg`` without simplejpeg.
+    """
+    face = sample_face(image, box)
+    if official_jpeg:
+        whole = sample_context(image, box, official_jpeg=True)
+        context = whole[EVALUATION_ROWS, EVALUATION_COLUMNS]
+    else:
+        context = _sample_masked(
+            image, clip_box(box, *image.shape[:2]), EVALUATION_ROWS, EVALUATION_COLUMNS
+        )
+    return Pair(
+        np.ascontiguousarray(face.transpose(2, 0, 1)),
+        np.ascontiguousarray(context.transpose(2, 0, 1)),
+    )
+
+
+def sample_face(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+    """Sample a box of the image as float32 [96, 96, 3], RGB in [0, 1].
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        box: The face's box; clipped to the image. ``NO_FACE`` gives zeros.
+
+    Raises:
+        DataError: The box is empty.
+    """
+    box = clip_box(box, *image.shape[:2])
+    if box == NO_FACE:
+        return np.zeros((*FACE_SHAPE, 3), np.float32)
+    crop = image[box.y1 : box.y2, box.x1 : box.x2]
+    rows = _Taps.of(crop.shape[0], FACE_SHAPE[0])
+    columns = _Taps.of(crop.shape[1], FACE_SHAPE[1])
+    return _blend(crop, rows, columns, NO_FACE)
+
+
+def sample_context(
+    image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False
+) -> NDArray[np.float32]:
+    """Sample the whole image, the box masked, as float32 [128, 171, 3], RGB in [0, 1].
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        box: The face's box; clipped to the image. ``NO_FACE`` masks nothing.
+        official_jpeg: Pass the masked image through JPEG, as the authors' program does. It is
+            slower and moves the context by 0.004 on average.
+
+    Raises:
+        DataError: The box is empty.
+        BackendUnavailable: ``official_jpeg`` without simplejpeg.
+    """
+    box = clip_box(box, *image.shape[:2])
+    if official_jpeg:
+        masked = image.copy()
+        masked[box.y1 : box.y2, box.x1 : box.x2] = 0
+        image, box = _jpeg_round_trip(masked), NO_FACE
+    return _sample_masked(image, box, slice(None), slice(None))
+
+
+def to_uint8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Round values in [0, 1] to uint8, as the pair store keeps them."""
+    return np.rint(values * np.float32(255)).astype(np.uint8)
+
+
+def crop_context(context: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut the evaluation's 112x112 out of stored contexts, [..., 128, 171, 3]."""
+    return context[..., EVALUATION_ROWS, EVALUATION_COLUMNS, :]
+
+
+def _sample_masked(
+    image: NDArray[np.uint8], box: Box, rows: slice, columns: slice
+) -> NDArray[np.float32]:
+    """Sample the given rows and columns of the 128x171 context with ``box`` set to zero."""
+    return _blend(
+        image,
+        _Taps.of(image.shape[0], CONTEXT_SHAPE[0], rows),
+        _Taps.of(image.shape[1], CONTEXT_SHAPE[1], columns),
+        box,
+    )
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Along one axis, the two source positions of each output position and the second's share."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    share: NDArray[np.float32]
+
+    @staticmethod
+    def of(source: int, target: int, keep: slice = slice(None)) -> "_Taps":
+        """Half-pixel centres, no antialiasing, in float32 as TensorFlow counts."""
+        scale = np.float32(source) / np.float32(target)
+        position = (np.arange(target, dtype=np.float32)[keep] + np.float32(0.5)) * scale
+        position -= np.float32(0.5)
+        floor = np.floor(position)
+        first = np.maximum(floor, 0).astype(np.intp)
+        second = np.minimum(np.ceil(position), source - 1).astype(np.intp)
+        return _Taps(first, second, position - floor)
+
+
+def _blend(image: NDArray[np.uint8], rows: _Taps, columns: _Taps, mask: Box) -> NDArray[np.float32]:
+    """Gather four pixels per output position, zero those inside ``mask``, and blend them."""
+
+    def gather(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
+        pixels = image[row[:, None], column[None, :]].astype(np.float32)
+        top, bottom = np.searchsorted(row, (mask.y1, mask.y2))
+        left, right = np.searchsorted(column, (mask.x1, mask.x2))
+        pixels[top:bottom, left:right] = 0
+        return pixels
+
+    across = columns.share[None, :, None]
+    down = rows.share[:, None, None]
+    upper_left = gather(rows.first, columns.first)
+    lower_left = gather(rows.second, columns.first)
+    upper = upper_left + (gather(rows.first, columns.second) - upper_left) * across
+    lower = lower_left + (gather(rows.second, columns.second) - lower_left) * across
+    blended: NDArray[np.float32] = (upper + (lower - upper) * down) / np.float32(255)
+    return blended
+
+
+def _jpeg_round_trip(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Encode and decode as the authors' program does: quality 95, 4:2:0, fast integer DCT."""
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise BackendUnavailable("the official JPEG step needs simplejpeg", _EXTRA) from error
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=95, subsampling="4:2:0")
+    decoded = simplejpeg.decode_jpeg(buffer.getvalue(), "RGB", fastdct=True, fastupsample=False)
+    return np.asarray(decoded, np.uint8)

@@ -1,0 +1,268 @@
+"""Weights: where they lie, what they say of themselves, and reading and writing them.
+
+Files are safetensors; no pickle is ever read or written. Torch is imported only by the functions
+that make a network, so that ``predict`` can find and describe weights without it.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glamor_cli.network.glamor_net import GlamorNet
+
+DEFAULT_WEIGHTS = "glamor-original"
+"""The registered weights that every command uses unless told otherwise."""
+
+SCHEMA = 1
+METADATA_KEY = "glamor"
+"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
+
+_PACKAGE = Path(__file__).parent
+# In a wheel the weights lie inside the package, in a checkout beside it.
+_FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file of weights, or anything exported from it, says of itself.
+
+    Attributes:
+        name: The weights' name.
+        network: The network's hyper-parameters.
+        classes: Emotions in the order of the outputs.
+        temperature: Logits are divided by it before the softmax, so that a probability means
+            something; every runtime applies it.
+        geometry: How pairs were made: ``sampled`` or ``official-jpeg``.
+        colour: Colour order and range of the inputs.
+        training_data: What the weights were trained on, in a phrase.
+        accuracy: Measured figures by name, each from 0 to 1.
+        schema: Version of this layout.
+    """
+
+    name: str
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    classes: tuple[str, ...] = EMOTIONS
+    temperature: float = 1.0
+    geometry: str = "sampled"
+    colour: str = "RGB in [0, 1]"
+    training_data: str = "unknown"
+    accuracy: dict[str, float] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Write as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: Path) -> "Metadata":
+        """Read what ``to_json`` wrote.
+
+        Args:
+            text: The JSON.
+            source: The file it came from, for messages.
+
+        Raises:
+            CheckpointError: The text is not our metadata, or of another schema.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise CheckpointError(
+                    f"{source} has metadata of schema {values['schema']}, not {SCHEMA}",
+                    "Use the version of glamor that wrote it, or write the file anew.",
+                )
+            known = {entry.name for entry in fields(cls)}
+            values = {key: value for key, value in values.items() if key in known}
+            network = dict(values["network"])
+            network["encoder"] = Encoder(network["encoder"])
+            network["variant"] = Variant(network["variant"])
+            values["network"] = NetworkConfig(**network)
+            values["classes"] = tuple(str(name) for name in values["classes"])
+            values["temperature"] = float(values["temperature"])
+            metadata = cls(**values)
+            if not metadata.temperature > 0 or len(metadata.classes) != metadata.network.classes:
+                raise ValueError("temperature or classes")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{source} carries metadata that glamor cannot read ({error})",
+                "Use a file written by glamor train, import-checkpoint or export.",
+            ) from error
+        return metadata
+
+
+def registered() -> dict[str, dict[str, Any]]:
+    """Read ``weights/index.json``: name -> {files: {file name: SHA-256}, summary}."""
+    for folder in _FOLDERS:
+        index = folder / "index.json"
+        if index.is_file():
+            entries: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
+            return entries
+    return {}
+
+
+def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> Path:
+    """Find weights by registered name or by path.
+
+    Args:
+        name_or_path: A name from ``weights/``, or the path of a ``.safetensors``, ``.onnx`` or
+            ``.engine`` file.
+        suffix: Which of a registered name's files is wanted.
+
+    Raises:
+        ConfigError: There is no such name or file; the message says where was looked.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".safetensors", ".onnx", ".engine"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"there is no file {path}", "Check the path given as --weights.")
+    for folder in _FOLDERS:
+        candidate = folder / f"{name_or_path}{suffix}"
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(
+        f"no weights named {str(name_or_path)!r} in {' or '.join(str(f) for f in _FOLDERS)}",
+        f"Give the path of a .safetensors, .onnx or .engine file, or one of: "
+        f"{', '.join(registered()) or 'none installed'}.",
+    )
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read the metadata of a ``.safetensors`` file without its tensors.
+
+    Raises:
+        CheckpointError: The file is damaged, or not glamor's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            raw = handle.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    return _parse(raw, path)
+
+
+def load_network(path: Path) -> "tuple[GlamorNet, Metadata]":
+    """Read weights into a network in evaluation mode, float32, on the CPU.
+
+    Raises:
+        CheckpointError: The file is damaged, not glamor's, or its tensors do not fit its network.
+    """
+    from glamor_cli.network.glamor_net import GlamorNet
+
+    tensors, metadata = read_tensors(path)
+    network = GlamorNet(metadata.network)
+    fit_tensors(network, tensors, path)
+    return network.eval(), metadata
+
+
+def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
+    """Read all tensors of a ``.safetensors`` file, and its metadata.
+
+    Raises:
+        CheckpointError: The file is damaged, or not glamor's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as handle:
+            raw = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    return tensors, _parse(raw, path)
+
+
+def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path) -> None:
+    """Copy tensors into a network; names, shapes and finiteness must fit exactly.
+
+    Raises:
+        CheckpointError: Something does not fit; the message names the first tensor that does not.
+    """
+    expected = {
+        name: value
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    remedy = f"These are not weights of the {network.config.encoder} network; check the file."
+    for name, value in expected.items():
+        if name not in tensors:
+            raise CheckpointError(f"{source} lacks the tensor {name}", remedy)
+        if tensors[name].shape != value.shape:
+            found, wanted = tuple(tensors[name].shape), tuple(value.shape)
+            raise CheckpointError(f"{source}: {name} has shape {found}, not {wanted}", remedy)
+        if not tensors[name].isfinite().all():
+            raise CheckpointError(
+                f"{source}: {name} holds values that are not finite",
+                "The training diverged or the file is damaged; use another checkpoint.",
+            )
+    for name in tensors:
+        if name not in expected:
+            raise CheckpointError(f"{source} has a tensor too many: {name}", remedy)
+    network.load_state_dict(
+        {name: tensors[name].to(value.dtype) for name, value in expected.items()}, strict=False
+    )
+
+
+def save_network(
+    path: Path, network: "GlamorNet", metadata: Metadata, *, half: bool = False
+) -> None:
+    """Write a network's tensors and metadata atomically.
+
+    Args:
+        path: The ``.safetensors`` file.
+        network: Its configuration must be the metadata's.
+        metadata: What the file says of itself.
+        half: Store in float16, half the size; reading gives float32 again.
+
+    Raises:
+        ConfigError: The folder cannot be written to, or the metadata is of another network.
+    """
+    from safetensors.torch import save_file
+
+    if metadata.network != network.config:
+        raise ConfigError(
+            f"the metadata describes {metadata.network}, the network is {network.config}",
+            "Write the network with metadata made from its own configuration.",
+        )
+    tensors = {
+        name: (value.half() if half else value.float()).cpu().contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={METADATA_KEY: metadata.to_json()})
+
+
+def sha256(path: Path) -> str:
+    """Hash a file, as ``weights/index.json`` and engines' sidecars record it."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _parse(raw: dict[str, str], path: Path) -> Metadata:
+    """Take our metadata out of a file's."""
+    if METADATA_KEY not in raw:
+        raise CheckpointError(
+            f"{path} was not written by glamor: it has no metadata of ours",
+            "Use weights from glamor train, or glamor import-checkpoint for the authors'.",
+        )
+    return Metadata.from_json(raw[METADATA_KEY], path)
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be read as safetensors ({error})",
+        "The file is damaged or of another kind; copy or make it anew.",
+    )
