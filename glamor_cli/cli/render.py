@@ -29,7 +29,8 @@ def progress_bar(unit: str) -> Progress:
     """Make a progress bar with rate and remaining time.
 
     Args:
-        unit: What is counted, in the plural: ``images``. The task's ``rate`` field is shown with it.
+        unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a
+            string such as ``31.4``.
     """
     return Progress(
         TextColumn("{task.description}"),
