@@ -1,0 +1,1 @@
+"""Data sets, pair stores, scenes and training batches."""
