@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli import __version__
+from glamor_cli.cli.train import train
 
 app = typer.Typer(
     name="glamor",
@@ -35,3 +36,6 @@ def options(
     ] = False,
 ) -> None:
     """Take what belongs to every command."""
+
+
+app.command("train")(train)

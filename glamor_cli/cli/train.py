@@ -1,0 +1,86 @@
+"""``glamor train``: learn from a pair store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.network.config import Encoder, Variant
+
+_INTERRUPTED = 130
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
+    run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
+    recipe: Annotated[str, typer.Option(help="paper, modern, scenes or fer2013.")] = "modern",
+    network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
+    variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    train_split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
+    validation_split: Annotated[
+        str | None,
+        typer.Option(help="Split to choose by; else validation, val, or a held-out tenth."),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
+) -> None:
+    """Train a network; Ctrl-C saves, and --resume goes on."""
+    from glamor_cli.errors import ConfigError
+    from glamor_cli.network.config import NetworkConfig
+    from glamor_cli.training.config import TrainConfig
+    from glamor_cli.training.precision import Precision
+    from glamor_cli.training.recipes import find_recipe
+    from glamor_cli.training.trainer import BEST, Progress
+    from glamor_cli.training.trainer import train as run_training
+
+    if precision not in list(Precision):
+        raise ConfigError(f"there is no precision {precision!r}", "Choose auto, fp32 or bf16.")
+    config = TrainConfig(
+        store=store,
+        run=run,
+        recipe=find_recipe(recipe, epochs=epochs, batch_size=batch, learning_rate=learning_rate),
+        network=NetworkConfig(encoder=network, variant=variant),
+        seed=seed,
+        train_split=train_split,
+        validation_split=validation_split,
+        initial_weights=init,
+        precision=Precision(precision),
+        device=device,
+        threads=threads,
+    )
+    with progress_bar("images") as bar:
+        task = bar.add_task("starting", total=None, rate="-")
+
+        def show(progress: Progress) -> None:
+            judged = progress.validation_accuracy
+            best = "" if judged is None else f"  validation {judged:.1%}"
+            bar.update(
+                task,
+                description=f"epoch {progress.epoch}/{progress.epochs}  "
+                f"loss {progress.loss:.3f}{best}",
+                total=progress.epochs * progress.steps,
+                completed=(progress.epoch - 1) * progress.steps + progress.step,
+                rate=f"{progress.images_per_second:.1f}",
+            )
+
+        result = run_training(config, resume=resume, on_progress=show)
+    if not result.finished:
+        console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
+        console.print("Go on with the same command and --resume.")
+        raise typer.Exit(_INTERRUPTED)
+    console.print(
+        f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
+        f"{run / BEST}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,100 @@
+"""What a run is asked to do, and how it is written into the run's folder."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glamor_cli.atomic import write_text
+from glamor_cli.errors import ConfigError
+from glamor_cli.network.config import NetworkConfig
+from glamor_cli.training.precision import Precision
+from glamor_cli.training.recipes import Recipe
+
+CONFIG = "config.json"
+
+_FREE_TO_CHANGE = ("store", "device", "threads")
+"""Settings that do not change what a run computes, or only in the last bits."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is asked to do.
+
+    Attributes:
+        store: The pair store.
+        run: The run's folder.
+        recipe: How to learn.
+        network: What to learn.
+        seed: Of everything random.
+        train_split: The split to learn from.
+        validation_split: The split to choose by; None takes ``validation`` or ``val`` where there
+            is one, and else holds out a tenth of the training split.
+        initial_weights: A ``.safetensors`` whose tensors of the same name and shape are taken over
+            before the first step.
+        precision: Of convolutions and matrix products.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; None leaves it to torch.
+    """
+
+    store: Path
+    run: Path
+    recipe: Recipe
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    seed: int = 0
+    train_split: str = "train"
+    validation_split: str | None = None
+    initial_weights: Path | None = None
+    precision: Precision = Precision.AUTO
+    device: str = "auto"
+    threads: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON knows them; the run's own folder is left out."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        del values["run"]
+        return values
+
+
+def write_config(config: TrainConfig) -> None:
+    """Write a run's settings into its folder.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    write_text(config.run / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+
+
+def check_same_config(config: TrainConfig) -> None:
+    """Check that a run is resumed as it was begun.
+
+    Raises:
+        ConfigError: The folder's settings are missing, damaged or others; the message names the
+            first difference.
+    """
+    path = config.run / CONFIG
+    try:
+        before = _flatten(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error})", "Begin anew in another folder with --run."
+        ) from error
+    now = _flatten(config.to_dict())
+    for key in sorted(before | now):
+        if key.split(".")[0] in _FREE_TO_CHANGE or before.get(key) == now.get(key):
+            continue
+        raise ConfigError(
+            f"the run in {config.run} was begun with {key} = {before.get(key)}, not {now.get(key)}",
+            "Resume with the same settings, or begin anew in another folder with --run.",
+        )
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested settings with dots: ``recipe.face.degrees``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,48 @@
+"""Which precision to train in, by what the hardware is fast at."""
+
+from enum import StrEnum
+
+import torch
+
+from glamor_cli.errors import BackendUnavailable
+
+
+class Precision(StrEnum):
+    """Precision of a training's convolutions and matrix products."""
+
+    AUTO = "auto"
+    """bf16 where the hardware has it, else fp32."""
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def choose_device(name: str) -> torch.device:
+    """Choose ``cpu``, ``cuda``, or by ``auto`` whichever is there.
+
+    Raises:
+        BackendUnavailable: CUDA is asked for and does not work here.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise BackendUnavailable(
+            "CUDA was asked for but torch finds no usable GPU",
+            "Use --device cpu, or see what glamor doctor says about the driver.",
+        )
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Choose the dtype to autocast to, or None for plain float32.
+
+    A CPU without bf16 instructions emulates them six times slower than float32, so ``auto`` looks
+    at the hardware.
+    """
+    if precision is Precision.FP32:
+        return None
+    if precision is Precision.BF16:
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    cpu = torch.cpu
+    has_bf16 = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bf16 else None

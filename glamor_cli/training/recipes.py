@@ -1,0 +1,176 @@
+"""Recipes: everything that decides how a network learns, as values.
+
+``paper`` is the authors' program exactly (OFFICIAL.md, Training). ``modern`` learns more in less
+time. ``scenes`` and ``fer2013`` fit one kind of data each.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from glamor_cli.data.augment import ContextAugmentation, FaceAugmentation
+from glamor_cli.errors import ConfigError
+
+
+class Optimizer(StrEnum):
+    """The rule that moves the parameters."""
+
+    KERAS_SGD = "keras-sgd"
+    """Momentum with the learning rate inside the velocity, as Keras has it."""
+    SGD = "sgd"
+    """PyTorch's SGD with Nesterov momentum."""
+    ADAMW = "adamw"
+
+
+class Schedule(StrEnum):
+    """How the learning rate moves."""
+
+    PAPER = "paper"
+    """Constant, a tenth after epoch 25, a fiftieth after epoch 40."""
+    ONE_CYCLE = "one-cycle"
+    """Cosine from a 25th up to the peak, then cosine down to nothing."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network learns.
+
+    Attributes:
+        name: What ``--recipe`` calls it.
+        optimizer: The rule that moves the parameters.
+        schedule: How the learning rate moves.
+        learning_rate: Its highest value.
+        epochs: Passes over the training split.
+        batch_size: Images per step.
+        momentum: Of the SGDs.
+        weight_decay: Decoupled, on weight matrices and kernels alone.
+        warm_up: Share of a one-cycle schedule spent rising.
+        gradient_clip: Largest norm of all gradients together; 0 leaves them.
+        label_smoothing: Share of the target spread over all classes.
+        norm_momentum: Of the batch norms' moving statistics, PyTorch's convention; None keeps the
+            network's own. Short trainings need a larger one to settle.
+        ema_decay: Of a moving average of the parameters that is judged and kept; 0 for none.
+        half_size_epochs: The first epochs see faces at half size, four times as fast; the encoders
+            are convolutional and do not mind.
+        synthetic_contexts: Share of the contexts replaced by generated pictures, so that the
+            network learns to distrust contexts that say nothing.
+        face: What happens to faces.
+        context: What happens to contexts.
+    """
+
+    name: str
+    optimizer: Optimizer
+    schedule: Schedule
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    warm_up: float = 0.2
+    gradient_clip: float = 0.0
+    label_smoothing: float = 0.0
+    norm_momentum: float | None = None
+    ema_decay: float = 0.0
+    half_size_epochs: int = 0
+    synthetic_contexts: float = 0.0
+    face: FaceAugmentation = field(default_factory=FaceAugmentation)
+    context: ContextAugmentation = field(default_factory=ContextAugmentation)
+
+
+PAPER = Recipe(
+    name="paper",
+    optimizer=Optimizer.KERAS_SGD,
+    schedule=Schedule.PAPER,
+    learning_rate=5e-4,
+    epochs=60,
+    batch_size=4,
+    face=FaceAugmentation(flip=True, degrees=20.0),
+)
+
+MODERN = Recipe(
+    name="modern",
+    optimizer=Optimizer.ADAMW,
+    schedule=Schedule.ONE_CYCLE,
+    learning_rate=1e-3,
+    epochs=30,
+    batch_size=32,
+    weight_decay=0.05,
+    gradient_clip=5.0,
+    label_smoothing=0.05,
+    norm_momentum=0.1,
+    ema_decay=0.999,
+    face=FaceAugmentation(
+        flip=True,
+        degrees=15.0,
+        scale=(0.85, 1.2),
+        shift=0.08,
+        brightness=0.25,
+        contrast=0.25,
+        gray=0.2,
+        erase=0.25,
+    ),
+    context=ContextAugmentation(brightness=0.2, contrast=0.2, gray=0.2),
+)
+
+SCENES = Recipe(
+    name="scenes",
+    optimizer=Optimizer.ADAMW,
+    schedule=Schedule.ONE_CYCLE,
+    learning_rate=2e-3,
+    epochs=4,
+    batch_size=32,
+    weight_decay=0.01,
+    gradient_clip=5.0,
+    norm_momentum=0.1,
+)
+
+FER2013 = Recipe(
+    name="fer2013",
+    optimizer=Optimizer.SGD,
+    schedule=Schedule.ONE_CYCLE,
+    learning_rate=0.05,
+    epochs=40,
+    batch_size=64,
+    weight_decay=5e-4,
+    gradient_clip=5.0,
+    norm_momentum=0.1,
+    ema_decay=0.998,
+    half_size_epochs=34,
+    synthetic_contexts=0.75,
+    face=FaceAugmentation(
+        flip=True,
+        degrees=15.0,
+        scale=(0.85, 1.25),
+        shift=0.08,
+        brightness=0.25,
+        contrast=0.25,
+        erase=0.3,
+    ),
+    context=ContextAugmentation(brightness=0.2, contrast=0.2, gray=0.3),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, MODERN, SCENES, FER2013)}
+
+
+def find_recipe(
+    name: str,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> Recipe:
+    """Find a recipe by its name, and change what is given.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    if name not in RECIPES:
+        raise ConfigError(
+            f"there is no recipe {name!r}", f"Choose one of: {', '.join(sorted(RECIPES))}."
+        )
+    recipe = RECIPES[name]
+    return replace(
+        recipe,
+        epochs=recipe.epochs if epochs is None else epochs,
+        batch_size=recipe.batch_size if batch_size is None else batch_size,
+        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+    )
