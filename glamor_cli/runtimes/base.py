@@ -34,11 +34,13 @@ class Runtime(ABC):
         metadata: What its weights say of themselves.
         backend: The engine's name: ``torch``, ``onnxruntime``, ...
         provider: What truly runs it: ``cpu``, ``cuda``, ``CPUExecutionProvider``, ...
+        largest_batch: A larger batch is run in pieces of this size, so that memory is bounded.
     """
 
     metadata: Metadata
     backend: str
     provider: str
+    largest_batch: int = 64
 
     def __call__(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         """Recognise a batch.
@@ -57,11 +59,34 @@ class Runtime(ABC):
                 f"{len(face)} faces but {len(context)} contexts",
                 "Give one context for each face.",
             )
-        return self._run(face, context)
+        if len(face) == 0:
+            return self._nothing()
+        pieces = [
+            self._run(
+                face[start : start + self.largest_batch], context[start:][: self.largest_batch]
+            )
+            for start in range(0, len(face), self.largest_batch)
+        ]
+        if len(pieces) == 1:
+            return pieces[0]
+        return Output(
+            np.concatenate([piece.probabilities for piece in pieces]),
+            np.concatenate([piece.attention for piece in pieces]),
+            np.concatenate([piece.stream_weights for piece in pieces]),
+        )
 
     @abstractmethod
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        """Run a checked batch."""
+        """Run a checked batch of 1 to ``largest_batch``."""
+
+    def _nothing(self) -> Output:
+        """Answer an empty batch without asking the engine, which may refuse it."""
+        size = self.metadata.network.attention_size
+        return Output(
+            np.empty((0, len(self.metadata.classes)), np.float32),
+            np.empty((0, size, size), np.float32),
+            np.empty((0, 2), np.float32),
+        )
 
 
 def open_runtime(

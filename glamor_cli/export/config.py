@@ -1,0 +1,194 @@
+"""What can be asked of an export, and what it reports. Free of torch, for the command line."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from glamor_cli.errors import ConfigError
+
+DEFAULT_OPSET = 20
+OPSETS = range(18, 24)
+"""What torch's exporter writes and ONNX Runtime reads."""
+
+
+class Precision(StrEnum):
+    """In what numbers the exported network computes; inputs and outputs stay float32."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Int8Form(StrEnum):
+    """The two forms of INT8, because neither engine takes the other's."""
+
+    CPU = "cpu"
+    """Unsigned activations with a zero point: what ONNX Runtime's CPU kernels are fast at."""
+    TENSORRT = "tensorrt"
+    """Signed and symmetric throughout, biases left alone: all that TensorRT accepts."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an export may be from the float32 network.
+
+    Attributes:
+        atol: Largest absolute difference of any output.
+        top1: Least share of the verification images with the same most probable emotion.
+        accuracy: Largest loss of accuracy on a store, from 0 to 1.
+    """
+
+    atol: float
+    top1: float
+    accuracy: float
+
+
+TOLERANCES = {
+    Precision.FP32: Tolerance(atol=1e-5, top1=0.999, accuracy=0.001),
+    Precision.FP16: Tolerance(atol=5e-3, top1=0.995, accuracy=0.005),
+    Precision.INT8: Tolerance(atol=0.25, top1=0.98, accuracy=0.005),
+}
+"""The default of each precision; ``ExportConfig.atol`` overrides the first figure."""
+
+
+@dataclass(frozen=True)
+class BatchRange:
+    """The batch sizes that an export is verified at and an engine is built for.
+
+    Raises:
+        ConfigError: Not 1 <= minimum <= optimum <= maximum.
+    """
+
+    minimum: int = 1
+    optimum: int = 8
+    maximum: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.minimum <= self.optimum <= self.maximum:
+            raise ConfigError(
+                f"batch sizes of {self.minimum}, {self.optimum} and {self.maximum} are not a range",
+                "Give 1 <= --batch-min <= --batch-opt <= --batch-max.",
+            )
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export.
+
+    Attributes:
+        precision: In what numbers the graph computes.
+        opset: Version of ONNX's operators; INT8 takes 20 at most.
+        batch: Batch sizes to verify at.
+        verify: A pair store, or images or a folder of them, to compare answers on; None compares
+            on random inputs alone.
+        calibrate: The same, to measure INT8's ranges on; None takes ``verify``.
+        calibration_pairs: How many pairs calibration reads at most.
+        verification_pairs: How many pairs verification reads at most.
+        atol: Largest absolute difference allowed; None takes the precision's (``TOLERANCES``).
+        half_storage: Keep the weights in float16 and compute in float32 (FP32 only): half the
+            file. Exact where the weights themselves are stored in float16; others are rounded,
+            which FP32's tolerance will hardly allow.
+        int8_form: For which engine INT8 is made.
+
+    Raises:
+        ConfigError: Settings that do not go together.
+    """
+
+    precision: Precision = Precision.FP32
+    opset: int = DEFAULT_OPSET
+    batch: BatchRange = BatchRange()
+    verify: Path | None = None
+    calibrate: Path | None = None
+    calibration_pairs: int = 256
+    verification_pairs: int = 2000
+    atol: float | None = None
+    half_storage: bool = False
+    int8_form: Int8Form = Int8Form.CPU
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            raise ConfigError(
+                f"opset {self.opset} cannot be exported",
+                f"Choose --opset from {OPSETS.start} to {OPSETS.stop - 1}.",
+            )
+        if self.precision is Precision.INT8:
+            if self.opset > DEFAULT_OPSET:
+                raise ConfigError(
+                    f"INT8 cannot be made from opset {self.opset}",
+                    f"Choose --opset {DEFAULT_OPSET} or lower.",
+                )
+            if self.calibration_source is None:
+                raise ConfigError(
+                    "INT8 needs images to measure its ranges on",
+                    "Give --calibrate or --verify with a pair store or a folder of images.",
+                )
+        if self.half_storage and self.precision is not Precision.FP32:
+            raise ConfigError(
+                f"half storage is a form of fp32, not of {self.precision}",
+                "Choose --precision fp32, or leave half storage away.",
+            )
+        if self.atol is not None and not self.atol > 0:
+            raise ConfigError(f"a tolerance of {self.atol} cannot be met", "Give --atol above 0.")
+
+    @property
+    def calibration_source(self) -> Path | None:
+        """Where INT8's calibration images come from."""
+        return self.calibrate or self.verify
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """The precision's tolerance, with ``atol`` in place where it is given."""
+        default = TOLERANCES[self.precision]
+        return Tolerance(self.atol or default.atol, default.top1, default.accuracy)
+
+
+@dataclass(frozen=True)
+class BatchCheck:
+    """How far the export is from the float32 network at one batch size."""
+
+    batch: int
+    max_abs_diff: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the export is from the float32 network on real pairs.
+
+    Attributes:
+        pairs: How many were compared.
+        max_abs_diff: Over all outputs.
+        top1: Share with the same most probable emotion, from 0 to 1.
+        accuracy: Of the export, from 0 to 1; None without labels.
+        reference_accuracy: Of the float32 network.
+    """
+
+    pairs: int
+    max_abs_diff: float
+    top1: float
+    accuracy: float | None
+    reference_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how it was found to agree.
+
+    Attributes:
+        path: The finished file.
+        precision: In what numbers it computes.
+        opset: Version of ONNX's operators.
+        bytes: Size of the file.
+        atol: The difference that was allowed.
+        batches: The check at each batch size.
+        agreement: The check on real pairs; None if none were given.
+        seconds: Time that all of it took.
+    """
+
+    path: Path
+    precision: Precision
+    opset: int
+    bytes: int
+    atol: float
+    batches: tuple[BatchCheck, ...]
+    agreement: Agreement | None
+    seconds: float

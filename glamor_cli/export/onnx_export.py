@@ -1,0 +1,106 @@
+"""Weights to a verified ONNX file."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import ConfigError
+from glamor_cli.export.config import ExportConfig, ExportReport, Precision
+from glamor_cli.export.graph import build_graph, describe
+from glamor_cli.export.pairs import Pairs, load_pairs
+from glamor_cli.export.precision import quantize, store_half
+from glamor_cli.export.verify import check_agreement, check_batches, check_structure
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.onnx import OnnxRuntime
+from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.weights import Metadata, load_network
+
+
+def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) -> ExportReport:
+    """Export weights, verify what was written, and only then give it its name.
+
+    Args:
+        weights: A ``.safetensors`` file of ours.
+        out: The ``.onnx`` file. If a check fails, nothing is left, and an older file stays.
+        config: What to export.
+
+    Raises:
+        ConfigError: ``out`` does not end in ``.onnx`` or its folder cannot be written to.
+        CheckpointError: The weights are damaged or foreign.
+        DataError: The images for verification or calibration cannot be used.
+        ExportError: The graph is not valid, or its answers differ by more than is allowed.
+    """
+    config = config or ExportConfig()
+    started = time.perf_counter()
+    _check_suffixes(weights, out)
+    network, metadata = load_network(weights)
+    # Read before the slow part, so that a wrong folder is found at once.
+    verification = load_pairs(config.verify, config.verification_pairs) if config.verify else None
+    calibration = _calibration_pairs(config)
+    model = _make(network, metadata, config, calibration)
+    tolerance = config.tolerance
+    with atomic_path(out) as temporary:
+        onnx.save(model, temporary)
+        check_structure(temporary, config.opset, metadata.network)
+        runtime = OnnxRuntime(temporary, device="cpu")
+        reference = TorchRuntime(weights, device="cpu")
+        # INT8 is only right within the ranges it has seen, which noise is not.
+        pairs = verification or calibration
+        batches = check_batches(runtime, reference, config.batch, tolerance, pairs)
+        agreement = check_agreement(runtime, reference, pairs, tolerance) if pairs else None
+        # Windows cannot rename a file that a session holds open.
+        del runtime
+    return ExportReport(
+        path=out,
+        precision=config.precision,
+        opset=config.opset,
+        bytes=out.stat().st_size,
+        atol=tolerance.atol,
+        batches=batches,
+        agreement=agreement,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _make(
+    network: GlamorNet, metadata: Metadata, config: ExportConfig, calibration: Pairs | None
+) -> onnx.ModelProto:
+    """Build the graph in the precision asked for."""
+    half = config.precision is Precision.FP16
+    fold = not config.half_storage
+    model = build_graph(network, metadata, opset=config.opset, half=half, fold=fold)
+    if calibration is not None:
+        model = quantize(model, calibration, config.int8_form)
+    if config.half_storage:
+        store_half(model)
+    how: dict[str, object] = {
+        "precision": str(config.precision),
+        "half_storage": config.half_storage,
+        "opset": config.opset,
+        "torch": version("torch"),
+        "onnx": version("onnx"),
+    }
+    if calibration is not None:
+        how |= {"int8_form": str(config.int8_form), "calibration_pairs": len(calibration.face)}
+    describe(model, metadata, how)
+    return model
+
+
+def _calibration_pairs(config: ExportConfig) -> Pairs | None:
+    source = config.calibration_source
+    if config.precision is not Precision.INT8 or source is None:
+        return None
+    return load_pairs(source, config.calibration_pairs, calibration=True)
+
+
+def _check_suffixes(weights: Path, out: Path) -> None:
+    if weights.suffix != ".safetensors":
+        raise ConfigError(
+            f"{weights} is not a .safetensors file",
+            "Export from the weights themselves: a name from weights/ or a .safetensors file.",
+        )
+    if out.suffix != ".onnx":
+        raise ConfigError(f"{out} does not end in .onnx", "Give --output a name ending in .onnx.")

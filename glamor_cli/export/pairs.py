@@ -1,0 +1,99 @@
+"""The pairs that an export is verified and calibrated on: random, of a store, or of images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import DataError
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs as the network takes them.
+
+    Attributes:
+        face: float32 [N, 3, 96, 96], RGB in [0, 1].
+        context: float32 [N, 3, 112, 112], RGB in [0, 1].
+        labels: int64 [N], or None where no labels are known.
+    """
+
+    face: NDArray[np.float32]
+    context: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+
+    def repeat_to(self, count: int) -> "Pairs":
+        """Give exactly ``count`` pairs, going round as often as needed."""
+        rows = np.arange(count) % len(self.face)
+        return Pairs(self.face[rows], self.context[rows])
+
+
+def random_pairs(count: int, seed: int = 0) -> Pairs:
+    """Make pairs of noise of varied brightness; the last face is zero, as where none was found."""
+    generator = np.random.default_rng(seed)
+
+    def noise(size: int) -> NDArray[np.float32]:
+        brightness = generator.random((count, 1, 1, 1), dtype=np.float32)
+        return generator.random((count, 3, size, size), dtype=np.float32) * brightness
+
+    face, context = noise(FACE_SIZE), noise(CONTEXT_SIZE)
+    if count > 1:
+        face[-1] = 0
+    return Pairs(face, context)
+
+
+def load_pairs(source: Path, limit: int, *, calibration: bool = False) -> Pairs:
+    """Read pairs from a store, or detect faces in images and make pairs of them.
+
+    Args:
+        source: A pair store, an image, a folder of images, or a glob.
+        limit: At most so many, spread evenly over a store's split; the first of images.
+        calibration: Take a store's training split rather than its held-out one.
+
+    Raises:
+        DataError: The store is damaged, there are no images, or no face in any of them.
+    """
+    if (source / "store.json").is_file():
+        return _from_store(source, limit, calibration=calibration)
+    return _from_images(source, limit)
+
+
+def _from_store(path: Path, limit: int, *, calibration: bool) -> Pairs:
+    from glamor_cli.data.store import PairStore
+
+    store = PairStore.open(path)
+    wanted = ("train",) if calibration else ("test", "validation", "val")
+    name = next((split for split in wanted if split in store.splits), store.splits[-1])
+    split = store.split(name)
+    if len(split) == 0:
+        raise DataError(f"the split {name} of {path} holds no pairs", "Preprocess the data anew.")
+    rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.int64)
+    face, context = split.pairs(rows)
+    return Pairs(face, context, np.asarray(split.labels[rows], np.int64))
+
+
+def _from_images(source: Path, limit: int) -> Pairs:
+    from glamor_cli.vision.faces import open_detector
+    from glamor_cli.vision.images import list_images, read_image
+    from glamor_cli.vision.pairs import make_pair, round_box
+
+    detector = open_detector()
+    found = []
+    for path in list_images(source):
+        try:
+            image = read_image(path)
+            faces = detector.detect(image)
+            if len(faces.boxes):
+                found.append(make_pair(image, round_box(faces.boxes[0])))
+        except DataError:
+            # One unreadable image among many is no reason to stop.
+            continue
+        if len(found) == limit:
+            break
+    if not found:
+        raise DataError(f"no face was found in {source}", "Give images of people, or a pair store.")
+    return Pairs(
+        np.stack([pair.face for pair in found]), np.stack([pair.context for pair in found])
+    )

@@ -1,0 +1,116 @@
+"""ONNX Runtime: the default engine, and the only one that ``predict`` needs. Never torch."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
+from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
+from glamor_cli.weights import METADATA_KEY, Metadata
+
+INPUT_NAMES = ("face", "context")
+OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
+
+_REMEDY = "Use an ONNX file that glamor export wrote."
+# Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
+_LOG_ERRORS = 3
+
+
+class OnnxRuntime(Runtime):
+    """A network exported by ``glamor export``; the temperature is in the graph.
+
+    Args:
+        path: The ``.onnx`` file.
+        device: ``auto``, ``cpu`` or ``cuda``; auto takes CUDA where it truly loads.
+        threads: CPU threads; None leaves it to ONNX Runtime, one for each core.
+
+    Raises:
+        CheckpointError: The file is damaged, or not a network that glamor exported.
+        BackendUnavailable: CUDA was asked for and cannot load; the message names what is missing.
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+        self._session = open_session(path, device=device, threads=threads)
+        self.provider = self._session.get_providers()[0]
+        self.metadata = _read_metadata(self._session, path)
+
+    def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))
+        return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
+
+
+def open_session(
+    path: Path, *, device: str = "auto", threads: int | None = None
+) -> onnxruntime.InferenceSession:
+    """Open any ONNX file on the provider that the device asks for, and check that it is used.
+
+    Args:
+        path: The ``.onnx`` file.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; None for one for each core.
+
+    Raises:
+        ConfigError: The number of threads is not positive.
+        CheckpointError: The file is damaged or not ONNX.
+        BackendUnavailable: CUDA was asked for and cannot load.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _LOG_ERRORS
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    # Spinning threads take the cores from decoding and detection between two batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    problem = None if device == "cpu" else cuda_problem()
+    if device == "cuda" and problem is not None:
+        raise BackendUnavailable(
+            f"ONNX Runtime cannot use CUDA: {problem}",
+            "Install what is missing (see glamor doctor), or choose --device cpu.",
+        )
+    providers: list[str | tuple[str, dict[str, str]]] = [CPU_PROVIDER]
+    if device != "cpu" and problem is None:
+        # TF32 would move the answers by 1e-3; speed on a GPU is asked for with FP16.
+        providers.insert(0, (CUDA_PROVIDER, {"use_tf32": "0"}))
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:
+        # ONNX Runtime's exceptions share no base but Exception.
+        raise CheckpointError(
+            f"{path} cannot be read as ONNX ({_first_line(error)})",
+            "The file is damaged or of another kind; export it anew.",
+        ) from error
+    if device == "cuda" and session.get_providers()[0] != CUDA_PROVIDER:
+        raise BackendUnavailable(
+            "ONNX Runtime's CUDA provider refused to start and fell back to the CPU",
+            "Run glamor doctor to see what is missing, or choose --device cpu.",
+        )
+    return session
+
+
+def _read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
+    """Check that the graph is the network's, and read what it says of itself."""
+    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in properties:
+        raise CheckpointError(
+            f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
+        )
+    inputs = tuple(value.name for value in session.get_inputs())
+    outputs = tuple(value.name for value in session.get_outputs())
+    if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
+        raise CheckpointError(
+            f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
+            f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",
+            _REMEDY,
+        )
+    return Metadata.from_json(properties[METADATA_KEY], path)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,63 @@
+"""Which ONNX Runtime providers truly load here (they are listed even where they cannot)."""
+
+import contextlib
+import ctypes
+import io
+import sys
+from functools import cache
+from pathlib import Path
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+_CAPI = "capi"
+# Loaded in this order, the first one's symbols open to the second.
+_LIBRARIES = {
+    "linux": ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"),
+    "win32": ("onnxruntime_providers_shared.dll", "onnxruntime_providers_cuda.dll"),
+}
+_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
+
+
+@cache
+def cuda_problem() -> str | None:
+    """Say why ONNX Runtime cannot use CUDA here, naming the missing library; None if it can.
+
+    The driver is asked first and the provider's own library is loaded by hand, because ONNX
+    Runtime itself would fall back to the CPU with no more than a log line.
+    """
+    import onnxruntime
+
+    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        return "the installed onnxruntime was built without CUDA (onnxruntime-gpu has it)"
+    if sys.platform not in _LIBRARIES:
+        return f"CUDA does not exist on {sys.platform}"
+    problem = _driver_problem(_DRIVERS[sys.platform])
+    if problem is not None:
+        return problem
+    # preload_dlls prints what it misses; the loading below says the same in an exception.
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
+    folder = Path(onnxruntime.__file__).parent / _CAPI
+    for library in _LIBRARIES[sys.platform]:
+        try:
+            ctypes.CDLL(str(folder / library), mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            return f"{library} does not load: {error}"
+    return None
+
+
+def _driver_problem(driver: str) -> str | None:
+    """Ask the NVIDIA driver for a device, as every CUDA program does first."""
+    try:
+        cuda = ctypes.CDLL(driver)
+    except OSError:
+        return f"{driver} is missing: there is no NVIDIA driver here"
+    status = cuda.cuInit(0)
+    if status != 0:
+        return f"{driver} finds no usable GPU (cuInit returned {status})"
+    count = ctypes.c_int(0)
+    status = cuda.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0 or count.value == 0:
+        return f"{driver} lists no GPU"
+    return None
