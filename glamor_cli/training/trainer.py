@@ -134,6 +134,11 @@ class _Run:
         if self.device.type == "cpu":
             keep_freed_memory()
 
+        if self.recipe.half_size_epochs >= self.recipe.epochs:
+            raise ConfigError(
+                f"all {self.recipe.epochs} epochs would see faces at half size",
+                f"Train for more than {self.recipe.half_size_epochs} epochs.",
+            )
         store = PairStore.open(config.store)
         self.classes = tuple(store.info.classes)
         rows, self.validation, self.validation_rows = _choose_rows(store, config)
@@ -235,9 +240,7 @@ class _Run:
 
     def _augment(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Make the inputs of a training step."""
-        faces = to_float(batch.faces.to(self.device))
-        if self.place.epoch < self.recipe.half_size_epochs:
-            faces = F.avg_pool2d(faces, 2)
+        faces = self._resize(to_float(batch.faces.to(self.device)))
         faces = self.recipe.face(faces, generator)
         if batch.contexts is None:
             contexts = faces  # never looked at: there is no context stream
@@ -248,6 +251,14 @@ class _Run:
             faces.contiguous(memory_format=torch.channels_last),
             contexts.contiguous(memory_format=torch.channels_last),
         )
+
+    @property
+    def _half_size(self) -> bool:
+        return self.place.epoch < self.recipe.half_size_epochs
+
+    def _resize(self, faces: Tensor) -> Tensor:
+        """Halve faces in the epochs that the recipe wants so."""
+        return F.avg_pool2d(faces, 2) if self._half_size else faces
 
     def _finish_epoch(self) -> None:
         """Judge on validation, keep the best, and write everything down."""
@@ -265,7 +276,7 @@ class _Run:
                 "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
             }
         )
-        if accuracy > place.best_accuracy:
+        if accuracy > place.best_accuracy and not self._half_size:
             place.best_accuracy, place.best_epoch = accuracy, place.epoch
             save_network(self.config.run / BEST, judged, self._metadata(accuracy))
         place.epoch, place.step = place.epoch + 1, 0
@@ -290,10 +301,11 @@ class _Run:
         loss, correct = 0.0, 0
         for start in range(0, len(self.validation_rows), _VALIDATION_BATCH):
             rows = self.validation_rows[start : start + _VALIDATION_BATCH]
-            faces, contexts = self.validation.pairs(rows)
+            face_values, context_values = self.validation.pairs(rows)
             labels = torch.from_numpy(self.validation.labels[rows]).to(self.device)
             with torch.inference_mode():
-                logits = network(_to(faces, self.device), _to(contexts, self.device)).logits
+                faces = self._resize(_to(face_values, self.device))
+                logits = network(faces, _to(context_values, self.device)).logits
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             correct += int((logits.argmax(1) == labels).sum())
         count = len(self.validation_rows)
