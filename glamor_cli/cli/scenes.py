@@ -1,0 +1,49 @@
+"""``glamor scenes``: generate scenes that need the whole network."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glamor_cli.cli.render import console, progress_bar
+
+
+def scenes(
+    out: Annotated[Path, typer.Argument(help="Folder to make; it must be empty or new.")],
+    train: Annotated[int, typer.Option(help="Scenes to train on.")] = 6000,
+    validation: Annotated[int, typer.Option(help="Scenes to choose by.")] = 500,
+    test: Annotated[int, typer.Option(help="Scenes to judge by.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
+    scale: Annotated[int, typer.Option(help="Images are 171 x 128 pixels times this.")] = 2,
+) -> None:
+    """Generate scenes in which neither face nor context suffices, with box files and cues.csv.
+
+    The person's mouth says which of three discs counts; its colour is the emotion.
+    """
+    from glamor_cli.data.scenes import SceneConfig, make_scenes
+
+    config = SceneConfig(train=train, validation=validation, test=test, seed=seed, scale=scale)
+    start = time.perf_counter()
+    bar = progress_bar("scenes")
+    task = bar.add_task("drawing", total=sum(config.counts.values()), rate="-")
+    with ExitStack() as stack:
+
+        def show(done: int) -> None:
+            if done == 1:  # not sooner, so that a refusal stays two lines
+                stack.enter_context(bar)
+            rate = f"{done / (time.perf_counter() - start):.1f}"
+            bar.update(task, completed=done, rate=rate)
+
+        make_scenes(out, config, progress=show)
+    console.print(
+        f"{train} train, {validation} validation and {test} test scenes in {out}",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"Go on with: glamor preprocess {out} {out}-pairs --boxes crop-files",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,353 @@
+"""Generated scenes that only the whole network can read: neither face nor context suffices.
+
+A scene holds a drawn person and three discs (the cues). A disc's ring says its kind (white, black
+or gray), its fill says an emotion (seven colours), and the person's mouth says which kind counts.
+The label is the fill of the disc whose ring the mouth names: the deciding cue. The two others are
+decoys.
+
+What each stream alone can know (the bounds hold for any network, however trained):
+
+* Face alone: 1/7. Mouth, looks and label are drawn independently and labels are balanced, so the
+  face says nothing of the label: P(label | face) = P(label) = 1/7.
+* Context alone: 1/3. The three discs of a scene bear three different emotions, one disc of each
+  kind, and which kind counts is independent of everything in the context (where discs and person
+  are, who bears which emotion). Given the context, each of the three emotions on show has
+  probability 1/3, and the other four 0. The best answer names any one of the three.
+  (Were the three fills drawn independently, two or three could agree, and the context alone would
+  allow 1/3 * 210/343 + 2/3 * 126/343 + 7/343 = 47%.)
+* Both: 100%. A network must bind: the mouth chooses a ring, the ring chooses a place, the fill at
+  that place is the answer. Attention that does not see the face can find the discs, but not choose.
+
+Where things are. Everything is laid out on the grid of the sampled context, 128 rows x 171 columns
+(`vision.pairs`), so a scene of scale 2 is 342x256 pixels and is sampled without loss of place. All
+cues lie whole inside the evaluation's crop. Training crops 112x112 at random; a cue lies whole in
+91% of those crops (measured over its places), and mostly in the others. Cues are at least
+32 sampled pixels apart in one direction, two cells of the 7x7 attention map, so that the cell of
+one is never a neighbour of another's. The person may be anywhere that leaves the cues free, also
+outside of the crop: the face stream gets the face from the whole image.
+"""
+
+import csv
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glamor_cli.atomic import write_text
+from glamor_cli.data.crop_files import box_file_name, write_box
+from glamor_cli.data.scene_drawing import (
+    BUST,
+    MOUTHS,
+    RINGS,
+    draw_background,
+    draw_cue,
+    draw_person,
+)
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.vision.pairs import CONTEXT_SHAPE, Box
+
+CUES_FILE = "cues.csv"
+"""Beside ``images/`` and ``crop/``: where the cues of each scene are."""
+
+CUE_DIAMETER = 20
+"""In pixels of the sampled context; a cell of the 7x7 attention map has 16."""
+CUE_ROWS = (14, 114)
+CUE_COLUMNS = (45, 126)
+"""Where cues may lie in the sampled context; the evaluation's crop is rows 8:120, columns 29:141,
+and every training crop holds rows 16:112, columns 59:112."""
+CUE_DISTANCE = 32
+"""Least distance between the centres of two cues, down or across, in sampled pixels."""
+HEAD_SIZES = (32, 44)
+"""Least and greatest side of the square around a head, in sampled pixels."""
+
+MAX_SCALE = 24
+"""Of a scene; it makes 4104x3072 pixels."""
+
+_CUES = len(RINGS)
+_TRIES = 64  # placements of the cues tried at once for one place of the person
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How many scenes, and which.
+
+    Attributes:
+        train: Scenes in the split ``train``.
+        validation: Scenes in the split ``validation``.
+        test: Scenes in the split ``test``.
+        seed: Scene i of a split depends on this, the split and i alone, so more scenes never
+            change the first ones.
+        scale: An image is 171 * scale wide and 128 * scale high.
+    """
+
+    train: int = 6000
+    validation: int = 500
+    test: int = 1000
+    seed: int = 0
+    scale: int = 2
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Scenes by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+@dataclass(frozen=True)
+class Cue:
+    """What `cues.csv` knows of a scene: a row each.
+
+    Attributes:
+        split: ``train``, ``validation`` or ``test``.
+        name: The image's path relative to the folder of scenes, with forward slashes.
+        label: The scene's emotion, which the deciding cue bears.
+        kind: The ring of the deciding cue: ``white``, ``black`` or ``gray``.
+        width: The image's width in pixels.
+        height: The image's height in pixels.
+        box: The deciding cue, in pixels; x2 and y2 are exclusive.
+        decoys: The two other cues, in pixels.
+    """
+
+    split: str
+    name: str
+    label: str
+    kind: str
+    width: int
+    height: int
+    box: Box
+    decoys: tuple[Box, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene, drawn.
+
+    Attributes:
+        image: RGB.
+        face: The square around the head, in pixels.
+        cue: What is known of it.
+    """
+
+    image: Image.Image
+    face: Box
+    cue: Cue
+
+
+def make_scenes(
+    out: Path, config: SceneConfig, *, progress: Callable[[int], object] | None = None
+) -> Path:
+    """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
+
+    ``out`` appears only when all is written; a killed run leaves no half of it.
+
+    Args:
+        out: ``images/<split>/<Class>/<name>.png``, ``crop/<split>/<Class>/<name>.txt`` and
+            ``cues.csv`` are made in it.
+        config: How many scenes, and which.
+        progress: Called after each scene with how many are done.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ConfigError: A count, the seed or the scale makes no sense, ``out`` holds something
+            already, or its folder cannot be written to.
+    """
+    _check(config)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(
+            f"{out} exists already and is not an empty folder",
+            "Choose another folder, or remove this one.",
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=out.parent, prefix=f".{out.name}-", suffix=".partial"
+        ) as folder:
+            # A folder within, because TemporaryDirectory makes its own private.
+            whole = Path(folder) / "scenes"
+            whole.mkdir()
+            write_text(whole / CUES_FILE, _to_csv(_write_images(whole, config, progress)))
+            whole.replace(out)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {out}: {error.strerror or error}",
+            "Choose a folder that you may write to and that has room.",
+        ) from error
+    return out
+
+
+def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
+    """Draw scene ``index`` of a split; the same arguments always give the same scene.
+
+    Labels and kinds are balanced: any 21 scenes in a row, from a multiple of 21 on, hold each
+    pair of label and kind once.
+
+    Raises:
+        KeyError: There is no such split.
+    """
+    rng = np.random.default_rng((config.seed, list(config.counts).index(split), index))
+    scale = config.scale
+    label = EMOTIONS[index % len(EMOTIONS)]
+    kind = tuple(RINGS)[index // len(EMOTIONS) % _CUES]
+    others = [name for name in EMOTIONS if name != label]
+    decoy_labels = [others[i] for i in rng.permutation(len(others))[: _CUES - 1]]
+    decoy_kinds = [name for name in RINGS if name != kind]
+    head, cues = _place(rng)
+    face, boxes = _scaled(head, scale), [_scaled(cue, scale) for cue in cues]
+
+    image = draw_background(rng, scale)
+    draw_person(image, rng, face, MOUTHS[kind])
+    draw_cue(image, boxes[0], kind=kind, label=label)
+    for box, other_kind, other_label in zip(boxes[1:], decoy_kinds, decoy_labels, strict=True):
+        draw_cue(image, box, kind=other_kind, label=other_label)
+    cue = Cue(
+        split=split,
+        name=f"images/{split}/{label}/{index:05d}.png",
+        label=label,
+        kind=kind,
+        width=image.width,
+        height=image.height,
+        box=boxes[0],
+        decoys=tuple(boxes[1:]),
+    )
+    return Scene(image, face, cue)
+
+
+def read_cues(folder: Path) -> dict[str, Cue]:
+    """Read `cues.csv` of a folder of scenes.
+
+    Returns:
+        Cues by name: the image's path relative to ``folder``, with forward slashes.
+
+    Raises:
+        DataError: There is no such file, or it was not written by `make_scenes`.
+    """
+    path = folder / CUES_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        cues = [_from_row(row) for row in rows]
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}",
+            "Give a folder that glamor scenes made.",
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged or not of generated scenes ({error})",
+            "Make the scenes anew with glamor scenes.",
+        ) from error
+    return {cue.name: cue for cue in cues}
+
+
+def _place(rng: np.random.Generator) -> tuple[Box, list[Box]]:
+    """Find places for the head and the cues, in pixels of the sampled context.
+
+    The places of the cues are exchangeable: the first is as likely anywhere as the others.
+    """
+    height, width = CONTEXT_SHAPE
+    radius = CUE_DIAMETER // 2
+    while True:
+        side = int(rng.integers(HEAD_SIZES[0], HEAD_SIZES[1] + 1))
+        x = int(rng.integers(0, width - side + 1))
+        y = int(rng.integers(0, height - side + 1))
+        columns = rng.integers(CUE_COLUMNS[0], CUE_COLUMNS[1] - 2 * radius + 1, (_TRIES, _CUES))
+        rows = rng.integers(CUE_ROWS[0], CUE_ROWS[1] - 2 * radius + 1, (_TRIES, _CUES))
+        bust = BUST[0] * side / 2
+        middle = x + side / 2
+        free = (
+            (columns + 2 * radius < middle - bust)
+            | (columns > middle + bust)
+            | (rows + 2 * radius < y)
+            | (rows > y + BUST[1] * side)
+        ).all(axis=1)
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            across = np.abs(columns[:, one] - columns[:, other])
+            down = np.abs(rows[:, one] - rows[:, other])
+            free &= np.maximum(across, down) >= CUE_DISTANCE
+        found = np.flatnonzero(free)
+        if len(found):
+            corners = zip(columns[found[0]].tolist(), rows[found[0]].tolist(), strict=True)
+            cues = [Box(cx, cy, cx + 2 * radius, cy + 2 * radius) for cx, cy in corners]
+            return Box(x, y, x + side, y + side), cues
+
+
+def _write_images(
+    folder: Path, config: SceneConfig, progress: Callable[[int], object] | None
+) -> Iterator[Cue]:
+    """Write each scene's image and crop file, and pass on its cue."""
+    done = 0
+    for split, count in config.counts.items():
+        for label in EMOTIONS[: min(count, len(EMOTIONS))]:
+            (folder / "images" / split / label).mkdir(parents=True)
+        for index in range(count):
+            scene = draw_scene(config, split, index)
+            path = folder / scene.cue.name
+            # Level 1 is several times faster than the default and hardly larger on tiles.
+            scene.image.save(path, compress_level=1)
+            box_file = folder / "crop" / split / scene.cue.label / box_file_name(path.name)
+            write_box(box_file, scene.face)
+            done += 1
+            if progress is not None:
+                progress(done)
+            yield scene.cue
+
+
+_COLUMNS = ("split", "name", "label", "kind", "width", "height", "x1", "y1", "x2", "y2")
+_SIDES = ("x1", "y1", "x2", "y2")
+_DECOY_COLUMNS = tuple(f"decoy{number}_{side}" for number in range(1, _CUES) for side in _SIDES)
+
+
+def _to_csv(cues: Iterator[Cue]) -> str:
+    """Write cues as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*_COLUMNS, *_DECOY_COLUMNS))
+    for cue in cues:
+        decoys = (side for decoy in cue.decoys for side in decoy)
+        writer.writerow(
+            (cue.split, cue.name, cue.label, cue.kind, cue.width, cue.height, *cue.box, *decoys)
+        )
+    return text.getvalue()
+
+
+def _from_row(row: dict[str, str]) -> Cue:
+    """Read what `_to_csv` wrote."""
+
+    def box(prefix: str) -> Box:
+        return Box(*(int(row[f"{prefix}{side}"]) for side in _SIDES))
+
+    return Cue(
+        split=row["split"],
+        name=row["name"],
+        label=row["label"],
+        kind=row["kind"],
+        width=int(row["width"]),
+        height=int(row["height"]),
+        box=box(""),
+        decoys=tuple(box(f"decoy{number}_") for number in range(1, _CUES)),
+    )
+
+
+def _scaled(box: Box, scale: int) -> Box:
+    x1, y1, x2, y2 = (side * scale for side in box)
+    return Box(x1, y1, x2, y2)
+
+
+def _check(config: SceneConfig) -> None:
+    for split, count in config.counts.items():
+        if count < 0:
+            raise ConfigError(f"{count} {split} scenes make no sense", "Give 0 or more.")
+    if not any(config.counts.values()):
+        raise ConfigError("all splits are empty", "Ask for at least one scene.")
+    if config.seed < 0:
+        raise ConfigError(f"the seed is {config.seed}", "Give 0 or more.")
+    if not 1 <= config.scale <= MAX_SCALE:
+        raise ConfigError(
+            f"the scale is {config.scale}", f"Give 1 to {MAX_SCALE}; 2 makes 342x256."
+        )

@@ -1,0 +1,209 @@
+import csv
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamor_cli.data.crop_files import read_box
+from glamor_cli.data.layouts import Layout, open_data_set
+from glamor_cli.data.scene_drawing import FILLS, RINGS
+from glamor_cli.data.scenes import (
+    CUE_COLUMNS,
+    CUE_DISTANCE,
+    CUE_ROWS,
+    SceneConfig,
+    draw_scene,
+    make_scenes,
+    read_cues,
+)
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.pairs import EVALUATION_COLUMNS, EVALUATION_ROWS, sample_context
+
+SMALL = SceneConfig(train=21, validation=7, test=3, seed=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_scenes(tmp_path_factory.mktemp("scenes") / "out", SMALL)
+
+
+def all_bytes(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_is_a_data_set_in_the_authors_layout(folder):
+    data_set = open_data_set(folder)
+    assert data_set.layout is Layout.AUTHORS
+    assert data_set.has_boxes
+    assert set(data_set.splits) == {"train", "validation", "test"}
+    cues = read_cues(folder)
+    records = [record for split in data_set.splits for record in data_set.records(split)]
+    assert len(records) == len(cues) == 31
+    for record in records:
+        cue = cues[record.name]
+        assert (cue.split, cue.label) == (record.split, record.label)
+        with Image.open(record.source) as image:
+            assert image.size == (cue.width, cue.height) == (342, 256)
+        box = read_box(record.box_file)
+        assert 0 <= box.x1 < box.x2 <= 342
+        assert 0 <= box.y1 < box.y2 <= 256
+
+
+def test_same_seed_same_bytes_and_another_seed_others(folder, tmp_path):
+    again = make_scenes(tmp_path / "again", SMALL)
+    assert all_bytes(again) == all_bytes(folder)
+    other = make_scenes(tmp_path / "other", replace(SMALL, seed=6))
+    assert all_bytes(other).keys() == all_bytes(folder).keys()
+    assert all_bytes(other)["cues.csv"] != all_bytes(folder)["cues.csv"]
+
+
+def test_more_scenes_leave_the_first_ones_as_they_are(folder, tmp_path):
+    more = all_bytes(make_scenes(tmp_path / "more", replace(SMALL, train=24)))
+    fewer = all_bytes(folder)
+    del fewer["cues.csv"]
+    assert {name: more[name] for name in fewer} == fewer
+
+
+def test_splits_do_not_share_scenes():
+    images = [np.asarray(draw_scene(SMALL, split, 0).image) for split in SMALL.counts]
+    assert not np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[1], images[2])
+
+
+def test_labels_and_kinds_are_balanced(folder):
+    cues = [cue for cue in read_cues(folder).values() if cue.split == "train"]
+    pairs = Counter((cue.label, cue.kind) for cue in cues)
+    assert len(pairs) == 21
+    assert set(pairs.values()) == {1}
+
+
+def test_the_cues_drawn_are_those_recorded():
+    # What the file says of a cue is what a network sees there: ring of the kind, fill of the label.
+    for index in range(21):
+        scene = draw_scene(SMALL, "train", index)
+        pixels = np.asarray(scene.image)
+        fills = set()
+        for number, box in enumerate((scene.cue.box, *scene.cue.decoys)):
+            middle_y, middle_x = (box.y1 + box.y2) // 2, (box.x1 + box.x2) // 2
+            fill, ring = tuple(pixels[middle_y, middle_x]), tuple(pixels[middle_y, box.x1 + 3])
+            fills.add(fill)
+            if number == 0:
+                assert fill == FILLS[scene.cue.label]
+                assert ring == RINGS[scene.cue.kind]
+            else:
+                assert fill in FILLS.values()
+                assert ring in set(RINGS.values()) - {RINGS[scene.cue.kind]}
+        assert len(fills) == 3, "with equal fills the context alone would know more than a third"
+
+
+def test_every_cue_is_whole_in_the_crop_apart_from_the_others_and_from_the_person():
+    centres = []
+    for index in range(300):
+        scene = draw_scene(SceneConfig(scale=1), "train", index)
+        boxes = (scene.cue.box, *scene.cue.decoys)
+        for box in boxes:
+            assert CUE_COLUMNS[0] <= box.x1 < box.x2 <= CUE_COLUMNS[1]
+            assert CUE_ROWS[0] <= box.y1 < box.y2 <= CUE_ROWS[1]
+            assert EVALUATION_COLUMNS.start <= box.x1 < box.x2 <= EVALUATION_COLUMNS.stop
+            assert EVALUATION_ROWS.start <= box.y1 < box.y2 <= EVALUATION_ROWS.stop
+            face = scene.face
+            assert box.x2 < face.x1 or face.x2 < box.x1 or box.y2 < face.y1 or face.y2 < box.y1
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            across = abs(boxes[one].x1 - boxes[other].x1)
+            down = abs(boxes[one].y1 - boxes[other].y1)
+            assert max(across, down) >= CUE_DISTANCE
+        centres.append([(box.x1, box.y1) for box in boxes])
+    # The deciding cue is no more to the left or the top than the others are: the place must not
+    # give it away. Three standard errors of a mean of 300 are 4 pixels across and 6 down.
+    means = np.mean(centres, axis=0)
+    assert np.ptp(means[:, 0]) < 6
+    assert np.ptp(means[:, 1]) < 8
+
+
+def test_the_mouth_alone_tells_the_kind():
+    # Same index in another seed: same label and kind, so faces of a kind look more alike at the
+    # mouth than faces of different kinds, whatever the skin.
+    shares = {kind: [] for kind in RINGS}
+    for index in range(42):
+        scene = draw_scene(SMALL, "train", index)
+        face = scene.face
+        side = face.x2 - face.x1
+        mouth = np.asarray(scene.image, np.int64)[
+            face.y1 + int(0.66 * side) : face.y1 + int(0.92 * side),
+            face.x1 + int(0.36 * side) : face.x1 + int(0.64 * side),
+        ]
+        white = (mouth.min(axis=2) > 245).mean()
+        dark = (mouth.max(axis=2) < 70).mean()
+        shares[scene.cue.kind].append((white, dark))
+    assert min(white for white, _ in shares["white"]) > 0.2
+    assert max(white for white, _ in shares["black"] + shares["gray"]) < 0.05
+    assert min(dark for _, dark in shares["black"]) > 0.2
+    assert max(dark for _, dark in shares["gray"]) < 0.2
+
+
+def test_scale_two_is_sampled_to_what_scale_one_shows():
+    # A scene of scale 2 loses no place: both have the same layout on the sampled grid.
+    small, large = (draw_scene(SceneConfig(scale=scale), "test", 4) for scale in (1, 2))
+    assert [tuple(2 * side for side in box) for box in (small.cue.box, small.face)] == [
+        tuple(large.cue.box),
+        tuple(large.face),
+    ]
+    a, b = (sample_context(np.asarray(scene.image), scene.face) for scene in (small, large))
+    assert np.abs(a - b).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SceneConfig(train=-1),
+        SceneConfig(train=0, validation=0, test=0),
+        SceneConfig(seed=-1),
+        SceneConfig(scale=0),
+        SceneConfig(scale=1000),
+    ],
+)
+def test_settings_that_make_no_sense_write_nothing(config, tmp_path):
+    with pytest.raises(ConfigError):
+        make_scenes(tmp_path / "out", config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_split_without_scenes_is_left_out(tmp_path):
+    out = make_scenes(tmp_path / "out", SceneConfig(train=7, validation=0, test=0))
+    assert open_data_set(out).splits == ("train",)
+
+
+def test_never_writes_into_a_folder_with_something_in_it(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        make_scenes(tmp_path, SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path):
+    def interrupt(done: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_scenes(tmp_path / "out", SMALL, progress=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_cues_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match="cannot read"):
+        read_cues(tmp_path)
+    with (folder / "cues.csv").open(newline="") as handle:
+        rows = list(csv.reader(handle))
+    rows[3] = rows[3][:7]
+    with (tmp_path / "cues.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows(rows)
+    with pytest.raises(DataError, match="damaged"):
+        read_cues(tmp_path)

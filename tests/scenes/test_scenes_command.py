@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+from glamor_cli.data.scenes import read_cues
+
+
+def glamor(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "glamor_cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_makes_scenes_then_refuses_to_overwrite_them(tmp_path):
+    command = ("scenes", tmp_path / "s", "--train", 2, "--validation", 1, "--test", 1, "--scale", 1)
+    done = glamor(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert len(read_cues(tmp_path / "s")) == 4
+    again = glamor(*command)
+    assert again.returncode == 3
+    assert again.stderr.splitlines()[0].endswith("exists already and is not an empty folder")
+    assert len(again.stderr.splitlines()) == 2
+
+
+def test_says_what_is_wrong_with_a_count(tmp_path):
+    done = glamor("scenes", tmp_path / "s", "--train", -3)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "error: -3 train scenes make no sense"
+    assert not (tmp_path / "s").exists()
