@@ -5,6 +5,9 @@ from typing import Annotated
 import typer
 
 from glamor_cli import __version__
+from glamor_cli.cli.export import export
+from glamor_cli.cli.import_checkpoint import import_checkpoint
+from glamor_cli.cli.scenes import scenes
 from glamor_cli.cli.train import train
 
 app = typer.Typer(
@@ -38,4 +41,7 @@ def options(
     """Take what belongs to every command."""
 
 
+app.command("scenes")(scenes)
 app.command("train")(train)
+app.command("export")(export)
+app.command("import-checkpoint")(import_checkpoint)

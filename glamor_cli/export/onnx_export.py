@@ -38,8 +38,10 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
     _check_suffixes(weights, out)
     network, metadata = load_network(weights)
     # Read before the slow part, so that a wrong folder is found at once.
-    verification = load_pairs(config.verify, config.verification_pairs) if config.verify else None
-    calibration = _calibration_pairs(config)
+    verification = None
+    if config.verify is not None:
+        verification = load_pairs(config.verify, config.verification_pairs, metadata.classes)
+    calibration = _calibration_pairs(config, metadata.classes)
     model = _make(network, metadata, config, calibration)
     tolerance = config.tolerance
     with atomic_path(out) as temporary:
@@ -89,11 +91,11 @@ def _make(
     return model
 
 
-def _calibration_pairs(config: ExportConfig) -> Pairs | None:
+def _calibration_pairs(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | None:
     source = config.calibration_source
     if config.precision is not Precision.INT8 or source is None:
         return None
-    return load_pairs(source, config.calibration_pairs, calibration=True)
+    return load_pairs(source, config.calibration_pairs, classes, calibration=True)
 
 
 def _check_suffixes(weights: Path, out: Path) -> None:

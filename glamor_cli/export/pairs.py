@@ -44,23 +44,26 @@ def random_pairs(count: int, seed: int = 0) -> Pairs:
     return Pairs(face, context)
 
 
-def load_pairs(source: Path, limit: int, *, calibration: bool = False) -> Pairs:
+def load_pairs(
+    source: Path, limit: int, classes: tuple[str, ...], *, calibration: bool = False
+) -> Pairs:
     """Read pairs from a store, or detect faces in images and make pairs of them.
 
     Args:
         source: A pair store, an image, a folder of images, or a glob.
         limit: At most so many, spread evenly over a store's split; the first of images.
+        classes: The network's; the labels of a store with others mean something else.
         calibration: Take a store's training split rather than its held-out one.
 
     Raises:
         DataError: The store is damaged, there are no images, or no face in any of them.
     """
     if (source / "store.json").is_file():
-        return _from_store(source, limit, calibration=calibration)
+        return _from_store(source, limit, classes, calibration=calibration)
     return _from_images(source, limit)
 
 
-def _from_store(path: Path, limit: int, *, calibration: bool) -> Pairs:
+def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration: bool) -> Pairs:
     from glamor_cli.data.store import PairStore
 
     store = PairStore.open(path)
@@ -69,9 +72,9 @@ def _from_store(path: Path, limit: int, *, calibration: bool) -> Pairs:
     split = store.split(name)
     if len(split) == 0:
         raise DataError(f"the split {name} of {path} holds no pairs", "Preprocess the data anew.")
-    rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.int64)
+    rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.intp)
     face, context = split.pairs(rows)
-    return Pairs(face, context, np.asarray(split.labels[rows], np.int64))
+    return Pairs(face, context, split.labels[rows] if split.classes == classes else None)
 
 
 def _from_images(source: Path, limit: int) -> Pairs:

@@ -11,7 +11,7 @@ from glamor_cli.export.config import Agreement, BatchCheck, BatchRange, Toleranc
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.base import Runtime, max_abs_diff
 from glamor_cli.runtimes.onnx import INPUT_NAMES, OUTPUT_NAMES
 
 _CHUNK = 64
@@ -120,16 +120,6 @@ def check_agreement(
     )
     _judge(agreement, tolerance)
     return agreement
-
-
-def max_abs_diff(ours: Output, theirs: Output) -> float:
-    """Largest absolute difference of any output; NaN if one is not a number."""
-    differences = (
-        np.abs(ours.probabilities - theirs.probabilities).max(),
-        np.abs(ours.attention - theirs.attention).max(),
-        np.abs(ours.stream_weights - theirs.stream_weights).max(),
-    )
-    return float(np.max(differences))
 
 
 def _judge(agreement: Agreement, tolerance: Tolerance) -> None:

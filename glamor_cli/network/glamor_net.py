@@ -58,15 +58,25 @@ class GlamorNet(nn.Module):
             face: (B, 3, 96, 96), RGB in [0, 1].
             context: (B, 3, 112, 112), RGB in [0, 1], the face masked by zeros.
         """
-        face_vector = context_vector = None
-        if self.face_encoder is not None:
-            face_vector = self.face_encoder(face).mean(dim=(2, 3))  # (B, C)
-        attention = self._no_attention(face)
-        if self.context_encoder is not None:
-            locations = self.context_encoder(context)  # (B, C, h, w)
-            attention = self._attend(locations, face_vector)
-            context_vector = attend(locations, attention)  # (B, C)
-        return self._answer(face_vector, context_vector, attention)
+        return self.answer(
+            None if self.face_encoder is None else self.face_encoder(face),
+            None if self.context_encoder is None else self.context_encoder(context),
+        )
+
+    def answer(self, face_map: Tensor | None, context_map: Tensor | None) -> GlamorOutput:
+        """Attend, fuse and classify: all that comes after the encoders.
+
+        Args:
+            face_map: The face encoder's feature map, (B, C, h', w'); None for context-only.
+            context_map: The context encoder's, (B, C, h, w); None for face-only.
+        """
+        face_vector = None if face_map is None else face_map.mean(dim=(2, 3))  # (B, C)
+        if context_map is None:
+            assert face_vector is not None  # noqa: S101 - one stream always exists
+            return self._classify(face_vector, None, self._no_attention(face_vector))
+        attention = self._attend(context_map, face_vector)
+        context_vector = attend(context_map, attention)  # (B, C)
+        return self._classify(face_vector, context_vector, attention)
 
     def _attend(self, locations: Tensor, face_vector: Tensor | None) -> Tensor:
         """Attention map (B, h, w); uniform where the variant only pools."""
@@ -77,7 +87,7 @@ class GlamorNet(nn.Module):
         attention: Tensor = self.attention(locations, face_vector if asks_face else None)
         return attention
 
-    def _answer(
+    def _classify(
         self, face_vector: Tensor | None, context_vector: Tensor | None, attention: Tensor
     ) -> GlamorOutput:
         """Fuse whichever streams there are and classify."""
@@ -98,7 +108,7 @@ class GlamorNet(nn.Module):
             )
         return GlamorOutput(self.classifier(fused), attention, weights)
 
-    def _no_attention(self, face: Tensor) -> Tensor:
+    def _no_attention(self, face_vector: Tensor) -> Tensor:
         """An all-zero map (B, h, w) for the variant without a context."""
         size = self.config.attention_size
-        return face.new_zeros((face.shape[0], size, size))
+        return face_vector.new_zeros((face_vector.shape[0], size, size))

@@ -27,6 +27,16 @@ class Output:
     stream_weights: NDArray[np.float32]
 
 
+def max_abs_diff(ours: Output, theirs: Output) -> float:
+    """Largest absolute difference of any output; NaN if one is not a number."""
+    differences = (
+        np.abs(ours.probabilities - theirs.probabilities).max(),
+        np.abs(ours.attention - theirs.attention).max(),
+        np.abs(ours.stream_weights - theirs.stream_weights).max(),
+    )
+    return float(np.max(differences))
+
+
 class Runtime(ABC):
     """A network, loaded and ready.
 

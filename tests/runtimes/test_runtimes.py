@@ -1,0 +1,240 @@
+"""One suite over every runtime that this machine has: the same inputs, the same answers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, DataError
+from glamor_cli.export.config import BatchRange, ExportConfig
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.network.config import Encoder, NetworkConfig
+from glamor_cli.network.folding import fold_batch_norms
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.providers import cuda_problem
+from glamor_cli.weights import Metadata, load_network, save_network
+
+TEMPERATURE = 1.7
+
+
+def lively_network(config: NetworkConfig, seed: int = 0) -> GlamorNet:
+    """A fresh network whose batch norms do something, so that ignoring one would show."""
+    torch.manual_seed(seed)
+    network = GlamorNet(config).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.3, 2)
+            torch.nn.init.uniform_(module.weight, 0.7, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 1)
+    if network.attention is not None:
+        torch.nn.init.normal_(network.attention.score.weight, 0, 1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    network = lively_network(NetworkConfig())
+    metadata = Metadata("lively", temperature=TEMPERATURE, training_data="nothing")
+    save_network(folder / "lively.safetensors", network, metadata)
+    export_onnx(
+        folder / "lively.safetensors",
+        folder / "lively.onnx",
+        ExportConfig(batch=BatchRange(1, 2, 3)),
+    )
+    return {suffix: folder / f"lively{suffix}" for suffix in (".safetensors", ".onnx")}
+
+
+@pytest.fixture(scope="module", params=[".safetensors", ".onnx"])
+def runtime(request: pytest.FixtureRequest, files: dict[str, Path]) -> Runtime:
+    return open_runtime(files[request.param], device="cpu", threads=1)
+
+
+def inputs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return (
+        generator.random((count, 3, 96, 96), dtype=np.float32),
+        generator.random((count, 3, 112, 112), dtype=np.float32),
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 3, 65])
+def test_answers_are_the_networks(runtime: Runtime, files: dict[str, Path], batch: int) -> None:
+    face, context = inputs(batch)
+    network, metadata = load_network(files[".safetensors"])
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(face), torch.from_numpy(context))
+    probabilities = (expected.logits / TEMPERATURE).softmax(dim=1).numpy()
+    assert probabilities.std() > 0.05, "a flat answer would hide differences"
+
+    output = runtime(face, context)
+
+    assert output.probabilities.dtype == np.float32
+    np.testing.assert_allclose(output.probabilities, probabilities, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(output.attention, expected.attention.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        output.stream_weights, expected.stream_weights.numpy(), rtol=0, atol=1e-5
+    )
+    assert runtime.metadata == metadata
+
+
+def test_empty_batch_gives_empty_answers(runtime: Runtime) -> None:
+    output = runtime(*inputs(0))
+    assert output.probabilities.shape == (0, 7)
+    assert output.attention.shape == (0, 7, 7)
+    assert output.stream_weights.shape == (0, 2)
+
+
+def test_pieces_of_a_large_batch_keep_their_order(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face, context = inputs(5)
+    whole = runtime(face, context)
+    monkeypatch.setattr(runtime, "largest_batch", 2)
+    pieces = runtime(face, context)
+    np.testing.assert_allclose(pieces.probabilities, whole.probabilities, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(pieces.attention, whole.attention, rtol=0, atol=1e-6)
+
+
+def test_views_and_read_only_arrays_are_taken(runtime: Runtime) -> None:
+    face, context = inputs(2)
+    face.flags.writeable = False
+    expected = runtime(face.copy(), context)
+    channels_last = np.ascontiguousarray(context.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    output = runtime(face, channels_last)
+    np.testing.assert_allclose(output.probabilities, expected.probabilities, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda face, context: (face[0], context[0]), "face is float32"),
+        (lambda face, context: (context, face), "face is float32"),
+        (lambda face, context: (face.astype(np.float64), context), "face is float64"),
+        (lambda face, context: (face, (context * 255).astype(np.uint8)), "context is uint8"),
+        (lambda face, context: (face.transpose(0, 2, 3, 1), context), "not float32"),
+        (lambda face, context: (face[:1], context), "1 faces but 2 contexts"),
+        (lambda face, context: (face, np.full_like(context, np.nan)), "context holds values"),
+        (lambda face, context: (np.full_like(face, np.inf), context), "face holds values"),
+    ],
+)
+def test_unusable_inputs_are_refused_by_name(runtime: Runtime, spoil, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        runtime(*spoil(*inputs(2)))
+
+
+def test_impossible_threads_are_refused(files: dict[str, Path]) -> None:
+    for path in files.values():
+        with pytest.raises(ConfigError, match="0 threads"):
+            open_runtime(path, device="cpu", threads=0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_cuda_where_there_is_none_is_an_error_and_never_the_cpu(files: dict[str, Path]) -> None:
+    for path in files.values():
+        with pytest.raises(BackendUnavailable, match="CUDA"):
+            open_runtime(path, device="cuda")
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="has CUDA")
+def test_auto_is_quietly_the_cpu_where_cuda_cannot_load(files: dict[str, Path]) -> None:
+    code = (
+        "import sys; from pathlib import Path; from glamor_cli.runtimes.base import open_runtime;"
+        "print(open_runtime(Path(sys.argv[1])).provider, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(files[".onnx"])],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.stdout.split() == ["CPUExecutionProvider", "False"]
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="has an NVIDIA driver")
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="CPU build"
+)
+def test_the_missing_library_is_named(files: dict[str, Path]) -> None:
+    with pytest.raises(BackendUnavailable, match=r"libcuda\.so\.1|nvcuda\.dll"):
+        open_runtime(files[".onnx"], device="cuda")
+
+
+def test_damaged_and_foreign_files_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
+    for suffix, path in files.items():
+        truncated = tmp_path / f"truncated{suffix}"
+        truncated.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        text = tmp_path / f"text{suffix}"
+        text.write_text("not a network")
+        empty = tmp_path / f"empty{suffix}"
+        empty.touch()
+        for damaged in (truncated, text, empty):
+            with pytest.raises(CheckpointError):
+                open_runtime(damaged, device="cpu")
+
+
+def test_onnx_of_others_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
+    model = onnx.load(files[".onnx"])
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    with pytest.raises(CheckpointError, match="not exported by glamor"):
+        open_runtime(tmp_path / "foreign.onnx", device="cpu")
+
+    model = onnx.load(files[".onnx"])
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == "face":
+                node.input[index] = "image"
+    model.graph.input[0].name = "image"
+    onnx.save(model, tmp_path / "renamed.onnx")
+    with pytest.raises(CheckpointError, match="takes image, context"):
+        open_runtime(tmp_path / "renamed.onnx", device="cpu")
+
+
+@pytest.mark.parametrize("encoder", list(Encoder))
+def test_folding_keeps_the_answer_and_the_original(encoder: Encoder) -> None:
+    network = lively_network(NetworkConfig(encoder=encoder))
+    folded = fold_batch_norms(network)
+    face, context = (torch.from_numpy(values) for values in inputs(2))
+    with torch.inference_mode():
+        expected, output = network(face, context), folded(face, context)
+    # Logits of this network are of the order of ten.
+    torch.testing.assert_close(output.logits, expected.logits, rtol=0, atol=1e-4)
+    torch.testing.assert_close(output.attention, expected.attention, rtol=0, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize(("half", "atol"), [(False, 1e-4), (True, 5e-3)])
+def test_torch_on_cuda_agrees_with_the_cpu(files: dict[str, Path], half: bool, atol: float) -> None:
+    from glamor_cli.runtimes.torch import TorchRuntime
+
+    face, context = inputs(5)
+    expected = open_runtime(files[".safetensors"], device="cpu")(face, context)
+    output = TorchRuntime(files[".safetensors"], device="cuda", half=half)(face, context)
+    np.testing.assert_allclose(output.probabilities, expected.probabilities, rtol=0, atol=atol)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(cuda_problem() is not None, reason="needs CUDA in ONNX Runtime")
+def test_onnx_on_cuda_agrees_with_the_cpu(files: dict[str, Path]) -> None:
+    face, context = inputs(5)
+    expected = open_runtime(files[".onnx"], device="cpu")(face, context)
+    runtime = open_runtime(files[".onnx"], device="cuda")
+    assert runtime.provider == "CUDAExecutionProvider"
+    np.testing.assert_allclose(
+        runtime(face, context).probabilities, expected.probabilities, rtol=0, atol=1e-4
+    )
