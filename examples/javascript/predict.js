@@ -1,0 +1,70 @@
+// Emotions of the faces in a photograph, without glamor: one graph from pixels to answers.
+//
+//   glamor export --with-preprocessing --output glamor.onnx
+//   npm install
+//   node predict.js glamor.onnx photo.png 60,40,171,151 220,38,330,148
+//
+// A box is x1,y1,x2,y2 in pixels, from any face detector. onnxruntime-web runs in browsers and in
+// node; onnxruntime-node has the same interface and is faster where it can be installed.
+import { readFile } from "node:fs/promises";
+
+import jpeg from "jpeg-js";
+import * as ort from "onnxruntime-web";
+import { PNG } from "pngjs";
+
+/** Decode a PNG or JPEG to a uint8 tensor [H, W, 3], RGB. */
+async function readImage(path) {
+  const bytes = await readFile(path);
+  const isPng = bytes[0] === 0x89;
+  const { width, height, data } = isPng
+    ? PNG.sync.read(bytes)
+    : jpeg.decode(bytes, { useTArray: true });
+  const rgb = new Uint8Array(width * height * 3);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    rgb.set(data.subarray(4 * pixel, 4 * pixel + 3), 3 * pixel); // leaves alpha behind
+  }
+  return new ort.Tensor("uint8", rgb, [height, width, 3]);
+}
+
+/** Read the classes, in the order of the probabilities, out of the model's own metadata. */
+function readClasses(bytes) {
+  // The metadata is JSON inside the file; onnxruntime-web does not hand it out.
+  const text = Buffer.from(bytes).toString("latin1");
+  const found = text.match(/"classes": (\[[^\]]*\])/);
+  if (!found) throw new Error("this model was not written by glamor export");
+  return JSON.parse(found[1]);
+}
+
+const [model, photo, ...places] = process.argv.slice(2);
+if (!photo) {
+  console.error("usage: node predict.js MODEL.onnx PHOTO x1,y1,x2,y2 ...");
+  process.exit(2);
+}
+
+ort.env.wasm.numThreads = 1; // more needs worker files that a bundler has to place
+const bytes = await readFile(model);
+const classes = readClasses(bytes);
+const session = await ort.InferenceSession.create(bytes);
+const sides = places.flatMap((place) => place.split(",").map(Number));
+const answer = await session.run({
+  image: await readImage(photo),
+  boxes: new ort.Tensor("float32", Float32Array.from(sides), [places.length, 4]),
+});
+
+const probabilities = answer.probabilities.data;
+const weights = answer.stream_weights.data;
+for (let face = 0; face < places.length; face++) {
+  const row = Array.from(
+    probabilities.subarray(face * classes.length, (face + 1) * classes.length),
+  );
+  const best = row.indexOf(Math.max(...row));
+  console.log(
+    JSON.stringify({
+      box: sides.slice(4 * face, 4 * face + 4),
+      emotion: classes[best],
+      probabilities: Object.fromEntries(classes.map((name, i) => [name, row[i]])),
+      face_weight: weights[2 * face],
+      context_weight: weights[2 * face + 1],
+    }),
+  );
+}

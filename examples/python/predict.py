@@ -1,0 +1,37 @@
+"""Emotions of the faces in a photograph, without glamor: one graph from pixels to answers.
+
+glamor export --with-preprocessing --output glamor.onnx
+pip install onnxruntime numpy pillow
+python predict.py glamor.onnx photo.png 60,40,171,151 220,38,330,148
+
+A box is x1,y1,x2,y2 in pixels, from any face detector.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+if len(sys.argv) < 3:
+    sys.exit("usage: python predict.py MODEL.onnx PHOTO x1,y1,x2,y2 ...")
+model, photo, *places = sys.argv[1:]
+
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+classes = json.loads(session.get_modelmeta().custom_metadata_map["glamor"])["classes"]
+with Image.open(photo) as opened:
+    image = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))  # uint8 [H, W, 3]
+boxes = np.array([place.split(",") for place in places], np.float32).reshape(-1, 4)
+
+names = ["probabilities", "stream_weights"]
+answers = session.run(names, {"image": image, "boxes": boxes})
+for box, probabilities, weights in zip(boxes, *answers, strict=True):
+    row = {
+        "box": box.tolist(),
+        "emotion": classes[int(probabilities.argmax())],
+        "probabilities": dict(zip(classes, probabilities.tolist(), strict=True)),
+        "face_weight": float(weights[0]),
+        "context_weight": float(weights[1]),
+    }
+    sys.stdout.write(json.dumps(row) + "\n")

@@ -1,0 +1,40 @@
+"""A network with answers that vary, exported once for the tests of what is built from it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from glamor_cli.export.config import BatchRange, ExportConfig
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.with_preprocessing import add_preprocessing
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.weights import Metadata, save_network
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = GlamorNet().eval()
+    # As initialised, all images get nearly the same answer, which would hide differences.
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.05, 0.3)
+    path = tmp_path_factory.mktemp("exported") / "varied.safetensors"
+    save_network(path, network, Metadata("varied", temperature=1.3))
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(weights_file: Path) -> Path:
+    path = weights_file.with_suffix(".onnx")
+    export_onnx(weights_file, path, ExportConfig(batch=BatchRange(1, 2, 3)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def graph(exported: Path) -> Path:
+    path = exported.with_name("varied-image.onnx")
+    add_preprocessing(exported, path)
+    return path
