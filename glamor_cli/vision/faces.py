@@ -1,0 +1,136 @@
+"""Where the faces are: what a detector answers, and which detectors there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import ConfigError, DataError
+
+
+class DetectorKind(StrEnum):
+    """The detectors: CenterFace, fast and at hand; dlib's, slow, with the authors' own boxes."""
+
+    CENTERFACE = "centerface"
+    DLIB = "dlib"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one image, the most confident first.
+
+    Attributes:
+        boxes: float32 [n, 4]: x1, y1, x2, y2 in pixels of the image, x2 and y2 exclusive, in the
+            authors' tight square framing. They may reach beyond the image.
+        scores: float32 [n]; their scale is the detector's own.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @staticmethod
+    def ordered(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> "Faces":
+        """Sort boxes [n, 4] by their scores [n]; equals keep their order."""
+        order = np.argsort(-scores, kind="stable")
+        return Faces(
+            np.ascontiguousarray(boxes[order], np.float32).reshape(-1, 4),
+            np.ascontiguousarray(scores[order], np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def at_least(self, score: float) -> "Faces":
+        """The faces whose score is at least ``score``."""
+        keep = self.scores >= np.float32(score)
+        return Faces(self.boxes[keep], self.scores[keep])
+
+    def best(self) -> "Faces":
+        """The single most confident face, or none: what extracting a data set keeps."""
+        return Faces(self.boxes[:1], self.scores[:1])
+
+
+class Detector(Protocol):
+    """Anything that finds faces.
+
+    Attributes:
+        kind: Which detector it is.
+        settings: What its boxes depend on, as a pair store records it.
+        min_score_predict: Prediction keeps faces of at least this score. Extracting a data set
+            instead keeps the best face of an image, whatever its score (OFFICIAL.md, Faces).
+    """
+
+    kind: DetectorKind
+    settings: dict[str, str | float | bool | int]
+    min_score_predict: float
+
+    def detect(self, image: NDArray[np.uint8]) -> Faces:
+        """Find the faces of one image, uint8 [H, W, 3], RGB.
+
+        Raises:
+            DataError: The image has another shape or type.
+        """
+
+    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
+        """Find the faces of several images of any sizes: the same answers as one by one.
+
+        Raises:
+            DataError: An image has another shape or type.
+        """
+
+
+def open_detector(
+    kind: DetectorKind = DetectorKind.CENTERFACE,
+    *,
+    threads: int | None = None,
+    long_side: int | None = None,
+    corrected: bool = False,
+) -> Detector:
+    """Open a detector.
+
+    Args:
+        kind: Which one.
+        threads: CPU threads of CenterFace; None takes every core. dlib's runs on one.
+        long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
+            default. A larger one finds smaller faces and takes longer.
+        corrected: Feed dlib's detector as it was meant to be fed, not as the authors did.
+
+    Raises:
+        ConfigError: An option that the detector does not have, or a value it cannot work with.
+        BackendUnavailable: A package the detector needs is not installed.
+    """
+    # Imported here because each needs a library of its own.
+    if kind is DetectorKind.CENTERFACE:
+        from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig
+
+        if corrected:
+            raise ConfigError(
+                "only dlib's detector has a corrected form",
+                "Choose the detector dlib, or leave the correction out.",
+            )
+        config = CenterFaceConfig() if long_side is None else CenterFaceConfig(long_side=long_side)
+        return CenterFace(config, threads=threads)
+    if long_side is not None:
+        raise ConfigError(
+            "dlib's detector has no working size: it always doubles the image",
+            "Leave the size out, or choose the detector centerface.",
+        )
+    from glamor_cli.vision.dlib_faces import DlibFaces
+
+    return DlibFaces(corrected=corrected)
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse what is not an image as ``read_image`` gives it.
+
+    Raises:
+        DataError: Not uint8 [H, W, 3], or without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(
+            f"an image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
+            "Read images with glamor_cli.vision.images.read_image.",
+        )

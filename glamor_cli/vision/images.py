@@ -1,0 +1,228 @@
+"""Finding image files and reading them safely: whatever is in the file, RGB or one clear error."""
+
+import glob
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glamor_cli.errors import DataError
+
+MAX_PIXELS = 89_478_485
+"""Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
+
+IMAGE_SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm")
+    + (".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+"""What an image's name ends in (in lower case), where folders and globs are searched."""
+
+# Only decoders that run no other program; the common ones first, since Pillow tries them in order.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image file as it is meant to be seen.
+
+    The EXIF orientation is applied. Gray becomes three equal channels; 16-bit gray is scaled to
+    8 bits, not clipped; CMYK and palettes are converted. Transparent pixels are composited over
+    black, the value of "nothing here" in this network's contexts. Of an animation the first frame
+    is read. The number of pixels is checked before any is decoded.
+
+    Returns:
+        uint8 [H, W, 3], RGB, C-contiguous.
+
+    Raises:
+        DataError: There is no such file, or it is no image, damaged, cut short or too large.
+    """
+    try:
+        with _quiet, Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path)
+            image.load()
+            return np.ascontiguousarray(_to_rgb(_upright(image)))
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}", "Check the path.") from error
+    except Image.UnidentifiedImageError as error:
+        raise DataError(
+            f"{path} is not an image",
+            "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
+        ) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise DataError(
+                f"cannot open {path}: {error.strerror}", "Give a readable image file."
+            ) from error
+        raise _damaged(path, error) from error
+    except Exception as error:
+        # On hostile bytes decoders raise nearly anything: ValueError, SyntaxError, struct.error...
+        raise _damaged(path, error) from error
+
+
+def list_images(source: Path) -> Iterator[Path]:
+    """List the image files of a source, one by one.
+
+    A file is listed whatever its name. In a folder, searched with its subfolders, and among the
+    matches of a glob (``*``, ``?``, ``[...]``, ``**``), files count whose name ends like an
+    image's and does not begin with a dot. Links to folders are followed, each folder once.
+
+    Args:
+        source: A file, a folder or a glob.
+
+    Yields:
+        Paths that begin with ``source`` (or match it), in the order of their names, folder by
+        folder: the same on every machine.
+
+    Raises:
+        DataError: There is no such source, a folder cannot be read, or no image is in it.
+    """
+    if source.is_file():
+        yield source
+        return
+    if source.is_dir():
+        paths, kind = _walk(source, set()), "folder"
+    elif glob.has_magic(str(source)):
+        paths, kind = _matches(str(source)), "pattern"
+    else:
+        raise DataError(f"there is no file or folder {source}", "Check the path.")
+    empty = True
+    for path in paths:
+        empty = False
+        yield path
+    if empty:
+        raise DataError(
+            f"the {kind} {source} holds no images",
+            f"Images are files that end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
+        )
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Walk a folder in the order of names; ``seen`` ends loops of links."""
+    try:
+        identity = folder.stat()
+        if (identity.st_dev, identity.st_ino) in seen:
+            return
+        seen.add((identity.st_dev, identity.st_ino))
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {folder}: {error.strerror}", "Check its permissions."
+        ) from error
+    for name, is_folder in names:
+        path = folder / name
+        if is_folder and not name.startswith("."):
+            yield from _walk(path, seen)
+        elif _is_image_name(path) and path.is_file():
+            yield path
+
+
+def _matches(pattern: str) -> Iterator[Path]:
+    """The image files that match a glob, in the order of their names."""
+    # Path.glob takes no absolute pattern, which is what a user may well give.
+    for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207
+        path = Path(name)
+        if _is_image_name(path) and path.is_file():
+            yield path
+
+
+def _is_image_name(path: Path) -> bool:
+    # Files that begin with a dot are what systems leave behind, like "._photo.jpg".
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; EXIF that cannot be read turns nothing."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:
+        return image
+    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert any mode of Pillow's to uint8 [H, W, 3]."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return np.asarray(image)
+    if image.mode.startswith("I"):
+        return _from_16_bit(np.asarray(image))
+    if image.mode == "F":
+        raise ValueError("pixels are floats, whose range is not known")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", rgba.size)
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_16_bit(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale gray values in 0..65535, [H, W], to uint8 [H, W, 3], rounding."""
+    values = gray.astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("pixels are 32-bit integers, whose range is not known")
+    bytes_ = ((values + 128) // 257).astype(np.uint8)
+    return np.repeat(bytes_[..., None], 3, axis=2)
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(
+        f"{path} has more than {MAX_PIXELS / 1e6:.0f} million pixels",
+        "Shrink it first; so large an image is refused before it is decoded.",
+    )
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{path} cannot be decoded: {reason}", "Replace the file, or leave it out.")
+
+
+class _Quiet(AbstractContextManager[None]):
+    """Silence Pillow's warnings, on damaged metadata and the like, while any thread reads.
+
+    ``warnings.catch_warnings`` alone would not do: it restores a state of the whole process, and
+    readers in several threads would restore each other's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
