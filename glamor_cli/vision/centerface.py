@@ -22,8 +22,8 @@ from PIL import Image
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.vision.faces import DetectorKind, Faces, check_image
 
-MAX_BATCH = 16
-"""Images that pass the network together; more would only cost memory."""
+MAX_BATCH = 4
+"""Images that pass the network together; on a CPU more only cost memory."""
 
 _STRIDE = 32
 """The network halves its input five times, so both sides must be multiples of this."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from glamor_cli.errors import DataError
 
@@ -18,8 +18,25 @@ MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
 
 IMAGE_SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm")
-    + (".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 """What an image's name ends in (in lower case), where folders and globs are searched."""
 
@@ -64,7 +81,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise _too_large(path) from error
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}", "Check the path.") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(
             f"{path} is not an image",
             "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
