@@ -5,8 +5,12 @@ from typing import Annotated
 import typer
 
 from glamor_cli import __version__
+from glamor_cli.cli.bench import bench
+from glamor_cli.cli.doctor import doctor
+from glamor_cli.cli.evaluate import evaluate
 from glamor_cli.cli.export import export
 from glamor_cli.cli.import_checkpoint import import_checkpoint
+from glamor_cli.cli.predict import predict
 from glamor_cli.cli.scenes import scenes
 from glamor_cli.cli.train import train
 
@@ -41,7 +45,11 @@ def options(
     """Take what belongs to every command."""
 
 
+app.command("predict")(predict)
 app.command("scenes")(scenes)
 app.command("train")(train)
+app.command("evaluate")(evaluate)
 app.command("export")(export)
+app.command("bench")(bench)
 app.command("import-checkpoint")(import_checkpoint)
+app.command("doctor")(doctor)

