@@ -1,0 +1,210 @@
+"""Pictures of predictions: boxes, emotions, and the attention laid where the network looked."""
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import ConfigError
+from glamor_cli.insets import (
+    INK,
+    PAPER,
+    Style,
+    draw_box,
+    draw_strip,
+    ellipsis,
+    ink_on,
+    percent,
+    scale_box,
+)
+from glamor_cli.overlay import emotion_colour, overlay_attention
+from glamor_cli.predict import ImagePrediction
+
+SAVED_SUFFIX = "-emotions.jpg"
+"""How the names of saved pictures end; the source's own name is never used."""
+
+_LONG_SIDE = (900, 1800)
+"""Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
+no room for text, larger ones nobody looks at whole."""
+_NARROWEST = 20
+"""Least width of a saved picture, in heights of its text."""
+_LONGEST_STEM = 200
+"""Bytes of a source's name that a saved picture's keeps; file systems allow 255 in all."""
+
+_Rectangle: TypeAlias = tuple[float, float, float, float]
+
+
+def annotate(prediction: ImagePrediction) -> Image.Image:
+    """Draw one image's answers.
+
+    One face: the attention lies over the picture. Several: the picture shows who is who, and a
+    strip below has one inset per face with its attention.
+
+    Args:
+        prediction: With its ``image``.
+
+    Raises:
+        ValueError: The prediction carries no image.
+    """
+    if prediction.image is None:
+        raise ValueError("the prediction carries no image: predict with keep_images")
+    picture, scale = _fit(prediction.image)
+    style = Style.of(max(picture.size))
+    # A narrow picture gets margins: its labels and cards need the room.
+    width = max(picture.width, _NARROWEST * style.text)
+    strip = draw_strip(prediction, picture, width, style)
+    boxes = [scale_box(face.box, scale) for face in prediction.faces]
+    if len(boxes) == 1:
+        face = prediction.faces[0]
+        picture = Image.fromarray(overlay_attention(np.asarray(picture), face.attention, boxes[0]))
+    for face, box in zip(prediction.faces, boxes, strict=True):
+        draw_box(picture, box, emotion_colour(prediction.classes, face.emotion), style.line)
+    canvas = Image.new("RGB", (width, picture.height + strip.height), PAPER)
+    left = (width - picture.width) // 2
+    canvas.paste(picture, (left, 0))
+    canvas.paste(strip, (0, picture.height))
+    moved = [(box.x1 + left, box.y1, box.x2 + left, box.y2) for box in boxes]
+    _draw_labels(canvas, prediction, moved, (width, picture.height), style)
+    return canvas
+
+
+class PictureFolder:
+    """Saves annotated pictures into one folder, each under a name of its own.
+
+    Args:
+        folder: Made if it is missing.
+
+    Raises:
+        ConfigError: The folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(folder, error.strerror) from error
+        # A run must find out before its first batch, not after it.
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _not_writable(folder, "permission denied")
+        self._folder = folder
+        self._used: set[str] = set()
+
+    def save(self, prediction: ImagePrediction) -> Path | None:
+        """Annotate and save a picture; None for an image that could not be read.
+
+        Raises:
+            ConfigError: The folder cannot be written to.
+        """
+        if prediction.image is None:
+            return None
+        path = self._folder / self._free_name(Path(prediction.source).stem)
+        with atomic_path(path) as temporary:
+            annotate(prediction).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
+        return path
+
+    def _free_name(self, stem: str) -> str:
+        """Number a name that another image of this run has taken."""
+        # A stem holds no folder, but it may hold line breaks, or leave no room for the suffix.
+        stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
+        while len(stem.encode()) > _LONGEST_STEM:
+            stem = stem[:-1]
+        name, number = f"{stem}{SAVED_SUFFIX}", 2
+        # Case is folded because some file systems do.
+        while name.casefold() in self._used:
+            name, number = f"{stem}-{number}{SAVED_SUFFIX}", number + 1
+        self._used.add(name.casefold())
+        return name
+
+
+def _not_writable(folder: Path, reason: str | None) -> ConfigError:
+    return ConfigError(
+        f"cannot save pictures in {folder}: {reason}", "Choose a folder that you may write to."
+    )
+
+
+def _fit(image: NDArray[np.uint8]) -> tuple[Image.Image, float]:
+    """Bring an image's longer side within bounds; give the factor too."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    scale = min(max(longer, _LONG_SIDE[0]), _LONG_SIDE[1]) / longer
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), scale
+
+
+def _draw_labels(
+    canvas: Image.Image,
+    prediction: ImagePrediction,
+    boxes: list[tuple[int, int, int, int]],
+    size: tuple[int, int],
+    style: Style,
+) -> None:
+    """Draw every face's label, clear of the other labels and faces."""
+    draw = ImageDraw.Draw(canvas)
+    # The boxes' lines lie outside the faces.
+    frames = [_grow(box, style.line + 1) for box in boxes]
+    labels: list[_Rectangle] = []
+    for index, (face, frame) in enumerate(zip(prediction.faces, frames, strict=True)):
+        tag = f"{index + 1}" if len(boxes) > 1 else ""
+        name = prediction.classes[face.emotion]
+        full = f"{tag} {name} {percent(face.probabilities.max())}".strip()
+        others = [*labels, *frames[:index], *frames[index + 1 :]]
+        text, spot = _place(
+            draw, (full, tag) if tag else (full,), frame, others, size=size, style=style
+        )
+        labels.append(spot)
+        colour = emotion_colour(prediction.classes, face.emotion)
+        draw.rectangle(spot, fill=colour, outline=INK)
+        centre = ((spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2)
+        draw.text(centre, text, fill=ink_on(colour), font=style.font, anchor="mm")
+
+
+def _place(
+    draw: ImageDraw.ImageDraw,
+    texts: tuple[str, ...],
+    box: _Rectangle,
+    others: list[_Rectangle],
+    *,
+    size: tuple[int, int],
+    style: Style,
+) -> tuple[str, _Rectangle]:
+    """Find a free place for the first text that has one: around its box, else inside it.
+
+    The last text is placed in any case, at the box's corner if nowhere is free.
+    """
+    x1, y1, x2, y2 = box
+    spot: _Rectangle = box
+    for text in texts:
+        shown = ellipsis(draw, text, style.font, size[0] - 2 * style.gap)
+        width, height = draw.textlength(shown, style.font) + style.gap, round(style.text * 1.35)
+        corners = [(x, y) for y in (y1 - height - 1, y2) for x in (x1, x2 - width)]
+        corners += [(x, y) for x in (x2, x1 - width - 1) for y in (y1, y2 - height)]
+        for corner in corners:
+            spot = _move_inside((width, height), corner, size)
+            if not any(_overlap(spot, other) for other in (*others, box)):
+                return shown, spot
+        spot = _move_inside((width, height), (x1, y1), size)
+        small = width <= x2 - x1 and height <= (y2 - y1) / 4
+        if small and not any(_overlap(spot, other) for other in others):
+            return shown, spot
+    return shown, spot
+
+
+def _move_inside(
+    label: tuple[float, float], corner: tuple[float, float], size: tuple[int, int]
+) -> _Rectangle:
+    """Give a label's rectangle, moved into the picture if it sticks out."""
+    x = min(max(corner[0], 0), max(0, size[0] - 1 - label[0]))
+    y = min(max(corner[1], 0), max(0, size[1] - 1 - label[1]))
+    return x, y, x + label[0], y + label[1]
+
+
+def _grow(box: tuple[int, int, int, int], by: int) -> _Rectangle:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _overlap(a: _Rectangle, b: _Rectangle) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,123 @@
+"""``glamor evaluate``: how often a network is right on a pair store, and where not."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+if TYPE_CHECKING:
+    from glamor_cli.evaluation.evaluate import StoreEvaluation
+    from glamor_cli.evaluation.metrics import Metrics
+
+
+def evaluate(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+    ] = DEFAULT_WEIGHTS,
+    split: Annotated[
+        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write pictures, figures and every answer into this folder."),
+    ] = None,
+) -> None:
+    """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
+    from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+
+    config = EvaluateConfig(store, weights, split, device, batch, threads)
+    with progress_bar("pairs") as bar:
+        task = bar.add_task("evaluating", total=None, rate="-")
+
+        def show(done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.0f}" if speed else "-")
+
+        result = evaluate_store(config, show)
+    _print(result)
+    if json_file is not None:
+        _write_json(json_file, result)
+    if report is not None:
+        _write_report(report, result)
+
+
+def _print(result: "StoreEvaluation") -> None:
+    metrics = result.evaluation.metrics
+    console.print(
+        Text(
+            f"{metrics.accuracy:.2%} of {metrics.count} pairs right, "
+            f"macro-F1 {metrics.macro_f1:.4f}, "
+            f"calibration error {metrics.calibration_error:.4f}, "
+            f"negative log-likelihood {metrics.negative_log_likelihood:.4f}",
+            "bold",
+        ),
+        soft_wrap=True,
+    )
+    console.print(
+        Text(
+            f"{result.weights['name']} on {result.store} ({result.split}), "
+            f"{result.runtime['backend']} {result.runtime['provider']}"
+        ),
+        soft_wrap=True,
+    )
+    console.print(_class_table(metrics))
+    console.print(_confusion_table(metrics))
+
+
+def _class_table(metrics: "Metrics") -> Table:
+    table = Table("class")
+    for column in ("precision", "recall", "F1", "pairs"):
+        table.add_column(column, justify="right")
+    for name, figures in zip(metrics.classes, metrics.per_class, strict=True):
+        table.add_row(
+            Text(name),
+            f"{figures.precision:.3f}",
+            f"{figures.recall:.3f}",
+            f"{figures.f1:.3f}",
+            str(figures.support),
+        )
+    return table
+
+
+def _confusion_table(metrics: "Metrics") -> Table:
+    """Lay out the confusion matrix: a row per label, a column per answer."""
+    table = Table("label \\ answer")
+    for name in metrics.classes:
+        table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True)
+    for row, name in enumerate(metrics.classes):
+        cells = [Text(str(n) if n else "", "dim") for n in metrics.confusion[row]]
+        cells[row] = Text(str(metrics.confusion[row, row]), "bold")
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _write_json(path: Path, result: "StoreEvaluation") -> None:
+    from glamor_cli.atomic import write_text
+
+    write_text(path, json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
+    console.print(Text(f"figures in {path}"), soft_wrap=True)
+
+
+def _write_report(folder: Path, result: "StoreEvaluation") -> None:
+    from glamor_cli.evaluation.evaluate import write_predictions
+    from glamor_cli.evaluation.figures import save_confusion
+
+    save_confusion(folder / "confusion.png", result.evaluation.metrics)
+    write_predictions(folder / "predictions.csv", result.evaluation)
+    _write_json(folder / "metrics.json", result)
+    console.print(Text(f"report in {folder}"), soft_wrap=True)

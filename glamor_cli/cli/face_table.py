@@ -1,0 +1,92 @@
+"""Rows of predictions shown to people, on standard error, as they come."""
+
+from collections.abc import Iterable
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from glamor_cli.cli.render import console
+from glamor_cli.rows import FaceRow, Status
+
+# Title, width and side of the columns after the image's name, which takes the rest.
+_COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
+    ("", 2, "right"),
+    ("emotion", 9, "left"),
+    ("", 10, "left"),
+    ("", 4, "right"),
+    ("second", 13, "left"),
+    ("face:context", 12, "right"),
+)
+_NAME_WIDTHS = (16, 48)
+_BAR = 10
+
+
+class FaceTable:
+    """A sink that prints a table row by row: its columns have fixed widths."""
+
+    def __init__(self) -> None:
+        self._started = False
+        room = console.width - sum(width + 1 for _, width, _ in _COLUMNS)
+        self._name_width = min(max(room, _NAME_WIDTHS[0]), _NAME_WIDTHS[1])
+        self._bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
+
+    def write(self, rows: Iterable[FaceRow]) -> None:
+        """Print rows."""
+        for row in rows:
+            if row.status is Status.ERROR:
+                console.print(Text(error_line(row), "red"), soft_wrap=True)
+                continue
+            if not self._started:
+                self._print("bold", "image", *(title for title, _, _ in _COLUMNS))
+                self._started = True
+            # An image is named once, before its first face.
+            name = "" if row.face and row.face > 1 else _keep_end(row.source, self._name_width)
+            if row.probabilities is None or row.probability is None or row.face_weight is None:
+                self._print("dim", name, "", "no face")
+            else:
+                self._print("", name, *self._cells(row, row.probabilities))
+
+    def close(self) -> None:
+        """Nothing is left to print."""
+
+    def _cells(self, row: FaceRow, probabilities: dict[str, float]) -> tuple[str, ...]:
+        best, weight = row.probability or 0.0, row.face_weight or 0.0
+        second = sorted(probabilities, key=probabilities.__getitem__)[-2:][0]
+        return (
+            str(row.face),
+            str(row.emotion),
+            self._bar * max(1, round(_BAR * best)),
+            f"{best:.0%}",
+            f"{second} {probabilities[second]:.0%}",
+            f"{weight:.0%}:{1 - weight:.0%}",
+        )
+
+    def _print(self, style: str, *cells: str) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=self._name_width, no_wrap=True)
+        for _, width, side in _COLUMNS:
+            grid.add_column(width=width, no_wrap=True, overflow="ellipsis", justify=side)
+        # Text, not strings: names may hold brackets, which markup would take.
+        grid.add_row(*(Text(cell, style) for cell in cells))
+        console.print(grid)
+
+
+def error_line(row: FaceRow) -> str:
+    """Say on one line which source could not be read, and why."""
+    source, reason = printable(row.source), printable(row.reason or "")
+    return reason if source in reason else f"{source}: {reason}"
+
+
+def printable(name: str) -> str:
+    """Make a name fit for one line of a terminal: control characters are spelled out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
+def _keep_end(name: str, width: int) -> str:
+    """Shorten a path, keeping its end, which tells it from others."""
+    shown = printable(name)
+    return shown if len(shown) <= width else f"...{shown[len(shown) - width + 3 :]}"

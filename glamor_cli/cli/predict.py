@@ -1,0 +1,179 @@
+"""``glamor predict``: the emotion of every face in images, folders and globs."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.cli.face_table import FaceTable, error_line
+from glamor_cli.cli.render import console
+from glamor_cli.errors import ConfigError
+from glamor_cli.rows import FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+CLOSED_PIPE = 141
+"""The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
+INTERRUPTED = 130
+"""The exit code of a run ended by Ctrl-C, as shells have it."""
+
+
+def predict(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")
+    ],
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+    ] = DEFAULT_WEIGHTS,
+    row_format: Annotated[
+        RowFormat | None,
+        typer.Option("--format", help="Default: by --output's ending, else a table."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the rows to this file, not to standard output.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save annotated pictures into this folder.")
+    ] = None,
+    detector: Annotated[
+        DetectorKind, typer.Option(help="Who finds the faces.")
+    ] = DetectorKind.CENTERFACE,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = 16,
+) -> None:
+    """Find every face in images and tell its emotion, one row a face.
+
+    Exits with 1 if a source could not be read; the others are answered all the same.
+    """
+    from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder
+    from glamor_cli.predict import PredictConfig, predict_images
+
+    row_format = _choose_format(row_format, output)
+    pictures = None if save is None else PictureFolder(save)
+    config = PredictConfig(
+        weights=weights,
+        detector=detector,
+        device=device,
+        threads=threads,
+        min_score=min_score,
+        batch=batch,
+        keep_images=pictures is not None,
+        skip_suffix=None if pictures is None else SAVED_SUFFIX,
+    )
+    counts: Counter[Status] = Counter()
+    with _open_rows(row_format, output) as sink:
+        for image in predict_images(sources, config):
+            rows = image.rows()
+            sink.write(rows)
+            counts.update(row.status for row in rows)
+            if pictures is not None:
+                pictures.save(image)
+    _print_summary(counts, output, save)
+    if counts[Status.ERROR]:
+        raise typer.Exit(1)
+
+
+def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:
+    """Take the format asked for, else the one that the output's ending says, else a table."""
+    if output is None:
+        return row_format or RowFormat.TABLE
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder", "Give --output the name of a file.")
+    endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
+    chosen = row_format or endings.get(output.suffix.lower())
+    if chosen is None or chosen is RowFormat.TABLE:
+        raise ConfigError(
+            f"cannot tell how to write {output}",
+            "Give --format jsonl, json or csv; a table is for reading only.",
+        )
+    return chosen
+
+
+@contextmanager
+def _open_rows(row_format: RowFormat, output: Path | None) -> Iterator[RowSink]:
+    """Open where rows go; after Ctrl-C what came so far is complete, and the exit code 130."""
+    if row_format is RowFormat.TABLE:
+        streams: AbstractContextManager[RowSink] = nullcontext(FaceTable())
+    elif output is None:
+        streams = _write_stdout(row_format)
+    else:
+        streams = _write_file(row_format, output)
+    interrupted = False
+    with streams as sink:
+        try:
+            yield sink
+        except KeyboardInterrupt:
+            interrupted = True
+        sink.close()
+    if interrupted:
+        console.print("interrupted: the rows so far are kept")
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _write_file(row_format: RowFormat, output: Path) -> Iterator[RowSink]:
+    with (
+        atomic_path(output) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        yield _ErrorPrinter(open_sink(row_format, stream))
+
+
+@contextmanager
+def _write_stdout(row_format: RowFormat) -> Iterator[RowSink]:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        yield _ErrorPrinter(open_sink(row_format, sys.stdout))
+    except BrokenPipeError:
+        # The reader has enough (`| head`). Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(CLOSED_PIPE) from None
+
+
+class _ErrorPrinter:
+    """Passes rows on, and tells people of errors, who do not see the rows."""
+
+    def __init__(self, sink: RowSink) -> None:
+        self._sink = sink
+
+    def write(self, rows: Iterable[FaceRow]) -> None:
+        rows = list(rows)
+        self._sink.write(rows)
+        for row in rows:
+            if row.status is Status.ERROR:
+                console.print(
+                    Text.assemble(("error: ", "bold red"), error_line(row)), soft_wrap=True
+                )
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+def _print_summary(counts: Counter[Status], output: Path | None, save: Path | None) -> None:
+    """Count what was found, and say where things were written."""
+    parts = [f"{counts[Status.OK]} {'face' if counts[Status.OK] == 1 else 'faces'}"]
+    if counts[Status.NO_FACE]:
+        parts.append(f"{counts[Status.NO_FACE]} without a face")
+    if counts[Status.ERROR]:
+        parts.append(f"{counts[Status.ERROR]} could not be read")
+    if output is not None:
+        parts.append(f"rows in {output}")
+    if save is not None:
+        parts.append(f"pictures in {save}")
+    console.print(Text(", ".join(parts)), soft_wrap=True)

@@ -1,0 +1,236 @@
+"""Run a network over a split of a pair store and judge its answers."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.atomic import write_text
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.metrics import Metrics, compute_metrics
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+
+TRAIN_SPLIT = "train"
+_PREFERRED_SPLITS = ("test", "validation", "val")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to evaluate, and how.
+
+    Attributes:
+        store: The pair store's folder.
+        weights: A name from ``weights/`` or a file.
+        split: Which split; None takes test, validation or val, else the only one besides train.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        batch: Pairs per step.
+        threads: CPU threads; None leaves it to the engine.
+    """
+
+    store: Path
+    weights: str | Path = DEFAULT_WEIGHTS
+    split: str | None = None
+    device: str = "auto"
+    batch: int = 32
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"a batch of {self.batch} pairs", "Give --batch of at least 1.")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network's answers on a split, one row per pair, and what they are worth.
+
+    Attributes:
+        metrics: The figures.
+        probabilities: float32 [N, C].
+        attention: float32 [N, h, w].
+        stream_weights: float32 [N, 2]: face, context.
+        labels: int64 [N], in the order of the network's classes.
+        sources: Names of the images in their data set.
+    """
+
+    metrics: Metrics
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    stream_weights: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoreEvaluation:
+    """An evaluation with what was evaluated.
+
+    Attributes:
+        evaluation: The answers and figures.
+        store: The pair store's folder.
+        split: Which of its splits.
+        weights: ``name``, ``file`` and ``sha256`` of the weights.
+        runtime: ``backend`` and the ``provider`` that truly ran.
+    """
+
+    evaluation: Evaluation
+    store: Path
+    split: str
+    weights: dict[str, str]
+    runtime: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the contract of ``glamor evaluate --json``."""
+        metrics = self.evaluation.metrics
+        return {
+            "accuracy": metrics.accuracy,
+            "macro_f1": metrics.macro_f1,
+            "count": metrics.count,
+            "calibration_error": metrics.calibration_error,
+            "negative_log_likelihood": metrics.negative_log_likelihood,
+            "classes": list(metrics.classes),
+            "per_class": {
+                name: asdict(figures)
+                for name, figures in zip(metrics.classes, metrics.per_class, strict=True)
+            },
+            "confusion": metrics.confusion.tolist(),
+            "store": str(self.store),
+            "split": self.split,
+            "weights": self.weights,
+            "runtime": self.runtime,
+        }
+
+
+def evaluate_store(
+    config: EvaluateConfig, on_progress: Callable[[int, int], None] | None = None
+) -> StoreEvaluation:
+    """Open a store and weights, and evaluate.
+
+    Args:
+        config: What and how.
+        on_progress: Called with the pairs done and all pairs.
+
+    Raises:
+        ConfigError: No such split, weights or device, or no telling which split is meant.
+        DataError: The store is damaged, empty, or has classes that the network does not know.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device is not here.
+    """
+    store = PairStore.open(config.store)
+    split = store.split(config.split or choose_split(store.splits))
+    path = find_weights(config.weights, suffix=".onnx")
+    runtime = open_runtime(path, device=config.device, threads=config.threads)
+    evaluation = evaluate(runtime, split, config.batch, on_progress)
+    return StoreEvaluation(
+        evaluation,
+        config.store,
+        split.name,
+        {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)},
+        {"backend": runtime.backend, "provider": runtime.provider},
+    )
+
+
+def evaluate(
+    runtime: Runtime,
+    split: Split,
+    batch_size: int = 32,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Run a network over a split.
+
+    Args:
+        runtime: The network.
+        split: The pairs.
+        batch_size: Pairs per step.
+        on_progress: Called with the pairs done and all pairs, after each step.
+
+    Raises:
+        DataError: The split is empty or has classes that the network does not know.
+    """
+    if not len(split):
+        raise DataError(
+            f"the split {split.name} holds no pairs", "Choose another split with --split."
+        )
+    classes = runtime.metadata.classes
+    labels = _translate_labels(split, classes)
+    size = runtime.metadata.network.attention_size
+    probabilities = np.empty((len(split), len(classes)), np.float32)
+    attention = np.empty((len(split), size, size), np.float32)
+    stream_weights = np.empty((len(split), 2), np.float32)
+    for start in range(0, len(split), batch_size):
+        rows = slice(start, min(start + batch_size, len(split)))
+        output = runtime(*split.pairs(rows))
+        probabilities[rows] = output.probabilities
+        attention[rows] = output.attention
+        stream_weights[rows] = output.stream_weights
+        if on_progress is not None:
+            on_progress(rows.stop, len(split))
+    return Evaluation(
+        compute_metrics(probabilities, labels, classes),
+        probabilities,
+        attention,
+        stream_weights,
+        labels,
+        tuple(split.sources),
+    )
+
+
+def choose_split(splits: tuple[str, ...]) -> str:
+    """Choose the split that is meant for evaluation.
+
+    Raises:
+        ConfigError: It cannot be told.
+    """
+    for name in _PREFERRED_SPLITS:
+        if name in splits:
+            return name
+    others = [name for name in splits if name != TRAIN_SPLIT]
+    if len(others) == 1:
+        return others[0]
+    raise ConfigError(
+        f"the store has the splits {', '.join(splits) or '(none)'}; which is to be evaluated?",
+        "Choose one with --split.",
+    )
+
+
+def write_predictions(path: Path, evaluation: Evaluation) -> None:
+    """Write one line per pair as CSV: what it is, what was answered, how surely.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    classes = evaluation.metrics.classes
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    streams = ("face_weight", "context_weight")
+    writer.writerow(("source", "label", "emotion", "probability", *streams, *classes))
+    for row, (source, label) in enumerate(zip(evaluation.sources, evaluation.labels, strict=True)):
+        probabilities = evaluation.probabilities[row]
+        best = int(probabilities.argmax())
+        numbers = (probabilities[best], *evaluation.stream_weights[row], *probabilities)
+        writer.writerow(
+            (source, classes[label], classes[best], *(f"{value:.6f}" for value in numbers))
+        )
+    write_text(path, text.getvalue())
+
+
+def _translate_labels(split: Split, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Number the split's labels by the network's classes, which may stand in another order."""
+    if split.classes == classes:
+        return split.labels
+    used = {split.classes[label] for label in np.unique(split.labels)}
+    unknown = sorted(used - set(classes))
+    if unknown:
+        raise DataError(
+            f"the split {split.name} has classes that the network does not know: "
+            f"{', '.join(unknown)}",
+            f"Evaluate weights trained on these classes; the network knows {', '.join(classes)}.",
+        )
+    positions = [classes.index(name) if name in classes else -1 for name in split.classes]
+    return np.array(positions, np.int64)[split.labels]

@@ -1,0 +1,80 @@
+"""Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.evaluation.metrics import Metrics
+
+_DPI = 150
+_LONGEST_NAME = 18
+
+
+def save_confusion(path: Path, metrics: Metrics) -> None:
+    """Draw the confusion matrix as a picture.
+
+    Colour shows the share of each label's pairs, so that rare classes are seen as well as
+    frequent ones; each cell says the count and, below, that share.
+
+    Args:
+        path: The picture; its ending chooses the format.
+        metrics: The evaluation's figures.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    figure = draw_confusion(metrics)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)
+
+
+def draw_confusion(metrics: Metrics) -> Any:
+    """Draw the confusion matrix; see ``save_confusion``.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    # Imported here because it takes half a second, and `--help` must not.
+    from matplotlib.figure import Figure
+
+    count = len(metrics.classes)
+    support = metrics.confusion.sum(axis=1, keepdims=True)
+    shares = metrics.confusion / np.maximum(support, 1)
+    side = max(4.5, 1.6 + 0.72 * count)
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [_shorten(name) for name in metrics.classes]
+    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(
+        range(count), [f"{name} ({n})" for name, n in zip(names, support[:, 0], strict=True)]
+    )
+    axes.set_xlabel("answer")
+    axes.set_ylabel("label (pairs)")
+    axes.set_title(
+        f"{metrics.accuracy:.1%} of {metrics.count} pairs right, macro-F1 {metrics.macro_f1:.3f}",
+        fontsize=11,
+    )
+    for row in range(count):
+        for column in range(count):
+            pairs, share = metrics.confusion[row, column], shares[row, column]
+            if pairs:
+                ink = "white" if share > 0.55 else "black"
+                text = f"{pairs}\n{share:.0%}"
+                axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, label="share of the label's pairs")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _shorten(name: str) -> str:
+    # A dollar sign would begin a formula.
+    shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return shown.replace("$", r"\$")

@@ -1,0 +1,145 @@
+"""What a model's answers are worth: accuracy, F1, confusion, calibration. NumPy only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import DataError
+
+CALIBRATION_BINS = 15
+"""Bins of equal width, as Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One emotion's figures.
+
+    Attributes:
+        precision: Share of the answers of this class that are right; 0 if it was never answered.
+        recall: Share of this class's pairs that were found; 0 if there are none.
+        f1: Harmonic mean of both; 0 if both are.
+        support: How many pairs are of this class.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All figures of one evaluation.
+
+    Attributes:
+        accuracy: Share of right answers.
+        macro_f1: Mean F1 over the classes that occur among the labels or the answers; a class
+            that does not occur at all says nothing and is left out.
+        count: How many pairs.
+        classes: Names of the emotions.
+        per_class: Their figures, in the same order.
+        confusion: int64 [C, C]; rows are the labels, columns the answers.
+        calibration_error: Expected calibration error: the mean distance between confidence
+            and accuracy over 15 bins of confidence, weighted by their counts.
+        negative_log_likelihood: Mean of -ln(probability of the label), in nats.
+    """
+
+    accuracy: float
+    macro_f1: float
+    count: int
+    classes: tuple[str, ...]
+    per_class: tuple[ClassMetrics, ...]
+    confusion: NDArray[np.int64]
+    calibration_error: float
+    negative_log_likelihood: float
+
+
+def compute_metrics(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], classes: Sequence[str]
+) -> Metrics:
+    """Compute all figures.
+
+    Args:
+        probabilities: [N, C]; each row sums to 1.
+        labels: [N], from 0 to C - 1.
+        classes: C names.
+
+    Raises:
+        DataError: No pairs, shapes that do not fit, values that are not finite, or labels that
+            are no class.
+    """
+    _check(probabilities, labels, len(classes))
+    answers = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(labels, answers, len(classes))
+    per_class = tuple(_class_metrics(confusion, index) for index in range(len(classes)))
+    occurring = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
+    right = answers == labels
+    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return Metrics(
+        accuracy=float(right.mean()),
+        macro_f1=float(np.mean([c.f1 for c, o in zip(per_class, occurring, strict=True) if o])),
+        count=len(labels),
+        classes=tuple(classes),
+        per_class=per_class,
+        confusion=confusion,
+        calibration_error=expected_calibration_error(probabilities.max(axis=1), right),
+        negative_log_likelihood=float(-np.log(np.maximum(likelihood, _SMALLEST)).mean()),
+    )
+
+
+def confusion_matrix(
+    labels: NDArray[np.integer], answers: NDArray[np.integer], classes: int
+) -> NDArray[np.int64]:
+    """Count answers by label: int64 [C, C], rows are the labels, columns the answers."""
+    pairs = labels.astype(np.int64) * classes + answers
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float:
+    """Compare how sure the answers are with how often they are right.
+
+    Args:
+        confidence: [N], probability of the answer given, from 0 to 1.
+        right: [N], whether it was right.
+        bins: Bins of equal width; a value on a border belongs to the lower bin.
+    """
+    index = np.clip(np.ceil(np.asarray(confidence, np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(index, weights=confidence - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _class_metrics(confusion: NDArray[np.int64], index: int) -> ClassMetrics:
+    hits = int(confusion[index, index])
+    answered, support = int(confusion[:, index].sum()), int(confusion[index].sum())
+    return ClassMetrics(
+        precision=hits / answered if answered else 0.0,
+        recall=hits / support if support else 0.0,
+        f1=2 * hits / (answered + support) if hits else 0.0,
+        support=support,
+    )
+
+
+def _check(probabilities: NDArray[np.floating], labels: NDArray[np.integer], classes: int) -> None:
+    if probabilities.shape != (len(labels), classes) or labels.ndim != 1:
+        raise DataError(
+            f"probabilities {list(probabilities.shape)} do not fit {list(labels.shape)} labels "
+            f"of {classes} classes",
+            "Give one row of probabilities per label and one column per class.",
+        )
+    if not len(labels):
+        raise DataError("there are no pairs to judge", "Evaluate a split that holds pairs.")
+    if not np.isfinite(probabilities).all():
+        raise DataError(
+            "the probabilities hold values that are not finite",
+            "The weights have diverged; use an earlier checkpoint.",
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {classes - 1}",
+            "Evaluate on data labelled with the network's own classes.",
+        )

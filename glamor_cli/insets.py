@@ -1,0 +1,231 @@
+"""The strip below an annotated picture: one card per face, and the legend."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from glamor_cli.overlay import (
+    CONTEXT_COLOUR,
+    FACE_COLOUR,
+    blend_heat,
+    emotion_colour,
+    overlay_attention,
+)
+from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.vision.pairs import Box
+
+INK, FAINT, PAPER = "#1A1A1A", "#5C5C5C", "#FFFFFF"
+"""Text, lesser text and background."""
+
+_CARD_WIDTH = 13
+"""Least width of a card, in heights of its text."""
+_THUMBNAIL_SHAPE = 0.75
+"""Most height of a card's thumbnail, as a share of its width."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """Sizes in pixels, all following the picture's.
+
+    Attributes:
+        text: Height of text.
+        small: Height of lesser text.
+        line: Width of boxes' lines.
+        gap: Space between things.
+    """
+
+    text: int
+    small: int
+    line: int
+    gap: int
+
+    @classmethod
+    def of(cls, long_side: int) -> "Style":
+        """Choose sizes for a picture by its longer side."""
+        text = round(float(np.clip(long_side / 55, 17, 30)))
+        return cls(text, round(text * 0.85), max(2, round(text / 6)), round(text * 0.55))
+
+    @property
+    def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        """The font of labels."""
+        return ImageFont.load_default(self.text)
+
+    @property
+    def small_font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        """The font of lesser text."""
+        return ImageFont.load_default(self.small)
+
+
+def ink_on(colour: str) -> str:
+    """Choose black or white, whichever is easier to read on a colour (WCAG's luminance)."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = float(np.dot((0.2126, 0.7152, 0.0722), linear))
+    return INK if luminance > 0.18 else PAPER
+
+
+def ellipsis(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    width: float,
+) -> str:
+    """Shorten a text to a width, marking that something is missing."""
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "...", font) > width:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
+def scale_box(box: Box, scale: float) -> Box:
+    """Bring a box to a picture of another size, where it is at least a pixel large."""
+    x1, y1, x2, y2 = (round(edge * scale) for edge in box)
+    return Box(x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
+
+
+def draw_box(picture: Image.Image, box: Box, colour: str, line: int) -> None:
+    """Draw a box just outside its pixels, with dark edges that keep it visible on any picture."""
+    draw = ImageDraw.Draw(picture)
+    for by, ink, width in ((line + 1, INK, line + 2), (line, colour, line)):
+        outer = (box.x1 - by, box.y1 - by, box.x2 - 1 + by, box.y2 - 1 + by)
+        draw.rectangle(outer, outline=ink, width=width)
+
+
+def percent(value: float) -> str:
+    """Write a share as whole per cent."""
+    return f"{value:.0%}"
+
+
+def draw_strip(
+    prediction: ImagePrediction, picture: Image.Image, width: int, style: Style
+) -> Image.Image:
+    """Draw the strip: a card per face (with its attention, if there are several) and a legend.
+
+    Args:
+        prediction: The answers.
+        picture: The plain picture, for the insets.
+        width: The strip's width in pixels.
+        style: Sizes.
+    """
+    faces = prediction.faces
+    columns = max(1, (width - style.gap) // (_CARD_WIDTH * style.text))
+    # One face has the whole width; a few leave room rather than fill it with their insets.
+    columns = 1 if len(faces) == 1 else min(max(len(faces), 3), columns)
+    cell = (width - style.gap) // columns
+    thumbnail = _thumbnail(picture, cell - style.gap) if len(faces) > 1 else None
+    card_height = round(style.text * 4.2) + (thumbnail.height + style.gap if thumbnail else 0)
+    rows = -(-len(faces) // columns)
+    legend_height = round(style.small * 2.4)
+    strip = Image.new("RGB", (width, style.gap + rows * card_height + legend_height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    for index, face in enumerate(faces):
+        x = style.gap + index % columns * cell
+        y = style.gap + index // columns * card_height
+        if thumbnail is not None:
+            inset = _inset(thumbnail, face, prediction, style)
+            strip.paste(inset, (x, y))
+            y += thumbnail.height + style.gap
+        tag = str(index + 1) if thumbnail is not None else ""
+        _draw_card(_Card(draw, x, y, cell - style.gap, style), tag, face, prediction.classes)
+    looked = any(face.attention.any() for face in faces)
+    note = "no face found" if not faces else "" if looked else "the context is not looked at"
+    _draw_legend(strip, style.gap + rows * card_height, note, style)
+    return strip
+
+
+def _thumbnail(picture: Image.Image, width: int) -> Image.Image:
+    """Shrink the picture into a card."""
+    small = picture.copy()
+    small.thumbnail((width, round(width * _THUMBNAIL_SHAPE)), Image.Resampling.LANCZOS)
+    return small
+
+
+def _inset(
+    thumbnail: Image.Image, face: FacePrediction, prediction: ImagePrediction, style: Style
+) -> Image.Image:
+    """Draw one face's attention over the thumbnail, and its box."""
+    assert prediction.image is not None  # noqa: S101 - annotate() has checked
+    box = scale_box(face.box, thumbnail.width / prediction.image.shape[1])
+    inset = Image.fromarray(overlay_attention(np.asarray(thumbnail), face.attention, box))
+    draw_box(inset, box, emotion_colour(prediction.classes, face.emotion), style.line - 1)
+    return inset
+
+
+@dataclass(frozen=True)
+class _Card:
+    """Where a card's text goes, in pixels of the strip."""
+
+    draw: ImageDraw.ImageDraw
+    x: int
+    y: int
+    width: int
+    style: Style
+
+
+def _draw_card(card: _Card, tag: str, face: FacePrediction, classes: tuple[str, ...]) -> None:
+    """Draw a card's text: number, emotion, second choice, and the two streams as one bar."""
+    draw, style, x, y = card.draw, card.style, card.x, card.y
+    best, second = np.argsort(face.probabilities)[::-1][:2]
+    colour = emotion_colour(classes, int(best))
+    side = max(style.text * 1.3, draw.textlength(tag, style.font) + style.gap)
+    draw.rectangle((x, y, x + side, y + style.text * 1.3), fill=colour, outline=INK)
+    middle = y + style.text * 0.65
+    draw.text((x + side / 2, middle), tag, ink_on(colour), style.font, anchor="mm")
+    x_text, x_end = x + side + style.gap, x + card.width
+    sure = percent(face.probabilities[best])
+    room = x_end - x_text - draw.textlength(f" {sure}", style.font)
+    title = f"{ellipsis(draw, classes[best], style.font, room)} {sure}"
+    draw.text((x_text, middle), title, INK, style.font, anchor="lm")
+    used = x_text + draw.textlength(title, style.font) + 2 * style.gap
+    then = f"then {classes[second]} {percent(face.probabilities[second])}"
+    if used + draw.textlength(then, style.small_font) <= x_end:
+        draw.text((used, middle), then, FAINT, style.small_font, anchor="lm")
+    _draw_streams(card, round(y + style.text * 1.75), float(face.stream_weights[0]))
+
+
+def _draw_streams(card: _Card, y: int, share: float) -> None:
+    """Draw how much face and context weigh: a bar of two colours, the shares written in it."""
+    draw, style, x = card.draw, card.style, card.x
+    width = min(card.width, style.text * 22)
+    height = round(style.small * 1.35)
+    border = x + round(width * share)
+    draw.rectangle((x, y, x + width, y + height), fill=CONTEXT_COLOUR)
+    if border > x:
+        draw.rectangle((x, y, border, y + height), fill=FACE_COLOUR)
+    middle = y + height / 2
+    for text, left, right, anchor, colour in (
+        (f"face {percent(share)}", x, border, "lm", FACE_COLOUR),
+        (f"context {percent(1 - share)}", border, x + width, "rm", CONTEXT_COLOUR),
+    ):
+        # A share too small for its text is told by the other's.
+        if draw.textlength(text, style.small_font) + style.gap <= right - left:
+            at = left + style.gap / 2 if anchor == "lm" else right - style.gap / 2
+            draw.text((at, middle), text, ink_on(colour), style.small_font, anchor=anchor)
+
+
+def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
+    """Say what the colours mean, as far as the width allows."""
+    draw = ImageDraw.Draw(strip)
+    middle = y + style.small * 1.1
+    x: float = style.gap
+    if note:
+        draw.text((x, middle), note, FAINT, style.small_font, anchor="lm")
+        return
+    bar_width, bar_height = style.text * 5, round(style.small * 0.9)
+    before, after = "where the face looked: a little", "most"
+    needed = sum(draw.textlength(t, style.small_font) for t in (before, after))
+    if needed + bar_width + 4 * style.gap > strip.width:
+        before = "little"
+    draw.text((x, middle), before, FAINT, style.small_font, anchor="lm")
+    x += draw.textlength(before, style.small_font) + style.gap
+    ramp = np.tile(np.linspace(0, 1, bar_width, dtype=np.float32), (bar_height, 1))
+    gray = np.full((bar_height, bar_width, 3), 150, np.uint8)
+    strip.paste(Image.fromarray(blend_heat(gray, ramp)), (round(x), round(middle - bar_height / 2)))
+    x += bar_width + style.gap
+    draw.text((x, middle), after, FAINT, style.small_font, anchor="lm")
+    x += draw.textlength(after, style.small_font) + 3 * style.gap
+    unseen = "darkened: outside its view"
+    if x + draw.textlength(unseen, style.small_font) <= strip.width:
+        draw.text((x, middle), unseen, FAINT, style.small_font, anchor="lm")

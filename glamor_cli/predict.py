@@ -1,0 +1,337 @@
+"""From sources to answers: read → detect → pair → recognise in batches → rows.
+
+Everything streams: memory holds one batch of faces and a few images, however many sources there
+are. Nothing here needs torch unless the weights do.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import ConfigError, DataError, GlamorError
+from glamor_cli.rows import FaceRow, Status
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.vision.faces import Detector, DetectorKind, Faces, open_detector
+from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+READ_AHEAD = 2
+"""How many images are decoded while another is being looked at."""
+HELD_PIXELS = 48_000_000
+"""A batch is closed early when its images, kept for drawing, hold more pixels than this."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How to predict.
+
+    Attributes:
+        weights: A name from ``weights/`` or a file.
+        detector: Who finds the faces.
+        device: ``auto``, ``cpu`` or ``cuda``, for the network.
+        threads: CPU threads for each engine; None leaves it to them.
+        min_score: Faces of which the detector is less sure are left out; None takes the
+            detector's own bound.
+        batch: How many faces the network sees at once, across images.
+        keep_images: Leave the pixels in the results, to draw on them.
+        skip_suffix: Files whose names end so are not taken from folders and globs: pictures
+            that an earlier run saved there.
+    """
+
+    weights: str | Path = DEFAULT_WEIGHTS
+    detector: DetectorKind = DetectorKind.CENTERFACE
+    device: str = "auto"
+    threads: int | None = None
+    min_score: float | None = None
+    batch: int = 16
+    keep_images: bool = False
+    skip_suffix: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"a batch of {self.batch} faces", "Give --batch of at least 1.")
+        if self.min_score is not None and self.min_score < 0:
+            raise ConfigError(
+                f"a detector score of {self.min_score}", "Give --min-score of at least 0."
+            )
+
+
+@dataclass(frozen=True)
+class FacePrediction:
+    """One person's answer.
+
+    Attributes:
+        box: The face in whole pixels, inside the image.
+        detector_score: How sure the detector is.
+        probabilities: float32 [classes].
+        attention: float32 [h, w]; where in the context this face looked.
+        stream_weights: float32 [2]: face, context.
+    """
+
+    box: Box
+    detector_score: float
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    stream_weights: NDArray[np.float32]
+
+    @property
+    def emotion(self) -> int:
+        """Index of the most probable emotion."""
+        return int(self.probabilities.argmax())
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """One image's answers.
+
+    Attributes:
+        source: Its path as found, or the source as given where nothing could be found.
+        classes: Names of the emotions.
+        faces: The most confident first; empty without a face.
+        reason: Why it could not be read, else None.
+        image: uint8 [H, W, 3] RGB, if pixels were to be kept and could be read.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    faces: tuple[FacePrediction, ...] = ()
+    reason: str | None = None
+    image: NDArray[np.uint8] | None = None
+
+    def rows(self) -> list[FaceRow]:
+        """Give one row per face, or the one that says why there is none."""
+        if self.reason is not None:
+            return [FaceRow(self.source, None, Status.ERROR, reason=self.reason)]
+        if not self.faces:
+            return [FaceRow(self.source, None, Status.NO_FACE)]
+        return [self._row(number, face) for number, face in enumerate(self.faces, start=1)]
+
+    def _row(self, number: int, face: FacePrediction) -> FaceRow:
+        probabilities = {
+            name: _round(value)
+            for name, value in zip(self.classes, face.probabilities, strict=True)
+        }
+        emotion = self.classes[face.emotion]
+        return FaceRow(
+            source=self.source,
+            face=number,
+            status=Status.OK,
+            box=face.box,
+            detector_score=_round(face.detector_score),
+            emotion=emotion,
+            probability=probabilities[emotion],
+            probabilities=probabilities,
+            face_weight=_round(face.stream_weights[0]),
+            context_weight=_round(face.stream_weights[1]),
+        )
+
+
+def predict(sources: Iterable[str | Path], config: PredictConfig) -> Iterator[FaceRow]:
+    """Predict the emotion of every face; one row each, in the order of the sources.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device or the detector's libraries are not here.
+    """
+    for image in predict_images(sources, config):
+        yield from image.rows()
+
+
+def predict_images(
+    sources: Iterable[str | Path], config: PredictConfig
+) -> Iterator[ImagePrediction]:
+    """Predict the emotion of every face; one result per image, in the order of the sources.
+
+    Args:
+        sources: Images, folders (searched recursively) and globs.
+        config: How.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device or the detector's libraries are not here.
+    """
+    pool = ThreadPoolExecutor(READ_AHEAD + 2)
+    try:
+        # The first images are decoded while both networks load.
+        detector = pool.submit(open_detector, config.detector, threads=config.threads)
+        runtime = pool.submit(
+            open_runtime, config.weights, device=config.device, threads=config.threads
+        )
+        images = _ReadAhead(list_sources(sources, config.skip_suffix), pool)
+        predictor = Predictor(detector.result(), runtime.result(), config)
+        yield from predictor.predict(images)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image on its way in.
+
+    Attributes:
+        source: Its path as found.
+        image: uint8 [H, W, 3] RGB, or None if it could not be read.
+        reason: Why not.
+    """
+
+    source: str
+    image: NDArray[np.uint8] | None
+    reason: str | None = None
+
+
+class Predictor:
+    """A detector and a network that answer a stream of images in batches.
+
+    Args:
+        detector: Finds the faces.
+        runtime: Recognises the emotions.
+        config: Thresholds and batch size.
+    """
+
+    def __init__(self, detector: Detector, runtime: Runtime, config: PredictConfig) -> None:
+        self.detector = detector
+        self.runtime = runtime
+        self._config = config
+        self._min_score = (
+            detector.min_score_predict if config.min_score is None else config.min_score
+        )
+
+    def predict(self, images: Iterable[SourceImage]) -> Iterator[ImagePrediction]:
+        """Answer images in order, their faces recognised in batches across images."""
+        waiting: list[_Waiting] = []
+        for image in images:
+            waiting.append(self._look(image))
+            if self._is_full(waiting):
+                yield from self._recognise(waiting)
+                waiting = []
+        yield from self._recognise(waiting)
+
+    def _look(self, read: SourceImage) -> "_Waiting":
+        """Find the faces of an image and make their pairs."""
+        if read.image is None:
+            return _Waiting(read)
+        try:
+            found = _inside(self.detector.detect(read.image).at_least(self._min_score), read.image)
+            pairs = [make_pair(read.image, box) for box, _ in found]
+        except DataError as error:
+            return _Waiting(SourceImage(read.source, None, error.what))
+        return _Waiting(
+            read if self._config.keep_images else SourceImage(read.source, None), found, pairs
+        )
+
+    def _is_full(self, waiting: "list[_Waiting]") -> bool:
+        pixels = sum(w.read.image.size // 3 for w in waiting if w.read.image is not None)
+        faces = sum(len(w.pairs) for w in waiting)
+        return max(faces, len(waiting)) >= self._config.batch or pixels >= HELD_PIXELS
+
+    def _recognise(self, waiting: "list[_Waiting]") -> Iterator[ImagePrediction]:
+        """Run the network on all pairs of the waiting images."""
+        answers = self._answers([pair for image in waiting for pair in image.pairs])
+        for image in waiting:
+            faces = tuple(
+                FacePrediction(box, score, *next(answers)) for box, score in image.found or ()
+            )
+            yield ImagePrediction(
+                image.read.source,
+                self.runtime.metadata.classes,
+                faces,
+                image.read.reason,
+                image.read.image,
+            )
+
+    def _answers(
+        self, pairs: list[Pair]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        """Probabilities, attention and stream weights of each pair."""
+        for start in range(0, len(pairs), self._config.batch):
+            batch = pairs[start : start + self._config.batch]
+            output = self.runtime(
+                np.stack([pair.face for pair in batch]), np.stack([pair.context for pair in batch])
+            )
+            yield from zip(
+                output.probabilities, output.attention, output.stream_weights, strict=True
+            )
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An image whose faces wait for the network."""
+
+    read: SourceImage
+    found: list[tuple[Box, float]] | None = None
+    pairs: list[Pair] = ()  # type: ignore[assignment]
+
+
+def list_sources(
+    sources: Iterable[str | Path], skip_suffix: str | None = None
+) -> Iterator[Path | SourceImage]:
+    """List the images of all sources; a source without any is passed on as what went wrong."""
+    for source in sources:
+        try:
+            is_file = Path(source).is_file()
+            for path in list_images(Path(source)):
+                if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
+                    yield path
+        except DataError as error:
+            yield SourceImage(str(source), None, error.what)
+        except OSError as error:
+            # Names that the system takes for none, too long ones for example.
+            yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
+
+
+def _read(path: Path) -> SourceImage:
+    try:
+        return SourceImage(str(path), read_image(path))
+    except GlamorError as error:
+        return SourceImage(str(path), None, error.what)
+
+
+class _ReadAhead:
+    """Decodes images in threads, a few ahead; the first ones start at once."""
+
+    def __init__(self, paths: Iterator[Path | SourceImage], pool: ThreadPoolExecutor) -> None:
+        self._paths = paths
+        self._pool = pool
+        self._ahead: deque[Future[SourceImage] | SourceImage] = deque()
+        self._fill()
+
+    def __iter__(self) -> Iterator[SourceImage]:
+        while self._ahead:
+            first = self._ahead.popleft()
+            self._fill()
+            yield first.result() if isinstance(first, Future) else first
+
+    def _fill(self) -> None:
+        while len(self._ahead) < READ_AHEAD:
+            path = next(self._paths, None)
+            if path is None:
+                return
+            self._ahead.append(
+                path if isinstance(path, SourceImage) else self._pool.submit(_read, path)
+            )
+
+
+def _inside(faces: Faces, image: NDArray[np.uint8]) -> list[tuple[Box, float]]:
+    """Clip boxes to the image; a face of which not a pixel is left is none."""
+    kept = []
+    for box, score in zip(faces.boxes, faces.scores, strict=True):
+        try:
+            clipped = clip_box(round_box(box), *image.shape[:2])
+        except DataError:
+            continue
+        if clipped != NO_FACE:
+            kept.append((clipped, float(score)))
+    return kept
+
+
+def _round(value: float | np.floating) -> float:
+    """Six digits: what float32 holds, and short to read."""
+    return round(float(value), 6)
