@@ -24,6 +24,7 @@ EVALUATION_ROWS = slice(8, 120)
 EVALUATION_COLUMNS = slice(29, 141)
 """Where evaluation and prediction crop; training crops at random."""
 
+_WHITE = np.float32(255)
 _EXTRA = "Install it with: pip install 'glamor[official-jpeg]'"
 
 
@@ -121,7 +122,7 @@ def sample_face(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     crop = image[box.y1 : box.y2, box.x1 : box.x2]
     rows = _Taps.of(crop.shape[0], FACE_SHAPE[0])
     columns = _Taps.of(crop.shape[1], FACE_SHAPE[1])
-    return _blend(crop, rows, columns, NO_FACE)
+    return _blend(crop, rows, columns, NO_FACE, np.float32(1)) / _WHITE
 
 
 def sample_context(
@@ -167,6 +168,7 @@ def _sample_masked(
         _Taps.of(image.shape[0], CONTEXT_SHAPE[0], rows),
         _Taps.of(image.shape[1], CONTEXT_SHAPE[1], columns),
         box,
+        1 / _WHITE,
     )
 
 
@@ -190,15 +192,25 @@ class _Taps:
         return _Taps(first, second, position - floor)
 
 
-def _blend(image: NDArray[np.uint8], rows: _Taps, columns: _Taps, mask: Box) -> NDArray[np.float32]:
-    """Gather four pixels per output position, zero those inside ``mask``, and blend them."""
+def _blend(
+    image: NDArray[np.uint8],
+    rows: _Taps,
+    columns: _Taps,
+    mask: Box,
+    scale: np.float32,
+) -> NDArray[np.float32]:
+    """Gather four pixels per output position, zero those inside ``mask``, scale and blend them.
+
+    TensorFlow scales a context's pixels before blending and a face's after; to the last bit the
+    order matters.
+    """
 
     def gather(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
         pixels = image[row[:, None], column[None, :]].astype(np.float32)
         top, bottom = np.searchsorted(row, (mask.y1, mask.y2))
         left, right = np.searchsorted(column, (mask.x1, mask.x2))
         pixels[top:bottom, left:right] = 0
-        return pixels
+        return pixels * scale
 
     across = columns.share[None, :, None]
     down = rows.share[:, None, None]
@@ -206,7 +218,7 @@ def _blend(image: NDArray[np.uint8], rows: _Taps, columns: _Taps, mask: Box) -> 
     lower_left = gather(rows.second, columns.first)
     upper = upper_left + (gather(rows.first, columns.second) - upper_left) * across
     lower = lower_left + (gather(rows.second, columns.second) - lower_left) * across
-    blended: NDArray[np.float32] = (upper + (lower - upper) * down) / np.float32(255)
+    blended: NDArray[np.float32] = upper + (lower - upper) * down
     return blended
 
 
