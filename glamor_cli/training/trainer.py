@@ -33,10 +33,11 @@ from glamor_cli.training.checkpoints import (
 from glamor_cli.training.config import TrainConfig, check_same_config, write_config
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.interrupts import StopRequest
+from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import autocast_dtype, choose_device
-from glamor_cli.training.recipes import Recipe
+from glamor_cli.training.recipes import Optimizer, Recipe
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.weights import Metadata, read_tensors, save_network
 
@@ -159,6 +160,8 @@ class _Run:
 
         torch.manual_seed(config.seed)
         self.network = GlamorNet(config.network)
+        if self.recipe.optimizer is Optimizer.KERAS_SGD:
+            initialise_like_keras(self.network)
         if config.initial_weights is not None:
             _take_over(self.network, config)
         _set_norm_momentum(self.network, self.recipe)
