@@ -3,11 +3,8 @@
 import sys
 
 from glamor_cli.cli.app import app
-from glamor_cli.cli.render import print_error
+from glamor_cli.cli.render import INTERRUPTED, print_error
 from glamor_cli.errors import GlamorError
-
-INTERRUPTED = 130
-"""The exit code of a run ended by Ctrl-C, as shells have it."""
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ from glamor_cli.errors import GlamorError
 console = Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
 
+INTERRUPTED = 130
+"""The exit code of a run ended by Ctrl-C, as shells have it."""
+
 
 def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""

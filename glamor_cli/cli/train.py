@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.network.config import Encoder, Variant
-
-_INTERRUPTED = 130
 
 
 def train(
@@ -77,7 +75,7 @@ def train(
     if not result.finished:
         console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
         console.print("Go on with the same command and --resume.")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
         f"{run / BEST}",

@@ -1,0 +1,51 @@
+"""``glamor demo``: the whole road in minutes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from glamor_cli.cli.render import INTERRUPTED, console
+
+if TYPE_CHECKING:
+    from glamor_cli.demo import Stage
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder that receives everything.")] = Path(
+        "glamor-demo"
+    ),
+    full: Annotated[
+        bool, typer.Option("--full", help="Also train all ablations over three seeds: hours.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph."""
+    console.print("Loading torch ...", style="dim")
+    from glamor_cli.demo import DemoConfig, Told
+    from glamor_cli.demo import demo as go
+
+    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def begin(name: str) -> None:
+            bar.reset(task, description=name)
+
+        def progress(line: str, share: float) -> None:
+            bar.update(task, description=line, completed=share)
+
+        finished = go(DemoConfig(output, full=full, device=device), Told(begin, _print, progress))
+    if not finished:
+        console.print("stopped; run the same command again: it goes on from here")
+        raise typer.Exit(INTERRUPTED)
+    console.print(f"Everything is in {output}.", markup=False, soft_wrap=True)
+    console.print("Next: glamor predict your-photograph.jpg --save pictures", soft_wrap=True)
+
+
+def _print(stage: "Stage") -> None:
+    console.print(f"{stage.name:<12}", style="bold", end="")
+    console.print(f"{stage.seconds:7.1f} s  {stage.outcome}", markup=False, soft_wrap=True)
+    for picture in stage.pictures:
+        console.print(f"{'':22}picture: {picture}", style="dim", markup=False, soft_wrap=True)

@@ -1,0 +1,306 @@
+"""The whole road on generated scenes and one real photograph: `glamor demo`.
+
+Every stage leaves its files in one folder, and a demo that was stopped goes on from there.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from glamor_cli.annotate import PictureFolder
+from glamor_cli.atomic import write_text
+from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Target
+from glamor_cli.bench.run import run_bench
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
+from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store, write_predictions
+from glamor_cli.evaluation.figures import save_confusion
+from glamor_cli.export.config import ExportConfig
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.predict import PredictConfig, predict_images
+from glamor_cli.training.ablation import AblationConfig, VariantResult, ablate
+from glamor_cli.training.checkpoints import has_checkpoint
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.recipes import SCENES
+from glamor_cli.training.trainer import BEST, Progress, train
+
+_MARK = ".glamor-demo"
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """How long the road is.
+
+    Attributes:
+        folder: Where everything is left.
+        full: Train all of the paper's variants over several seeds, which takes hours.
+        scenes: How many scenes of each split.
+        epochs: Of the one training.
+        full_scenes: How many scenes of each split the ablation uses.
+        full_epochs: Of each of its trainings.
+        seeds: Of the ablation.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    folder: Path = Path("glamor-demo")
+    full: bool = False
+    scenes: SceneConfig = field(
+        default_factory=lambda: SceneConfig(train=2800, validation=210, test=420)
+    )
+    epochs: int = 2
+    full_scenes: SceneConfig = field(
+        default_factory=lambda: SceneConfig(train=6000, validation=490, test=980)
+    )
+    full_epochs: int = 4
+    seeds: tuple[int, ...] = (0, 1, 2)
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage did.
+
+    Attributes:
+        name: A verb or two.
+        seconds: What it took.
+        outcome: One line.
+        pictures: Pictures worth opening.
+    """
+
+    name: str
+    seconds: float
+    outcome: str
+    pictures: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the stages tell while they work.
+
+    Attributes:
+        begin: Called with a stage's name when it begins.
+        done: Called with a stage's result.
+        progress: Called with a line and the share of the stage that is done, from 0 to 1.
+    """
+
+    begin: Callable[[str], None]
+    done: Callable[[Stage], None]
+    progress: Callable[[str, float], None]
+
+
+def demo(config: DemoConfig, told: Told) -> bool:
+    """Go the whole road, from scenes to answers on a photograph.
+
+    Args:
+        config: How long it is.
+        told: Whom to tell.
+
+    Returns:
+        False where a stop was asked for; the same call goes on from there.
+
+    Raises:
+        ConfigError: The folder holds something else.
+        GlamorError: As the stages do.
+    """
+    _claim(config.folder)
+    return _Road(config, told).go()
+
+
+class _Road:
+    """The stages, one method each, in their order."""
+
+    def __init__(self, config: DemoConfig, told: Told) -> None:
+        self.config, self.told = config, told
+        root = config.folder
+        self.scenes, self.pairs, self.run = root / "scenes", root / "pairs", root / "run"
+        self.weights, self.exported = root / "run" / BEST, root / "run" / "scenes.onnx"
+
+    def go(self) -> bool:
+        """Take every stage; False where a stop was asked for."""
+        self._draw(self.scenes, self.config.scenes)
+        self._preprocess(self.scenes, self.pairs)
+        if not self._train():
+            return False
+        self._evaluate()
+        self._export()
+        self._bench()
+        self._predict()
+        return not self.config.full or self._ablate()
+
+    def _draw(self, out: Path, scenes: SceneConfig) -> None:
+        total = sum(scenes.counts.values())
+        with self._stage("draw scenes") as report:
+            if not out.exists():
+                make_scenes(
+                    out, scenes, progress=lambda done: self._tell("drawing scenes", done, total)
+                )
+            report(f"{total} scenes with box files in {out}")
+
+    def _preprocess(self, scenes: Path, out: Path) -> None:
+        config = PreprocessConfig(scenes, out, PairMaking(boxes=BoxSource.CROP_FILES))
+        with self._stage("preprocess") as report:
+            result = preprocess(
+                config,
+                on_progress=lambda now: self._tell("making pairs", now.read, now.total),
+            )
+            report(f"{result.stored} face/context pairs in {out}")
+
+    def _train(self) -> bool:
+        config = TrainConfig(
+            store=self.pairs,
+            run=self.run,
+            recipe=replace(SCENES, epochs=self.config.epochs),
+            device=self.config.device,
+        )
+        with self._stage("train") as report:
+            result = train(config, resume=has_checkpoint(self.run), on_progress=self._tell_training)
+            report(
+                f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",
+                self.run / "curves.png",
+            )
+        return result.finished
+
+    def _evaluate(self) -> None:
+        out = self.config.folder / "report"
+        config = EvaluateConfig(self.pairs, self.weights, "test", self.config.device)
+        with self._stage("evaluate") as report:
+            result = evaluate_store(
+                config, lambda done, total: self._tell("evaluating", done, total)
+            )
+            evaluation = result.evaluation
+            write_predictions(out / "predictions.csv", evaluation)
+            save_confusion(out / "confusion.png", evaluation.metrics)
+            cues = match_cues(evaluation.sources, read_cues(self.scenes))
+            looked = measure_attention(evaluation.attention, cues)
+            report(
+                f"{evaluation.metrics.accuracy:.1%} of {evaluation.metrics.count} test scenes; "
+                f"attention peaks at the deciding disc in {looked.near_cue:.1%}",
+                out / "confusion.png",
+            )
+
+    def _export(self) -> None:
+        with self._stage("export") as report:
+            # The figures that matter are compared on the pairs the network has not seen.
+            result = export_onnx(self.weights, self.exported, ExportConfig(verify=self.pairs))
+            difference = max(check.max_abs_diff for check in result.batches)
+            report(f"{self.exported}, at most {difference:.1e} away from torch")
+
+    def _bench(self) -> None:
+        config = BenchConfig(
+            targets=(Target.CORE, Target.NETWORK),
+            backends=(Backend.EAGER, Backend.ORT),
+            weights=self.weights,
+            device=self.config.device,
+            seconds=0.5,
+        )
+        with self._stage("measure") as report:
+            report(_headline(run_bench(config)))
+
+    def _predict(self) -> None:
+        out = self.config.folder / "photograph"
+        photograph = _astronaut()
+        with self._stage("predict") as report:
+            pictures = PictureFolder(out)
+            config = PredictConfig(device=self.config.device, keep_images=True)
+            (image,) = predict_images([photograph], config)
+            saved = pictures.save(image)
+            face = image.faces[0]
+            best = face.probabilities.argmax()
+            report(
+                f"{image.classes[best]} ({face.probabilities[best]:.0%}) in {photograph.name}, "
+                f"the face weighing {face.stream_weights[0]:.0%}",
+                *([saved] if saved else []),
+            )
+
+    def _ablate(self) -> bool:
+        root = self.config.folder / "ablation"
+        scenes, pairs = root / "scenes", root / "pairs"
+        self._draw(scenes, self.config.full_scenes)
+        self._preprocess(scenes, pairs)
+        config = AblationConfig(
+            training=TrainConfig(
+                store=pairs,
+                run=root / "runs",
+                recipe=replace(SCENES, epochs=self.config.full_epochs),
+                device=self.config.device,
+            ),
+            seeds=self.config.seeds,
+            cues=read_cues(scenes),
+        )
+        with self._stage("ablate") as report:
+            table = ablate(
+                config,
+                on_progress=lambda variant, seed, now: self._tell_training(
+                    now, f"{variant}, seed {seed}: "
+                ),
+            )
+            report("stopped" if table is None else _table_line(table))
+        return table is not None
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Callable[..., None]]:
+        """Time a stage; the block calls what it is given with the outcome and pictures."""
+        self.told.begin(name)
+        started = time.perf_counter()
+        outcome: list[str] = []
+        pictures: list[Path] = []
+
+        def report(line: str, *shown: Path) -> None:
+            outcome.append(line)
+            pictures.extend(shown)
+
+        yield report
+        seconds = time.perf_counter() - started
+        self.told.done(Stage(name, seconds, "; ".join(outcome), tuple(pictures)))
+
+    def _tell(self, line: str, done: int, total: int) -> None:
+        self.told.progress(line, done / total)
+
+    def _tell_training(self, now: Progress, prefix: str = "") -> None:
+        done = (now.epoch - 1 + now.step / now.steps) / now.epochs
+        self.told.progress(
+            f"{prefix}epoch {now.epoch}/{now.epochs}, loss {now.loss:.2f}, "
+            f"{now.accuracy:.0%} right, {now.images_per_second:.0f} images/s",
+            done,
+        )
+
+
+def _claim(folder: Path) -> None:
+    """Take an empty folder, or one that an earlier demo marked as its own."""
+    if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} holds other files", "Choose an empty or new folder with --output."
+        )
+    write_text(folder / _MARK, "made by glamor demo\n")
+
+
+def _astronaut() -> Path:
+    """Find the photograph that scikit-image carries, without importing it."""
+    spec = find_spec("skimage")
+    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise BackendUnavailable(
+            "the demo's photograph comes with scikit-image, which is not here",
+            "Install it with: pip install scikit-image",
+        )
+    return path
+
+
+def _headline(result: BenchResult) -> str:
+    """Say how the fastest engine does at the largest batch."""
+    rows = [row for row in result.rows if row.what is Target.NETWORK and row.images_per_second]
+    best = max(rows, key=lambda row: row.images_per_second or 0)
+    return (
+        f"{best.backend} on {best.device}: {best.images_per_second:.0f} pairs/s "
+        f"at batch {best.batch}"
+    )
+
+
+def _table_line(table: list[VariantResult]) -> str:
+    return ", ".join(f"{line.variant} {line.mean:.1%}" for line in table)

@@ -1,0 +1,226 @@
+"""A training that is stopped anywhere and resumed computes what an undisturbed one would have."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glamor_cli.errors import CheckpointError, ConfigError, DataError
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.checkpoints import LAST, PREVIOUS
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.recipes import MODERN, PAPER, Recipe
+from glamor_cli.training.trainer import BEST, CURVES, METRICS, train
+from glamor_cli.weights import load_network, read_metadata
+
+QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
+
+
+def config(store: Path, run: Path, recipe: Recipe = QUICK, **changes: object) -> TrainConfig:
+    values = {"network": NetworkConfig(variant=Variant.FACE_ONLY), "threads": 1} | changes
+    return TrainConfig(store=store, run=run, recipe=recipe, **values)
+
+
+def outcome(run: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+    """The kept weights and the metrics, without those that measure time."""
+    lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
+    for line in lines:
+        del line["seconds"], line["images_per_second"]
+    return load_file(run / BEST), lines
+
+
+def assert_same(one: Path, other: Path) -> None:
+    weights, metrics = outcome(one)
+    other_weights, other_metrics = outcome(other)
+    assert metrics == other_metrics
+    assert weights.keys() == other_weights.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, other_weights[name]), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert train(config(scene_store, run)).finished
+    return run
+
+
+def test_a_run_leaves_weights_metrics_and_curves(undisturbed: Path) -> None:
+    metadata = read_metadata(undisturbed / BEST)
+    assert metadata.network.variant is Variant.FACE_ONLY
+    lines = [json.loads(line) for line in (undisturbed / METRICS).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert metadata.accuracy["validation"] == max(line["validation_accuracy"] for line in lines)
+    assert (undisturbed / CURVES).read_bytes().startswith(b"\x89PNG")
+    assert open_runtime(undisturbed / BEST, device="cpu").metadata == metadata
+
+
+def test_same_seed_same_numbers(scene_store: Path, undisturbed: Path, tmp_path: Path) -> None:
+    train(config(scene_store, tmp_path / "again"))
+    assert_same(undisturbed, tmp_path / "again")
+
+
+@pytest.mark.parametrize("stop_after", [1, 5])
+def test_a_stopped_run_resumes_to_the_same_numbers(
+    scene_store: Path, undisturbed: Path, tmp_path: Path, stop_after: int
+) -> None:
+    steps = 0
+
+    def stop(_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = config(scene_store, tmp_path / "run")
+    assert not train(run, on_progress=stop).finished
+    assert steps == stop_after
+    assert train(run, resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    def stop(progress: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    run = config(scene_store, tmp_path / "run")
+    for resume in (False, True):
+        assert not train(run, resume=resume, on_progress=stop).finished
+    last = tmp_path / "run" / LAST
+    assert (tmp_path / "run" / PREVIOUS).exists()
+    last.write_bytes(last.read_bytes()[:-1000])
+    assert train(run, resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+    for name in (LAST, PREVIOUS):
+        (tmp_path / "run" / name).write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        train(run, resume=True)
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> None:
+    """Ctrl-C, then SIGKILL, of the real command; resumed, it ends as if undisturbed."""
+
+    def start(run: Path, *options: str) -> subprocess.Popen[str]:
+        command = (
+            f"train {scene_store} --run {run} --recipe modern --epochs 2 --batch 4 "
+            "--variant face-only --threads 1 --device cpu"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", "glamor_cli", *command.split(), *options],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(path: Path) -> None:
+        deadline = time.monotonic() + 120
+        while not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait(240) == 0
+
+    stopped = start(tmp_path / "run")
+    wait_for(tmp_path / "run" / "config.json")
+    time.sleep(1.0)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=120)
+    if stopped.returncode != 0:  # a fast machine may have finished
+        assert stopped.returncode == 130
+        assert "--resume" in said
+
+    killed = start(tmp_path / "run", "--resume")
+    wait_for(tmp_path / "run" / METRICS)
+    killed.kill()
+    killed.communicate()
+
+    assert start(tmp_path / "run", "--resume").wait(240) == 0
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> None:
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(config(scene_store, undisturbed))
+
+
+def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
+    other = replace(QUICK, face=replace(QUICK.face, degrees=3.0))
+    with pytest.raises(ConfigError, match=r"recipe\.face\.degrees = 15\.0, not 3\.0"):
+        train(config(scene_store, undisturbed, other), resume=True)
+    resnet = NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY)
+    with pytest.raises(ConfigError, match=r"network\.encoder = original, not resnet18"):
+        train(config(scene_store, undisturbed, network=resnet), resume=True)
+
+
+def test_a_finished_run_resumes_to_nothing(scene_store: Path, undisturbed: Path) -> None:
+    before = (undisturbed / BEST).stat().st_mtime_ns
+    assert train(config(scene_store, undisturbed), resume=True).finished
+    assert (undisturbed / BEST).stat().st_mtime_ns == before
+
+
+def test_the_network_learns_a_handful_by_heart(scene_store: Path, tmp_path: Path) -> None:
+    recipe = replace(
+        QUICK,
+        epochs=14,
+        batch_size=14,
+        learning_rate=3e-3,
+        label_smoothing=0.0,
+        face=replace(PAPER.face, flip=False, degrees=0.0),
+        context=replace(PAPER.context, brightness=0.0),
+        ema_decay=0.0,
+    )
+    run = tmp_path / "run"
+    train(config(scene_store, run, recipe, network=NetworkConfig(variant=Variant.POOLED_CONTEXT)))
+    lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
+    assert lines[-1]["train_loss"] < 0.5 * lines[0]["train_loss"]
+
+
+def test_half_size_epochs_are_never_the_best(scene_store: Path, tmp_path: Path) -> None:
+    recipe = replace(QUICK, epochs=2, half_size_epochs=1)
+    result = train(config(scene_store, tmp_path / "run", recipe))
+    assert result.best_epoch == 2
+    with pytest.raises(ConfigError, match="half size"):
+        train(config(scene_store, tmp_path / "other", replace(recipe, half_size_epochs=2)))
+
+
+def test_the_paper_recipe_runs_the_whole_network(scene_store: Path, tmp_path: Path) -> None:
+    recipe = replace(PAPER, epochs=1)
+    train(config(scene_store, tmp_path / "run", recipe, network=NetworkConfig()))
+    network, _ = load_network(tmp_path / "run" / BEST)
+    # One pass over 28 pairs moves Keras-momentum statistics by 1 - 0.99^7 of the way.
+    means = network.face_encoder.blocks[0].norm.running_mean
+    assert 0 < float(means.abs().max()) < 0.2
+
+
+def test_other_weights_can_be_the_start(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, epochs=1, learning_rate=0.0, ema_decay=0.0)
+    start = undisturbed / BEST
+    run = config(
+        scene_store, tmp_path / "run", recipe, network=NetworkConfig(), initial_weights=start
+    )
+    train(run)
+    before, after = load_file(start), load_file(tmp_path / "run" / BEST)
+    name = "face_encoder.blocks.4.conv.weight"
+    assert torch.equal(before[name], after[name])
+
+
+def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
+    only_test = config(scene_store, tmp_path / "run", train_split="test")
+    only_test = replace(only_test, validation_split="nowhere")
+    with pytest.raises(DataError, match="no split 'nowhere'"):
+        train(only_test)
