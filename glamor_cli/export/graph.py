@@ -64,6 +64,29 @@ def build_graph(
     wrapped = ExportableNetwork(network, metadata.temperature, half=half).eval()
     # Two examples: a batch of one would be taken for a constant.
     example = (torch.rand(2, 3, FACE_SIZE, FACE_SIZE), torch.rand(2, 3, CONTEXT_SIZE, CONTEXT_SIZE))
+    model = export_module(wrapped, example, INPUT_NAMES, opset=opset, simplify=fold)
+    model.producer_name = "glamor"
+    model.doc_string = "GLAMOR-Net: face and context, RGB in [0, 1], to emotion probabilities."
+    return model
+
+
+def export_module(
+    module: nn.Module,
+    example: tuple[Tensor, Tensor],
+    input_names: tuple[str, str],
+    *,
+    opset: int,
+    simplify: bool = True,
+) -> onnx.ModelProto:
+    """Export a module of two inputs and the network's three outputs, the batch dynamic.
+
+    Args:
+        module: In evaluation mode, on the CPU.
+        example: One tensor for each input, of batch two.
+        input_names: Their names in the graph.
+        opset: Version of ONNX's operators.
+        simplify: Let the exporter fold and fuse.
+    """
     with warnings.catch_warnings():
         # Both inputs share the axis, and the exporter says so of the second.
         warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
@@ -71,22 +94,20 @@ def build_graph(
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(
-            wrapped,
+            module,
             example,
             dynamo=True,
             verbose=False,
             external_data=False,
             opset_version=opset,
-            optimize=fold,
-            input_names=list(INPUT_NAMES),
+            optimize=simplify,
+            input_names=list(input_names),
             output_names=list(OUTPUT_NAMES),
             dynamic_shapes=({0: BATCH_AXIS}, {0: BATCH_AXIS}),
         )
     assert program is not None  # noqa: S101 - None only with the old exporter
     model: onnx.ModelProto = program.model_proto
     _drop_traces(model)
-    model.producer_name = "glamor"
-    model.doc_string = "GLAMOR-Net: face and context, RGB in [0, 1], to emotion probabilities."
     return model
 
 

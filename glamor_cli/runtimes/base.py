@@ -85,6 +85,11 @@ class Runtime(ABC):
             np.concatenate([piece.stream_weights for piece in pieces]),
         )
 
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``, whichever the provider computes on."""
+        return "cpu" if "cpu" in self.provider.lower() else "cuda"
+
     @abstractmethod
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         """Run a checked batch of 1 to ``largest_batch``."""

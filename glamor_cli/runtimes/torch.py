@@ -54,6 +54,10 @@ class TorchRuntime(Runtime):
         network = network.to(memory_format=torch.channels_last)
         self._network = network.to(self.provider, self._dtype)
 
+    def compile(self) -> None:
+        """Let ``torch.compile`` rewrite the network; each new batch size compiles for a while."""
+        self._network.compile(dynamic=False)
+
     @torch.inference_mode()
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         # TF32, on by default in cuDNN, would move the answers by 1e-3.

@@ -1,0 +1,140 @@
+"""What can be measured, and what a measurement says. Free of torch, for the command line."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from glamor_cli.errors import ConfigError
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+
+class Target(StrEnum):
+    """What is measured."""
+
+    CORE = "core"
+    """Attention, fusion and classifier, from the encoders' feature maps on."""
+    NETWORK = "network"
+    """The whole network, NumPy in and out, as a runtime gives it."""
+    PIPELINE = "pipeline"
+    """From image files to answers: decode, detect, sample, recognise."""
+    DETECTOR = "detector"
+    """Finding the faces in decoded images."""
+    PREPROCESS = "preprocess"
+    """From image files to pairs: decode, detect, sample."""
+    TRAIN = "train"
+    """One training step: forward, backward, update."""
+
+
+class Backend(StrEnum):
+    """Who computes."""
+
+    EAGER = "eager"
+    """Torch as it is written; float32 eager is what the others are compared with."""
+    COMPILE = "compile"
+    """``torch.compile``."""
+    ORT = "ort"
+    """ONNX Runtime."""
+    TENSORRT = "tensorrt"
+    """An engine given as an exported file."""
+
+
+DEFAULT_TARGETS = (Target.CORE, Target.NETWORK, Target.PIPELINE)
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure, and for how long.
+
+    Attributes:
+        targets: What.
+        batches: Batch sizes: pairs, or images for the targets that begin with files.
+        backends: Who computes; None takes eager torch and ONNX Runtime, and on CUDA also
+            ``torch.compile``.
+        weights: A name from ``weights/`` or a ``.safetensors`` file.
+        exports: Further exported files of the same network, measured beside it.
+        images: Photographs for the targets that begin with files; None takes one that comes with
+            an installed package, at 712x400.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads of every backend; None takes all cores this process may use.
+        seconds: Time spent on each row, at least.
+        iterations: Calls measured for each row, at least.
+        warmup_seconds: Time spent on each row before.
+
+    Raises:
+        ConfigError: Figures that cannot be.
+    """
+
+    targets: tuple[Target, ...] = DEFAULT_TARGETS
+    batches: tuple[int, ...] = (1, 32)
+    backends: tuple[Backend, ...] | None = None
+    weights: str | Path = DEFAULT_WEIGHTS
+    exports: tuple[Path, ...] = ()
+    images: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+    seconds: float = 2.0
+    iterations: int = 10
+    warmup_seconds: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.targets or not self.batches or self.backends == ():
+            raise ConfigError("there is nothing to measure", "Name a target, batch and backend.")
+        if min(self.batches) < 1:
+            raise ConfigError(f"a batch of {min(self.batches)}", "Give --batch of at least 1.")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"{self.threads} threads", "Give --threads of at least 1.")
+        if self.iterations < 1 or self.seconds < 0 or self.warmup_seconds < 0:
+            raise ConfigError("a negative time or no iterations", "Give figures above zero.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        what: The target.
+        backend: Who computed.
+        provider: What truly ran it.
+        precision: In what numbers.
+        device: ``cpu`` or ``cuda``.
+        batch: Pairs, or images, a call.
+        threads: CPU threads.
+        iterations: Calls measured.
+        p50_ms: Median time of a call, in milliseconds; None where it did not run.
+        p90_ms: 90th percentile.
+        p95_ms: 95th percentile.
+        p99_ms: 99th percentile.
+        images_per_second: From the median.
+        max_abs_diff: Of any output, against float32 eager; None where nothing is compared.
+        top1_agreement: Share of the batch with the same most probable emotion.
+        status: ``ok``, or why it did not run.
+    """
+
+    what: Target
+    backend: Backend
+    provider: str
+    precision: str
+    device: str
+    batch: int
+    threads: int
+    iterations: int = 0
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    images_per_second: float | None = None
+    max_abs_diff: float | None = None
+    top1_agreement: float | None = None
+    status: str = "ok"
+
+    def to_dict(self) -> dict[str, str | int | float | None]:
+        """As it stands in JSON and CSV."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All measurements, and where they were made."""
+
+    environment: dict[str, str | int | float | None]
+    rows: tuple[Row, ...]

@@ -1,0 +1,111 @@
+"""The targets that begin with image files: detector, preprocess, pipeline."""
+
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glamor_cli.bench.config import Backend
+from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
+from glamor_cli.bench.network import open_runtimes
+from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, SourceImage
+from glamor_cli.runtimes.base import Output
+from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.pairs import NO_FACE, Pair, make_pair, round_box
+
+_FRAME = (712, 400)
+"""Width and height of a CAER-S frame."""
+
+
+def detector_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+    """The default detector on decoded images."""
+    detector = open_detector(threads=setup.threads)
+    images = [read_image(path) for path in photographs(setup, batch)]
+    yield Contender(
+        Backend.ORT,
+        str(detector.kind),
+        "fp32",
+        "cpu",
+        lambda: detector.detect_batch(images),
+        lambda _: None,
+    )
+
+
+def preprocess_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+    """Decode, detect, and make the pair of the best face, one image after another."""
+    detector = open_detector(threads=setup.threads)
+    paths = photographs(setup, batch)
+
+    def pair(path: Path) -> Pair:
+        image = read_image(path)
+        faces = detector.detect(image)
+        return make_pair(image, round_box(faces.boxes[0]) if len(faces) else NO_FACE)
+
+    yield Contender(
+        Backend.ORT,
+        str(detector.kind),
+        "fp32",
+        "cpu",
+        lambda: [pair(path) for path in paths],
+        lambda _: None,
+    )
+
+
+def pipeline_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+    """From image files to answers, with each backend as the network."""
+    detector = open_detector(threads=setup.threads)
+    paths = photographs(setup, batch)
+    config = PredictConfig(weights=setup.weights, batch=batch)
+    for backend, precision, runtime in open_runtimes(setup):
+        if isinstance(runtime, str):
+            yield Absent(backend, precision, runtime)
+            continue
+        predictor = Predictor(detector, runtime, config)
+
+        def run(predictor: Predictor = predictor) -> object:
+            images = (SourceImage(str(path), read_image(path)) for path in paths)
+            return list(predictor.predict(images))
+
+        yield Contender(backend, runtime.provider, precision, runtime.device, run, _as_output)
+
+
+def photographs(setup: Setup, count: int) -> list[Path]:
+    """List as many image files as asked for, going round if there are fewer.
+
+    Raises:
+        DataError: The folder given holds no images.
+    """
+    if setup.config.images is not None:
+        found = list(islice(list_images(setup.config.images), count))
+    else:
+        found = [_own_photograph(setup.folder)]
+    return list(islice(cycle(found), count))
+
+
+def _own_photograph(folder: Path) -> Path:
+    """Write a real photograph from an installed package as a 712x400 JPEG, as CAER-S has them."""
+    from skimage import data
+
+    path = folder / "astronaut.jpg"
+    if not path.is_file():
+        image = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
+        height = round(image.width * _FRAME[1] / _FRAME[0])
+        image.crop((0, 0, image.width, height)).resize(_FRAME).save(path, quality=90)
+    return path
+
+
+def _as_output(answer: object) -> Output | None:
+    """Stack the answers of all faces; None without any."""
+    assert isinstance(answer, list)  # noqa: S101 - what run returned
+    images: list[ImagePrediction] = answer
+    faces = [face for image in images for face in image.faces]
+    if not faces:
+        return None
+    return Output(
+        np.stack([face.probabilities for face in faces]),
+        np.stack([face.attention for face in faces]),
+        np.stack([face.stream_weights for face in faces]),
+    )

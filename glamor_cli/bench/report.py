@@ -1,0 +1,80 @@
+"""A benchmark's results as files: JSON, CSV, a picture."""
+
+import csv
+import io
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.bench.config import BenchResult, Row
+
+
+def to_json(result: BenchResult) -> str:
+    """Write as JSON: ``environment`` and ``rows``."""
+    rows = [row.to_dict() for row in result.rows]
+    return json.dumps({"environment": result.environment, "rows": rows}, indent=2) + "\n"
+
+
+def write_json(result: BenchResult, path: Path) -> None:
+    """Write the JSON file.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    write_text(path, to_json(result))
+
+
+def write_csv(result: BenchResult, path: Path) -> None:
+    """Write one line a row, with the columns of the JSON's rows.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [entry.name for entry in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.to_dict() for row in result.rows)
+    write_text(path, buffer.getvalue())
+
+
+def write_plot(result: BenchResult, path: Path) -> None:
+    """Draw the median time of an image over the batch size, a panel for each target.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    from matplotlib.figure import Figure
+
+    measured = [row for row in result.rows if row.p50_ms is not None]
+    targets = list(dict.fromkeys(row.what for row in measured))
+    figure = Figure(figsize=(4.2 * max(1, len(targets)), 3.8), layout="constrained")
+    panels = figure.subplots(1, max(1, len(targets)), squeeze=False)[0]
+    for panel, target in zip(panels, targets, strict=False):
+        of_target = [row for row in measured if row.what is target]
+        names = list(dict.fromkeys(_name(row) for row in of_target))
+        for name, marker in zip(names, "osD^vP*X" * len(names), strict=False):
+            mine = sorted(
+                (row for row in of_target if _name(row) == name), key=lambda row: row.batch
+            )
+            panel.plot(
+                [row.batch for row in mine],
+                [(row.p50_ms or 0) / row.batch for row in mine],
+                marker=marker,
+                label=name,
+            )
+        batches = sorted({row.batch for row in of_target})
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(batches, [str(batch) for batch in batches])
+        panel.set_yscale("log")  # the fastest and the slowest are a hundredfold apart
+        panel.set(title=str(target), xlabel="batch", ylabel="median ms per image")
+        panel.grid(which="both", alpha=0.3)
+        panel.legend()
+    figure.suptitle(f"{result.environment['cpu']}, {result.environment['cores']} cores", size=10)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _name(row: Row) -> str:
+    """Tell apart what is drawn in one panel."""
+    return f"{row.backend} {row.precision} ({row.provider})"

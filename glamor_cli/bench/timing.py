@@ -1,0 +1,78 @@
+"""Timing calls in interleaved rounds: on a shared machine, one after another invents differences.
+
+Each round gives every call a slice of time, and the order rotates.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Call = Callable[[], object]
+
+_PATIENCE = 5
+"""A call that has used so many times its seconds may end with fewer runs, at least three."""
+_SLICE_SECONDS = 0.05
+"""Time for one call in one round; at least one run of it."""
+
+
+def time_interleaved(
+    calls: Sequence[Call], *, seconds: float, iterations: int, warmup_seconds: float
+) -> list[NDArray[np.float64] | Exception]:
+    """Time calls against each other.
+
+    Args:
+        calls: Each returns when its work is done, on the device too.
+        seconds: Measured time for each call, at least.
+        iterations: Measured runs of each call, at least, unless it is far too slow for that.
+        warmup_seconds: Unmeasured time for each call before; at least one run.
+
+    Returns:
+        Seconds of each run, or the exception that a call raised, in the order of the calls.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    failures: dict[int, Exception] = {}
+
+    def spend(index: int, budget: float, into: list[float]) -> None:
+        """Run a call until the budget is spent, at least once."""
+        spent = 0.0
+        while True:
+            try:
+                began = time.perf_counter()
+                calls[index]()
+                lasted = time.perf_counter() - began
+            except Exception as error:
+                # Whatever a backend raises becomes its row, not the end of the others.
+                failures[index] = error
+                return
+            into.append(lasted)
+            spent += lasted
+            if spent >= budget:
+                return
+
+    for index in range(len(calls)):
+        spend(index, warmup_seconds, [])
+    shift = 0
+    while True:
+        unfinished = [
+            index
+            for index in range(len(calls))
+            if index not in failures and not _is_enough(times[index], seconds, iterations)
+        ]
+        if not unfinished:
+            break
+        # All that still run take part, so that each is measured beside all others.
+        running = [index for index in range(len(calls)) if index not in failures]
+        for position in range(len(running)):
+            index = running[(position + shift) % len(running)]
+            spend(index, _SLICE_SECONDS, times[index])
+        shift += 1
+    return [failures.get(index, np.array(times[index])) for index in range(len(calls))]
+
+
+def _is_enough(times: list[float], seconds: float, iterations: int) -> bool:
+    spent = sum(times)
+    if spent > _PATIENCE * seconds:
+        return len(times) >= min(iterations, 3)
+    return spent >= seconds and len(times) >= iterations

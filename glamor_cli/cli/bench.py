@@ -1,0 +1,143 @@
+"""``glamor bench``: how fast is what, here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.table import Table
+
+from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Target
+from glamor_cli.cli.render import console
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+if TYPE_CHECKING:
+    from glamor_cli.bench.config import BenchResult, Row
+
+_DEFAULT = BenchConfig()
+Choice = TypeVar("Choice", Target, Backend)
+
+
+def bench(
+    what: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(Target)}.")] = ",".join(
+        DEFAULT_TARGETS
+    ),
+    batch: Annotated[str, typer.Option(help="Comma-separated batch sizes.")] = ",".join(
+        map(str, _DEFAULT.batches)
+    ),
+    backends: Annotated[
+        str | None,
+        typer.Option(help=f"Comma-separated: {', '.join(Backend)}; else what suits the device."),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/ or a .safetensors file.")
+    ] = DEFAULT_WEIGHTS,
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option("--export", help="An exported file to measure beside it; may be repeated."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _DEFAULT.device,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; else all cores.")] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Least time measured for each row.")
+    ] = _DEFAULT.seconds,
+    iterations: Annotated[
+        int, typer.Option(help="Least calls measured for each row.")
+    ] = _DEFAULT.iterations,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write JSON; - for standard output.")
+    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write CSV.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
+) -> None:
+    """Measure latency, throughput and agreement of every backend, interleaved."""
+    config = BenchConfig(
+        targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
+        batches=tuple(_number(text) for text in batch.split(",")),
+        backends=None
+        if backends is None
+        else tuple(_choose(Backend, name, "--backends") for name in backends.split(",")),
+        weights=weights,
+        exports=tuple(exports or ()),
+        images=images,
+        device=device,
+        threads=threads,
+        seconds=seconds,
+        iterations=iterations,
+    )
+    with console.status("loading") as status:
+        # Late, because it brings torch.
+        from glamor_cli.bench.report import to_json, write_csv, write_json, write_plot
+        from glamor_cli.bench.run import run_bench
+
+        result = run_bench(config, status.update)
+    _print_table(result)
+    if json_file == Path("-"):
+        typer.echo(to_json(result), nl=False)
+    elif json_file is not None:
+        write_json(result, json_file)
+    if csv_file is not None:
+        write_csv(result, csv_file)
+    if plot is not None:
+        write_plot(result, plot)
+
+
+def _choose(kind: type[Choice], name: str, option: str) -> Choice:
+    try:
+        return kind(name.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {name!r} is none of {', '.join(kind)}") from error
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--batch: {text!r} is not a whole number") from error
+
+
+def _print_table(result: "BenchResult") -> None:
+    environment = result.environment
+    console.print(
+        f"{environment['cpu']}, {environment['cores']} cores, load {environment['load']:.1f}, "
+        f"GPU: {environment['gpu'] or 'none'}",
+        markup=False,
+        soft_wrap=True,
+    )
+    measured = [row for row in result.rows if row.p50_ms is not None]
+    if measured:
+        console.print(_table(measured))
+    for row in result.rows:
+        if row.p50_ms is None:
+            console.print(
+                f"not measured: {row.what}, batch of {row.batch}, "
+                f"{' '.join(filter(None, (row.backend, row.precision)))}: {row.status}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+def _table(rows: "list[Row]") -> Table:
+    table = Table(padding=(0, 0), pad_edge=False)
+    for heading in ("what", "backend", "provider"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("batch", "p50 ms", "p90", "p99", "images/s", "diff", "same"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        ends = following is None or (row.what, row.batch) != (following.what, following.batch)
+        table.add_row(
+            row.what,
+            f"{row.backend} {row.precision}",
+            row.provider.removesuffix("ExecutionProvider"),
+            str(row.batch),
+            f"{row.p50_ms:.2f}",
+            f"{row.p90_ms:.2f}",
+            f"{row.p99_ms:.2f}",
+            f"{row.images_per_second:.1f}",
+            "" if row.max_abs_diff is None else f"{row.max_abs_diff:.0e}",
+            "" if row.top1_agreement is None else f"{row.top1_agreement:.1%}".replace(".0%", "%"),
+            end_section=ends,
+        )
+    return table
