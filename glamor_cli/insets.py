@@ -111,8 +111,12 @@ def draw_strip(
     """
     faces = prediction.faces
     columns = max(1, (width - style.gap) // (_CARD_WIDTH * style.text))
-    # One face has the whole width; a few leave room rather than fill it with their insets.
-    columns = 1 if len(faces) == 1 else min(max(len(faces), 3), columns)
+    if len(faces) == 1:
+        columns = 1
+    else:
+        # As few rows as fit, evenly filled; a few faces leave room rather than fill it.
+        evenly = -(-len(faces) // -(-len(faces) // columns)) if faces else 1
+        columns = max(evenly, min(3, columns))
     cell = (width - style.gap) // columns
     thumbnail = _thumbnail(picture, cell - style.gap) if len(faces) > 1 else None
     card_height = round(style.text * 4.2) + (thumbnail.height + style.gap if thumbnail else 0)

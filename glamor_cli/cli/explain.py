@@ -1,0 +1,69 @@
+"""``glamor explain``: one picture that shows what the network saw of one person."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from glamor_cli.cli.render import console
+from glamor_cli.errors import ConfigError
+from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The picture to write (.png, .svg, .pdf); else <image>-explained.png."),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+    ] = DEFAULT_WEIGHTS,
+    face: Annotated[
+        int, typer.Option(min=1, help="Which face, the most confident is the first.")
+    ] = 1,
+    detector: Annotated[
+        DetectorKind, typer.Option(help="Who finds the faces.")
+    ] = DetectorKind.CENTERFACE,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out faces the detector is less sure of.")
+    ] = None,
+) -> None:
+    """Show one person's answer: attention, streams, second choice, and what hiding changes."""
+    target = output or Path(f"{image.stem}-explained.png")
+    if target.suffix.lower() not in _PICTURES:
+        raise ConfigError(
+            f"cannot draw a picture of the kind {target.suffix or target.name!r}",
+            f"Give --output a name that ends in {', '.join(_PICTURES)}.",
+        )
+    with console.status("looking"):
+        # Late, because drawing and engines take longer to import than --help may.
+        from glamor_cli.explain import explain as explain_image
+        from glamor_cli.explain_figure import save_explanation
+        from glamor_cli.predict import PredictConfig
+
+        config = PredictConfig(
+            weights=weights,
+            detector=detector,
+            device=device,
+            threads=threads,
+            min_score=min_score,
+        )
+        explanation = explain_image(image, config, face)
+        save_explanation(target, explanation)
+    best = explanation.face.emotion
+    console.print(
+        Text(
+            f"{explanation.classes[best]} {explanation.face.probabilities[best]:.1%}, "
+            f"face {explanation.number} of {explanation.faces}: {target}"
+        ),
+        soft_wrap=True,
+    )

@@ -1,0 +1,170 @@
+"""Why one person got this answer: what the network saw, and what changes if it sees less."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.network.config import CONTEXT_SIZE
+from glamor_cli.overlay import upsample_attention
+from glamor_cli.predict import FacePrediction, PredictConfig, Predictor, SourceImage
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.images import read_image
+from glamor_cli.vision.pairs import Pair, make_pair
+
+REGION = 32
+"""Side of the region that is hidden, in pixels of the 112x112 context."""
+_STEP = 8
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of the context crop, in its pixels; x2 and y2 are exclusive."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The answer after something was hidden.
+
+    Attributes:
+        what: What was hidden.
+        probabilities: float32 [classes].
+    """
+
+    what: str
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything to be said about one person's answer.
+
+    Attributes:
+        source: The image's path.
+        image: uint8 [H, W, 3], RGB.
+        number: Which face of the image, from 1.
+        faces: How many there are.
+        face: The answer.
+        classes: Names of the emotions.
+        pair: What the network saw.
+        most: The most attended region; None if the attention says nothing (it is even or absent).
+        hidden: The answers with something hidden.
+    """
+
+    source: str
+    image: NDArray[np.uint8]
+    number: int
+    faces: int
+    face: FacePrediction
+    classes: tuple[str, ...]
+    pair: Pair
+    most: Region | None
+    hidden: tuple[Hidden, ...]
+
+
+def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
+    """Explain the answer for one face of an image.
+
+    Args:
+        path: The image.
+        config: Weights, detector and device.
+        number: Which face, from 1, the most confident first.
+
+    Raises:
+        DataError: The image cannot be read, or there is no face in it.
+        ConfigError: There are fewer faces, or no such weights or device.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device or the detector's libraries are not here.
+    """
+    image = read_image(path)
+    detector = open_detector(config.detector, threads=config.threads)
+    runtime = open_runtime(config.weights, device=config.device, threads=config.threads)
+    predictor = Predictor(detector, runtime, config)
+    (prediction,) = predictor.predict([SourceImage(str(path), image)])
+    if not prediction.faces:
+        raise DataError(
+            f"no face was found in {path}", "Give a larger picture of the face, or --min-score 0.2."
+        )
+    if not 1 <= number <= len(prediction.faces):
+        raise ConfigError(
+            f"there is no face {number} in {path}",
+            f"Choose --face from 1 to {len(prediction.faces)}, the most confident first.",
+        )
+    face = prediction.faces[number - 1]
+    pair = make_pair(image, face.box)
+    most, hidden = hide(runtime, pair, face.attention)
+    return Explanation(
+        source=str(path),
+        image=image,
+        number=number,
+        faces=len(prediction.faces),
+        face=face,
+        classes=runtime.metadata.classes,
+        pair=pair,
+        most=most,
+        hidden=hidden,
+    )
+
+
+def hide(
+    runtime: Runtime, pair: Pair, attention: NDArray[np.float32]
+) -> tuple[Region | None, tuple[Hidden, ...]]:
+    """Ask again with the face hidden, the most attended region hidden, the least attended hidden.
+
+    What is hidden is set to zero, as the network knows it from the face's place in the context.
+    The least attended region has the same size: it tells what hiding alone does.
+
+    Returns:
+        The most attended region, if there is one, and the answers.
+    """
+    cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
+    most = None
+    if np.ptp(attention) > 0:
+        most, least = most_and_least(attention)
+        cases.append(("where it looked most", Pair(pair.face, _without(pair.context, most))))
+        cases.append(("where it looked least", Pair(pair.face, _without(pair.context, least))))
+    output = runtime(
+        np.stack([case.face for _, case in cases]), np.stack([case.context for _, case in cases])
+    )
+    answers = zip(cases, output.probabilities, strict=True)
+    return most, tuple(Hidden(what, probabilities) for (what, _), probabilities in answers)
+
+
+def most_and_least(attention: NDArray[np.float32]) -> tuple[Region, Region]:
+    """Find the squares of the context that hold the most and the least attention.
+
+    Args:
+        attention: float32 [h, w].
+    """
+    values = upsample_attention(attention, CONTEXT_SIZE, CONTEXT_SIZE)
+    sums = np.pad(values.cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
+    corners = np.arange(0, CONTEXT_SIZE - REGION + 1, _STEP)
+    ends = corners + REGION
+    mass = (
+        sums[np.ix_(ends, ends)]
+        - sums[np.ix_(corners, ends)]
+        - sums[np.ix_(ends, corners)]
+        + sums[np.ix_(corners, corners)]
+    )
+
+    def region(index: np.intp) -> Region:
+        row, column = np.unravel_index(index, mass.shape)
+        x, y = int(corners[column]), int(corners[row])
+        return Region(x, y, x + REGION, y + REGION)
+
+    return region(mass.argmax()), region(mass.argmin())
+
+
+def _without(context: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
+    """Copy a context, float32 [3, 112, 112], with a region set to zero."""
+    hidden = context.copy()
+    hidden[:, region.y1 : region.y2, region.x1 : region.x2] = 0
+    return hidden
