@@ -1,0 +1,121 @@
+"""``glamor preprocess``: a data set on disk becomes a pair store."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.vision.faces import DetectorKind
+
+if TYPE_CHECKING:
+    from glamor_cli.data.preprocess import PreprocessProgress, PreprocessReport
+
+_DEFAULTS = PairMaking()
+_INTERRUPTED = 130
+_SHOWN_FAILURES = 5
+
+
+def preprocess(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of a data set (CAER-S, class folders), or manifest .csv.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder of the pair store; a begun one goes on.")],
+    boxes: Annotated[BoxSource, typer.Option(help="Where the faces' boxes come from.")] = (
+        _DEFAULTS.boxes
+    ),
+    detector: Annotated[DetectorKind, typer.Option(help="Which detector finds faces.")] = (
+        _DEFAULTS.detector
+    ),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; all CPUs by default.")
+    ] = None,
+    official_jpeg: Annotated[
+        bool, typer.Option("--official-jpeg", help="Repeat the JPEG step of the authors' program.")
+    ] = _DEFAULTS.official_jpeg,
+    skip_no_face: Annotated[
+        bool, typer.Option("--skip-no-face", help="Leave images without a face out of the arrays.")
+    ] = _DEFAULTS.skip_no_face,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split; or the name of the one without splits.")
+    ] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to this file; - is stdout.")
+    ] = None,
+) -> None:
+    """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
+    from glamor_cli.data.preprocess import PreprocessConfig
+    from glamor_cli.data.preprocess import preprocess as run
+    from glamor_cli.data.workers import available_cpus
+
+    config = PreprocessConfig(
+        source=source,
+        out=out,
+        making=PairMaking(boxes, detector, official_jpeg, skip_no_face),
+        split=split,
+        workers=workers or available_cpus(),
+    )
+    try:
+        with progress_bar("images") as bar:
+            task = bar.add_task("preprocessing", total=None, rate="-")
+
+            def show(progress: "PreprocessProgress") -> None:
+                failed = f", {progress.failed} failed" if progress.failed else ""
+                bar.update(
+                    task,
+                    description=f"preprocessing{failed}",
+                    total=progress.total,
+                    completed=progress.read,
+                    rate=f"{progress.images_per_second:.1f}",
+                )
+
+            report = run(config, on_progress=show)
+    except KeyboardInterrupt:
+        console.print("stopped; what is done is stored", soft_wrap=True)
+        console.print("Run the same command again: it goes on from here.", soft_wrap=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    _print(report, out)
+    if report_file:
+        _write_json(report, report_file)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _print(report: "PreprocessReport", out: Path) -> None:
+    """Show what became of the images."""
+    table = Table()
+    for heading in ("images", "stored", "no face", "failed", "seconds", "images/s"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        str(report.read),
+        str(report.stored),
+        str(report.no_face),
+        str(len(report.failed)),
+        f"{report.seconds:.1f}",
+        f"{report.images_per_second:.1f}",
+    )
+    console.print(table)
+    if report.resumed == report.read:
+        console.print(f"{out} was finished before; nothing was left to do", markup=False)
+    elif report.resumed:
+        console.print(f"{report.resumed} images were done by an earlier run")
+    for failure in report.failed[:_SHOWN_FAILURES]:
+        console.print(f"failed: {failure.reason}", markup=False, soft_wrap=True)
+    if len(report.failed) > _SHOWN_FAILURES:
+        console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
+
+
+def _write_json(report: "PreprocessReport", path: Path) -> None:
+    """Write the report as DESIGN.md's contract has it; ``-`` is standard output."""
+    from glamor_cli.atomic import write_text
+
+    # Names that are not UTF-8 come out as escapes, which JSON allows.
+    text = json.dumps(asdict(report), indent=2) + "\n"
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+    else:
+        write_text(path, text)

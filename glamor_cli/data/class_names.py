@@ -1,0 +1,21 @@
+"""Which of the seven classes a folder or a manifest's cell means."""
+
+from glamor_cli.labels import EMOTIONS
+
+# Adjectives as FER2013's folders have them, nouns as FER+ and RAF-DB have them.
+_ALIASES = {"angry": "Anger", "happiness": "Happy", "sadness": "Sad"}
+_BY_NAME = {name.lower(): name for name in EMOTIONS} | _ALIASES
+
+
+def find_class(name: str) -> str | None:
+    """Find the class of this name, whatever its case: ``happy`` and ``Happiness`` are Happy.
+
+    Returns:
+        The class's name as ``EMOTIONS`` has it; None where the name is no class's.
+    """
+    return _BY_NAME.get(name.strip().lower())
+
+
+def known_classes() -> str:
+    """List what is understood, for messages."""
+    return f"{', '.join(EMOTIONS)} (or {', '.join(sorted(_ALIASES))}; case does not matter)"

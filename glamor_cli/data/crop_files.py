@@ -1,0 +1,108 @@
+"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``."""
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.pairs import Box
+
+if TYPE_CHECKING:
+    from glamor_cli.data.store import PairStore
+
+_MAX_BYTES = 256
+_MAX_COORDINATE = 10**7
+_REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
+
+
+def box_file_name(image_name: str) -> str:
+    """Name the box file of an image: up to its FIRST dot, as the authors have it.
+
+    ``clip_12.34.jpg`` has ``clip_12.txt``.
+
+    Args:
+        image_name: The image's file name, without folders.
+    """
+    return image_name.split(".", 1)[0] + ".txt"
+
+
+def read_box(path: Path) -> Box:
+    """Read a box file.
+
+    Raises:
+        DataError: The file is missing or is no box file.
+    """
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the box file {path}: {error.strerror or error}", _REMEDY
+        ) from error
+    try:
+        if len(raw) > _MAX_BYTES:
+            raise ValueError("too long")
+        x1, y1, x2, y2 = (int(cell) for cell in raw.decode("ascii").split(","))
+        if max(map(abs, (x1, y1, x2, y2))) > _MAX_COORDINATE:
+            raise ValueError("out of bounds")
+    except ValueError as error:
+        raise DataError(f"{path} does not hold a box", _REMEDY) from error
+    return Box(x1, y1, x2, y2)
+
+
+def write_box(path: Path, box: Box) -> None:
+    """Write a box file, whole or not at all.
+
+    Raises:
+        DataError: The file is there already and holds another box.
+        ConfigError: The folder cannot be written to.
+    """
+    text = ",".join(map(str, box)) + "\n"
+    try:
+        if path.exists():
+            if read_box(path) != box:
+                raise DataError(
+                    f"{path} is there already and holds another box",
+                    "Choose an empty folder; images of one folder must differ before the first dot "
+                    "of their names.",
+                )
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No fsync as in atomic_path: a data set has tens of thousands, and writing again is cheap.
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(text, encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}",
+            "Choose a folder that you may write to and that has room.",
+        ) from error
+
+
+def export_crops(store: "PairStore", out: Path) -> int:
+    """Write the boxes of a store as the authors' ``crop/<split>/<Class>/<name>.txt``.
+
+    Args:
+        store: The pair store.
+        out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout.
+
+    Returns:
+        How many boxes were written.
+
+    Raises:
+        DataError: Two images share a box file but not a box, or a name cannot be a box file's.
+        ConfigError: The folder cannot be written to.
+    """
+    written = 0
+    for name in store.splits:
+        split = store.split(name)
+        for source, label, box in zip(split.sources, split.labels, split.boxes, strict=True):
+            # Only the last part of the name is used, so no name can lead out of the folder.
+            file_name = box_file_name(PurePosixPath(source).name)
+            if file_name == ".txt" or "\0" in file_name:
+                raise DataError(
+                    f"the image {source!r} has nothing before its first dot to name a box file by",
+                    "Rename the image and preprocess again.",
+                )
+            write_box(out / "crop" / name / split.classes[label] / file_name, Box(*map(int, box)))
+            written += 1
+    return written

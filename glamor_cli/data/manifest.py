@@ -1,0 +1,201 @@
+"""Manifests: CSV files that name every image of a data set.
+
+Columns: ``path`` (relative to the manifest's folder, or absolute) and ``label``; optionally
+``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels (empty cells: no box given;
+0,0,0,0: no face); optionally one column for each class, its weight in a soft label (any scale,
+all cells empty: the label alone). Other columns are ignored. UTF-8; paths may hold other bytes.
+"""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from glamor_cli.data.class_names import find_class, known_classes
+from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, check_split_name
+from glamor_cli.errors import DataError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.vision.pairs import Box
+
+_BOX = ("x1", "y1", "x2", "y2")
+_MAX_COORDINATE = 1e7
+_MAX_SPLITS = 1000
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where in a row each thing is."""
+
+    count: int
+    path: int
+    label: int
+    split: int | None
+    box: tuple[int, ...]
+    targets: tuple[int, ...]
+
+
+class ManifestDataSet(DataSet):
+    """Images that a manifest names."""
+
+    layout = Layout.MANIFEST
+
+    def __init__(
+        self, path: Path, columns: _Columns, splits: tuple[str, ...], whole_split: str
+    ) -> None:
+        self.root = path.parent
+        self.path = path
+        self.splits = splits
+        self.has_boxes = bool(columns.box)
+        self.has_targets = bool(columns.targets)
+        self._whole_split = whole_split
+
+    @classmethod
+    def open(cls, path: Path, *, split: str | None = None) -> "ManifestDataSet":
+        """Read a manifest through once, so that its mistakes show before any work is done.
+
+        Args:
+            path: The ``.csv``.
+            split: The only split to take, or what to call the one of a manifest without splits.
+
+        Raises:
+            DataError: The manifest has no rows, or something is wrong; the message names the line.
+        """
+        whole_split = split or WHOLE_SPLIT
+        found: set[str] = set()
+        columns = _read_columns(path)
+        for record in _read(path, whole_split):
+            if record.split not in found:
+                if len(found) == _MAX_SPLITS:
+                    raise DataError(
+                        f"{path} has more than {_MAX_SPLITS} splits",
+                        "The column split names a part of the data set: train, test, ...",
+                    )
+                found.add(record.split)
+        if not found:
+            raise DataError(f"{path} names no images", "Give it one line for each image.")
+        if split is not None:
+            if split not in found:
+                raise DataError(
+                    f"{path} has no split {split!r}", f"It has: {', '.join(sorted(found))}."
+                )
+            found = {split}
+        return cls(path, columns, tuple(sorted(found)), whole_split)
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Stream the images of a split in the order of their lines."""
+        return (record for record in _read(self.path, self._whole_split) if record.split == split)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Stream the rows that are not empty, each with the number of its last line."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+            reader = csv.reader(handle, strict=True)
+            try:
+                for row in reader:
+                    if row:
+                        yield reader.line_num, row
+            except csv.Error as error:
+                raise _wrong(path, reader.line_num, f"is not CSV ({error})") from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read the manifest {path}: {error.strerror or error}", "Check the path."
+        ) from error
+
+
+def _read_columns(path: Path) -> _Columns:
+    """Read what the header says."""
+    for line, header in _rows(path):
+        names = [name.strip().lower() for name in header]
+        classes = [find_class(name) for name in header]
+        for name in ("path", "label"):
+            if name not in names:
+                raise _wrong(path, line, f"is a header without the column {name!r}")
+        found = [name for name in (*names, *filter(None, classes)) if name]
+        for name in ("path", "label", "split", *_BOX, *EMOTIONS):
+            if found.count(name) > 1:
+                raise _wrong(path, line, f"is a header with two columns for {name!r}")
+        targets = tuple(classes.index(name) for name in EMOTIONS if name in classes)
+        box = tuple(names.index(name) for name in _BOX if name in names)
+        if box and len(box) != len(_BOX):
+            raise _wrong(path, line, "is a header with some of x1,y1,x2,y2 but not all")
+        if targets and len(targets) != len(EMOTIONS):
+            raise _wrong(path, line, "is a header with some of the classes but not all")
+        return _Columns(
+            len(header),
+            names.index("path"),
+            names.index("label"),
+            names.index("split") if "split" in names else None,
+            box,
+            targets,
+        )
+    raise DataError(f"the manifest {path} is empty", "Its first line names the columns.")
+
+
+def _read(path: Path, whole_split: str) -> Iterator[Record]:
+    """Stream the records of all splits in the order of the lines."""
+    columns = _read_columns(path)
+    rows = _rows(path)
+    next(rows)
+    for line, row in rows:
+        if len(row) != columns.count:
+            raise _wrong(path, line, f"has {len(row)} cells, the header {columns.count}")
+        name = row[columns.path]
+        if not name or "\0" in name:
+            raise _wrong(path, line, "has no usable path")
+        label = find_class(row[columns.label])
+        if label is None:
+            raise _wrong(path, line, f"has the unknown label {row[columns.label]!r}")
+        split = row[columns.split].strip() if columns.split is not None else whole_split
+        check_split_name(split)
+        yield Record(
+            path.parent / name,
+            label,
+            split,
+            name,
+            box=_box([row[index] for index in columns.box], path, line),
+            targets=_targets([row[index] for index in columns.targets], label, path, line),
+        )
+
+
+def _box(cells: list[str], path: Path, line: int) -> Box | None:
+    """Read a box; None where its cells are empty."""
+    if not any(cell.strip() for cell in cells):
+        return None
+    numbers = [_number(cell, path, line) for cell in cells]
+    if max(map(abs, numbers)) > _MAX_COORDINATE:
+        raise _wrong(path, line, f"has the impossible box {','.join(cells)}")
+    x1, y1, x2, y2 = (round(number) for number in numbers)
+    return Box(x1, y1, x2, y2)
+
+
+def _targets(cells: list[str], label: str, path: Path, line: int) -> tuple[float, ...] | None:
+    """Read a soft label and bring it to sum 1; None without such columns."""
+    if not cells:
+        return None
+    if not any(cell.strip() for cell in cells):
+        return tuple(float(name == label) for name in EMOTIONS)
+    weights = [_number(cell, path, line) if cell.strip() else 0.0 for cell in cells]
+    total = sum(weights)
+    if min(weights) < 0 or not 0 < total < math.inf:
+        raise _wrong(path, line, "has class weights that are negative or sum to nothing")
+    return tuple(weight / total for weight in weights)
+
+
+def _number(cell: str, path: Path, line: int) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _wrong(path, line, f"has {cell!r} where a number belongs")
+    return number
+
+
+def _wrong(path: Path, line: int, what: str) -> DataError:
+    return DataError(
+        f"{path}, line {line}, {what}",
+        f"Columns: path,label, optionally split, x1,y1,x2,y2, and a weight for every class; the "
+        f"labels are {known_classes()}.",
+    )

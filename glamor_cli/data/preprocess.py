@@ -1,0 +1,301 @@
+"""From a data set on disk to a pair store, in parallel, in order, and resumable at any moment."""
+
+import importlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from glamor_cli import __version__
+from glamor_cli.data.index import Status
+from glamor_cli.data.layouts import DataSet, Layout, Record, SourceSummary, open_data_set
+from glamor_cli.data.pair_making import (
+    BoxSource,
+    MadePair,
+    PairMaking,
+    detector_of_process,
+    make_pairs,
+)
+from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import Counts, StoreInfo
+from glamor_cli.data.store_writer import SplitWriter, StoreWriter
+from glamor_cli.data.workers import available_cpus, process_pool, run_in_order
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.faces import DetectorKind
+
+# Tasks under way for each worker: enough that none waits, few enough to hold in memory.
+_TASKS_PER_WORKER = 3
+_ENGINES = {DetectorKind.CENTERFACE: "onnxruntime", DetectorKind.DLIB: "dlib"}
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """What to preprocess, and how.
+
+    Attributes:
+        source: The data set: a folder or a manifest ``.csv``.
+        out: The store's folder.
+        making: How pairs are made.
+        split: Of a data set with splits, the only one to take; of one without, what to call it.
+        workers: Processes; with 1 all happens in this one.
+        images_per_task: How many images a worker takes at a time.
+    """
+
+    source: Path
+    out: Path
+    making: PairMaking = field(default_factory=PairMaking)
+    split: str | None = None
+    workers: int = field(default_factory=available_cpus)
+    images_per_task: int = 8
+
+
+@dataclass(frozen=True)
+class PreprocessProgress:
+    """How far a run is.
+
+    Attributes:
+        total: Images of the data set.
+        read: Those done, by earlier runs too.
+        no_face: Of these, those without a face.
+        failed: Of these, those that failed.
+        images_per_second: Of this run so far.
+    """
+
+    total: int
+    read: int
+    no_face: int
+    failed: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be used.
+
+    Attributes:
+        source: Its name in the data set.
+        reason: Why.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PreprocessReport:
+    """What a finished store holds, and how fast this run was.
+
+    Attributes:
+        read: Images of the data set.
+        stored: Pairs in the store.
+        no_face: Images without a face.
+        failed: Images that could not be used.
+        resumed: Of the images, those that earlier runs had done.
+        seconds: What this run took.
+        images_per_second: Of this run.
+    """
+
+    read: int
+    stored: int
+    no_face: int
+    failed: tuple[Failure, ...]
+    resumed: int
+    seconds: float
+    images_per_second: float
+
+
+def preprocess(
+    config: PreprocessConfig,
+    *,
+    executor: Executor | None = None,
+    on_progress: Callable[[PreprocessProgress], None] | None = None,
+) -> PreprocessReport:
+    """Make the pair store of a data set, or go on with one where an earlier run stopped.
+
+    Images that cannot be used are recorded and passed over. However the run ends, what is done is
+    kept, and the same call goes on from there; the finished store's bytes are the same.
+
+    Args:
+        config: What and how.
+        executor: Where the work is done, a cluster's for instance; else local processes.
+        on_progress: Called after every few images.
+
+    Raises:
+        DataError: The data set is empty, wrong or vanishes; or a worker died.
+        ConfigError: The settings do not fit the data set or a store begun before, or the folder
+            cannot be written to.
+        BackendUnavailable: The detector or the JPEG step is not installed.
+    """
+    started = time.monotonic()
+    data_set = open_data_set(config.source, split=config.split)
+    _check(config, data_set)
+    summaries = {name: SourceSummary.of(data_set.records(name)) for name in data_set.splits}
+    if not any(summary.images for summary in summaries.values()):
+        raise DataError(
+            f"{config.source} holds no images", "Put images into its class folders first."
+        )
+    info = _describe(config.making, data_set, summaries)
+    with StoreWriter.open(config.out, info) as store:
+        total = sum(summary.images for summary in summaries.values())
+        run = _Run(config, data_set, total, started, on_progress)
+        if store.complete:
+            run.take_finished(PairStore.open(config.out))
+        else:
+            with _pool(config, executor) as pool:
+                for name in data_set.splits:
+                    with store.split(name) as split:
+                        run.fill(split, name, pool)
+            store.finish(run.counts)
+        return run.report()
+
+
+class _Run:
+    """What one call of ``preprocess`` has done so far."""
+
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        data_set: DataSet,
+        total: int,
+        started: float,
+        on_progress: Callable[[PreprocessProgress], None] | None,
+    ) -> None:
+        self.counts: dict[str, Counts] = {}
+        self._config = config
+        self._data_set = data_set
+        self._total = total
+        self._on_progress = on_progress
+        self._failures: list[Failure] = []
+        self._resumed = 0
+        self._started = started
+
+    def fill(self, split: SplitWriter, name: str, pool: Executor | None) -> None:
+        """Store what is left of a split."""
+        self._resumed += split.counts.read
+        self.counts[name] = split.counts
+        left = itertools.islice(self._data_set.records(name), split.counts.read, None)
+        for made in run_in_order(
+            partial(make_pairs, making=self._config.making),
+            _chunks(left, self._config.images_per_task),
+            pool,
+            ahead=_TASKS_PER_WORKER * self._config.workers,
+        ):
+            for pair in made:
+                self._check_source(pair)
+                split.add(pair.entry, pair.pixels)
+            self.counts[name] = split.counts
+            self._show()
+        split.finish()
+        self.counts[name] = split.counts
+        self._failures += [Failure(*failure) for failure in split.failures]
+
+    def take_finished(self, store: PairStore) -> None:
+        """Take the numbers of a store that was finished before."""
+        self.counts = store.info.counts
+        self._resumed = self._total
+        self._failures = [
+            Failure(entry.source, entry.reason)
+            for name in store.splits
+            if self.counts[name].failed
+            for entry in store.entries(name)
+            if entry.status is Status.ERROR
+        ]
+
+    def report(self) -> PreprocessReport:
+        """Sum up."""
+        progress = self._progress()
+        return PreprocessReport(
+            read=progress.read,
+            stored=sum(counts.stored for counts in self.counts.values()),
+            no_face=progress.no_face,
+            failed=tuple(self._failures),
+            resumed=self._resumed,
+            seconds=time.monotonic() - self._started,
+            images_per_second=progress.images_per_second,
+        )
+
+    def _check_source(self, pair: MadePair) -> None:
+        """Tell an unusable image from a data set that is gone."""
+        if pair.entry.status is Status.ERROR and not self._data_set.root.exists():
+            raise DataError(
+                f"the data set {self._data_set.root} has vanished",
+                "Bring it back and run the same command again: it goes on from here.",
+            )
+
+    def _progress(self) -> PreprocessProgress:
+        read = sum(counts.read for counts in self.counts.values())
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        return PreprocessProgress(
+            total=self._total,
+            read=read,
+            no_face=sum(counts.no_face for counts in self.counts.values()),
+            failed=sum(counts.failed for counts in self.counts.values()),
+            images_per_second=(read - self._resumed) / elapsed,
+        )
+
+    def _show(self) -> None:
+        if self._on_progress:
+            self._on_progress(self._progress())
+
+
+def _check(config: PreprocessConfig, data_set: DataSet) -> None:
+    """Refuse what cannot work before anything is written."""
+    if config.workers < 1 or config.images_per_task < 1:
+        raise ConfigError("there must be at least one worker", "Give --workers 1 or more.")
+    boxes = config.making.boxes
+    if boxes is BoxSource.CROP_FILES and (
+        data_set.layout is Layout.MANIFEST or not data_set.has_boxes
+    ):
+        raise ConfigError(
+            f"{config.source} has no folder 'crop' with box files",
+            "Put crop/<split>/<Class>/<name>.txt beside the images, or use --boxes detect.",
+        )
+    if boxes is BoxSource.MANIFEST and (
+        data_set.layout is not Layout.MANIFEST or not data_set.has_boxes
+    ):
+        raise ConfigError(
+            f"{config.source} is no manifest with the columns x1,y1,x2,y2",
+            "Give a manifest .csv that has them, or use --boxes detect.",
+        )
+
+
+def _pool(
+    config: PreprocessConfig, executor: Executor | None
+) -> AbstractContextManager[Executor | None]:
+    """Choose where the work is done; None is this process."""
+    if executor is not None or config.workers == 1:
+        return nullcontext(executor)
+    return process_pool(config.workers)
+
+
+def _describe(
+    making: PairMaking, data_set: DataSet, summaries: dict[str, SourceSummary]
+) -> StoreInfo:
+    """Say how the store is made; this also finds out early whether the detector is installed."""
+    versions = {"glamor": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    detector = detector_of_process(making.detector) if making.boxes is BoxSource.DETECT else None
+    if detector:
+        engine = _ENGINES[making.detector]
+        versions[engine] = str(importlib.import_module(engine).__version__)
+    return StoreInfo(
+        boxes=making.boxes.value,
+        detector=detector.kind.value if detector else None,
+        detector_settings=dict(detector.settings) if detector else {},
+        official_jpeg=making.official_jpeg,
+        skip_no_face=making.skip_no_face,
+        versions=versions,
+        source={name: asdict(summary) for name, summary in summaries.items()},
+        soft_labels=data_set.has_targets,
+    )
+
+
+def _chunks(records: Iterator[Record], size: int) -> Iterator[tuple[Record, ...]]:
+    while chunk := tuple(itertools.islice(records, size)):
+        yield chunk

@@ -1,0 +1,207 @@
+"""What a pair store is on disk: ``store.json`` and, for each split, arrays and an index.
+
+``<store>/store.json`` says how the pairs were made; ``<store>/<split>/`` holds ``faces.npy``
+(uint8 [N, 96, 96, 3]), ``contexts.npy`` (uint8 [N, 128, 171, 3]), ``index.csv`` (see
+``glamor_cli.data.index``) and, where the data set has soft labels, ``targets.npy``
+(float32 [N, classes]).
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glamor_cli.atomic import write_text
+from glamor_cli.errors import DataError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
+
+SCHEMA = 1
+STORE_FILE = "store.json"
+INDEX_FILE = "index.csv"
+
+HEADER_BYTES = 128
+"""Every array's header has this length, so that the number of rows can be written last."""
+
+
+@dataclass(frozen=True)
+class ArrayFormat:
+    """One ``.npy`` file of a split.
+
+    Attributes:
+        file: Its name.
+        dtype: Of its elements.
+        row_shape: Shape of one row.
+    """
+
+    file: str
+    dtype: str
+    row_shape: tuple[int, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return prod(self.row_shape) * np.dtype(self.dtype).itemsize
+
+    def header(self, rows: int) -> bytes:
+        """Write the header of ``.npy`` version 1.0 for an array of this many rows."""
+        shape = ", ".join(map(str, (rows, *self.row_shape)))
+        text = f"{{'descr': '{self.dtype}', 'fortran_order': False, 'shape': ({shape}), }}"
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10)
+        return start + text.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"
+
+
+FACES = ArrayFormat("faces.npy", "|u1", (*FACE_SHAPE, 3))
+CONTEXTS = ArrayFormat("contexts.npy", "|u1", (*CONTEXT_SHAPE, 3))
+
+
+def targets_format(classes: int) -> ArrayFormat:
+    """Describe the array of soft labels over so many classes."""
+    return ArrayFormat("targets.npy", "<f4", (classes,))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a split's images.
+
+    Attributes:
+        read: All of them.
+        stored: Those with a row in the arrays.
+        no_face: Those without a face, whether stored or not.
+        failed: Those that could not be read or have no usable box.
+    """
+
+    read: int = 0
+    stored: int = 0
+    no_face: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """How a store was made. It holds no times and no paths, so that equal work gives equal bytes.
+
+    Attributes:
+        boxes: Where the boxes came from: ``detect``, ``crop-files``, ``manifest`` or ``whole``.
+        detector: The detector's name; None where it was not used.
+        detector_settings: What the detector says of itself.
+        official_jpeg: Whether contexts passed through the authors' JPEG step.
+        skip_no_face: Whether images without a face were left out of the arrays.
+        versions: Of the packages that decide the values.
+        source: For each split, how many images the data set had and their digest.
+        soft_labels: Whether there is a ``targets.npy``.
+        classes: Names of the classes, in the order of the labels.
+        geometry: How pairs were cut out of images; weights name theirs alike.
+        complete: Whether the store is finished.
+        counts: For each split, what became of its images; empty until the store is finished.
+        schema: Version of this layout.
+    """
+
+    boxes: str
+    detector: str | None
+    detector_settings: dict[str, str | float | bool | int]
+    official_jpeg: bool
+    skip_no_face: bool
+    versions: dict[str, str]
+    source: dict[str, dict[str, int | str]]
+    soft_labels: bool = False
+    classes: tuple[str, ...] = EMOTIONS
+    geometry: str = "sampled"
+    complete: bool = False
+    counts: dict[str, Counts] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def arrays(self) -> tuple[ArrayFormat, ...]:
+        """List the arrays that each split has."""
+        base = (FACES, CONTEXTS)
+        return (*base, targets_format(len(self.classes))) if self.soft_labels else base
+
+    def write(self, store: Path) -> None:
+        """Write ``store.json`` atomically.
+
+        Raises:
+            ConfigError: The folder cannot be written to.
+        """
+        write_text(store / STORE_FILE, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+    @classmethod
+    def read(cls, store: Path) -> "StoreInfo":
+        """Read ``store.json``.
+
+        Raises:
+            DataError: It is missing, damaged or of another schema.
+        """
+        path = store / STORE_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{store} is not a pair store: it has no {STORE_FILE}",
+                "Make one with: glamor preprocess SOURCE OUT",
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read {path}: {error}", "Check the store's files.") from error
+        try:
+            values: dict[str, Any] = json.loads(text)
+            schema = values["schema"]
+            if schema == SCHEMA:
+                return cls._from_values(values)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
+            ) from error
+        raise DataError(
+            f"{store} is a store of schema {schema}, not {SCHEMA}",
+            "Use the version of glamor that made it, or preprocess the data set anew.",
+        )
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> "StoreInfo":
+        unknown = set(values) - {entry.name for entry in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown entries {sorted(unknown)}")
+        values["classes"] = tuple(str(name) for name in values["classes"])
+        values["counts"] = {
+            name: Counts(**{key: int(count) for key, count in counts.items()})
+            for name, counts in values["counts"].items()
+        }
+        for name in ("detector_settings", "versions", "source"):
+            if not isinstance(values[name], dict):
+                raise TypeError(f"{name} is no object")
+        info = cls(**values)
+        if not info.classes or not info.source:
+            raise ValueError("no classes or no splits")
+        if info.complete and set(info.counts) != set(info.source):
+            raise ValueError("counts are missing")
+        for name in info.source:
+            if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+                raise ValueError(f"bad split name {name!r}")
+        return info
+
+    def differences(self, other: "StoreInfo") -> list[str]:
+        """Name every setting in which another store was begun differently, ``a: x, now y``."""
+        mine, others = dict(_flat(self._settings())), dict(_flat(other._settings()))
+        return [
+            f"{key}: {others.get(key, 'none')}, now {mine.get(key, 'none')}"
+            for key in sorted(mine.keys() | others.keys())
+            if mine.get(key) != others.get(key)
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        settings = json.loads(json.dumps(asdict(self)))
+        del settings["complete"], settings["counts"]
+        return dict(settings)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Flatten nested objects into ``a.b.c`` names."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
