@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from glamor_cli.errors import ConfigError, DataError, GlamorError
 from glamor_cli.rows import FaceRow, Status
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.vision.faces import Detector, DetectorKind, Faces, open_detector
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import list_images, read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from glamor_cli.cli.render import console
 from glamor_cli.errors import ConfigError
-from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 _PICTURES = (".png", ".svg", ".pdf")

@@ -17,7 +17,7 @@ from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import console
 from glamor_cli.errors import ConfigError
 from glamor_cli.rows import FaceRow, RowFormat, RowSink, Status, open_sink
-from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 CLOSED_PIPE = 141

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.data.pair_making import BoxSource, PairMaking
-from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.vision.detector_kind import DetectorKind
 
 if TYPE_CHECKING:
     from glamor_cli.data.preprocess import PreprocessProgress, PreprocessReport

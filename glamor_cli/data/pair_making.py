@@ -13,7 +13,8 @@ from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.index import IndexRow, Status
 from glamor_cli.data.layouts import Record
 from glamor_cli.errors import DataError
-from glamor_cli.vision.faces import Detector, DetectorKind, Faces, open_detector
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import (
     NO_FACE,

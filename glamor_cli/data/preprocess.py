@@ -28,7 +28,7 @@ from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.data.workers import available_cpus, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.faces import DetectorKind
+from glamor_cli.vision.detector_kind import DetectorKind
 
 # Tasks under way for each worker: enough that none waits, few enough to hold in memory.
 _TASKS_PER_WORKER = 3

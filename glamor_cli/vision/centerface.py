@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.vision.faces import DetectorKind, Faces, check_image
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import Faces, check_image
 
 MAX_BATCH = 4
 """Images that pass the network together; on a CPU more only cost memory."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.vision.faces import DetectorKind, Faces, check_image
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import Faces, check_image
 
 _UPSAMPLE = 1
 _REMEDY = "Install the extra: pip install 'glamor[dlib]'"

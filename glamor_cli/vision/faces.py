@@ -2,20 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
-
-
-class DetectorKind(StrEnum):
-    """The detectors: CenterFace, fast and at hand; dlib's, slow, with the authors' own boxes."""
-
-    CENTERFACE = "centerface"
-    DLIB = "dlib"
+from glamor_cli.vision.detector_kind import DetectorKind
 
 
 @dataclass(frozen=True)
