@@ -1,0 +1,121 @@
+"""From a real pair store and real weights to figures, files and a picture."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.evaluate import choose_split, evaluate
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.weights import Metadata, save_network
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation")
+    make_scenes(folder / "scenes", SceneConfig(train=7, validation=0, test=23, scale=1))
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(folder / "scenes", folder / "store", making, workers=1))
+    torch.manual_seed(0)
+    network = GlamorNet().eval()
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 20)
+    save_network(folder / "varied.safetensors", network, Metadata("varied"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def split(folder):
+    return PairStore.open(folder / "store").split("test")
+
+
+@pytest.fixture(scope="module")
+def runtime(folder):
+    return open_runtime(folder / "varied.safetensors", device="cpu", threads=1)
+
+
+def test_every_pair_is_answered_whatever_the_batch(split, runtime):
+    progress = []
+    result = evaluate(runtime, split, 8, lambda done, total: progress.append((done, total)))
+    assert progress == [(8, 23), (16, 23), (23, 23)]
+    whole = runtime(*split.pairs(slice(None)))
+    np.testing.assert_allclose(result.probabilities, whole.probabilities, atol=1e-5)
+    np.testing.assert_allclose(result.attention, whole.attention, atol=1e-5)
+    np.testing.assert_allclose(result.stream_weights, whole.stream_weights, atol=1e-5)
+    assert result.sources == tuple(split.sources)
+    right = whole.probabilities.argmax(axis=1) == split.labels
+    assert result.metrics.accuracy == pytest.approx(right.mean())
+    # Otherwise the comparison above would say little.
+    assert len(set(whole.probabilities.argmax(axis=1))) > 1
+
+
+def test_labels_follow_their_names_when_the_store_has_another_order(split, runtime):
+    reference = evaluate(runtime, split)
+    turned = replace(split, classes=split.classes[::-1], labels=6 - split.labels)
+    np.testing.assert_array_equal(evaluate(runtime, turned).labels, reference.labels)
+
+
+def test_a_class_that_the_network_does_not_know(split, runtime):
+    foreign = replace(split, classes=("Contempt", *split.classes[1:]))
+    with pytest.raises(DataError, match="Contempt"):
+        evaluate(runtime, foreign)
+
+
+def test_the_split_is_the_only_one_that_is_not_for_training():
+    assert choose_split(("train", "validation", "test")) == "test"
+    assert choose_split(("train", "validation")) == "validation"
+    assert choose_split(("train", "holdout")) == "holdout"
+    for unclear in (("train",), ("train", "a", "b")):
+        with pytest.raises(ConfigError, match="which"):
+            choose_split(unclear)
+
+
+def test_the_command_writes_figures_and_a_report(folder, tmp_path):
+    figures, report = tmp_path / "figures.json", tmp_path / "report"
+    arguments = ["evaluate", folder / "store", "--weights", folder / "varied.safetensors"]
+    arguments += ["--device", "cpu", "--threads", 1, "--json", figures, "--report", report]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    assert "Surprise" in result.stderr
+    values = json.loads(figures.read_text(encoding="utf-8"))
+    contract = {"accuracy", "macro_f1", "count", "per_class", "confusion", "weights", "runtime"}
+    assert contract <= set(values)
+    assert values["count"] == 23 == np.sum(values["confusion"])
+    assert values["accuracy"] == pytest.approx(np.trace(values["confusion"]) / 23)
+    assert set(values["per_class"]["Fear"]) == {"precision", "recall", "f1", "support"}
+    assert (values["split"], values["weights"]["name"]) == ("test", "varied")
+    assert values["runtime"] == {"backend": "torch", "provider": "cpu"}
+    with (report / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 23
+    right = sum(row["label"] == row["emotion"] for row in rows)
+    assert right / 23 == pytest.approx(values["accuracy"])
+    with Image.open(report / "confusion.png") as picture:
+        assert min(picture.size) > 600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [(["--split", "dev"], ConfigError), (["--weights", "nobody.onnx"], ConfigError)],
+)
+def test_what_is_not_there(folder, arguments, error):
+    weights = ["--weights", str(folder / "varied.safetensors")]
+    result = CliRunner().invoke(app, ["evaluate", str(folder / "store"), *weights, *arguments])
+    assert isinstance(result.exception, error)
+
+
+def test_a_folder_that_is_no_store(folder):
+    result = CliRunner().invoke(app, ["evaluate", str(folder)])
+    assert isinstance(result.exception, DataError)

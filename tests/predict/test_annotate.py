@@ -1,0 +1,132 @@
+"""Annotated pictures: any size, any number of faces, names that harm nothing."""
+
+import shutil
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder, annotate
+from glamor_cli.errors import ConfigError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.overlay import emotion_colour
+from glamor_cli.predict import FacePrediction, ImagePrediction, PredictConfig, predict_images
+from glamor_cli.vision.pairs import Box
+
+LONG_NAMES = tuple(f"{name}, a feeling with a very long name [bold]" for name in EMOTIONS)
+
+
+def prediction(image, boxes, classes=EMOTIONS, source="photo.png", share=0.4):
+    faces = []
+    for number, box in enumerate(boxes):
+        probabilities = np.full(7, 0.02, np.float32)
+        probabilities[number % 7] = 0.88
+        attention = np.full((7, 7), 0.01, np.float32)
+        attention[number % 7, number // 7] = 0.5
+        weights = np.array([share, 1 - share], np.float32)
+        faces.append(FacePrediction(Box(*box), 0.9, probabilities, attention, weights))
+    return ImagePrediction(source, classes, tuple(faces), image=image)
+
+
+def has_colour(picture: Image.Image, colour: str) -> bool:
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return bool((np.asarray(picture) == rgb).all(axis=-1).any())
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 12])
+@pytest.mark.parametrize("classes", [EMOTIONS, LONG_NAMES])
+def test_every_face_has_its_colour_and_there_is_room_for_all(number, classes):
+    boxes = [
+        (20 + 160 * (n % 3), 10 + 120 * (n // 3), 90 + 160 * (n % 3), 80 + 120 * (n // 3))
+        for n in range(number)
+    ]
+    picture = annotate(prediction(skimage.data.astronaut(), boxes, classes))
+    assert picture.width == 900
+    assert picture.height > 900
+    for index in range(min(number, 7)):
+        assert has_colour(picture, emotion_colour(classes, index))
+
+
+def test_the_seven_colours_differ():
+    assert len({emotion_colour(EMOTIONS, index) for index in range(7)}) == 7
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((200, 150), 900), ((1200, 800), 1200), ((4000, 3000), 1800)],
+)
+def test_the_size_keeps_text_legible(size, shown):
+    image = np.asarray(Image.fromarray(skimage.data.astronaut()).resize(size))
+    assert annotate(prediction(image, [(20, 20, 60, 60)])).width == shown
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 6000), (6000, 3), (40, 30)])
+@pytest.mark.parametrize("faces", [0, 1, 2])
+def test_extreme_shapes_are_drawn(shape, faces):
+    image = np.zeros((*shape, 3), np.uint8)
+    picture = annotate(prediction(image, [(0, 0, 1, 1)] * faces))
+    assert min(picture.size) > 20
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
+def test_streams_that_weigh_nothing(share):
+    annotate(prediction(skimage.data.astronaut(), [(100, 100, 200, 200)], share=share))
+
+
+def test_boxes_in_one_heap_are_drawn():
+    annotate(prediction(skimage.data.astronaut(), [(100, 100, 130, 130)] * 12, LONG_NAMES))
+
+
+def test_saved_names_do_not_collide_and_stay_in_the_folder(tmp_path):
+    image = np.zeros((20, 20, 3), np.uint8)
+    sources = [
+        "a.png",
+        "a.jpg",
+        "sub/a.png",
+        "/elsewhere/A.png",
+        "../a.bmp",
+        "a-2.png",
+        "line\nbreak.png",
+        "é" * 150 + ".png",
+        "caf\udce9.png",
+        "..png",
+    ]
+    folder = PictureFolder(tmp_path / "out")
+    paths = [folder.save(prediction(image, [], source=source)) for source in sources]
+    assert all(path.is_file() and path.parent == tmp_path / "out" for path in paths)
+    assert len({path.name.casefold() for path in paths}) == len(sources)
+    assert len(list((tmp_path / "out").iterdir())) == len(sources)
+    assert all(path.name.isprintable() for path in paths)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+    with Image.open(paths[0]) as saved:
+        assert saved.format == "JPEG"
+
+
+def test_an_unreadable_image_has_no_picture(tmp_path):
+    assert PictureFolder(tmp_path).save(ImagePrediction("x", EMOTIONS, reason="broken")) is None
+
+
+def test_a_file_in_the_folders_place_is_an_error(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ConfigError, match="taken"):
+        PictureFolder(tmp_path / "taken")
+
+
+def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
+    photographs, onnx_weights, tmp_path
+):
+    shutil.copy(photographs / "astronaut.png", tmp_path / "photo.jpg")
+    before = (tmp_path / "photo.jpg").read_bytes()
+    config = PredictConfig(
+        weights=onnx_weights,
+        device="cpu",
+        threads=1,
+        keep_images=True,
+        skip_suffix=SAVED_SUFFIX,
+    )
+    for _ in range(2):
+        folder = PictureFolder(tmp_path)
+        paths = [folder.save(image) for image in predict_images([tmp_path], config)]
+        assert [path.name for path in paths] == [f"photo{SAVED_SUFFIX}"]
+    assert (tmp_path / "photo.jpg").read_bytes() == before

@@ -1,0 +1,65 @@
+"""Explaining one person's answer: what is hidden is what was said, and one picture comes out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.explain import explain, most_and_least
+from glamor_cli.predict import PredictConfig
+from glamor_cli.runtimes.base import open_runtime
+
+
+@pytest.fixture(scope="module")
+def config(onnx_weights):
+    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
+
+
+def test_the_most_attended_region_holds_the_hot_cell():
+    attention = np.full((7, 7), 0.01, np.float32)
+    attention[5, 2] = 0.5
+    most, least = most_and_least(attention)
+    assert most.x1 <= 32 and most.x2 >= 48 and most.y1 <= 80 and most.y2 >= 96
+    apart = least.x2 <= 32 or least.x1 >= 48 or least.y2 <= 80 or least.y1 >= 96
+    assert apart
+
+
+def test_the_answers_with_something_hidden_are_the_networks(photographs, config, onnx_weights):
+    explanation = explain(photographs / "group.jpg", config, 3)
+    assert (explanation.number, explanation.faces) == (3, 6)
+    pair, most = explanation.pair, explanation.most
+    covered = pair.context.copy()
+    covered[:, most.y1 : most.y2, most.x1 : most.x2] = 0
+    runtime = open_runtime(onnx_weights, device="cpu", threads=1)
+    expected = runtime(
+        np.stack([pair.face, np.zeros_like(pair.face), pair.face]),
+        np.stack([pair.context, pair.context, covered]),
+    ).probabilities
+    found = [explanation.face.probabilities, *(h.probabilities for h in explanation.hidden[:2])]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [h.what for h in explanation.hidden] == [
+        "the face",
+        "where it looked most",
+        "where it looked least",
+    ]
+
+
+def test_the_command_writes_one_picture(photographs, onnx_weights, tmp_path):
+    target = tmp_path / "why.png"
+    arguments = ["explain", str(photographs / "sub" / "[bold], x\ny.png"), "--output", str(target)]
+    result = CliRunner().invoke(app, [*arguments, "--weights", str(onnx_weights)])
+    assert result.exit_code == 0, result.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["why.png"]
+    with Image.open(target) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 800
+
+
+def test_a_face_that_is_not_there(photographs, config):
+    with pytest.raises(ConfigError, match="1 to 6") as caught:
+        explain(photographs / "group.jpg", config, 7)
+    assert caught.value.exit_code == 3
+    with pytest.raises(DataError, match="no face"):
+        explain(photographs / "coffee.jpg", config)

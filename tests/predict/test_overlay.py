@@ -1,0 +1,74 @@
+"""Attention is drawn where the network looked, to the pixel, and nowhere else."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from glamor_cli.overlay import attention_region, overlay_attention, upsample_attention
+from glamor_cli.vision.pairs import NO_FACE, Box, crop_context, sample_context
+
+FACE = Box(172, 60, 274, 180)
+
+
+def hot(row: int, column: int, size: int = 7) -> np.ndarray:
+    attention = np.zeros((size, size), np.float32)
+    attention[row, column] = 1
+    return attention
+
+
+@pytest.mark.parametrize(("height", "width"), [(240, 250), (400, 250), (97, 203)])
+def test_the_region_is_where_the_crop_was_sampled(height, width):
+    """Each pixel says its own place; the crop's pixels must say they come from the region."""
+    columns = np.broadcast_to(np.arange(width)[None, :], (height, width))
+    rows = np.broadcast_to(np.arange(height)[:, None] * 255 / height, (height, width))
+    image = np.stack([columns, rows, rows], axis=-1).astype(np.uint8)
+    crop = crop_context(sample_context(image, NO_FACE)) * 255
+    x1, y1, x2, y2 = attention_region(height, width)
+    centres = (np.arange(112) + 0.5) / 112
+    np.testing.assert_allclose(crop[50, :, 0], x1 + centres * (x2 - x1) - 0.5, atol=0.01)
+    in_rows = y1 + centres * (y2 - y1) - 0.5
+    np.testing.assert_allclose(crop[:, 50, 1], in_rows * 255 / height, atol=1)
+
+
+@pytest.mark.parametrize("cell", [(0, 0), (3, 5), (6, 6)])
+def test_a_cell_of_the_original_network_covers_16_pixels(cell):
+    values = upsample_attention(hot(*cell), 112, 112)
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    assert (row // 16, column // 16) == cell
+    # Smooth: a neighbour fades out, it does not end.
+    inner = upsample_attention(hot(3, 3), 112, 112)
+    assert inner[56, 56] > inner[56, 64] > inner[56, 70] > 0
+    assert inner[56, 100] == 0
+
+
+@pytest.mark.parametrize("cell", [1, 2])
+def test_a_cell_of_resnet_is_centred_where_its_strides_put_it(cell):
+    # Cell i of ResNet-18 is centred at pixel 32 i of the 112 (padded convolutions of stride 2).
+    values = upsample_attention(hot(1, cell, size=4), 112, 112)
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    assert abs(row - 32) <= 1
+    assert abs(column - 32 * cell) <= 1
+
+
+def test_what_is_looked_at_changes_and_nothing_outside_the_view():
+    picture = skimage.data.astronaut()
+    one = overlay_attention(picture, hot(6, 0), FACE)
+    other = overlay_attention(picture, hot(0, 6), FACE)
+    x1, y1, x2, y2 = (round(edge) for edge in attention_region(512, 512))
+    changed = (one != other).any(axis=-1)
+    assert changed[y2 - 20, x1 + 20] and changed[y1 + 20, x2 - 20]
+    changed[y1:y2, x1:x2] = False
+    assert not changed.any()
+
+
+def test_a_face_that_is_not_looked_at_keeps_its_colours():
+    picture = skimage.data.astronaut()
+    drawn = overlay_attention(picture, hot(6, 6), FACE)
+    part = np.s_[FACE.y1 : FACE.y2, FACE.x1 : FACE.x2]
+    np.testing.assert_array_equal(drawn[part], picture[part])
+
+
+def test_without_attention_the_picture_stays_as_it_is():
+    picture = skimage.data.astronaut()
+    drawn = overlay_attention(picture, np.zeros((7, 7), np.float32), FACE)
+    np.testing.assert_array_equal(drawn, picture)

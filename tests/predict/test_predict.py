@@ -1,0 +1,133 @@
+"""From real photographs to rows: what is answered, for whom, and that nothing stops the run."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from glamor_cli.errors import ConfigError
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.predict import PredictConfig, predict, predict_images
+from glamor_cli.rows import Status
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.vision.pairs import Box, make_pair
+
+
+@pytest.fixture(scope="module")
+def config(onnx_weights):
+    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def rows(photographs, config):
+    return list(predict([photographs], config))
+
+
+def of(rows, ending):
+    return [row for row in rows if row.source.endswith(ending)]
+
+
+def test_every_image_of_a_folder_is_answered_in_order(rows):
+    sources = list(dict.fromkeys(row.source.rsplit("/", 1)[1] for row in rows))
+    assert sources == [
+        "astronaut.png",
+        "coffee.jpg",
+        "fake.jpg",
+        "group.jpg",
+        "[bold], x\ny.png",
+    ]
+
+
+def test_one_row_a_face_numbered_from_one(rows):
+    assert [row.face for row in of(rows, "group.jpg")] == [1, 2, 3, 4, 5, 6]
+    assert [row.face for row in of(rows, "astronaut.png")] == [1]
+    scores = [row.detector_score for row in of(rows, "group.jpg")]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_image_without_a_face_and_a_fake_one_have_their_rows(rows):
+    (coffee,) = of(rows, "coffee.jpg")
+    assert (coffee.status, coffee.face, coffee.emotion) == (Status.NO_FACE, None, None)
+    (fake,) = of(rows, "fake.jpg")
+    assert fake.status is Status.ERROR
+    assert "fake.jpg" in fake.reason
+
+
+def test_the_box_holds_the_face_and_lies_in_the_image(rows):
+    (row,) = of(rows, "astronaut.png")
+    x1, y1, x2, y2 = row.box
+    # The eyes and mouth of the astronaut, by eye.
+    assert x1 < 195 and x2 > 255 and y1 < 95 and y2 > 155
+    for row in rows:
+        if row.box is not None:
+            x1, y1, x2, y2 = row.box
+            assert 0 <= x1 < x2 <= 1536 and 0 <= y1 < y2 <= 1024
+
+
+def test_the_answer_is_the_networks_for_this_pair(rows, onnx_weights):
+    (row,) = of(rows, "astronaut.png")
+    pair = make_pair(skimage.data.astronaut(), Box(*row.box))
+    output = open_runtime(onnx_weights, device="cpu", threads=1)(
+        pair.face[None], pair.context[None]
+    )
+    assert list(row.probabilities) == list(EMOTIONS)
+    np.testing.assert_allclose(list(row.probabilities.values()), output.probabilities[0], atol=2e-6)
+    np.testing.assert_allclose(
+        (row.face_weight, row.context_weight), output.stream_weights[0], atol=2e-6
+    )
+    assert row.emotion == EMOTIONS[output.probabilities[0].argmax()]
+    assert row.probability == max(row.probabilities.values())
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_batches_across_images_do_not_mix_up_answers(rows, photographs, onnx_weights, batch):
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, batch=batch)
+    others = list(predict([photographs], config))
+    assert len({row.probability for row in rows if row.status is Status.OK}) > 4
+    for row, other in zip(rows, others, strict=True):
+        assert (row.source, row.face, row.status, row.box) == (
+            other.source,
+            other.face,
+            other.status,
+            other.box,
+        )
+        if row.probabilities is not None:
+            np.testing.assert_allclose(
+                list(row.probabilities.values()), list(other.probabilities.values()), atol=1e-5
+            )
+
+
+def test_a_mistyped_path_and_an_empty_folder_do_not_stop_the_others(photographs, config, tmp_path):
+    too_long = "x" * 5000
+    sources = ["nowhere.jpg", tmp_path, too_long, photographs / "*.png"]
+    rows = list(predict(sources, config))
+    assert [row.status for row in rows] == [Status.ERROR] * 3 + [Status.OK]
+    assert "nowhere.jpg" in rows[0].reason
+    assert str(tmp_path) in rows[1].reason
+
+
+def test_min_score_leaves_out_what_the_detector_doubts(photographs, onnx_weights, rows):
+    scores = [row.detector_score for row in of(rows, "group.jpg")]
+    between = (scores[2] + scores[3]) / 2
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, min_score=between)
+    assert len(list(predict([photographs / "group.jpg"], config))) == 3
+
+
+def test_pixels_are_kept_only_on_demand(photographs, onnx_weights, config):
+    source = photographs / "astronaut.png"
+    (without,) = predict_images([source], config)
+    assert without.image is None
+    keeping = PredictConfig(weights=onnx_weights, device="cpu", threads=1, keep_images=True)
+    (kept,) = predict_images([source], keeping)
+    np.testing.assert_array_equal(kept.image, skimage.data.astronaut())
+    assert kept.faces[0].attention.shape == (7, 7)
+
+
+def test_missing_weights_are_an_error_before_any_row(photographs):
+    with pytest.raises(ConfigError, match=r"nothing\.onnx"):
+        next(predict([photographs], PredictConfig(weights="nothing.onnx")))
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"min_score": -0.1}])
+def test_settings_that_cannot_work(wrong):
+    with pytest.raises(ConfigError):
+        PredictConfig(**wrong)

@@ -1,0 +1,147 @@
+"""The command as people and scripts run it: streams, files, exit codes, and being stopped."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from glamor_cli.__main__ import main
+from glamor_cli.cli.app import app
+from glamor_cli.rows import COLUMNS
+
+GLAMOR = [sys.executable, "-m", "glamor_cli"]
+
+
+@pytest.fixture
+def options(onnx_weights):
+    return ["--weights", str(onnx_weights), "--device", "cpu", "--threads", "1"]
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_onnx_weights_need_no_torch_and_standard_output_holds_rows_alone(photographs, options):
+    code = (
+        "import sys; from glamor_cli.__main__ import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    arguments = ["predict", str(photographs / "astronaut.png"), *options, "--format", "jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert list(json.loads(line)) == list(COLUMNS)
+    assert done.stderr.splitlines()[-1] == "False"
+
+
+def test_machine_formats_agree(photographs, options):
+    outputs = {}
+    for name in ("jsonl", "json", "csv"):
+        result = run(photographs, *options, "--format", name)
+        # One of the folder's files is no image.
+        assert result.exit_code == 1
+        assert "fake.jpg is not an image" in result.stderr
+        outputs[name] = result.stdout
+    lines = [json.loads(line) for line in outputs["jsonl"].splitlines()]
+    assert json.loads(outputs["json"]) == lines
+    table = list(csv.DictReader(io.StringIO(outputs["csv"], newline="")))
+    assert [row["source"] for row in table] == [row["source"] for row in lines]
+    assert [row["emotion"] or None for row in table] == [row["emotion"] for row in lines]
+    assert [row["status"] for row in lines].count("ok") == 8
+
+
+def test_the_table_goes_to_standard_error_names_unharmed(photographs, options):
+    result = run(photographs / "sub", *options)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert r"[bold], x\ny.png" in result.stderr
+    assert "1 face" in result.stderr
+
+
+def test_rows_and_pictures_in_files(photographs, options, tmp_path):
+    rows, pictures = tmp_path / "new" / "rows.csv", tmp_path / "pictures"
+    result = run(photographs, "nowhere.png", *options, "--output", rows, "--save", pictures)
+    assert result.exit_code == 1
+    assert "nowhere.png" in result.stderr
+    assert result.stdout == ""
+    with rows.open(newline="", encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    assert list(table[0]) == list(COLUMNS)
+    assert table[-1]["status"] == "error"
+    # All but the fake one and the missing one; nothing temporary is left.
+    assert len(list(pictures.iterdir())) == 4
+    assert [entry.name for entry in rows.parent.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--output", "rows.txt"], "--format"),
+        (["--output", "rows.csv", "--format", "table"], "--format"),
+        (["--output", "."], "file"),
+        (["--save", "a-file"], "folder"),
+        (["--min-score", "-1"], "--min-score"),
+        (["--device", "tpu"], "cuda"),
+    ],
+)
+def test_wrong_options_say_what_to_do_and_write_nothing(
+    photographs, options, tmp_path, monkeypatch, capfd, arguments, hint
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("")
+    source = str(photographs / "astronaut.png")
+    monkeypatch.setattr(sys, "argv", ["glamor", "predict", source, *options, *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 3
+    what, remedy = capfd.readouterr().err.strip().splitlines()[-2:]
+    assert what.startswith("error:")
+    assert hint in remedy
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_a_reader_that_has_enough_ends_the_run_quietly(photographs, options):
+    sources = [str(photographs / "astronaut.png")] * 500
+    with subprocess.Popen(
+        [*GLAMOR, "predict", *sources, *options, "--format", "jsonl", "--batch", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
+    rows = tmp_path / "rows.json"
+    sources = [str(photographs / "astronaut.png")] * 2000
+    with subprocess.Popen(
+        [*GLAMOR, "predict", *sources, *options, "--output", str(rows), "--batch", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while process.poll() is None:
+            if any(part.stat().st_size > 500 for part in tmp_path.glob(".*.partial.json")):
+                process.send_signal(signal.SIGINT)
+                break
+            time.sleep(0.05)
+        assert process.stderr is not None
+        message = process.stderr.read()
+        assert process.wait() == 130, message
+    assert "Traceback" not in message
+    kept = json.loads(rows.read_text(encoding="utf-8"))
+    assert 0 < len(kept) < 2000
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]

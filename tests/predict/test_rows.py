@@ -1,0 +1,98 @@
+"""Every format carries the contract's columns, and any name, unharmed."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from glamor_cli.rows import FaceRow, RowFormat, Status, open_sink
+
+COLUMNS = [
+    "source",
+    "face",
+    "status",
+    "box",
+    "detector_score",
+    "emotion",
+    "probability",
+    "probabilities",
+    "face_weight",
+    "context_weight",
+    "reason",
+]
+NASTY = 'a, "b"\n[bold]c[/bold] é\t中.jpg'
+ROWS = [
+    FaceRow(
+        NASTY,
+        1,
+        Status.OK,
+        box=(1, 2, 30, 40),
+        detector_score=0.9,
+        emotion="Happy",
+        probability=0.75,
+        probabilities={"Happy": 0.75, "Sad": 0.25},
+        face_weight=0.6,
+        context_weight=0.4,
+    ),
+    FaceRow("empty.jpg", None, Status.NO_FACE),
+    FaceRow("broken.jpg", None, Status.ERROR, reason="broken.jpg is not an image"),
+]
+
+
+def written(row_format: RowFormat, rows: list[FaceRow]) -> str:
+    stream = io.StringIO(newline="")
+    sink = open_sink(row_format, stream)
+    for row in rows:
+        sink.write([row])
+    sink.close()
+    return stream.getvalue()
+
+
+def check_values(rows: list[dict]) -> None:
+    assert [list(row) for row in rows] == [COLUMNS] * 3
+    assert rows[0]["source"] == NASTY
+    assert rows[0]["box"] == [1, 2, 30, 40]
+    assert rows[0]["probabilities"] == {"Happy": 0.75, "Sad": 0.25}
+    assert rows[0]["status"] == "ok"
+    assert rows[1]["status"] == "no_face"
+    assert rows[1]["emotion"] is None
+    assert rows[2]["reason"] == "broken.jpg is not an image"
+
+
+def test_json_lines():
+    lines = written(RowFormat.JSONL, ROWS).splitlines()
+    check_values([json.loads(line) for line in lines])
+
+
+def test_json():
+    check_values(json.loads(written(RowFormat.JSON, ROWS)))
+
+
+def test_json_without_rows_is_an_empty_array():
+    assert json.loads(written(RowFormat.JSON, [])) == []
+
+
+def test_csv():
+    rows = list(csv.DictReader(io.StringIO(written(RowFormat.CSV, ROWS), newline="")))
+    assert list(rows[0]) == COLUMNS
+    assert len(rows) == 3
+    assert rows[0]["source"] == NASTY
+    assert json.loads(rows[0]["box"]) == [1, 2, 30, 40]
+    assert json.loads(rows[0]["probabilities"]) == {"Happy": 0.75, "Sad": 0.25}
+    assert float(rows[0]["probability"]) == 0.75
+    assert rows[0]["status"] == "ok"
+    assert rows[1]["emotion"] == rows[1]["face"] == ""
+
+
+@pytest.mark.parametrize("row_format", [RowFormat.JSONL, RowFormat.JSON])
+def test_a_name_that_is_no_unicode_comes_back_whole(row_format, tmp_path):
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    path = tmp_path / "rows"
+    # As the command opens its streams.
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        sink = open_sink(row_format, stream)
+        sink.write([FaceRow(name, None, Status.NO_FACE)])
+        sink.close()
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert (read[0] if row_format is RowFormat.JSON else read)["source"] == name
