@@ -34,7 +34,7 @@ def has_colour(picture: Image.Image, colour: str) -> bool:
     return bool((np.asarray(picture) == rgb).all(axis=-1).any())
 
 
-@pytest.mark.parametrize("number", [1, 2, 7, 12])
+@pytest.mark.parametrize("number", [1, 2, 12])
 @pytest.mark.parametrize("classes", [EMOTIONS, LONG_NAMES])
 def test_every_face_has_its_colour_and_there_is_room_for_all(number, classes):
     boxes = [
