@@ -8,6 +8,7 @@ from glamor_cli import __version__
 from glamor_cli.cli.bench import bench
 from glamor_cli.cli.doctor import doctor
 from glamor_cli.cli.evaluate import evaluate
+from glamor_cli.cli.explain import explain
 from glamor_cli.cli.export import export
 from glamor_cli.cli.import_checkpoint import import_checkpoint
 from glamor_cli.cli.predict import predict
@@ -52,4 +53,5 @@ app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("bench")(bench)
 app.command("import-checkpoint")(import_checkpoint)
+app.command("explain")(explain)
 app.command("doctor")(doctor)
