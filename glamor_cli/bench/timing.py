@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Call = Callable[[], object]
 
 _PATIENCE = 5
-"""A call that has used so many times its seconds may end with fewer runs, at least three."""
+"""A call that has used so many times its seconds (or one second) may end with three runs."""
 _SLICE_SECONDS = 0.05
 """Time for one call in one round; at least one run of it."""
 
@@ -73,6 +73,6 @@ def time_interleaved(
 
 def _is_enough(times: list[float], seconds: float, iterations: int) -> bool:
     spent = sum(times)
-    if spent > _PATIENCE * seconds:
+    if spent > _PATIENCE * max(seconds, 1):
         return len(times) >= min(iterations, 3)
     return spent >= seconds and len(times) >= iterations

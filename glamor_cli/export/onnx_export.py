@@ -8,7 +8,7 @@ import onnx
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import ExportConfig, ExportReport, Precision
+from glamor_cli.export.config import ExportConfig, ExportReport, Int8Form, Precision
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, load_pairs
 from glamor_cli.export.precision import quantize, store_half
@@ -47,7 +47,9 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
     with atomic_path(out) as temporary:
         onnx.save(model, temporary)
         check_structure(temporary, config.opset, metadata.network)
-        runtime = OnnxRuntime(temporary, device="cpu")
+        # ONNX Runtime's own INT8 kernels are not what TensorRT will run.
+        for_tensorrt = config.precision is Precision.INT8 and config.int8_form is Int8Form.TENSORRT
+        runtime = OnnxRuntime(temporary, device="cpu", optimize=not for_tensorrt)
         reference = TorchRuntime(weights, device="cpu")
         # INT8 is only right within the ranges it has seen, which noise is not.
         pairs = verification or calibration

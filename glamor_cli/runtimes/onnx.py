@@ -26,6 +26,8 @@ class OnnxRuntime(Runtime):
         path: The ``.onnx`` file.
         device: ``auto``, ``cpu`` or ``cuda``; auto takes CUDA where it truly loads.
         threads: CPU threads; None leaves it to ONNX Runtime, one for each core.
+        optimize: Let ONNX Runtime rewrite the graph. Without, quantised layers are computed
+            exactly as the graph says, as engines for which it was not made would.
 
     Raises:
         CheckpointError: The file is damaged, or not a network that glamor exported.
@@ -34,8 +36,15 @@ class OnnxRuntime(Runtime):
 
     backend = "onnxruntime"
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
-        self._session = open_session(path, device=device, threads=threads)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        optimize: bool = True,
+    ) -> None:
+        self._session = open_session(path, device=device, threads=threads, optimize=optimize)
         self.provider = self._session.get_providers()[0]
         self.metadata = _read_metadata(self._session, path)
 
@@ -45,7 +54,7 @@ class OnnxRuntime(Runtime):
 
 
 def open_session(
-    path: Path, *, device: str = "auto", threads: int | None = None
+    path: Path, *, device: str = "auto", threads: int | None = None, optimize: bool = True
 ) -> onnxruntime.InferenceSession:
     """Open any ONNX file on the provider that the device asks for, and check that it is used.
 
@@ -53,6 +62,7 @@ def open_session(
         path: The ``.onnx`` file.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None for one for each core.
+        optimize: Let ONNX Runtime rewrite the graph.
 
     Raises:
         ConfigError: The number of threads is not positive.
@@ -61,6 +71,8 @@ def open_session(
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
         if threads < 1:
             raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")

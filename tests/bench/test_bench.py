@@ -1,0 +1,154 @@
+"""A benchmark's figures must be complete, honest about who ran, and survive what is missing."""
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from glamor_cli.bench.config import Backend, BenchConfig, Target
+from glamor_cli.bench.report import to_json, write_csv, write_plot
+from glamor_cli.bench.run import run_bench
+from glamor_cli.bench.timing import time_interleaved
+from glamor_cli.cli.app import app
+from glamor_cli.errors import ConfigError
+from glamor_cli.export.config import BatchRange, ExportConfig
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.weights import Metadata, save_network
+
+COLUMNS = {
+    "what",
+    "backend",
+    "provider",
+    "precision",
+    "device",
+    "batch",
+    "threads",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "images_per_second",
+    "max_abs_diff",
+    "top1_agreement",
+    "status",
+}
+"""What DESIGN.md promises of every row."""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fresh weights with their ONNX file beside them, as shipped ones have."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("bench") / "fresh.safetensors"
+    save_network(path, GlamorNet(), Metadata("fresh"))
+    export_onnx(path, path.with_suffix(".onnx"), ExportConfig(batch=BatchRange(1, 1, 1)))
+    return path
+
+
+def quick(weights: Path, **settings) -> BenchConfig:
+    defaults = {"device": "cpu", "threads": 1, "seconds": 0, "iterations": 2, "warmup_seconds": 0}
+    return BenchConfig(weights=weights, **(defaults | settings))
+
+
+def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) -> None:
+    result = run_bench(quick(weights, targets=tuple(Target), batches=(2,)))
+    rows = json.loads(to_json(result))["rows"]
+    assert {row["what"] for row in rows} == set(Target)
+    for row in rows:
+        assert set(row) >= COLUMNS
+        if row["status"] == "ok":
+            assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
+            assert row["images_per_second"] == pytest.approx(2e3 / row["p50_ms"])
+    for what in ("core", "network", "pipeline"):
+        of_target = {row["backend"]: row for row in rows if row["what"] == what}
+        assert of_target["eager"]["provider"] == "cpu"
+        assert of_target["ort"]["provider"] == "CPUExecutionProvider"
+        assert of_target["eager"]["max_abs_diff"] <= 1e-6
+        assert of_target["ort"]["max_abs_diff"] <= 1e-5, what
+        assert of_target["ort"]["top1_agreement"] == 1
+    assert "ort does not train" in {row["status"] for row in rows if row["what"] == "train"}
+    environment = json.loads(to_json(result))["environment"]
+    assert {"cpu", "cores", "load", "torch", "python", "time"} <= set(environment)
+
+    write_csv(result, tmp_path / "b.csv")
+    with (tmp_path / "b.csv").open(newline="") as handle:
+        assert [row["what"] for row in csv.DictReader(handle)] == [row["what"] for row in rows]
+    write_plot(result, tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path) -> None:
+    result = run_bench(
+        quick(
+            weights,
+            targets=(Target.NETWORK,),
+            batches=(1,),
+            backends=(Backend.EAGER, Backend.TENSORRT),
+            exports=(tmp_path / "missing.onnx", weights.with_suffix(".onnx")),
+        )
+    )
+    assert [row.status == "ok" for row in result.rows] == [True, False, False, True]
+    assert "--export" in result.rows[1].status
+    assert "missing.onnx" in result.rows[2].status
+    assert result.rows[3].precision == "fp32"
+    assert result.rows[1].p50_ms is None
+
+
+def test_a_network_without_a_core_says_so(tmp_path: Path) -> None:
+    config = NetworkConfig(variant=Variant.FACE_ONLY)
+    path = tmp_path / "face.safetensors"
+    save_network(path, GlamorNet(config), Metadata("face", network=config))
+    result = run_bench(quick(path, targets=(Target.CORE,), batches=(1,)))
+    assert all("no attention-fusion core" in row.status for row in result.rows)
+
+
+def test_calls_take_turns_and_a_failing_one_stops_alone() -> None:
+    order: list[str] = []
+
+    def call(name: str, seconds: float = 0.06):
+        def run() -> None:
+            order.append(name)
+            if name == "breaks" and order.count("breaks") == 2:
+                raise RuntimeError("out of memory")
+            time.sleep(seconds)
+
+        return run
+
+    times = time_interleaved(
+        [call("a"), call("breaks"), call("b")], seconds=0, iterations=4, warmup_seconds=0
+    )
+    assert isinstance(times[1], RuntimeError)
+    assert len(times[0]) == len(times[2]) == 4
+    assert min(times[0]) >= 0.06
+    after_warmup = [name for name in order[3:] if name != "breaks"]
+    rounds = [after_warmup[start : start + 2] for start in range(0, 8, 2)]
+    assert all(set(turn) == {"a", "b"} for turn in rounds)
+    assert ["a", "b"] in rounds
+    assert ["b", "a"] in rounds, "who goes first must change"
+
+
+def test_impossible_settings_are_refused(weights: Path) -> None:
+    with pytest.raises(ConfigError, match="batch of 0"):
+        BenchConfig(batches=(0,))
+    with pytest.raises(ConfigError, match="threads"):
+        BenchConfig(threads=0)
+    with pytest.raises(ConfigError, match="exported file"):
+        run_bench(quick(weights.with_suffix(".onnx")))
+
+
+def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
+    arguments = ["bench", "--weights", str(weights), "--what", "core", "--batch", "1,2"]
+    arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1"]
+    silent = CliRunner().invoke(app, arguments)
+    assert silent.exit_code == 0, silent.stderr
+    assert silent.stdout == ""
+    assert "eager" in silent.stderr
+    spoken = CliRunner().invoke(app, [*arguments, "--json", "-"])
+    assert {row["batch"] for row in json.loads(spoken.stdout)["rows"]} == {1, 2}
+    for wrong in (["--what", "nothing"], ["--batch", "many"], ["--backends", "magic"]):
+        assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2

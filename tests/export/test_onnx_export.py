@@ -1,0 +1,220 @@
+"""An export that is not the network's answer in a file that others can read must not exist."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes
+from glamor_cli.errors import CheckpointError, ConfigError, DataError, ExportError
+from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
+from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.pairs import random_pairs
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.weights import Metadata, load_network, save_network
+
+SMALL = BatchRange(1, 2, 3)
+
+
+def write_weights(path: Path, config: NetworkConfig, *, half: bool = False) -> Path:
+    torch.manual_seed(0)
+    network = GlamorNet(config).eval()
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 1)
+    save_network(path, network, Metadata("fresh", network=config, temperature=0.5), half=half)
+    return path
+
+
+@pytest.fixture(scope="module")
+def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("export-store")
+    make_scenes(root / "scenes", SceneConfig(train=14, validation=7, test=14, scale=1))
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
+    return root / "pairs"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "variant"),
+    [
+        *((Encoder.ORIGINAL, variant) for variant in Variant if variant is not Variant.FULL),
+        (Encoder.RESNET18, Variant.FULL),
+        *(
+            pytest.param(Encoder.RESNET18, variant, marks=pytest.mark.slow)
+            for variant in (Variant.FACE_ONLY, Variant.CONTEXT_ONLY)
+        ),
+    ],
+)
+def test_every_network_gives_its_answers_from_onnx(
+    tmp_path: Path, encoder: Encoder, variant: Variant
+) -> None:
+    # The whole original network is what the other tests export.
+    config = NetworkConfig(encoder=encoder, variant=variant)
+    weights = write_weights(tmp_path / "w.safetensors", config)
+    report = export_onnx(weights, tmp_path / "w.onnx", ExportConfig(batch=SMALL))
+    assert [check.batch for check in report.batches] == [1, 2, 3]
+    assert max(check.max_abs_diff for check in report.batches) <= 1e-5
+
+    sample = random_pairs(5, seed=7)
+    ours = open_runtime(tmp_path / "w.onnx", device="cpu")(sample.face, sample.context)
+    theirs = open_runtime(weights, device="cpu")(sample.face, sample.context)
+    assert ours.probabilities.shape == (5, 7)
+    assert max_abs_diff(ours, theirs) <= 1e-5
+
+
+def test_the_file_says_what_it_is_and_not_where_it_was_made(
+    exported: Path, weights_file: Path
+) -> None:
+    model = onnx.load(exported)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    _, metadata = load_network(weights_file)
+    assert open_runtime(exported, device="cpu").metadata == metadata
+    how = json.loads(properties[EXPORT_KEY])
+    assert how["precision"] == "fp32"
+    assert how["opset"] == 20
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [20]
+    assert [value.name for value in model.graph.input] == ["face", "context"]
+    assert [value.name for value in model.graph.output] == [
+        "probabilities",
+        "attention",
+        "stream_weights",
+    ]
+    for value in (*model.graph.input, *model.graph.output):
+        axes = value.type.tensor_type.shape.dim
+        assert axes[0].dim_param == "batch"
+        assert all(axis.dim_value > 0 for axis in axes[1:])
+    # The exporter's own notes on each node name the source files of this machine.
+    data = exported.read_bytes()
+    assert b"site-packages" not in data
+    assert str(Path(onnx.__file__).parents[1]).encode() not in data
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+
+
+def test_half_precision_is_half_the_size_and_close(
+    weights_file: Path, exported: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "half.onnx"
+    report = export_onnx(weights_file, out, ExportConfig(Precision.FP16, batch=SMALL))
+    assert out.stat().st_size < 0.55 * exported.stat().st_size
+    assert max(check.max_abs_diff for check in report.batches) > 0
+    types = {value.data_type for value in onnx.load(out).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in types
+    for value in (*onnx.load(out).graph.input, *onnx.load(out).graph.output):
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_half_storage_of_half_weights_costs_nothing(tmp_path: Path, exported: Path) -> None:
+    weights = write_weights(tmp_path / "w.safetensors", NetworkConfig(), half=True)
+    out = tmp_path / "stored.onnx"
+    report = export_onnx(weights, out, ExportConfig(batch=SMALL, half_storage=True))
+    assert out.stat().st_size < 0.55 * exported.stat().st_size
+    # The same bound as a plain float32 export: nothing was rounded.
+    assert max(check.max_abs_diff for check in report.batches) <= 1e-6
+
+
+@pytest.mark.parametrize("form", list(Int8Form))
+def test_int8_is_calibrated_and_judged_on_a_store(
+    weights_file: Path, exported: Path, scene_store: Path, tmp_path: Path, form: Int8Form
+) -> None:
+    out = tmp_path / "int8.onnx"
+    config = ExportConfig(
+        Precision.INT8, batch=SMALL, verify=scene_store, int8_form=form, calibration_pairs=12
+    )
+    report = export_onnx(weights_file, out, config)
+    assert out.stat().st_size < 0.4 * exported.stat().st_size
+    agreement = report.agreement
+    assert agreement is not None
+    assert agreement.pairs == 14
+    assert 0 < agreement.max_abs_diff <= 0.25
+    assert agreement.accuracy is not None
+    model = onnx.load(out)
+    zero_points = {
+        onnx.TensorProto.DataType.Name(tensor.data_type)
+        for tensor in model.graph.initializer
+        if tensor.name.endswith("_zero_point")
+    }
+    quantized_to = {
+        onnx.TensorProto.DataType.Name(tensor.data_type)
+        for tensor in model.graph.initializer
+        if tensor.name.endswith("_quantized")
+    }
+    if form is Int8Form.TENSORRT:
+        assert zero_points == {"INT8"}
+        assert quantized_to == {"INT8"}
+    else:
+        assert "UINT8" in zero_points
+        # Biases are quantised too, and weights keep to seven bits.
+        assert quantized_to == {"INT8", "INT32"}
+        for tensor in model.graph.initializer:
+            if tensor.name.endswith("weight_quantized"):
+                assert np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max() <= 64
+
+
+def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "export" / "w.onnx"
+    out.parent.mkdir()
+    out.write_bytes(b"the old one")
+    config = ExportConfig(Precision.FP16, batch=SMALL, atol=1e-9)
+    with pytest.raises(ExportError, match=r"e-0\d at batch 1.*batch 2.*batch 3.*allowed is 1e-09"):
+        export_onnx(weights_file, out, config)
+    assert out.read_bytes() == b"the old one"
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"opset": 12}, "opset 12"),
+        ({"precision": Precision.INT8}, "INT8 needs images"),
+        (
+            {"precision": Precision.INT8, "opset": 21, "verify": Path("x")},
+            "INT8 cannot be made from opset 21",
+        ),
+        ({"precision": Precision.FP16, "half_storage": True}, "half storage"),
+        ({"atol": 0.0}, "tolerance"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(settings, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        ExportConfig(**settings)
+    with pytest.raises(ConfigError, match="not a range"):
+        BatchRange(4, 2, 8)
+
+
+def test_wrong_files_are_refused(weights_file: Path, exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not a \.safetensors file"):
+        export_onnx(exported, tmp_path / "x.onnx")
+    with pytest.raises(ConfigError, match=r"does not end in \.onnx"):
+        export_onnx(weights_file, tmp_path / "x.pt")
+    truncated = tmp_path / "t.safetensors"
+    truncated.write_bytes(weights_file.read_bytes()[:1000])
+    with pytest.raises(CheckpointError):
+        export_onnx(truncated, tmp_path / "x.onnx")
+    empty = tmp_path / "nothing"
+    empty.mkdir()
+    with pytest.raises(DataError):
+        export_onnx(weights_file, tmp_path / "x.onnx", ExportConfig(verify=empty))
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_the_command_writes_the_file_and_nothing_to_standard_output(
+    weights_file: Path, tmp_path: Path, scene_store: Path
+) -> None:
+    out = tmp_path / "by-command.onnx"
+    arguments = ["export", "--weights", str(weights_file), "--output", str(out)]
+    arguments += ["--batch-opt", "1", "--batch-max", "2", "--verify", str(scene_store)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    assert "14 real pairs" in result.stderr
+    assert "100.00%" in result.stderr
+    assert out.is_file()
