@@ -14,7 +14,7 @@ from glamor_cli.annotate import PictureFolder
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
-from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
 from glamor_cli.errors import BackendUnavailable, ConfigError

@@ -10,9 +10,12 @@ from glamor_cli.cli.doctor import doctor
 from glamor_cli.cli.evaluate import evaluate
 from glamor_cli.cli.explain import explain
 from glamor_cli.cli.export import export
+from glamor_cli.cli.fer2013 import fer2013
 from glamor_cli.cli.import_checkpoint import import_checkpoint
 from glamor_cli.cli.predict import predict
+from glamor_cli.cli.preprocess import preprocess
 from glamor_cli.cli.scenes import scenes
+from glamor_cli.cli.store import store
 from glamor_cli.cli.train import train
 
 app = typer.Typer(
@@ -47,7 +50,10 @@ def options(
 
 
 app.command("predict")(predict)
+app.command("preprocess")(preprocess)
+app.add_typer(store, name="store")
 app.command("scenes")(scenes)
+app.command("fer2013")(fer2013)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
 app.command("export")(export)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from glamor_cli.cli.render import console, progress_bar
-from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.vision.detector_kind import DetectorKind
 
 if TYPE_CHECKING:
     from glamor_cli.data.preprocess import PreprocessProgress, PreprocessReport
 
 _DEFAULTS = PairMaking()
-_INTERRUPTED = 130
 _SHOWN_FAILURES = 5
 
 
@@ -77,7 +76,7 @@ def preprocess(
     except KeyboardInterrupt:
         console.print("stopped; what is done is stored", soft_wrap=True)
         console.print("Run the same command again: it goes on from here.", soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     _print(report, out)
     if report_file:
         _write_json(report, report_file)

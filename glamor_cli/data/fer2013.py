@@ -20,6 +20,8 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
 
 SPLITS = ("train", "validation")
+VOTES_SHARE = 0.5
+"""How much of a soft label are FER+'s votes, unless told otherwise."""
 _VOTES_TO_CLASSES = {
     "anger": "Anger",
     "disgust": "Disgust",
@@ -50,7 +52,7 @@ class Fer2013Report:
 
 
 def convert_fer2013(
-    folder: Path, out: Path, *, votes_share: float = 0.5
+    folder: Path, out: Path, *, votes_share: float = VOTES_SHARE
 ) -> dict[str, Fer2013Report]:
     """Write FER2013 as a folder of PNG files with a ``manifest.csv`` that has soft labels.
 

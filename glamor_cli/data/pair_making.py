@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.index import IndexRow, Status
 from glamor_cli.data.layouts import Record
+from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.errors import DataError
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
@@ -27,36 +27,6 @@ from glamor_cli.vision.pairs import (
 
 # Images that wait to be detected together may take this many pixels in all (24 MB).
 _BATCH_PIXELS = 8_000_000
-
-
-class BoxSource(StrEnum):
-    """Where the faces' boxes come from."""
-
-    DETECT = "detect"
-    """The detector's single most confident face, whatever its confidence."""
-    CROP_FILES = "crop-files"
-    """The authors' box files."""
-    MANIFEST = "manifest"
-    """The manifest's columns x1,y1,x2,y2."""
-    WHOLE = "whole"
-    """The whole image is the face; the context is then all zero."""
-
-
-@dataclass(frozen=True)
-class PairMaking:
-    """How pairs are made.
-
-    Attributes:
-        boxes: Where the boxes come from.
-        detector: Which detector finds them, where they are detected.
-        official_jpeg: Pass contexts through the authors' JPEG step.
-        skip_no_face: Leave images without a face out of the arrays.
-    """
-
-    boxes: BoxSource = BoxSource.DETECT
-    detector: DetectorKind = DetectorKind.CENTERFACE
-    official_jpeg: bool = False
-    skip_no_face: bool = False
 
 
 @dataclass(frozen=True)

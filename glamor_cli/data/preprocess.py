@@ -16,13 +16,8 @@ import PIL
 from glamor_cli import __version__
 from glamor_cli.data.index import Status
 from glamor_cli.data.layouts import DataSet, Layout, Record, SourceSummary, open_data_set
-from glamor_cli.data.pair_making import (
-    BoxSource,
-    MadePair,
-    PairMaking,
-    detector_of_process,
-    make_pairs,
-)
+from glamor_cli.data.pair_making import MadePair, detector_of_process, make_pairs
+from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter

@@ -1,7 +1,7 @@
 """Reading pair stores (DESIGN.md, Contracts)."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 
 _REMEDY = "Preprocess the data set into a new folder."
+_PROGRESS_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Split:
     def __len__(self) -> int:
         """How many pairs are stored."""
         return len(self.labels)
+
+    def class_counts(self) -> list[int]:
+        """How many pairs each class has, in the order of ``classes``."""
+        return [int(n) for n in np.bincount(self.labels, minlength=len(self.classes))]
 
     def pairs(
         self, rows: slice | NDArray[np.intp]
@@ -129,8 +134,11 @@ class PairStore:
         for entry, _ in read_index(self.path / name / INDEX_FILE):
             yield entry
 
-    def verify(self) -> int:
+    def verify(self, on_progress: Callable[[int], None] | None = None) -> int:
         """Compare every row's checksum, and the index with the counts.
+
+        Args:
+            on_progress: Called now and then with how many rows were compared.
 
         Returns:
             How many rows were compared.
@@ -149,6 +157,8 @@ class PairStore:
                 if entry.row < len(arrays[0]):
                     crc32 = row_crc32(*(array[entry.row] for array in arrays))
                     checked += 1
+                    if on_progress and checked % _PROGRESS_ROWS == 0:
+                        on_progress(checked)
                     if crc32 != entry.crc32:
                         raise DataError(
                             f"{self.path}: row {entry.row} of {name} ({entry.source}) is damaged",

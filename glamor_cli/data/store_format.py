@@ -192,6 +192,10 @@ class StoreInfo:
             if mine.get(key) != others.get(key)
         ]
 
+    def described(self) -> dict[str, str]:
+        """Every setting by name as text, for showing."""
+        return {name: str(value) for name, value in _flat(self._settings())}
+
     def _settings(self) -> dict[str, Any]:
         settings = json.loads(json.dumps(asdict(self)))
         del settings["complete"], settings["counts"]

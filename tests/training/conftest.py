@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scenes import SceneConfig, make_scenes
 

@@ -1,0 +1,30 @@
+"""``glamor fer2013``: FER2013's arrays become images and a manifest with soft labels."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glamor_cli.cli.render import console
+
+
+def fer2013(
+    folder: Annotated[Path, typer.Argument(help="Holds train.npz and validation.npz.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the images and manifest.csv.")],
+    votes_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="How much of a soft label are FER+'s votes; else half."),
+    ] = None,
+) -> None:
+    """Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess."""
+    from glamor_cli.data.fer2013 import VOTES_SHARE, convert_fer2013
+
+    share = VOTES_SHARE if votes_share is None else votes_share
+    for split, report in convert_fer2013(folder, out, votes_share=share).items():
+        console.print(
+            f"{split}: {report.written} images; left out {report.duplicates} copies from another "
+            f"split, {report.lossy} lossy"
+        )
+    console.print(
+        f"Go on with: glamor preprocess {out} STORE --boxes whole", markup=False, soft_wrap=True
+    )
