@@ -51,13 +51,13 @@ class DemoConfig:
     folder: Path = Path("glamor-demo")
     full: bool = False
     scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=2800, validation=210, test=420)
+        default_factory=lambda: SceneConfig(train=2800, validation=105, test=350)
     )
     epochs: int = 2
     full_scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=6000, validation=490, test=980)
+        default_factory=lambda: SceneConfig(train=4480, validation=210, test=700)
     )
-    full_epochs: int = 4
+    full_epochs: int = 2
     seeds: tuple[int, ...] = (0, 1, 2)
     device: str = "auto"
 

@@ -105,8 +105,9 @@ def ablate(
         GlamorError: As ``train`` and ``evaluate`` do.
     """
     results = []
-    for variant in config.variants:
-        for seed in config.seeds:
+    # Seed by seed, so that one that was stopped can already be compared.
+    for seed in config.seeds:
+        for variant in config.variants:
             result = _run(config, variant, seed, on_progress)
             if result is None:
                 return None

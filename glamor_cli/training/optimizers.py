@@ -20,4 +20,4 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         return KerasSGD(network.parameters(), lr=rate, momentum=recipe.momentum)
     if recipe.optimizer is Optimizer.SGD:
         return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=True)
-    return torch.optim.AdamW(groups, lr=rate)
+    return torch.optim.AdamW(groups, lr=rate, betas=recipe.betas)

@@ -1,7 +1,9 @@
 """Recipes: everything that decides how a network learns, as values.
 
 ``paper`` is the authors' program exactly (OFFICIAL.md, Training). ``modern`` learns more in less
-time. ``scenes`` and ``fer2013`` fit one kind of data each.
+time. ``scenes`` fits generated scenes. ``fer2013`` learns a face encoder from face crops at half
+size; ``fer2013-context`` starts from its weights, and learns the whole network at full size with
+contexts that say nothing.
 """
 
 from dataclasses import dataclass, field, replace
@@ -46,6 +48,8 @@ class Recipe:
         warm_up: Share of a one-cycle schedule spent rising.
         gradient_clip: Largest norm of all gradients together; 0 leaves them.
         label_smoothing: Share of the target spread over all classes.
+        betas: AdamW's decay rates of the gradient's first and second moments.
+        dropout: Instead of the network's own share; None keeps it.
         norm_momentum: Of the batch norms' moving statistics, PyTorch's convention; None keeps the
             network's own. Short trainings need a larger one to settle.
         ema_decay: Of a moving average of the parameters that is judged and kept; 0 for none.
@@ -68,6 +72,8 @@ class Recipe:
     warm_up: float = 0.2
     gradient_clip: float = 0.0
     label_smoothing: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    dropout: float | None = None
     norm_momentum: float | None = None
     ema_decay: float = 0.0
     half_size_epochs: int = 0
@@ -116,11 +122,15 @@ SCENES = Recipe(
     optimizer=Optimizer.ADAMW,
     schedule=Schedule.ONE_CYCLE,
     learning_rate=2e-3,
-    epochs=4,
-    batch_size=32,
+    epochs=2,
+    batch_size=16,
     weight_decay=0.01,
-    gradient_clip=5.0,
+    warm_up=0.15,
+    # Short memories: a training of some hundred steps has no time for long ones.
+    betas=(0.9, 0.99),
+    dropout=0.1,
     norm_momentum=0.1,
+    face=FaceAugmentation(flip=True, degrees=0.0),
 )
 
 FER2013 = Recipe(
@@ -135,7 +145,6 @@ FER2013 = Recipe(
     norm_momentum=0.1,
     ema_decay=0.998,
     half_size_epochs=14,
-    synthetic_contexts=0.75,
     face=FaceAugmentation(
         flip=True,
         degrees=12.0,
@@ -148,7 +157,18 @@ FER2013 = Recipe(
     context=ContextAugmentation(brightness=0.2, contrast=0.2, gray=0.3),
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, MODERN, SCENES, FER2013)}
+FER2013_CONTEXT = replace(
+    FER2013,
+    name="fer2013-context",
+    learning_rate=0.02,
+    epochs=1,
+    half_size_epochs=0,
+    synthetic_contexts=0.75,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (PAPER, MODERN, SCENES, FER2013, FER2013_CONTEXT)
+}
 
 
 def find_recipe(

@@ -8,7 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -159,7 +159,8 @@ class _Run:
             )
 
         torch.manual_seed(config.seed)
-        self.network = GlamorNet(config.network)
+        dropout = config.network.dropout if self.recipe.dropout is None else self.recipe.dropout
+        self.network = GlamorNet(replace(config.network, dropout=dropout))
         if self.recipe.optimizer is Optimizer.KERAS_SGD:
             initialise_like_keras(self.network)
         if config.initial_weights is not None:
@@ -317,7 +318,7 @@ class _Run:
     def _metadata(self, accuracy: float) -> Metadata:
         return Metadata(
             name=self.config.run.name,
-            network=self.config.network,
+            network=self.network.config,
             classes=self.classes,
             training_data=f"{self.config.store.name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
