@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from glamor_cli import __version__
+from glamor_cli.cli.ablate import ablate
 from glamor_cli.cli.bench import bench
+from glamor_cli.cli.demo import demo
 from glamor_cli.cli.doctor import doctor
 from glamor_cli.cli.evaluate import evaluate
 from glamor_cli.cli.explain import explain
@@ -56,8 +58,10 @@ app.command("scenes")(scenes)
 app.command("fer2013")(fer2013)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.command("ablate")(ablate)
 app.command("export")(export)
 app.command("bench")(bench)
 app.command("import-checkpoint")(import_checkpoint)
 app.command("explain")(explain)
+app.command("demo")(demo)
 app.command("doctor")(doctor)
