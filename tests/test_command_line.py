@@ -1,0 +1,81 @@
+"""What every command shares: a quick start, two lines for an error, and the right exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "glamor_cli"]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_names_the_whole_road() -> None:
+    shown = run("--help")
+    assert shown.returncode == 0
+    road = ("predict", "preprocess", "scenes", "train", "evaluate", "ablate", "export", "bench")
+    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store"):
+        assert f" {command} " in shown.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from glamor_cli.cli.app import app; "
+        "heavy = {'torch', 'numpy', 'onnxruntime', 'matplotlib', 'PIL'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("train", "nowhere"), 4, "nowhere"),
+        (("train", "nowhere", "--recipe", "unheard-of"), 3, "unheard-of"),
+        (("evaluate", "nowhere"), 4, "nowhere"),
+        (("preprocess", "nowhere", "out"), 4, "nowhere"),
+        (("export", "--weights", "nowhere.safetensors", "--output", "x.onnx"), 3, "nowhere"),
+        (("predict", "photo.jpg", "--weights", "unheard-of"), 3, "unheard-of"),
+        (("import-checkpoint", "nowhere/Model", "out.safetensors"), 5, "nowhere"),
+    ],
+)
+def test_an_error_is_two_lines_and_a_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert lines[-2].startswith("error: ")
+    assert said in lines[-2]
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
+    done = run("--verbose", "evaluate", "nowhere", cwd=tmp_path)
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_output_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = run("scenes", "locked/scenes", "--train", "1", cwd=tmp_path)
+    assert done.returncode == 3
+
+
+def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
+    (tmp_path / "odd.safetensors").write_bytes(
+        (8).to_bytes(8, "little") + json.dumps({}).encode().ljust(8)
+    )
+    done = run("evaluate", "nowhere", "--weights", "odd.safetensors", cwd=tmp_path)
+    assert done.returncode in (4, 5)
+    assert "Traceback" not in done.stderr
