@@ -1,7 +1,6 @@
 """What this machine can do: devices, engines, detectors and weights, each tried and not guessed."""
 
 import contextlib
-import ctypes
 import importlib
 import importlib.util
 import json
@@ -19,8 +18,10 @@ import numpy as np
 
 from glamor_cli import __version__
 from glamor_cli.atomic import write_text
-from glamor_cli.errors import GlamorError
+from glamor_cli.errors import BackendUnavailable, GlamorError
+from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
+from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, registered, sha256
 
 _BASE = (
@@ -104,11 +105,12 @@ class Examination:
 def examine() -> Examination:
     """Try everything once. Takes a second or two; prints nothing, whatever libraries say."""
     with _silence():
+        driver = query_driver()
         rows = [
-            *_machine(),
-            *_libraries(),
+            *_machine(driver),
+            *_libraries(driver),
             *_providers(),
-            *_engines(),
+            *_engines(driver),
             *_detectors(),
             *_extras(),
             *_weights(),
@@ -137,13 +139,13 @@ def _silence() -> Iterator[None]:
             os.close(original)
 
 
-def _machine() -> Iterator[Row]:
+def _machine(driver: Driver) -> Iterator[Row]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     flags = _cpu_flags()
     detail = f"{platform.machine()}, {cores} cores" + (f", {' '.join(flags)}" if flags else "")
     yield Row("machine", "CPU", Status.OK, detail)
     yield Row("machine", "Python", Status.OK, f"{_python()} on {platform.system()}")
-    yield _gpu()
+    yield _gpu(driver)
 
 
 def _cpu_flags() -> list[str]:
@@ -155,43 +157,27 @@ def _cpu_flags() -> list[str]:
     return [flag for flag in _CPU_FLAGS if flag in known]
 
 
-def _gpu() -> Row:
-    """Ask the NVIDIA driver itself, so that torch need not be imported where there is none."""
-    remedy = "Needed only to run on a GPU: install an NVIDIA driver (580 or newer for CUDA 13)."
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return Row("machine", "NVIDIA GPU", Status.MISSING, "no driver", remedy)
-    count, driver = ctypes.c_int(), ctypes.c_int()
-    status = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
-    if status != 0 or count.value == 0:
-        detail = f"a driver, but no device (CUDA error {status})" if status else "no device"
-        return Row("machine", "NVIDIA GPU", Status.MISSING, detail, remedy)
-    cuda.cuDriverGetVersion(ctypes.byref(driver))
-    names = []
-    for index in range(count.value):
-        device, name = ctypes.c_int(), ctypes.create_string_buffer(128)
-        cuda.cuDeviceGet(ctypes.byref(device), index)
-        cuda.cuDeviceGetName(name, len(name), device)
-        names.append(name.value.decode())
-    cuda_version = f"{driver.value // 1000}.{driver.value % 1000 // 10}"
-    detail = f"{', '.join(names)}; driver for CUDA {cuda_version}"
-    return Row("machine", "NVIDIA GPU", Status.OK, detail)
+def _gpu(driver: Driver) -> Row:
+    if not driver.gpus:
+        remedy = "Needed only to run on a GPU: install an NVIDIA driver (580 or newer for CUDA 13)."
+        return Row("machine", "NVIDIA GPU", Status.MISSING, driver.problem, remedy)
+    names = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in driver.gpus)
+    return Row("machine", "NVIDIA GPU", Status.OK, f"{names}; driver for CUDA {driver.cuda}")
 
 
-def _libraries() -> Iterator[Row]:
+def _libraries(driver: Driver) -> Iterator[Row]:
     missing = [name for name in _BASE if _version(name) is None]
     detail = f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages"
     status = Status.BROKEN if missing else Status.OK
     yield Row("libraries", "base", status, detail, _REINSTALL if missing else "")
-    yield _torch()
+    yield _torch(driver)
 
 
-def _torch() -> Row:
+def _torch(driver: Driver) -> Row:
     known = _version("torch")
     if known is None:
         return Row("libraries", "torch", Status.BROKEN, "not installed", _REINSTALL)
-    if _gpu().status is not Status.OK:
+    if not driver.gpus:
         # Importing torch takes seconds and could not find what the driver does not have.
         return Row("libraries", "torch", Status.OK, f"{known}, cpu")
     torch = importlib.import_module("torch")
@@ -264,9 +250,9 @@ def _provider_problem(provider: str) -> str | None:
     return None if used == provider else f"listed, but falls back to {used}"
 
 
-def _engines() -> Iterator[Row]:
-    yield _tensorrt("tensorrt", "TensorRT", "trt")
-    yield _tensorrt("tensorrt_rtx", "TensorRT-RTX", "trt-rtx")
+def _engines(driver: Driver) -> Iterator[Row]:
+    yield _tensorrt(Target.TRT, "TensorRT", driver)
+    yield _tensorrt(Target.RTX, "TensorRT-RTX", driver)
     try:
         openvino = importlib.import_module("openvino")
         core = openvino.Core()
@@ -280,16 +266,16 @@ def _engines() -> Iterator[Row]:
         yield Row("engines", "OpenVINO", Status.OK, detail)
 
 
-def _tensorrt(module: str, name: str, extra: str) -> Row:
+def _tensorrt(target: Target, name: str, driver: Driver) -> Row:
     try:
-        trt = importlib.import_module(module)
-        known = trt.__version__
-    except Exception as error:
-        return _extra_missing("engines", name, extra, error)
-    can = "builds and runs" if _gpu().status is Status.OK else "running needs a GPU"
-    if module == "tensorrt_rtx" and _gpu().status is not Status.OK:
-        can = "builds; running needs a GPU"
-    return Row("engines", name, Status.OK, f"{known}, {can}")
+        _, trt = load_library(target)
+    except BackendUnavailable as error:
+        return Row("engines", name, Status.MISSING, error.what, f"Optional. {error.remedy}")
+    if driver.gpus:
+        can = "builds and runs"
+    else:
+        can = "builds; running needs a GPU" if target is Target.RTX else "needs a GPU"
+    return Row("engines", name, Status.OK, f"{trt.__version__}, {can}")
 
 
 def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
@@ -299,7 +285,8 @@ def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
 
 
 def _detectors() -> Iterator[Row]:
-    from glamor_cli.vision.faces import DetectorKind, open_detector
+    from glamor_cli.vision.detector_kind import DetectorKind
+    from glamor_cli.vision.faces import open_detector
 
     image = np.zeros((64, 64, 3), np.uint8)
     for kind in DetectorKind:

@@ -228,7 +228,7 @@ def _sample_faces(graph: _Graph, box: tuple[str, str, str, str], has_area: str) 
     columns = _taps(graph, graph("Sub", right, left), FACE_SHAPE[1], slice(None))
     rows = _shift(graph, rows, top)
     columns = _shift(graph, columns, left)
-    face = _blend(graph, rows, columns, None)
+    face = graph("Div", _blend(graph, rows, columns, None), graph.real(255))
     return graph("Where", _reshape(graph, has_area, -1, 1, 1, 1), face, graph.real(0))
 
 
@@ -264,7 +264,10 @@ def _shift(graph: _Graph, taps: _Taps, start: str) -> _Taps:
 def _blend(
     graph: _Graph, rows: _Taps, columns: _Taps, mask: tuple[str, str, str, str] | None
 ) -> str:
-    """Gather four pixels per output position, zero the masked ones, and blend: [M, 3, h, w]."""
+    """Gather four pixels per output position, zero the masked ones, and blend: [M, 3, h, w].
+
+    As in `vision.pairs`, a context (which has a mask) is scaled before blending, a face after.
+    """
     pixels = graph("Reshape", IMAGE, graph.integers(-1, 3))  # [H * W, 3]
     width = graph("Shape", IMAGE, start=1, end=2)
 
@@ -275,6 +278,7 @@ def _blend(
         values = graph.cast(graph("Gather", pixels, place, axis=0), TensorProto.FLOAT)
         if mask is None:
             return values
+        values = graph("Mul", values, graph.constant(np.array(1 / np.float32(255))))
         left, top, right, bottom = mask
         in_rows = _reshape(graph, _between(graph, row, top, bottom), 0, -1, 1, 1)
         in_columns = _reshape(graph, _between(graph, column, left, right), 0, 1, -1, 1)
@@ -287,7 +291,7 @@ def _blend(
     down = _reshape(graph, rows.share, 0, -1, 1, 1)
     upper = mix(gather(rows.first, columns.first), gather(rows.first, columns.second), across)
     lower = mix(gather(rows.second, columns.first), gather(rows.second, columns.second), across)
-    blended = graph("Div", mix(upper, lower, down), graph.real(255))  # [M, h, w, 3]
+    blended = mix(upper, lower, down)  # [M, h, w, 3]
     return graph("Transpose", blended, perm=[0, 3, 1, 2])
 
 

@@ -1,0 +1,290 @@
+"""An ONNX file to a TensorRT engine and the sidecar that describes it."""
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
+from glamor_cli.export.config import BatchRange, Precision
+from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.sidecar import Sidecar, this_platform
+from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
+from glamor_cli.weights import METADATA_KEY, Metadata, sha256
+
+_TURING = "SM75"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How to build an engine.
+
+    Attributes:
+        target: The flavour of TensorRT; None takes what is installed, TensorRT first.
+        batch: The profile: smallest, usual and largest batch.
+        workspace: Memory that the engine may work in, in MiB; None leaves it to TensorRT.
+        timing_cache: A file that keeps TensorRT's measurements for the next build; read where it
+            exists, then written. TensorRT-RTX has none.
+        generations: GPU generations for TensorRT-RTX, as ``SM89``; none means all from SM80 on.
+            TensorRT builds for the GPU it runs on.
+
+    Raises:
+        ConfigError: A workspace that is not positive.
+    """
+
+    target: Target | None = None
+    batch: BatchRange = field(default_factory=BatchRange)
+    workspace: int | None = None
+    timing_cache: Path | None = None
+    generations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.workspace is not None and self.workspace < 1:
+            raise ConfigError(
+                f"a workspace of {self.workspace} MiB is none", "Give --workspace 1 or more."
+            )
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What was built.
+
+    Attributes:
+        path: The engine; its sidecar lies beside it.
+        sidecar: What the sidecar says.
+        bytes: Size of the engine.
+        seconds: Time that building took.
+    """
+
+    path: Path
+    sidecar: Sidecar
+    bytes: int
+    seconds: float
+
+
+def build_engine(source: Path, out: Path, config: EngineConfig | None = None) -> EngineReport:
+    """Build an engine, strongly typed: it computes in the types that the graph has.
+
+    Args:
+        source: An ``.onnx`` file from ``glamor export``.
+        out: The ``.engine`` file. If building fails, nothing is left, and an older engine stays.
+        config: How to build.
+
+    Raises:
+        ConfigError: ``out`` does not end in ``.engine``, its folder cannot be written to, or the
+            target cannot do what is asked.
+        ExportError: The file is not an exported network, or TensorRT refuses it; with its reason.
+        BackendUnavailable: TensorRT, or the GPU it needs, is not here.
+    """
+    config = config or EngineConfig()
+    if out.suffix != ".engine":
+        raise ConfigError(
+            f"{out} does not end in .engine", "Give --output a name ending in .engine."
+        )
+    metadata, claimed = _read_onnx(source)
+    target, trt = load_library(config.target)
+    build = _Build(trt, target, config)
+    started = time.perf_counter()
+    serialized, precision = build.run(source)
+    if claimed and precision != claimed:
+        raise ExportError(
+            f"the engine computes in {precision}, but {source} was exported as {claimed}",
+            "Export the ONNX file anew, or try another version of TensorRT.",
+        )
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(serialized)
+        checksum = sha256(temporary)
+    sidecar = Sidecar(
+        target=target,
+        version=trt.__version__,
+        platform=this_platform(),
+        architectures=build.architectures,
+        gpu=build.gpu,
+        precision=precision,
+        batch_min=config.batch.minimum,
+        batch_opt=config.batch.optimum,
+        batch_max=config.batch.maximum,
+        sha256=checksum,
+        metadata=metadata,
+    )
+    # Last: an engine beside an older sidecar is noticed by its checksum.
+    sidecar.write(out)
+    return EngineReport(out, sidecar, len(serialized), time.perf_counter() - started)
+
+
+def generations(trt: Any) -> tuple[str, ...]:
+    """GPU generations that this TensorRT-RTX can build for, the oldest first."""
+    names = [name for name in trt.ComputeCapability.__members__ if re.fullmatch(r"SM\d+", name)]
+    return tuple(sorted(names, key=lambda name: int(name[2:])))
+
+
+class _Build:
+    """One build; every step's answer is checked, and the logger gives the reason."""
+
+    def __init__(self, trt: Any, target: Target, config: EngineConfig) -> None:
+        self._trt, self._target, self._config = trt, target, config
+        self._logger = make_logger(trt)
+        self.gpu = ""
+        if target is Target.RTX:
+            self.architectures = self._choose_generations()
+            if config.timing_cache is not None:
+                raise ConfigError(
+                    "TensorRT-RTX has no timing cache", "Leave --timing-cache out, or --target trt."
+                )
+            return
+        if config.generations:
+            raise ConfigError(
+                "TensorRT builds only for the GPU it runs on",
+                "Choose --target rtx to build for other GPUs.",
+            )
+        driver = query_driver()
+        if not driver.gpus:
+            raise BackendUnavailable(
+                f"TensorRT cannot build without a GPU: {driver.problem}",
+                "Build on the machine that will run the engine, or choose --target rtx.",
+            )
+        self.gpu, self.architectures = driver.gpus[0].name, (driver.gpus[0].architecture,)
+
+    def run(self, source: Path) -> tuple[bytes, str]:
+        """Build, and tell the engine's bytes and what it computes in."""
+        trt = self._trt
+        try:
+            builder = trt.Builder(self._logger)
+        except TypeError as error:  # how the bindings say that the factory gave nothing
+            raise BackendUnavailable(
+                f"TensorRT's builder does not start: {self._logger.problems()}",
+                "Check the driver with glamor doctor.",
+            ) from error
+        network = self._parse(builder, source)
+        options = builder.create_builder_config()
+        # TF32, on by default, would move the answers by 1e-3.
+        options.clear_flag(trt.BuilderFlag.TF32)
+        if self._config.workspace is not None:
+            options.set_memory_pool_limit(
+                trt.MemoryPoolType.WORKSPACE, self._config.workspace << 20
+            )
+        self._add_profile(builder, network, options)
+        if self._target is Target.RTX:
+            self._set_generations(options)
+        cache = self._load_timing_cache(options)
+        serialized = builder.build_serialized_network(network, options)
+        if serialized is None:
+            raise self._refused("cannot build the engine")
+        if cache is not None and self._config.timing_cache is not None:
+            with atomic_path(self._config.timing_cache) as temporary:
+                temporary.write_bytes(bytes(options.get_timing_cache().serialize()))
+        return bytes(serialized), self._precision(network)
+
+    def _parse(self, builder: Any, source: Path) -> Any:
+        trt = self._trt
+        # Removed flags are no longer names of the enum; this one is ignored where it is implied.
+        flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(flag)
+        parser = trt.OnnxParser(network, self._logger)
+        if not parser.parse_from_file(str(source)):
+            reasons = [str(parser.get_error(index)) for index in range(parser.num_errors)]
+            raise self._refused(f"cannot read {source}", "; ".join(reasons))
+        return network
+
+    def _add_profile(self, builder: Any, network: Any, options: Any) -> None:
+        batch = self._config.batch
+        profile = builder.create_optimization_profile()
+        for index in range(network.num_inputs):
+            tensor = network.get_input(index)
+            rest = tuple(tensor.shape)[1:]
+            sizes = ((size, *rest) for size in (batch.minimum, batch.optimum, batch.maximum))
+            profile.set_shape(tensor.name, *sizes)
+        # A bad profile is only falsy; adding it gives -1.
+        if not profile or options.add_optimization_profile(profile) < 0:
+            raise self._refused(f"refuses the profile {batch}")
+
+    def _choose_generations(self) -> tuple[str, ...]:
+        known = generations(self._trt)
+        if not self._config.generations:
+            # Turing has no float32 matrix products, so it must be asked for.
+            return tuple(name for name in known if name != _TURING)
+        unknown = sorted(set(self._config.generations) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"TensorRT-RTX does not build for {', '.join(unknown)}",
+                f"Choose from {', '.join(known)}; other GPUs need --target trt.",
+            )
+        return tuple(name for name in known if name in self._config.generations)
+
+    def _set_generations(self, options: Any) -> None:
+        options.num_compute_capabilities = len(self.architectures)
+        for index, name in enumerate(self.architectures):
+            capability = getattr(self._trt.ComputeCapability, name)
+            if not options.set_compute_capability(capability, index):
+                raise self._refused(f"refuses to build for {name}")
+
+    def _load_timing_cache(self, options: Any) -> Any:
+        path = self._config.timing_cache
+        if path is None:
+            return None
+        try:
+            known = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the timing cache {path}: {error.strerror}", "Choose another file."
+            ) from error
+        cache = options.create_timing_cache(known)
+        if cache is None or not options.set_timing_cache(cache, ignore_mismatch=False):
+            raise ConfigError(
+                f"{path} is not a timing cache of this TensorRT and GPU",
+                "Delete it, or choose another file.",
+            )
+        return cache
+
+    def _precision(self, network: Any) -> str:
+        """What the convolutions compute in: strongly typed, an engine follows its graph."""
+        trt = self._trt
+        layers = [network.get_layer(index) for index in range(network.num_layers)]
+        if any(layer.type == trt.LayerType.QUANTIZE for layer in layers):
+            return Precision.INT8
+        kinds = {
+            layer.get_input(0).dtype for layer in layers if layer.type == trt.LayerType.CONVOLUTION
+        }
+        names = {trt.float32: Precision.FP32, trt.float16: Precision.FP16}
+        if len(kinds) != 1 or not kinds <= set(names):
+            raise ExportError(
+                f"the graph's convolutions compute in {', '.join(map(str, kinds)) or 'nothing'}",
+                "Give an .onnx file from glamor export.",
+            )
+        return names[kinds.pop()]
+
+    def _refused(self, what: str, reason: str = "") -> ExportError:
+        reason = reason or self._logger.problems()
+        remedy = "Try another precision, or another version of TensorRT."
+        if "Turing" in reason:
+            remedy = f"Choose --precision fp16 for {_TURING}, or leave {_TURING} out."
+        return ExportError(f"{self._trt.__name__} {self._trt.__version__} {what}: {reason}", remedy)
+
+
+def _read_onnx(source: Path) -> tuple[Metadata, str]:
+    """Read whose network a file holds, and in what it claims to compute."""
+    try:
+        model = onnx.load(source)
+    except Exception as error:
+        raise ExportError(
+            f"{source} cannot be read as ONNX ({error})", "Export the network anew."
+        ) from error
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    if METADATA_KEY not in properties:
+        raise ExportError(
+            f"{source} was not exported by glamor", "Give an .onnx file from glamor export."
+        )
+    names = {value.name for value in model.graph.input}
+    if names != {"face", "context"}:
+        raise ExportError(
+            f"{source} takes {', '.join(sorted(names))}, not face and context",
+            "Build engines from the network without preprocessing.",
+        )
+    how = json.loads(properties.get(EXPORT_KEY, "{}"))
+    return Metadata.from_json(properties[METADATA_KEY], source), str(how.get("precision", ""))

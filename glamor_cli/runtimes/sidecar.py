@@ -1,0 +1,130 @@
+"""The JSON beside an engine: what it is, where it was built, and for what.
+
+No call of TensorRT can tell why an engine will not load, so the file beside it does.
+"""
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from glamor_cli.atomic import write_text
+from glamor_cli.errors import CheckpointError
+from glamor_cli.runtimes.gpus import Gpu
+from glamor_cli.runtimes.tensorrt_library import Target
+from glamor_cli.weights import Metadata, sha256
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What an engine file says of itself.
+
+    Attributes:
+        target: Which flavour of TensorRT built it, and must run it.
+        version: That library's version.
+        platform: Operating system and processor it was built for: ``linux-x86_64``.
+        architectures: GPU generations that can run it: ``SM89``, ...
+        gpu: The GPU it was built on; empty where it was built without one.
+        precision: What its layers truly compute in, read from the built network.
+        batch_min: The smallest batch of its profile.
+        batch_opt: The batch it is tuned for.
+        batch_max: The largest batch.
+        sha256: Of the engine file.
+        metadata: Of the network's weights.
+        schema: Version of this layout.
+    """
+
+    target: Target
+    version: str
+    platform: str
+    architectures: tuple[str, ...]
+    gpu: str
+    precision: str
+    batch_min: int
+    batch_opt: int
+    batch_max: int
+    sha256: str
+    metadata: Metadata
+    schema: int = SCHEMA
+
+    @property
+    def rebuild(self) -> str:
+        """The command that builds the engine anew, here."""
+        return (
+            f"Build it here: glamor export --trt --target {self.target} "
+            f"--weights {self.metadata.name} --precision {self.precision} "
+            f"--batch-min {self.batch_min} --batch-opt {self.batch_opt} "
+            f"--batch-max {self.batch_max}"
+        )
+
+    def require_architecture(self, engine: Path, gpu: Gpu) -> None:
+        """Check that a GPU can run the engine.
+
+        Raises:
+            CheckpointError: It was built for others; the message says how to build it here.
+        """
+        if gpu.architecture not in self.architectures:
+            raise CheckpointError(
+                f"{engine} was built for {', '.join(self.architectures)}, "
+                f"the GPU here is {gpu.architecture} ({gpu.name})",
+                self.rebuild,
+            )
+
+    def write(self, engine: Path) -> None:
+        """Write beside the engine, atomically.
+
+        Raises:
+            ConfigError: The folder cannot be written to.
+        """
+        write_text(sidecar_path(engine), json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+def sidecar_path(engine: Path) -> Path:
+    """Where the sidecar of ``x.engine`` lies: ``x.engine.json``."""
+    return engine.with_name(f"{engine.name}.json")
+
+
+def this_platform() -> str:
+    """Name the operating system and the processor."""
+    return f"{sys.platform}-{platform.machine().lower()}"
+
+
+def read_sidecar(engine: Path) -> Sidecar:
+    """Read the file beside an engine, and compare the engine with the checksum in it.
+
+    Raises:
+        CheckpointError: There is no sidecar, it is damaged or of another schema, or the engine is
+            not the file that it describes.
+    """
+    path = sidecar_path(engine)
+    remedy = "Build the engine anew with glamor export --trt, and keep both files together."
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{engine} has no readable {path.name} beside it", remedy) from error
+    try:
+        values: dict[str, Any] = json.loads(text)
+        if values["schema"] != SCHEMA:
+            raise CheckpointError(f"{path} is of schema {values['schema']}, not {SCHEMA}", remedy)
+        values = {entry.name: values[entry.name] for entry in fields(Sidecar)}
+        values["target"] = Target(values["target"])
+        values["architectures"] = tuple(values["architectures"])
+        values["metadata"] = Metadata.from_json(json.dumps(values["metadata"]), path)
+        sidecar = Sidecar(**values)
+        if not 1 <= sidecar.batch_min <= sidecar.batch_opt <= sidecar.batch_max:
+            raise ValueError("batch")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}: {error})", remedy
+        ) from error
+    if sha256(engine) != sidecar.sha256:
+        raise CheckpointError(
+            f"{engine} is not the engine that {path.name} describes: it is damaged, truncated or "
+            "of another build",
+            sidecar.rebuild,
+        )
+    return sidecar

@@ -1,0 +1,227 @@
+"""Engines: built for what was asked, described truly, and refused where they cannot run."""
+
+import dataclasses
+import json
+import re
+import shutil
+import struct
+
+import numpy as np
+import onnx
+import pytest
+
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
+from glamor_cli.export.config import BatchRange, ExportConfig, Precision
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.tensorrt_build import EngineConfig, build_engine, generations
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.gpus import Gpu, query_driver
+from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
+from glamor_cli.runtimes.tensorrt_library import Target, load_library
+
+trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+
+RTX = EngineConfig(target=Target.RTX, batch=BatchRange(1, 4, 16))
+# Places in the file's header where TensorRT-RTX 1.7 keeps its version and its GPU generations.
+VERSION_OFFSET, GENERATIONS_OFFSET = 24, 32
+
+
+@pytest.fixture(scope="module")
+def half(weights_file, tmp_path_factory):
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    config = ExportConfig(precision=Precision.FP16, batch=BatchRange(1, 2, 3))
+    export_onnx(weights_file, path, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(exported, tmp_path_factory):
+    path = tmp_path_factory.mktemp("engine") / "varied.engine"
+    build_engine(exported, path, RTX)
+    return path
+
+
+@pytest.fixture
+def copied(engine, tmp_path):
+    path = tmp_path / "copied.engine"
+    shutil.copy(engine, path)
+    shutil.copy(sidecar_path(engine), sidecar_path(path))
+    return path
+
+
+def change_sidecar(engine, **values):
+    path = sidecar_path(engine)
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("generation", generations(trt))
+def test_every_generation_is_built_for_without_a_gpu(half, tmp_path, generation):
+    out = tmp_path / "half.engine"
+    config = dataclasses.replace(RTX, generations=(generation,))
+    report = build_engine(half, out, config)
+    assert report.sidecar.architectures == (generation,)
+    assert report.sidecar.precision == "fp16"
+    header = out.read_bytes()[:64]
+    if trt.__version__.startswith("1.7."):
+        version = ".".join(str(part) for part in header[VERSION_OFFSET : VERSION_OFFSET + 4])
+        assert version == report.sidecar.version
+        (mask,) = struct.unpack_from("<I", header, GENERATIONS_OFFSET)
+        assert mask == 1 << generations(trt).index(generation)
+
+
+def test_engine_holds_the_whole_network_in_the_types_of_its_graph(engine, half, tmp_path):
+    built = engine.read_bytes()
+    for name in (b"face", b"context", b"probabilities", b"attention", b"stream_weights"):
+        assert name in built
+    build_engine(half, tmp_path / "half.engine", RTX)
+    # Two megabytes of parameters less: float16 is not float32 under another name.
+    assert (tmp_path / "half.engine").stat().st_size < len(built) - 2e6
+
+
+def test_sidecar_says_what_was_built(engine, exported):
+    sidecar = read_sidecar(engine)
+    assert sidecar.target is Target.RTX
+    assert sidecar.version == trt.__version__
+    assert sidecar.precision == "fp32"
+    assert (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max) == (1, 4, 16)
+    assert sidecar.architectures == tuple(name for name in generations(trt) if name != "SM75")
+    assert sidecar.gpu == ""
+    assert sidecar.metadata == open_runtime(exported, device="cpu").metadata
+
+
+def test_float32_on_turing_is_refused_with_tensorrts_reason(exported, tmp_path):
+    config = dataclasses.replace(RTX, generations=("SM75", "SM89"))
+    with pytest.raises(ExportError, match="FP32 GEMM is not supported") as refused:
+        build_engine(exported, tmp_path / "turing.engine", config)
+    assert "--precision fp16" in refused.value.remedy
+    assert not list(tmp_path.iterdir())
+
+
+def test_graph_that_tensorrt_cannot_read_is_refused_with_its_reason(exported, tmp_path):
+    model = onnx.load(exported)
+    next(node for node in model.graph.node if node.op_type == "Conv").op_type = "Unheard"
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ExportError, match="Unheard"):
+        build_engine(tmp_path / "odd.onnx", tmp_path / "odd.engine", RTX)
+    assert not list(tmp_path.glob("*.engine*"))
+
+
+def test_graph_that_is_not_in_the_claimed_precision_is_refused(half, tmp_path):
+    model = onnx.load(half)
+    for entry in model.metadata_props:
+        entry.value = entry.value.replace('"fp16"', '"fp32"')
+    onnx.save(model, tmp_path / "lying.onnx")
+    with pytest.raises(ExportError, match=r"computes in fp16, but .* exported as fp32"):
+        build_engine(tmp_path / "lying.onnx", tmp_path / "lying.engine", RTX)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"generations": ("SM90",)}, "does not build for SM90"),
+        ({"timing_cache": "cache"}, "no timing cache"),
+    ],
+)
+def test_what_rtx_cannot_do_is_refused(exported, tmp_path, change, says):
+    with pytest.raises(ConfigError, match=says):
+        build_engine(exported, tmp_path / "x.engine", dataclasses.replace(RTX, **change))
+
+
+def test_other_files_are_refused(exported, graph, tmp_path):
+    (tmp_path / "text.onnx").write_text("no graph")
+    foreign = onnx.load(exported)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    for source in (tmp_path / "text.onnx", tmp_path / "foreign.onnx", graph):
+        with pytest.raises(ExportError):
+            build_engine(source, tmp_path / "x.engine", RTX)
+    with pytest.raises(ConfigError, match=r"does not end in \.engine"):
+        build_engine(exported, tmp_path / "x.plan", RTX)
+    with pytest.raises(ConfigError, match="workspace"):
+        EngineConfig(workspace=0)
+
+
+@pytest.mark.skipif(bool(query_driver().gpus), reason="has a GPU")
+def test_engine_on_a_machine_without_gpu_says_so(engine):
+    with pytest.raises(BackendUnavailable, match="cannot run here"):
+        open_runtime(engine)
+    with pytest.raises(ConfigError, match="GPUs only"):
+        open_runtime(engine, device="cpu")
+
+
+def test_damaged_engine_is_told_from_its_checksum(copied):
+    whole = copied.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        copied.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="damaged, truncated") as refused:
+            open_runtime(copied)
+        assert "glamor export --trt --target rtx --weights varied" in refused.value.remedy
+        assert "--batch-max 16" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"version": "1.6.0.1"}, "was built by tensorrt-rtx 1.6.0.1, installed is"),
+        ({"platform": "win32-amd64"}, "was built for win32-amd64"),
+        ({"schema": 2}, "schema 2, not 1"),
+        ({"target": "other"}, "cannot be read"),
+        ({"batch_max": 0}, "cannot be read"),
+        ({"metadata": {}}, "metadata"),
+    ],
+)
+def test_engine_of_another_place_is_refused(copied, values, says):
+    change_sidecar(copied, **values)
+    with pytest.raises(CheckpointError, match=re.escape(says)):
+        open_runtime(copied)
+
+
+def test_engine_of_another_architecture_is_refused(engine):
+    sidecar = read_sidecar(engine)
+    sidecar.require_architecture(engine, Gpu("a card", "SM89"))
+    with pytest.raises(CheckpointError, match=r"the GPU here is SM90 \(a server card\)") as refused:
+        sidecar.require_architecture(engine, Gpu("a server card", "SM90"))
+    assert "glamor export --trt" in refused.value.remedy
+
+
+def test_engine_without_its_sidecar_is_refused(copied):
+    sidecar_path(copied).unlink()
+    with pytest.raises(CheckpointError, match="beside it"):
+        open_runtime(copied)
+    sidecar_path(copied).write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        open_runtime(copied)
+
+
+def test_flavour_that_is_not_installed_is_named():
+    try:
+        load_library(Target.TRT)
+    except BackendUnavailable as error:
+        assert "glamor[trt]" in error.remedy
+        # What is installed serves where nothing is asked for.
+        assert load_library()[0] is Target.RTX
+    else:
+        assert load_library()[0] is Target.TRT
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not query_driver().gpus, reason="needs a GPU")
+@pytest.mark.parametrize("target", list(Target))
+def test_engine_gives_the_networks_answers(exported, tmp_path, target):
+    try:
+        load_library(target)
+    except BackendUnavailable as error:
+        pytest.skip(error.what)
+    path = tmp_path / "here.engine"
+    build_engine(exported, path, EngineConfig(target=target, batch=BatchRange(2, 4, 16)))
+    runtime, reference = open_runtime(path), open_runtime(exported, device="cpu")
+    generator = np.random.default_rng(0)
+    # Under, inside and over the profile, and a size met again after others.
+    for count in (1, 2, 5, 40, 5):
+        face = generator.random((count, 3, 96, 96), dtype=np.float32)
+        context = generator.random((count, 3, 112, 112), dtype=np.float32)
+        found, expected = runtime(face, context), reference(face, context)
+        for name in ("probabilities", "attention", "stream_weights"):
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(expected, name), rtol=0, atol=1e-4
+            )
