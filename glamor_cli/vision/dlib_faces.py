@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable
+from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
+
+MAX_PIXELS = 1920 * 1080
+"""Pixels of the largest image; it takes about 4 GB of memory for each million (measured)."""
 
 _UPSAMPLE = 1
 _REMEDY = "Install the extra: pip install 'glamor[dlib]'"
@@ -49,9 +52,15 @@ class DlibFaces:
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type.
+            DataError: The image has another shape or type, or more than ``MAX_PIXELS``.
         """
         check_image(image)
+        height, width = image.shape[:2]
+        if height * width > MAX_PIXELS:
+            raise DataError(
+                f"an image of {width}x{height} pixels is too large for dlib's detector",
+                "Shrink it to full HD, or choose the detector centerface.",
+            )
         pixels = image if self._corrected else image[..., ::-1]
         found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
         boxes = np.array(
@@ -66,7 +75,7 @@ class DlibFaces:
         """Find the faces of several images, one after another.
 
         Raises:
-            DataError: An image has another shape or type.
+            DataError: An image has another shape or type, or more than ``MAX_PIXELS``.
         """
         return [self.detect(image) for image in images]
 

@@ -75,6 +75,11 @@ def test_what_is_no_image_is_refused(detector):
         detector.detect(np.zeros((20, 20), np.uint8))
 
 
+def test_an_image_that_would_exhaust_the_memory_is_refused(detector):
+    with pytest.raises(DataError, match="4000x3000 pixels is too large"):
+        detector.detect(np.zeros((3000, 4000, 3), np.uint8))
+
+
 @pytest.mark.parametrize("package", ["dlib", "face_recognition_models"])
 def test_a_missing_package_names_the_extra(run_python, package):
     code = f"""

@@ -1,0 +1,389 @@
+"""Reading real files of every kind a user may have, and finding them in folders."""
+
+import io
+import random
+import struct
+import threading
+import tracemalloc
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from glamor_cli.errors import DataError
+from glamor_cli.vision.images import MAX_PIXELS, list_images, read_image
+
+OPEN_FILES = Path("/proc/self/fd")
+
+
+@pytest.fixture
+def picture():
+    """A smooth picture that no flip or turn maps to itself, uint8 [24, 40, 3]."""
+    rows, columns = np.mgrid[0:24, 0:40]
+    return np.stack([rows * 10, columns * 6, (rows + columns) * 3], axis=2).astype(np.uint8)
+
+
+def save(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    image = image.convert(mode) if mode else image
+    image.save(path, **options)
+    return path
+
+
+# --- formats and modes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm"])
+def test_lossless_formats_come_back_exactly(tmp_path, picture, suffix):
+    image = read_image(save(tmp_path / f"a.{suffix}", picture))
+    np.testing.assert_array_equal(image, picture)
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "jp2", "avif", "mpo"])
+def test_lossy_formats_come_back_nearly(tmp_path, picture, suffix):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    image = read_image(save(tmp_path / f"a.{suffix}", picture, quality=95))
+    assert np.abs(image.astype(int) - picture).mean() < 6
+
+
+def test_the_kind_is_found_in_the_file_not_in_its_name(tmp_path, picture):
+    path = save(tmp_path / "a.png", picture).rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+def test_gray_becomes_three_equal_channels(tmp_path, picture):
+    image = read_image(save(tmp_path / "a.png", picture[..., 0]))
+    np.testing.assert_array_equal(image, np.repeat(picture[..., :1], 3, axis=2))
+
+
+def test_one_bit_images_are_black_and_white(tmp_path, picture):
+    image = read_image(save(tmp_path / "a.png", picture, mode="1"))
+    assert set(np.unique(image)) == {0, 255}
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_gray_is_scaled_not_clipped(tmp_path, suffix):
+    values = np.array([[0, 257, 32768, 65535], [128, 129, 65406, 65407]], np.uint16)
+    image = read_image(save(tmp_path / f"a.{suffix}", values))
+    assert image[..., 0].tolist() == [[0, 1, 128, 255], [0, 1, 254, 255]]
+    assert image.shape == (2, 4, 3)
+
+
+def test_16_bit_colour_is_scaled(tmp_path):
+    """Written by hand, since Pillow writes no 16-bit colour."""
+    row = struct.pack(">6H", 0, 32768, 65535, 257 * 10, 257 * 20, 257 * 30)
+    path = tmp_path / "a.png"
+    path.write_bytes(png(width=2, height=1, depth=16, colour=2, data=zlib.compress(b"\0" + row)))
+    assert read_image(path).tolist() == [[[0, 128, 255], [10, 20, 30]]]
+
+
+def test_wide_pgm_is_scaled(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 3 1 1023\n" + struct.pack(">3H", 0, 512, 1023))
+    assert read_image(path)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.full((3, 3), 0.5, np.float32), np.full((3, 3), 70000, np.int32)]
+)
+def test_pixels_of_unknown_range_are_refused(tmp_path, pixels):
+    with pytest.raises(DataError, match="range is not known"):
+        read_image(save(tmp_path / "a.tif", pixels))
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [255, 255, 255], [0, 0, 0]]], np.uint8)
+    colours = colours.repeat(16, axis=0).repeat(16, axis=1)
+    image = read_image(save(tmp_path / "a.jpg", colours, mode="CMYK", quality=100))
+    assert np.abs(image.astype(int) - colours).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_palettes_become_colours(tmp_path, suffix):
+    colours = np.array([[[200, 10, 20], [10, 200, 30]], [[0, 0, 0], [9, 9, 250]]], np.uint8)
+    image = Image.fromarray(colours).quantize(8)
+    image.save(tmp_path / f"a.{suffix}")
+    assert np.abs(read_image(tmp_path / f"a.{suffix}").astype(int) - colours).max() <= 8
+
+
+def test_alpha_is_composited_over_black(tmp_path):
+    rgba = np.array([[[200, 100, 50, 255], [200, 100, 50, 128], [200, 100, 50, 0]]], np.uint8)
+    image = read_image(save(tmp_path / "a.png", rgba))
+    np.testing.assert_allclose(image[0], [[200, 100, 50], [100, 50, 25], [0, 0, 0]], atol=1)
+    gray = read_image(save(tmp_path / "b.png", rgba, mode="LA"))
+    assert gray[0, 2].tolist() == [0, 0, 0]
+    assert gray[0, 0, 0] > 100
+
+
+def test_a_transparent_colour_is_black_too(tmp_path):
+    colours = np.array([[[1, 2, 3], [200, 100, 50]]], np.uint8)
+    path = save(tmp_path / "a.png", colours, transparency=(200, 100, 50))
+    assert read_image(path).tolist() == [[[1, 2, 3], [0, 0, 0]]]
+
+
+def test_a_transparent_palette_entry_is_black_and_warns_nobody(tmp_path):
+    image = Image.new("P", (4, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1, 0, 1])
+    image.save(tmp_path / "a.png", transparency=b"\xff\x00")
+    assert read_image(tmp_path / "a.png")[0, :2].tolist() == [[10, 20, 30], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path, suffix):
+    frames = [Image.new("RGB", (32, 24), colour) for colour in ("red", "lime", "blue")]
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    image = read_image(path)
+    assert image.shape == (24, 32, 3)
+    assert (image == (255, 0, 0)).all()
+
+
+# --- orientation ---------------------------------------------------------------------------------
+
+# How a stored picture is turned for each EXIF orientation, by the standard's definition of where
+# its first row and first column belong.
+TURNS = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: stored[::-1].swapaxes(0, 1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_orientation_is_applied_once(tmp_path, picture, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == "webp" else {"quality": 100, "subsampling": 0}
+    if suffix in ("png", "tif"):
+        options = {}
+    image = read_image(save(tmp_path / f"a.{suffix}", picture, exif=exif, **options))
+    expected = TURNS[orientation](picture)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).max() <= (4 if suffix == "jpg" else 0)
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"])
+def test_broken_exif_does_not_make_a_photograph_unreadable(tmp_path, picture, exif):
+    path = save(tmp_path / "a.jpg", picture, exif=exif)
+    assert read_image(path).shape == picture.shape
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_unknown_orientations_turn_nothing(tmp_path, picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", picture, exif=exif)), picture)
+
+
+# --- files that cannot be read -------------------------------------------------------------------
+
+
+def png(*, width, height, depth, colour, data):
+    def chunk(kind, body):
+        check = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000, 60_000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side):
+    """The middle sizes only make Pillow warn, the largest makes it raise."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        png(width=side, height=side, depth=8, colour=2, data=zlib.compress(b"\0" * 99))
+    )
+    assert side * side > MAX_PIXELS
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more than 89 million pixels"):
+            read_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "jp2", "ppm"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_truncated_files_give_one_clear_error(tmp_path, suffix, share):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    path = save(tmp_path / f"a.{suffix}", noise)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(DataError) as caught:
+        read_image(path)
+    assert str(path) in caught.value.what
+    assert "\n" not in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"just text\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"P6\n-1 5 255\n"],
+)
+def test_fake_images_are_refused(tmp_path, content):
+    path = tmp_path / "fake.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"fake\.jpg"):
+        read_image(path)
+
+
+def test_formats_that_run_other_programs_are_not_opened(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(DataError, match="is not an image"):
+        read_image(path)
+
+
+def test_corrupted_bytes_give_an_image_or_a_data_error_and_nothing_else(tmp_path, picture):
+    rng = random.Random(0)
+    for suffix in ("jpg", "png", "webp", "gif", "tif", "bmp", "jp2"):
+        data = save(tmp_path / f"whole.{suffix}", picture).read_bytes()
+        for _ in range(40):
+            damaged = bytearray(data)
+            for _ in range(rng.randint(1, 6)):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            path = tmp_path / f"damaged.{suffix}"
+            path.write_bytes(damaged)
+            try:
+                image = read_image(path)
+            except DataError:
+                continue
+            assert image.ndim == 3
+            assert image.dtype == np.uint8
+
+
+def test_missing_files_and_folders_say_so(tmp_path):
+    with pytest.raises(DataError, match="there is no file"):
+        read_image(tmp_path / "nowhere.jpg")
+    with pytest.raises(DataError, match="cannot open"):
+        read_image(tmp_path)
+
+
+def test_reading_in_threads_leaves_the_warning_filters_as_they_were(tmp_path, picture):
+    path = save(tmp_path / "a.jpg", picture, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    before = list(warnings.filters)
+    threads = [
+        threading.Thread(target=lambda: [read_image(path) for _ in range(30)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
+def test_reading_closes_the_file(tmp_path, picture):
+    path = save(tmp_path / "a.tif", picture)
+    before = len(list(OPEN_FILES.iterdir()))
+    held = [read_image(path) for _ in range(5)]
+    assert len(list(OPEN_FILES.iterdir())) == before
+    assert len(held) == 5
+
+
+# --- finding files -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder such as users have, with images, other files, and what systems leave behind."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    root = tmp_path / "photos"
+    for name in (
+        "b.png",
+        "a.JPG",
+        "sub/c.webp",
+        "sub/deep/d.tiff",
+        "z.jpeg",
+        "notes.txt",
+        "._a.jpg",
+        ".cache/e.png",
+        "sub/noext",
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+    return root
+
+
+def names(source, root):
+    return [path.relative_to(root).as_posix() for path in list_images(source)]
+
+
+def test_a_folder_is_searched_in_order_of_names(folder):
+    assert names(folder, folder) == ["a.JPG", "b.png", "sub/c.webp", "sub/deep/d.tiff", "z.jpeg"]
+
+
+def test_a_file_is_listed_whatever_its_name(folder):
+    assert names(folder / "sub/noext", folder) == ["sub/noext"]
+
+
+def test_globs(folder):
+    assert names(folder / "*.png", folder) == ["b.png"]
+    assert names(folder / "**/*", folder) == [
+        "a.JPG",
+        "b.png",
+        "sub/c.webp",
+        "sub/deep/d.tiff",
+        "z.jpeg",
+    ]
+    assert names(folder / "[az].*", folder) == ["a.JPG", "z.jpeg"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(folder):
+    path = (folder / "b.png").rename(folder / "b[1].png")
+    assert list(list_images(path)) == [path]
+
+
+def test_loops_of_links_end_and_each_folder_counts_once(folder):
+    (folder / "sub/up").symlink_to(folder)
+    (folder / "sub/self").symlink_to(folder / "sub")
+    (folder / "y_other").symlink_to(folder / "sub/deep")
+    (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+    assert names(folder, folder) == ["a.JPG", "b.png", "sub/c.webp", "sub/deep/d.tiff", "z.jpeg"]
+
+
+def test_linked_files_and_folders_outside_are_found(folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "o.png").write_bytes((folder / "b.png").read_bytes())
+    (folder / "link").symlink_to(outside)
+    (folder / "c.png").symlink_to(outside / "o.png")
+    assert names(folder, folder)[:4] == ["a.JPG", "b.png", "c.png", "link/o.png"]
+
+
+def test_listing_streams(folder):
+    images = list_images(folder)
+    first = next(images)
+    (folder / "z.jpeg").rename(folder / "z2.jpeg")
+    (folder / "sub/c.webp").unlink()
+    assert first.name == "a.JPG"
+    assert "c.webp" not in [path.name for path in images]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.jpg", "empty", "*.xyz"])
+def test_nothing_to_list_is_one_clear_error(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/readme.txt").write_text("no images")
+    with pytest.raises(DataError) as caught:
+        list(list_images(tmp_path / name))
+    assert name in caught.value.what
