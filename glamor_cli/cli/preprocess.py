@@ -99,7 +99,9 @@ def _print(report: "PreprocessReport", out: Path) -> None:
     )
     console.print(table)
     if report.resumed == report.read:
-        console.print(f"{out} was finished before; nothing was left to do", markup=False)
+        console.print(
+            f"{out} was finished before; nothing was left to do", markup=False, soft_wrap=True
+        )
     elif report.resumed:
         console.print(f"{report.resumed} images were done by an earlier run")
     for failure in report.failed[:_SHOWN_FAILURES]:

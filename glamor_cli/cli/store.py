@@ -60,7 +60,9 @@ def verify(path: _Store) -> None:
             bar.update(task, completed=done, rate=f"{speed:.0f}" if speed else "-")
 
         checked = opened.verify(show)
-    console.print(f"{path}: {checked} pairs, all as they were written", markup=False)
+    console.print(
+        f"{path}: {checked} pairs, all as they were written", markup=False, soft_wrap=True
+    )
 
 
 @store.command("export-crops")

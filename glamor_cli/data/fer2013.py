@@ -114,9 +114,10 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
     """Read the arrays of a split, and check that they are what they should be."""
     names = ("images", "labels", "classes", "names", "ferplus_votes", "ferplus_classes")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here because NumPy leaves a damaged archive's file open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in (*names, "lossless", duplicates)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read {path}: {error}", _REMEDY) from error
     count = len(arrays["labels"])
     shapes = {

@@ -202,6 +202,7 @@ class _Run:
             for entry in store.entries(name)
             if entry.status is Status.ERROR
         ]
+        self._show()
 
     def report(self) -> PreprocessReport:
         """Sum up."""

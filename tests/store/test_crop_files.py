@@ -1,0 +1,82 @@
+"""The authors' box files, read and written, and a store turned back into them."""
+
+import shutil
+
+import pytest
+from small_data_sets import tree, write_image
+
+from glamor_cli.data.crop_files import box_file_name, export_crops, read_box, write_box
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import DataError
+from glamor_cli.vision.pairs import Box
+
+
+@pytest.mark.parametrize(
+    ("image", "box_file"),
+    [("a.png", "a.txt"), ("0001_12.34.jpg", "0001_12.txt"), ("noext", "noext.txt")],
+)
+def test_first_dot_rule(image, box_file):
+    assert box_file_name(image) == box_file
+
+
+@pytest.mark.parametrize("text", ["1,2,30,40", "1,2,30,40\n", " 1, 2 ,30,40\r\n"])
+def test_boxes_are_read(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    assert read_box(tmp_path / "a.txt") == Box(1, 2, 30, 40)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"1,2,3", b"1,2,3,4,5", b"1,2,3,x", b"1.5,2,3,4", b"\xff\xfe1", b"1,2,3,99999999999",
+     b"1,2,3,4\n5,6,7,8", b"1" * 10_000],
+)  # fmt: skip
+def test_other_contents_are_no_box(tmp_path, raw):
+    (tmp_path / "a.txt").write_bytes(raw)
+    with pytest.raises(DataError, match="does not hold a box"):
+        read_box(tmp_path / "a.txt")
+
+
+def test_missing_box_file(tmp_path):
+    with pytest.raises(DataError, match="cannot read the box file"):
+        read_box(tmp_path / "a.txt")
+
+
+def test_another_box_is_never_overwritten(tmp_path):
+    path = tmp_path / "crop" / "a.txt"
+    write_box(path, Box(-3, 2, 3, 4))
+    write_box(path, Box(-3, 2, 3, 4))
+    assert path.read_text() == "-3,2,3,4\n"
+    with pytest.raises(DataError, match="holds another box"):
+        write_box(path, Box(0, 0, 0, 0))
+    assert path.read_text() == "-3,2,3,4\n"
+
+
+def test_both_directions_convert(tmp_path, authors_data_set, run):
+    """Their layout to a store, its boxes to their layout, and that to a store: all as before."""
+    first, second, copy = tmp_path / "first", tmp_path / "second", tmp_path / "copy"
+    run(authors_data_set, first)
+    assert export_crops(PairStore.open(first), copy) == 15
+    assert tree(copy / "crop") == tree(authors_data_set / "crop")
+    shutil.copytree(authors_data_set / "images", copy / "images")
+    run(copy, second)
+    assert tree(second) == tree(first)
+
+
+def test_images_that_share_a_box_file_must_share_the_box(tmp_path, run):
+    write_image(tmp_path / "set" / "a.1.png")
+    write_image(tmp_path / "set" / "a.2.png")
+    manifest = tmp_path / "set" / "manifest.csv"
+    manifest.write_text("path,label,x1,y1,x2,y2\na.1.png,Sad,1,2,9,9\na.2.png,Sad,1,2,9,8\n")
+    run(manifest, tmp_path / "store", "manifest")
+    with pytest.raises(DataError, match="holds another box"):
+        export_crops(PairStore.open(tmp_path / "store"), tmp_path / "out")
+
+
+def test_names_cannot_lead_out_of_the_folder(tmp_path, run):
+    write_image(tmp_path / "evil.png")
+    source = tmp_path / "set" / "manifest.csv"
+    source.parent.mkdir()
+    source.write_text("path,label,x1,y1,x2,y2\n../set/../evil.png,Sad,1,2,9,9\n")
+    run(source, tmp_path / "store", "manifest")
+    export_crops(PairStore.open(tmp_path / "store"), tmp_path / "out")
+    assert list(tree(tmp_path / "out")) == ["crop/all/Sad/evil.txt"]

@@ -1,0 +1,165 @@
+"""Opening stores: what is not a whole store of this schema is refused with the reason."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from glamor_cli.data.index import IndexRow, Status
+from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import CONTEXTS, FACES
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.pairs import Box
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, authors_data_set, run):
+    store = tmp_path_factory.mktemp("finished") / "store"
+    run(authors_data_set, store)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path, finished):
+    """A copy to damage."""
+    return shutil.copytree(finished, tmp_path / "store")
+
+
+def change(store, **values):
+    path = store / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("array", [FACES, CONTEXTS])
+@pytest.mark.parametrize("rows", [0, 9, 1_000_000_000])
+def test_headers_are_what_numpy_writes(tmp_path, array, rows):
+    path = tmp_path / "a.npy"
+    path.write_bytes(array.header(rows))
+    with path.open("rb") as handle:
+        assert np.lib.format.read_magic(handle) == (1, 0)
+        header = np.lib.format.read_array_header_1_0(handle)
+        assert handle.tell() == 128
+    assert header == ((rows, *array.row_shape), False, np.uint8)
+
+
+def test_arrays_are_memory_mapped_and_plain_npy(finished):
+    split = PairStore.open(finished).split("train")
+    assert isinstance(split.faces, np.memmap)
+    np.testing.assert_array_equal(np.load(finished / "train" / "faces.npy"), split.faces)
+    np.testing.assert_array_equal(np.load(finished / "train" / "contexts.npy"), split.contexts)
+
+
+def cut(store):
+    with (store / "train" / "contexts.npy").open("r+b") as handle:
+        handle.truncate(5000)
+
+
+def lengthen(store):
+    with (store / "train" / "faces.npy").open("ab") as handle:
+        handle.write(b"x")
+
+
+def replace_array(store):
+    np.save(store / "test" / "faces.npy", np.zeros((6, 96, 96, 3), np.float32))
+
+
+def swap_splits(store):
+    shutil.copy(store / "test" / "faces.npy", store / "train" / "faces.npy")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda store: (store / "store.json").unlink(), "it has no store.json"),
+        (lambda store: (store / "store.json").write_text("{"), "store.json is damaged"),
+        (lambda store: (store / "store.json").write_text("[1]"), "store.json is damaged"),
+        (lambda store: (store / "store.json").write_text("[" * 100_000), "store.json is damaged"),
+        (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
+        (lambda store: change(store, complete=False), "is unfinished"),
+        (lambda store: change(store, counts={}), "store.json is damaged"),
+        (lambda store: change(store, source={"../up": {}}, counts={"../up": {}}), "damaged"),
+        (lambda store: change(store, soft_labels=True), "cannot read .*targets.npy"),
+        (lambda store: (store / "test" / "faces.npy").unlink(), "cannot read .*faces.npy"),
+        (cut, "contexts.npy has 5000 bytes instead of"),
+        (lengthen, "faces.npy has .* bytes instead of"),
+        (replace_array, "is not the array uint8"),
+        (swap_splits, r"is not the array uint8 \[9, 96, 96, 3\]"),
+    ],
+)
+def test_damaged_stores_are_refused_when_opened(store, damage, message):
+    damage(store)
+    with pytest.raises(DataError, match=message):
+        PairStore.open(store)
+
+
+def test_an_unfinished_store_says_how_to_go_on(store):
+    change(store, complete=False)
+    with pytest.raises(DataError) as error:
+        PairStore.open(store)
+    assert "it goes on from there" in error.value.remedy
+
+
+def edit_index(store, edit):
+    path = store / "train" / "index.csv"
+    path.write_bytes(edit(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda raw: raw[:-1], "line 10 has no end"),
+        (lambda raw: b"x" + raw, "line 1 is not the header"),
+        (lambda raw: raw.replace(b"\n3,", b"\n4,"), "line 5 is row 4, not 3"),
+        (lambda raw: raw.replace(b",ok,", b",fine,", 1), "line 2 .*fine"),
+        (lambda raw: raw.replace(b"clip_1", b"clip\xff", 1), "line 3 "),
+        (lambda raw: raw[: raw.rindex(b"\n", 0, -1) + 1], "has 8 rows, the arrays 9"),
+        (lambda raw: raw.replace(b"Anger,", b"Angst,"), "unknown class 'Angst'"),
+        (lambda raw: raw.replace(b",5,", b",99999999999999,", 1), "impossible box"),
+    ],
+)
+def test_damaged_index_is_refused_by_line(store, edit, message):
+    edit_index(store, edit)
+    with pytest.raises(DataError, match=message):
+        PairStore.open(store).split("train")
+
+
+@pytest.mark.parametrize("name", ["faces.npy", "contexts.npy"])
+def test_verify_finds_one_flipped_bit(store, name):
+    assert PairStore.open(store).verify() == 15
+    path = store / "train" / name
+    with path.open("r+b") as handle:
+        handle.seek(-1, 2)
+        last = handle.read(1)[0]
+        handle.seek(-1, 2)
+        handle.write(bytes([last ^ 1]))
+    with pytest.raises(DataError, match=r"row 8 of train \(images/train/Surprise/clip_2"):
+        PairStore.open(store).verify()
+
+
+def test_verify_finds_a_status_that_was_changed(store):
+    edit_index(store, lambda raw: raw.replace(b",ok,", b",no_face,", 1))
+    with pytest.raises(DataError, match="counts"):
+        PairStore.open(store).verify()
+
+
+def test_unknown_split(finished):
+    with pytest.raises(ConfigError, match="no split 'validation'") as error:
+        PairStore.open(finished).split("validation")
+    assert "test, train" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        IndexRow(3, "a/b.png", "Sad", Status.OK, Box(-1, 2, 3, 4), 0.25, 0xFF, ""),
+        IndexRow(None, 'x,"\n\r\t\\n\\', "Sad", Status.ERROR, reason='a "bad"\nthing, \udcff'),
+        IndexRow(None, "\x85\u2028\x00\x7f\ud800", "Fear", Status.NO_FACE, Box(0, 0, 0, 0)),
+        IndexRow(None, "", "", Status.ERROR),
+    ],
+)
+def test_index_lines_are_one_utf8_line_and_come_back(row):
+    line = row.to_line()
+    assert line.endswith(b"\n")
+    assert len(line.decode("utf-8").splitlines()) == 1
+    assert IndexRow.from_line(line) == row
