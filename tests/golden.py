@@ -77,10 +77,11 @@ def make_weights() -> dict[str, NDArray[np.float32]]:
     return {name: _variable(name, shape) for name, shape in variable_shapes()}
 
 
-@cache
 def make_inputs() -> tuple[Tensor, Tensor]:
     """Make faces (4, 3, 96, 96) and contexts (4, 3, 112, 112), RGB float32 in [0, 1)."""
-    return _images("input/face", 12), _images("input/context", 14)
+    # Not cached as tensors: one made in inference mode could never be trained on.
+    faces, contexts = _images("input/face", 12), _images("input/context", 14)
+    return torch.from_numpy(faces.copy()), torch.from_numpy(contexts.copy())
 
 
 def make_edge_inputs() -> tuple[Tensor, Tensor]:
@@ -91,15 +92,14 @@ def make_edge_inputs() -> tuple[Tensor, Tensor]:
     return torch.stack((zero_face, faces[0])), torch.stack((contexts[0], zero_context))
 
 
-def make_network(dtype: torch.dtype = torch.float32, *, dropout: bool = False) -> GlamorNet:
-    """Make the network with the rule's weights, in evaluation mode."""
+def make_network(dtype: torch.dtype = torch.float32) -> GlamorNet:
+    """Make the network with the rule's weights, in evaluation mode and without dropout."""
     network = GlamorNet().to(dtype)
     tensors = {name: value.to(dtype) for name, value in convert_variables(make_weights()).items()}
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     assert not unexpected
     assert all(name.endswith("num_batches_tracked") for name in missing)
-    if not dropout:
-        network.classifier.dropout.p = 0.0
+    network.classifier.dropout.p = 0.0
     return network.eval()
 
 
@@ -123,11 +123,12 @@ def _variable(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return uniform(name, shape, low, high).astype(np.float32)
 
 
-def _images(name: str, cells: int) -> Tensor:
+@cache
+def _images(name: str, cells: int) -> NDArray[np.float32]:
     """Blocks of 8x8 pixels and pixel noise, each image dimmer than the one before."""
     coarse = uniform(f"{name}/coarse", (4, cells, cells, 3), 0.0, 1.0)
     coarse = coarse.repeat(8, axis=1).repeat(8, axis=2)
     fine = uniform(f"{name}/fine", coarse.shape, 0.0, 1.0)
     dim = np.array([1.0, 0.75, 0.5, 0.25]).reshape(4, 1, 1, 1)
     images = ((0.75 * coarse + 0.25 * fine) * dim).astype(np.float32)
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -118,7 +118,7 @@ def test_moving_statistics_after_the_first_step(five_steps, expected, place, kin
 
 def test_gradients_of_the_first_step(five_steps, expected):
     for name, values in recorded(expected, "grad/"):
-        # There the program's own float32 is 1.3% off its float64: a maximum fell the other way.
+        # There the program's own float32 is 1.3% off its float64.
         tolerance = 0.02 if name.startswith("context_encoder") else 1e-4
         error = np.linalg.norm(five_steps.gradients[name].numpy() - values)
         assert error < tolerance * np.linalg.norm(values), name
