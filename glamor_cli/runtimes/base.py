@@ -11,6 +11,10 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.weights import Metadata, find_weights
 
+OPENVINO = "openvino"
+PROVIDERS = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", OPENVINO: "cpu"}
+"""What can run an ONNX file, and on which device."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -105,7 +109,11 @@ class Runtime(ABC):
 
 
 def open_runtime(
-    weights: str | Path, *, device: str = "auto", threads: int | None = None
+    weights: str | Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> Runtime:
     """Open weights on the engine that their kind of file asks for.
 
@@ -114,16 +122,24 @@ def open_runtime(
             file, or a name from ``weights/``, which means its ONNX file.
         device: ``auto``, ``cpu`` or ``cuda``; auto takes a GPU where one works.
         threads: CPU threads; None leaves it to the engine.
+        provider: What runs an ONNX file: one of ``PROVIDERS``; None chooses by ``device``. One
+            that cannot load is an error, never silently another.
 
     Raises:
-        ConfigError: No such weights or device.
+        ConfigError: No such weights, device or provider, or they do not go together.
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: The device or its libraries are not here.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"there is no device {device!r}", "Choose auto, cpu or cuda.")
     path = find_weights(weights, suffix=".onnx")
+    if provider is not None:
+        device = _device_of(provider, path, device)
     # Imported here because each engine is heavy and only one is needed.
+    if provider == OPENVINO:
+        from glamor_cli.runtimes.openvino import OpenVINORuntime
+
+        return OpenVINORuntime(path, device=device, threads=threads)
     if path.suffix == ".safetensors":
         from glamor_cli.runtimes.torch import TorchRuntime
 
@@ -135,6 +151,25 @@ def open_runtime(
     from glamor_cli.runtimes.tensorrt import TensorRTRuntime
 
     return TensorRTRuntime(path, device=device)
+
+
+def _device_of(provider: str, path: Path, device: str) -> str:
+    """Check that a provider can be had for a file, and tell its device."""
+    if provider not in PROVIDERS:
+        raise ConfigError(
+            f"there is no provider {provider!r}", f"Choose one of: {', '.join(PROVIDERS)}."
+        )
+    if path.suffix != ".onnx":
+        raise ConfigError(
+            f"{path.name} has no choice of providers: only ONNX files have",
+            "Give an .onnx file, or leave --provider out.",
+        )
+    if device not in ("auto", PROVIDERS[provider]):
+        raise ConfigError(
+            f"{provider} runs on {PROVIDERS[provider]}, not on {device}",
+            "Leave --device or --provider out.",
+        )
+    return PROVIDERS[provider]
 
 
 def _check(name: str, values: NDArray[np.float32], size: int) -> None:

@@ -1,0 +1,131 @@
+"""OpenVINO behind the same call: the same answers, or to bfloat16's tolerance, and truly told."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
+from glamor_cli.export.config import BatchRange, ExportConfig
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.providers import cuda_problem
+from glamor_cli.weights import Metadata, save_network
+
+openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    torch.manual_seed(0)
+    network = GlamorNet().eval()
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 3)
+    path = tmp_path_factory.mktemp("openvino") / "varied.onnx"
+    weights = path.with_suffix(".safetensors")
+    save_network(weights, network, Metadata("varied", temperature=1.3))
+    export_onnx(weights, path, ExportConfig(batch=BatchRange(1, 2, 3)))
+    return path
+
+
+def make_inputs(count):
+    generator = np.random.default_rng(count)
+    return (
+        generator.random((count, 3, 96, 96), dtype=np.float32),
+        generator.random((count, 3, 112, 112), dtype=np.float32),
+    )
+
+
+def test_answers_are_the_networks_at_every_batch(exported):
+    runtime = open_runtime(exported, provider="openvino", threads=1)
+    has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert runtime.backend == "openvino"
+    assert runtime.provider == ("CPU bf16" if has_bf16 else "CPU f32")
+    reference = open_runtime(exported, device="cpu", threads=1)
+    assert runtime.metadata == reference.metadata
+    earlier = runtime(*make_inputs(2)), reference(*make_inputs(2))
+    for count in (0, 1, 65):
+        found, expected = runtime(*make_inputs(count)), reference(*make_inputs(count))
+        assert found.probabilities.shape == expected.probabilities.shape
+        for name in ("probabilities", "attention", "stream_weights"):
+            np.testing.assert_allclose(
+                getattr(found, name),
+                getattr(expected, name),
+                rtol=0,
+                atol=3e-2 if has_bf16 else 1e-5,
+            )
+    # A later call must not write over an earlier answer.
+    np.testing.assert_allclose(
+        earlier[0].probabilities, earlier[1].probabilities, atol=3e-2 if has_bf16 else 1e-5
+    )
+
+
+def test_named_providers_are_the_ones_used(exported):
+    runtime = open_runtime(exported, provider="CPUExecutionProvider", threads=1)
+    assert runtime.provider == "CPUExecutionProvider"
+    if cuda_problem() is not None:
+        with pytest.raises(BackendUnavailable, match="CUDA"):
+            open_runtime(exported, provider="CUDAExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"provider": "tpu"}, "no provider 'tpu'"),
+        ({"provider": "openvino", "device": "cuda"}, "runs on cpu, not on cuda"),
+        ({"provider": "CUDAExecutionProvider", "device": "cpu"}, "runs on cuda, not on cpu"),
+        ({"provider": "openvino", "threads": 0}, "0 threads"),
+    ],
+)
+def test_impossible_choices_are_refused(exported, options, says):
+    with pytest.raises(ConfigError, match=says):
+        open_runtime(exported, **options)
+
+
+def test_only_onnx_files_have_providers(exported):
+    with pytest.raises(ConfigError, match="only ONNX files"):
+        open_runtime(exported.with_suffix(".safetensors"), provider="openvino")
+
+
+def test_damaged_and_foreign_files_are_refused(exported, tmp_path):
+    whole = exported.read_bytes()
+    (tmp_path / "half.onnx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.onnx").write_text("no graph")
+    foreign = onnx.load(exported)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    renamed = onnx.load(exported)
+    renamed.graph.input[0].name = "photograph"
+    onnx.save(renamed, tmp_path / "renamed.onnx")
+    odd = onnx.load(exported)
+    next(node for node in odd.graph.node if node.op_type == "Conv").op_type = "Unheard"
+    onnx.save(odd, tmp_path / "odd.onnx")
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(CheckpointError):
+            open_runtime(path, provider="openvino")
+
+
+def test_without_openvino_the_message_says_what_to_install(exported, tmp_path):
+    (tmp_path / "openvino.py").write_text("raise ModuleNotFoundError('No module named openvino')")
+    code = (
+        "import sys; from glamor_cli.runtimes.base import open_runtime\n"
+        "from glamor_cli.errors import BackendUnavailable\n"
+        "try: open_runtime(sys.argv[1], provider='openvino')\n"
+        "except BackendUnavailable as error: print(error.remedy)"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, sys.argv[2])\n{code}",
+            str(exported),
+            str(tmp_path),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "glamor[openvino]" in done.stdout
