@@ -43,7 +43,6 @@ class DemoConfig:
         scenes: How many scenes of each split.
         epochs: Of the one training.
         full_scenes: How many scenes of each split the ablation uses.
-        full_epochs: Of each of its trainings.
         seeds: Of the ablation.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
@@ -51,13 +50,12 @@ class DemoConfig:
     folder: Path = Path("glamor-demo")
     full: bool = False
     scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=2800, validation=105, test=350)
+        default_factory=lambda: SceneConfig(train=3360, validation=105, test=350)
     )
     epochs: int = 2
     full_scenes: SceneConfig = field(
         default_factory=lambda: SceneConfig(train=4480, validation=210, test=700)
     )
-    full_epochs: int = 2
     seeds: tuple[int, ...] = (0, 1, 2)
     device: str = "auto"
 
@@ -227,7 +225,7 @@ class _Road:
             training=TrainConfig(
                 store=pairs,
                 run=root / "runs",
-                recipe=replace(SCENES, epochs=self.config.full_epochs),
+                recipe=SCENES,
                 device=self.config.device,
             ),
             seeds=self.config.seeds,
