@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from glamor_cli.cli.render import console
+from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import (
     DEFAULT_OPSET,
     BatchRange,
@@ -14,9 +15,11 @@ from glamor_cli.export.config import (
     Int8Form,
     Precision,
 )
+from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
+    from glamor_cli.export.artefacts import ArtefactConfig, Artefacts
     from glamor_cli.export.config import ExportReport
 
 _BATCH = BatchRange()
@@ -27,7 +30,8 @@ def export(
         str, typer.Option(help="A name from weights/ or a .safetensors file.")
     ] = DEFAULT_WEIGHTS,
     output: Annotated[
-        Path | None, typer.Option(help="The .onnx file; else named by weights and precision.")
+        Path | None,
+        typer.Option(help="The .onnx or .engine file; else named by weights and precision."),
     ] = None,
     precision: Annotated[
         Precision, typer.Option(help="What the graph computes in.")
@@ -51,9 +55,29 @@ def export(
     atol: Annotated[
         float | None, typer.Option(help="Largest difference allowed; else the precision's.")
     ] = None,
+    with_preprocessing: Annotated[
+        bool, typer.Option("--with-preprocessing", help="Graph from image and boxes to answers.")
+    ] = False,
+    trt: Annotated[bool, typer.Option("--trt", help="Build a TensorRT engine.")] = False,
+    target: Annotated[
+        Target | None, typer.Option(help="TensorRT or TensorRT-RTX; else what is installed.")
+    ] = None,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(help="GPU generation for TensorRT-RTX, as SM89; may be given again."),
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(help="Memory that an engine may work in, in MiB.")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="File that keeps TensorRT's measurements.")
+    ] = None,
+    triton_repository: Annotated[
+        Path | None, typer.Option(help="Folder of models for Triton Inference Server.")
+    ] = None,
 ) -> None:
-    """Export to ONNX and compare the answers; a file that disagrees is not kept."""
-    config = ExportConfig(
+    """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
+    onnx = ExportConfig(
         precision=precision,
         opset=opset,
         batch=BatchRange(batch_min, batch_opt, batch_max),
@@ -63,15 +87,34 @@ def export(
         half_storage=half_storage,
         atol=atol,
     )
+    if not trt and (target or gpu or workspace or timing_cache):
+        raise ConfigError(
+            "--target, --gpu, --workspace and --timing-cache are for engines",
+            "Add --trt, or leave them out.",
+        )
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
-        from glamor_cli.export.onnx_export import export_onnx
+        from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
+        from glamor_cli.export.tensorrt_build import EngineConfig
         from glamor_cli.weights import find_weights
 
+        engine = None
+        if trt:
+            engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
+        config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
         source = find_weights(weights)
-        target = output or Path(f"{source.stem}{_suffix(config)}.onnx")
-        report = export_onnx(source, target, config)
-    _print_report(report)
+        artefacts = export_artefacts(source, output or Path(_name(source.stem, config)), config)
+    _print_report(artefacts.onnx)
+    _print_engine(artefacts)
+
+
+def _name(stem: str, config: "ArtefactConfig") -> str:
+    """Name a file by its weights and what it is."""
+    if config.engine is not None:
+        precision = config.onnx.precision
+        return f"{stem}.engine" if precision is Precision.FP32 else f"{stem}-{precision}.engine"
+    image = "-image" if config.with_preprocessing else ""
+    return f"{stem}{_suffix(config.onnx)}{image}.onnx"
 
 
 def _suffix(config: ExportConfig) -> str:
@@ -106,3 +149,20 @@ def _print_report(report: "ExportReport") -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _print_engine(artefacts: "Artefacts") -> None:
+    engine = artefacts.engine
+    if engine is not None:
+        sidecar = engine.sidecar
+        console.print(
+            f"{sidecar.target} {sidecar.version} for {', '.join(sidecar.architectures)}, "
+            f"batch {sidecar.batch_min} to {sidecar.batch_max}, built in {engine.seconds:.1f} s",
+            soft_wrap=True,
+        )
+    if not artefacts.verified:
+        console.print(
+            "compared as ONNX: there is no GPU here to run the engine itself", soft_wrap=True
+        )
+    if artefacts.model_folder is not None:
+        console.print(f"{artefacts.model_folder}: for tritonserver", markup=False, soft_wrap=True)

@@ -111,19 +111,14 @@ def test_damaged_and_foreign_files_are_refused(exported, tmp_path):
 def test_without_openvino_the_message_says_what_to_install(exported, tmp_path):
     (tmp_path / "openvino.py").write_text("raise ModuleNotFoundError('No module named openvino')")
     code = (
-        "import sys; from glamor_cli.runtimes.base import open_runtime\n"
+        "import sys\nsys.path.insert(0, sys.argv[2])\n"
+        "from glamor_cli.runtimes.base import open_runtime\n"
         "from glamor_cli.errors import BackendUnavailable\n"
         "try: open_runtime(sys.argv[1], provider='openvino')\n"
         "except BackendUnavailable as error: print(error.remedy)"
     )
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.insert(0, sys.argv[2])\n{code}",
-            str(exported),
-            str(tmp_path),
-        ],
+        [sys.executable, "-c", code, str(exported), str(tmp_path)],
         check=True,
         capture_output=True,
         text=True,

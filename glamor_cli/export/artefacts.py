@@ -1,0 +1,162 @@
+"""What ``glamor export`` leaves behind: an ONNX file, a graph with preprocessing, or an engine."""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import ConfigError
+from glamor_cli.export.config import Agreement, BatchCheck, ExportConfig, ExportReport, Int8Form
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.pairs import load_pairs
+from glamor_cli.export.tensorrt_build import EngineConfig, EngineReport, build_engine
+from glamor_cli.export.triton_repository import write_triton_repository
+from glamor_cli.export.verify import check_agreement, check_batches
+from glamor_cli.export.with_preprocessing import add_preprocessing
+from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.runtimes.torch import TorchRuntime
+
+
+@dataclass(frozen=True)
+class ArtefactConfig:
+    """What to make of weights.
+
+    Attributes:
+        onnx: The network's export, on which the rest is built.
+        with_preprocessing: Put cropping, masking and sampling into the graph.
+        engine: Build a TensorRT engine instead of keeping the ONNX file.
+        triton_repository: Also write the result into this model repository.
+
+    Raises:
+        ConfigError: An engine with preprocessing, which does not exist.
+    """
+
+    onnx: ExportConfig = field(default_factory=ExportConfig)
+    with_preprocessing: bool = False
+    engine: EngineConfig | None = None
+    triton_repository: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.with_preprocessing and self.engine is not None:
+            raise ConfigError(
+                "engines take pairs: preprocessing goes into ONNX files only",
+                "Leave --trt or --with-preprocessing out.",
+            )
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What was made.
+
+    Attributes:
+        onnx: The network's export and how it was found to agree; ``path`` and ``bytes`` are of the
+            file that was kept.
+        engine: The engine; None without one.
+        verified: Whether the file kept was itself run and compared: an engine built without a GPU
+            can only be compared as ONNX.
+        model_folder: The folder in the Triton repository; None without one.
+    """
+
+    onnx: ExportReport
+    engine: EngineReport | None
+    verified: bool
+    model_folder: Path | None
+
+
+def export_artefacts(weights: Path, out: Path, config: ArtefactConfig) -> Artefacts:
+    """Export weights to one file, verified, and where asked into a Triton repository.
+
+    Args:
+        weights: A ``.safetensors`` file of ours.
+        out: The ``.onnx`` or ``.engine`` file. If anything fails, an older one stays.
+        config: What to make.
+
+    Raises:
+        ConfigError: Settings that do not go together, or a folder that cannot be written to.
+        CheckpointError: The weights are damaged or foreign.
+        DataError: The images for verification or calibration cannot be used.
+        ExportError: The graph or the engine is refused, or its answers differ too much.
+        BackendUnavailable: TensorRT, or the GPU it needs, is not here.
+    """
+    _require_tensorrt(config)
+    engine = None
+    verified = True
+    if config.engine is not None:
+        report, engine, verified = _export_engine(weights, out, config.onnx, config.engine)
+    elif config.with_preprocessing:
+        report = _export_with_preprocessing(weights, out, config.onnx)
+    else:
+        report = export_onnx(weights, out, config.onnx)
+    report = dataclasses.replace(report, path=out, bytes=out.stat().st_size)
+    folder = None
+    if config.triton_repository is not None:
+        folder = write_triton_repository(out, config.triton_repository, config.onnx.batch)
+    return Artefacts(report, engine, verified, folder)
+
+
+def _require_tensorrt(config: ArtefactConfig) -> None:
+    """Find out before the slow part whether an engine can be built and served."""
+    if config.engine is None:
+        return
+    target, _ = load_library(config.engine.target)
+    if target is Target.RTX and config.triton_repository is not None:
+        raise ConfigError(
+            "Triton serves engines of TensorRT, not of TensorRT-RTX",
+            "Build with --target trt, or write the repository from the ONNX file.",
+        )
+
+
+def _export_with_preprocessing(weights: Path, out: Path, config: ExportConfig) -> ExportReport:
+    if out.suffix != ".onnx":
+        raise ConfigError(f"{out} does not end in .onnx", "Give --output a name ending in .onnx.")
+    with TemporaryDirectory() as scratch:
+        network = Path(scratch) / "network.onnx"
+        report = export_onnx(weights, network, config)
+        add_preprocessing(network, out)
+    return report
+
+
+def _export_engine(
+    weights: Path, out: Path, config: ExportConfig, engine: EngineConfig
+) -> tuple[ExportReport, EngineReport, bool]:
+    # The only form of INT8 that TensorRT takes; it has no effect on other precisions.
+    config = dataclasses.replace(config, int8_form=Int8Form.TENSORRT)
+    engine = dataclasses.replace(engine, batch=config.batch)
+    if out.suffix != ".engine":
+        raise ConfigError(
+            f"{out} does not end in .engine", "Give --output a name ending in .engine."
+        )
+    with TemporaryDirectory() as scratch:
+        network = Path(scratch) / "network.onnx"
+        report = export_onnx(weights, network, config)
+        built = build_engine(network, Path(scratch) / out.name, engine)
+        verified = bool(query_driver().gpus)
+        if verified:
+            batches, agreement = _verify_engine(weights, built, config)
+            report = dataclasses.replace(report, batches=batches, agreement=agreement)
+        with atomic_path(out) as temporary:
+            shutil.copyfile(built.path, temporary)
+        built.sidecar.write(out)
+    return report, dataclasses.replace(built, path=out), verified
+
+
+def _verify_engine(
+    weights: Path, built: EngineReport, config: ExportConfig
+) -> tuple[tuple[BatchCheck, ...], Agreement | None]:
+    """Compare the engine itself with the float32 network."""
+    from glamor_cli.runtimes.tensorrt import TensorRTRuntime
+
+    runtime = TensorRTRuntime(built.path)
+    reference = TorchRuntime(weights, device="cpu")
+    source = config.verify or config.calibration_source
+    pairs = None
+    if source is not None:
+        pairs = load_pairs(source, config.verification_pairs, runtime.metadata.classes)
+    batches = check_batches(runtime, reference, config.batch, config.tolerance, pairs)
+    agreement = None
+    if pairs is not None:
+        agreement = check_agreement(runtime, reference, pairs, config.tolerance)
+    return batches, agreement
