@@ -46,6 +46,7 @@ from glamor_cli.data.scene_drawing import (
     draw_background,
     draw_cue,
     draw_person,
+    face_box,
 )
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
@@ -128,7 +129,7 @@ class Scene:
 
     Attributes:
         image: RGB.
-        face: The square around the head, in pixels.
+        face: The face's box, brows to chin, in pixels.
         cue: What is known of it.
     """
 
@@ -198,10 +199,10 @@ def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
     decoy_labels = [others[i] for i in rng.permutation(len(others))[: _CUES - 1]]
     decoy_kinds = [name for name in RINGS if name != kind]
     head, cues = _place(rng)
-    face, boxes = _scaled(head, scale), [_scaled(cue, scale) for cue in cues]
+    head, boxes = _scaled(head, scale), [_scaled(cue, scale) for cue in cues]
 
     image = draw_background(rng, scale)
-    draw_person(image, rng, face, MOUTHS[kind])
+    draw_person(image, rng, head, MOUTHS[kind])
     draw_cue(image, boxes[0], kind=kind, label=label)
     for box, other_kind, other_label in zip(boxes[1:], decoy_kinds, decoy_labels, strict=True):
         draw_cue(image, box, kind=other_kind, label=other_label)
@@ -215,7 +216,7 @@ def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
         box=boxes[0],
         decoys=tuple(boxes[1:]),
     )
-    return Scene(image, face, cue)
+    return Scene(image, face_box(head), cue)
 
 
 def read_cues(folder: Path) -> dict[str, Cue]:
