@@ -12,7 +12,7 @@ def test_velocity_keeps_the_rate_it_was_made_with():
     weight = torch.nn.Parameter(torch.tensor([1.0]))
     optimizer = KerasSGD([weight], lr=0.1, momentum=0.5)
     expected, velocity = 1.0, 0.0
-    for rate, gradient in ((0.1, 2.0), (0.1, -1.0), (0.01, 4.0), (0.01, 0.0)):
+    for rate, gradient in ((0.1, 2.0), (0.1, 1.0), (0.01, 4.0), (0.01, 0.0)):
         optimizer.param_groups[0]["lr"] = rate
         weight.grad = torch.tensor([gradient])
         optimizer.step()
