@@ -130,14 +130,19 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
+    def finish(process: subprocess.Popen[str]) -> str:
+        _, said = process.communicate(timeout=240)
+        return said
+
     whole = start(tmp_path / "whole")
-    assert whole.wait(240) == 0
+    finish(whole)
+    assert whole.returncode == 0
 
     stopped = start(tmp_path / "run")
     wait_for(tmp_path / "run" / "config.json")
     time.sleep(1.0)
     stopped.send_signal(signal.SIGINT)
-    _, said = stopped.communicate(timeout=120)
+    said = finish(stopped)
     if stopped.returncode != 0:  # a fast machine may have finished
         assert stopped.returncode == 130
         assert "--resume" in said
@@ -145,9 +150,11 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     killed = start(tmp_path / "run", "--resume")
     wait_for(tmp_path / "run" / METRICS)
     killed.kill()
-    killed.communicate()
+    finish(killed)
 
-    assert start(tmp_path / "run", "--resume").wait(240) == 0
+    resumed = start(tmp_path / "run", "--resume")
+    finish(resumed)
+    assert resumed.returncode == 0
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
@@ -178,6 +185,7 @@ def test_the_network_learns_a_handful_by_heart(scene_store: Path, tmp_path: Path
         batch_size=14,
         learning_rate=3e-3,
         label_smoothing=0.0,
+        dropout=0.0,
         face=replace(PAPER.face, flip=False, degrees=0.0),
         context=replace(PAPER.context, brightness=0.0),
         ema_decay=0.0,

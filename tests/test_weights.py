@@ -1,0 +1,110 @@
+"""The shipped weights are what the index says, and both files give the same answers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.weights import (
+    DEFAULT_WEIGHTS,
+    METADATA_KEY,
+    Metadata,
+    find_weights,
+    load_network,
+    read_metadata,
+    registered,
+    save_network,
+    sha256,
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "fresh.safetensors"
+    config = NetworkConfig(variant=Variant.FACE_ONLY)
+    save_network(path, GlamorNet(config), Metadata("fresh", config, temperature=1.25))
+    return path
+
+
+@pytest.mark.parametrize("name", list(registered()))
+def test_registered_files_are_what_the_index_says(name: str) -> None:
+    entry = registered()[name]
+    for file, digest in entry["files"].items():
+        path = find_weights(name, suffix=Path(file).suffix)
+        assert path.name == file
+        assert sha256(path) == digest
+        assert path.with_suffix(".md").is_file()
+
+
+def test_the_default_weights_answer_alike_from_both_files() -> None:
+    generator = np.random.default_rng(0)
+    face = generator.random((3, 3, 96, 96), np.float32)
+    context = generator.random((3, 3, 112, 112), np.float32)
+    exported = open_runtime(DEFAULT_WEIGHTS, device="cpu")
+    original = open_runtime(find_weights(DEFAULT_WEIGHTS), device="cpu")
+    assert exported.metadata == original.metadata
+    assert exported.metadata.name == DEFAULT_WEIGHTS
+    one, other = exported(face, context), original(face, context)
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+    np.testing.assert_allclose(one.attention, other.attention, atol=1e-5)
+    np.testing.assert_allclose(one.stream_weights, other.stream_weights, atol=1e-5)
+
+
+def test_the_temperature_softens_every_answer(saved: Path, tmp_path: Path) -> None:
+    network, metadata = load_network(saved)
+    hot = tmp_path / "hot.safetensors"
+    save_network(hot, network, replace(metadata, temperature=5.0))
+    face = np.random.default_rng(1).random((2, 3, 96, 96), np.float32)
+    context = np.zeros((2, 3, 112, 112), np.float32)
+    cold_answer = open_runtime(saved, device="cpu")(face, context).probabilities
+    hot_answer = open_runtime(hot, device="cpu")(face, context).probabilities
+    expected = cold_answer ** (1.25 / 5.0)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(hot_answer, expected, atol=1e-5)
+
+
+def test_metadata_survives(saved: Path) -> None:
+    metadata = read_metadata(saved)
+    assert metadata.network == NetworkConfig(variant=Variant.FACE_ONLY)
+    assert metadata.temperature == 1.25
+
+
+@pytest.mark.parametrize("kept", [0, 7, 8, 100, 5000, -1])
+def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match=r"fresh\.safetensors"):
+        load_network(saved)
+
+
+def test_foreign_and_misfit_tensors_are_named(saved: Path, tmp_path: Path) -> None:
+    tensors, raw = load_file(saved), {METADATA_KEY: read_metadata(saved).to_json()}
+    name = "classifier.logits.weight"
+    other = tmp_path / "other.safetensors"
+    save_file(tensors, other)
+    with pytest.raises(CheckpointError, match="not written by glamor"):
+        load_network(other)
+    save_file({**tensors, name: tensors[name][:3].contiguous()}, other, raw)
+    with pytest.raises(CheckpointError, match=rf"{name} has shape \(3, 128\), not \(7, 128\)"):
+        load_network(other)
+    save_file({key: value for key, value in tensors.items() if key != name}, other, raw)
+    with pytest.raises(CheckpointError, match=f"lacks the tensor {name}"):
+        load_network(other)
+    save_file({**tensors, "extra": torch.zeros(1)}, other, raw)
+    with pytest.raises(CheckpointError, match="too many: extra"):
+        load_network(other)
+    save_file({**tensors, name: tensors[name] * float("nan")}, other, raw)
+    with pytest.raises(CheckpointError, match=f"{name} holds values that are not finite"):
+        load_network(other)
+
+
+def test_unknown_weights_say_where_was_looked() -> None:
+    with pytest.raises(ConfigError, match=r"unheard-of.*weights"):
+        find_weights("unheard-of")
