@@ -158,10 +158,13 @@ class _Road:
         )
         with self._stage("train") as report:
             result = train(config, resume=has_checkpoint(self.run), on_progress=self._tell_training)
-            report(
-                f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",
-                self.run / "curves.png",
-            )
+            if result.finished:
+                report(
+                    f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",
+                    self.run / "curves.png",
+                )
+            else:
+                report("stopped, and saved")
         return result.finished
 
     def _evaluate(self) -> None:
