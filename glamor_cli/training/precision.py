@@ -31,13 +31,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+def autocast_dtype(
+    precision: Precision, device: torch.device, *, mixed: bool = True
+) -> torch.dtype | None:
     """Choose the dtype to autocast to, or None for plain float32.
 
     A CPU without bf16 instructions emulates them six times slower than float32, so ``auto`` looks
-    at the hardware.
+    at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
     """
-    if precision is Precision.FP32:
+    if precision is Precision.FP32 or (precision is Precision.AUTO and not mixed):
         return None
     if precision is Precision.BF16:
         return torch.bfloat16

@@ -50,6 +50,7 @@ class Recipe:
         label_smoothing: Share of the target spread over all classes.
         betas: AdamW's decay rates of the gradient's first and second moments.
         dropout: Instead of the network's own share; None keeps it.
+        mixed_precision: Let ``auto`` choose bf16; the paper's numbers are float32's.
         norm_momentum: Of the batch norms' moving statistics, PyTorch's convention; None keeps the
             network's own. Short trainings need a larger one to settle.
         ema_decay: Of a moving average of the parameters that is judged and kept; 0 for none.
@@ -74,6 +75,7 @@ class Recipe:
     label_smoothing: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     dropout: float | None = None
+    mixed_precision: bool = True
     norm_momentum: float | None = None
     ema_decay: float = 0.0
     half_size_epochs: int = 0
@@ -89,6 +91,7 @@ PAPER = Recipe(
     learning_rate=5e-4,
     epochs=60,
     batch_size=4,
+    mixed_precision=False,
     face=FaceAugmentation(flip=True, degrees=20.0),
 )
 

@@ -131,7 +131,9 @@ class _Run:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         self.device = choose_device(config.device)
-        self.autocast = autocast_dtype(config.precision, self.device)
+        self.autocast = autocast_dtype(
+            config.precision, self.device, mixed=self.recipe.mixed_precision
+        )
         if self.device.type == "cpu":
             keep_freed_memory()
 
