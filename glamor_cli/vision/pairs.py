@@ -204,22 +204,31 @@ def _blend(
     TensorFlow scales a context's pixels before blending and a face's after; to the last bit the
     order matters.
     """
+    # All four at once: whole rows first, for they lie together in memory, then columns of these.
+    every_row = np.concatenate([rows.first, rows.second])
+    every_column = np.concatenate([columns.first, columns.second])
+    pixels = image[every_row].take(every_column, axis=1)
+    height, width = len(rows.first), len(columns.first)
+    for y, row in ((0, rows.first), (height, rows.second)):
+        top, bottom = y + np.searchsorted(row, (mask.y1, mask.y2))
+        for x, column in ((0, columns.first), (width, columns.second)):
+            left, right = x + np.searchsorted(column, (mask.x1, mask.x2))
+            pixels[top:bottom, left:right] = 0
+    # With the channels in the columns NumPy's loops are long, which is several times faster.
+    values = pixels.reshape(2 * height, 6 * width).astype(np.float32)
+    values *= scale
+    across = _mix(values[:, : 3 * width], values[:, 3 * width :], np.repeat(columns.share, 3))
+    return _mix(across[:height], across[height:], rows.share[:, None]).reshape(height, width, 3)
 
-    def gather(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
-        pixels = image[row[:, None], column[None, :]].astype(np.float32)
-        top, bottom = np.searchsorted(row, (mask.y1, mask.y2))
-        left, right = np.searchsorted(column, (mask.x1, mask.x2))
-        pixels[top:bottom, left:right] = 0
-        return pixels * scale
 
-    across = columns.share[None, :, None]
-    down = rows.share[:, None, None]
-    upper_left = gather(rows.first, columns.first)
-    lower_left = gather(rows.second, columns.first)
-    upper = upper_left + (gather(rows.first, columns.second) - upper_left) * across
-    lower = lower_left + (gather(rows.second, columns.second) - lower_left) * across
-    blended: NDArray[np.float32] = upper + (lower - upper) * down
-    return blended
+def _mix(
+    first: NDArray[np.float32], second: NDArray[np.float32], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Blend in place of ``second``, whose share is given."""
+    second -= first
+    second *= share
+    second += first
+    return second
 
 
 def _jpeg_round_trip(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
