@@ -1,5 +1,6 @@
 """Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_confusion(metrics)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # Names in scripts that the font lacks become boxes; the page shows them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=_DPI)
 
 
@@ -75,6 +78,7 @@ def draw_confusion(metrics: Metrics) -> Any:
 
 
 def _shorten(name: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in name)
+    shown = shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…"
     # A dollar sign would begin a formula.
-    shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
     return shown.replace("$", r"\$")
