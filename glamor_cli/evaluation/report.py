@@ -70,6 +70,29 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
     write_page(folder / REPORT, "report.html.j2", values)
 
 
+def environment_facts() -> dict[str, str]:
+    """Say what computed, on which machine, and when, as a page's last table shows it."""
+    machine = describe_environment()
+    packages = ("glamor", "python", "torch", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
+    versions = [
+        f"{name} {machine[name]}"
+        for name in packages
+        # Torch is named only where it computed.
+        if machine.get(name) and (name != "torch" or "torch" in sys.modules)
+    ]
+    described = (
+        machine["cpu"],
+        f"{machine['cores']} cores",
+        machine["gpu"],
+        machine["platform"],
+    )
+    return {
+        "Versions": ", ".join(versions),
+        "Machine": ", ".join(str(value) for value in described if value),
+        "Written": str(machine["time"]).replace("T", " ").replace("+00:00", " UTC"),
+    }
+
+
 def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
     """Everything that the page shows besides the intervals."""
     evaluation, metrics = result.evaluation, result.evaluation.metrics
@@ -157,14 +180,6 @@ def _class_rows(evaluation: Evaluation, by_class: list[dict[str, Any]]) -> list[
 def _facts(result: StoreEvaluation) -> dict[str, str]:
     """Settings and versions, as the last table shows them."""
     metadata, config = result.metadata, result.config
-    machine = describe_environment()
-    packages = ("glamor", "python", "torch", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
-    versions = [
-        f"{name} {machine[name]}"
-        for name in packages
-        # Torch is named only where it computed.
-        if machine.get(name) and (name != "torch" or "torch" in sys.modules)
-    ]
     network = metadata.network
     return {
         "Weights": result.weights["file"],
@@ -178,18 +193,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
         "Bootstrap": f"{RESAMPLES} resamples of the pairs, {LEVEL:.0%} percentile intervals",
-        "Versions": ", ".join(versions),
-        "Machine": ", ".join(
-            str(value)
-            for value in (
-                machine["cpu"],
-                f"{machine['cores']} cores",
-                machine["gpu"],
-                machine["platform"],
-            )
-            if value
-        ),
-        "Written": str(machine["time"]).replace("T", " ").replace("+00:00", " UTC"),
+        **environment_facts(),
     }
 
 
