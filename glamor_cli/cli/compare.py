@@ -84,7 +84,7 @@ def _print(result: "Comparison") -> None:
 def _network_table(result: "Comparison") -> Table:
     table = Table("")
     table.add_column("network", overflow="fold")
-    for column in ("accuracy", "macro-F1", "log-loss", "calibration"):
+    for column in ("accuracy", "macro-F1", "log-loss"):
         table.add_column(column, justify="right")
     timed = result.config.latency
     if timed:
@@ -95,9 +95,8 @@ def _network_table(result: "Comparison") -> Table:
             Text(one.letter, "bold"),
             Text(one.name),
             f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], 100, '.1f')}",
-            f"{one.metrics.macro_f1:.3f} {_ends(one.intervals['macro_f1'], 1, '.3f')}",
+            f"{one.metrics.macro_f1:.3f}",
             f"{one.metrics.negative_log_likelihood:.3f}",
-            f"{one.metrics.calibration_error:.3f}",
             *(
                 (f"{one.latency.p50_ms:.2f}", f"{one.latency.pairs_per_second:.0f}")
                 if one.latency
@@ -109,18 +108,17 @@ def _network_table(result: "Comparison") -> Table:
 
 def _pairing_table(result: "Comparison") -> Table:
     table = Table("")
-    for column in ("accuracy, points", "macro-F1, points", "only one right", "p", "p, Holm"):
+    for column in ("accuracy, points", "macro-F1", "only one right", "p, Holm"):
         table.add_column(column, justify="right")
-    table.add_column("verdict")
+    table.add_column("more often right")
     for one in result.pairings:
         table.add_row(
             Text(f"{one.second} - {one.first}", "bold"),
             _points(one.accuracy),
-            _points(one.macro_f1),
+            f"{100 * one.macro_f1.value:+.1f}",
             f"{one.second} {one.second_only}, {one.first} {one.first_only}",
-            _p(one.p),
-            _p(one.adjusted_p),
-            f"{one.better} is better" if one.better else "no difference shown",
+            "<0.0001" if one.adjusted_p < 0.0001 else f"{one.adjusted_p:.4f}",
+            one.better or "neither is shown to be",
         )
     return table
 
@@ -133,7 +131,3 @@ def _ends(interval: "Interval | None", scale: float, layout: str) -> str:
     if interval is None:
         return ""
     return f"({scale * interval.low:{layout}} to {scale * interval.high:{layout}})"
-
-
-def _p(value: float) -> str:
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"

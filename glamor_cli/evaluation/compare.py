@@ -147,7 +147,8 @@ class Comparison:
     @property
     def answers(self) -> NDArray[np.int64]:
         """int64 [K, N], the answers."""
-        return self.probabilities.argmax(axis=2)
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=2)
+        return answers
 
     @property
     def disagreements(self) -> NDArray[np.int64]:

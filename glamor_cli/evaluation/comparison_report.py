@@ -223,7 +223,8 @@ def _class_rows(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for index, name in enumerate(comparison.classes):
         figures = [contender.metrics.per_class[index] for contender in comparison.contenders]
-        best = max(one.recall for one in figures)
+        recalls = [one.recall for one in figures]
+        best = max(recalls) if len(set(recalls)) > 1 else None
         rows.append(
             {
                 "name": name,

@@ -106,6 +106,7 @@ def train(
     """Train a network on a pair store.
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
+    ``training.html`` (the curves again, reloading itself),
     ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
     SIGTERM end it after the step in progress, with everything saved.
 
