@@ -50,9 +50,9 @@ class DemoConfig:
     folder: Path = Path("glamor-demo")
     full: bool = False
     scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=3360, validation=105, test=350)
+        default_factory=lambda: SceneConfig(train=2520, validation=105, test=350)
     )
-    epochs: int = 2
+    epochs: int = 3
     full_scenes: SceneConfig = field(
         default_factory=lambda: SceneConfig(train=4480, validation=210, test=700)
     )
