@@ -19,8 +19,8 @@ from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
-from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store, write_predictions
-from glamor_cli.evaluation.figures import save_confusion
+from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.predict import PredictConfig, predict_images
@@ -175,14 +175,14 @@ class _Road:
                 config, lambda done, total: self._tell("evaluating", done, total)
             )
             evaluation = result.evaluation
-            write_predictions(out / "predictions.csv", evaluation)
-            save_confusion(out / "confusion.png", evaluation.metrics)
+            write_report(out, result)
             cues = match_cues(evaluation.sources, read_cues(self.scenes))
             looked = measure_attention(evaluation.attention, cues)
             report(
                 f"{evaluation.metrics.accuracy:.1%} of {evaluation.metrics.count} test scenes; "
                 f"attention peaks at the deciding disc in {looked.near_cue:.1%}",
-                out / "confusion.png",
+                out / CONFUSION,
+                out / REPORT,
             )
 
     def _export(self) -> None:
