@@ -6,6 +6,7 @@ import typer
 
 from glamor_cli import __version__
 from glamor_cli.cli.ablate import ablate
+from glamor_cli.cli.attention import attention
 from glamor_cli.cli.bench import bench
 from glamor_cli.cli.demo import demo
 from glamor_cli.cli.doctor import doctor
@@ -58,6 +59,7 @@ app.command("scenes")(scenes)
 app.command("fer2013")(fer2013)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.command("attention")(attention)
 app.command("ablate")(ablate)
 app.command("export")(export)
 app.command("bench")(bench)
