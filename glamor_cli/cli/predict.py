@@ -60,11 +60,14 @@ def predict(
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """
-    from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder
     from glamor_cli.predict import PredictConfig, predict_images
 
     row_format = _choose_format(row_format, output)
-    pictures = None if save is None else PictureFolder(save)
+    pictures = skip_suffix = None
+    if save is not None:
+        from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder
+
+        pictures, skip_suffix = PictureFolder(save), SAVED_SUFFIX
     config = PredictConfig(
         weights=weights,
         detector=detector,
@@ -73,7 +76,7 @@ def predict(
         min_score=min_score,
         batch=batch,
         keep_images=pictures is not None,
-        skip_suffix=None if pictures is None else SAVED_SUFFIX,
+        skip_suffix=skip_suffix,
     )
     counts: Counter[Status] = Counter()
     with _open_rows(row_format, output) as sink:
