@@ -58,7 +58,7 @@ def pipeline_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
     """From image files to answers, with each backend as the network."""
     detector = open_detector(threads=setup.threads)
     paths = photographs(setup, batch)
-    config = PredictConfig(weights=setup.weights, batch=batch)
+    config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
     for backend, precision, runtime in open_runtimes(setup):
         if isinstance(runtime, str):
             yield Absent(backend, precision, runtime)

@@ -47,9 +47,9 @@ def preprocess(
     ] = None,
 ) -> None:
     """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
+    from glamor_cli.cpus import available_cpus
     from glamor_cli.data.preprocess import PreprocessConfig
     from glamor_cli.data.preprocess import preprocess as run
-    from glamor_cli.data.workers import available_cpus
 
     config = PreprocessConfig(
         source=source,

@@ -14,6 +14,7 @@ import numpy as np
 import PIL
 
 from glamor_cli import __version__
+from glamor_cli.cpus import available_cpus
 from glamor_cli.data.index import Status
 from glamor_cli.data.layouts import DataSet, Layout, Record, SourceSummary, open_data_set
 from glamor_cli.data.pair_making import MadePair, detector_of_process, make_pairs
@@ -21,7 +22,7 @@ from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
-from glamor_cli.data.workers import available_cpus, process_pool, run_in_order
+from glamor_cli.data.workers import process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
 

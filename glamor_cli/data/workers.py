@@ -17,13 +17,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def available_cpus() -> int:
-    """Count the CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def process_pool(workers: int) -> Iterator[Executor]:
     """Lend a pool of fresh local processes; on an error or Ctrl-C, what has not begun is dropped.

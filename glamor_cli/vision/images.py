@@ -97,6 +97,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise _damaged(path, error) from error
 
 
+def count_pixels(path: Path) -> int:
+    """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
+    try:
+        with _quiet, Image.open(path, formats=_FORMATS) as image:
+            return image.width * image.height
+    except Exception:
+        # Reading it will say what is wrong.
+        return 0
+
+
 def list_images(source: Path) -> Iterator[Path]:
     """List the image files of a source, one by one.
 
