@@ -24,7 +24,8 @@ from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.predict import PredictConfig, predict_images
-from glamor_cli.training.ablation import AblationConfig, VariantResult, ablate
+from glamor_cli.training.ablation import AblationConfig, ablate
+from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import SCENES
