@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 from typer.testing import CliRunner
@@ -75,8 +74,9 @@ LONG = tuple(
 )
 
 
-@pytest.mark.parametrize("shape", [(300, 300), (100, 1200), (1200, 100)])
-@pytest.mark.parametrize("sure", [1.0, 0.15])
+@pytest.mark.parametrize(
+    ("shape", "sure"), [((300, 300), 1.0), ((100, 1200), 0.45), ((1200, 100), 0.15)]
+)
 def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
     rng = np.random.default_rng(0)
     height, width = shape
@@ -101,14 +101,14 @@ def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
         ),
     )
     figure = draw_explanation(explanation)
-    FigureCanvasAgg(figure).draw()
+    figure.draw_without_rendering()
     edge = figure.bbox
     words = [
         (text.get_text(), text.get_window_extent())
         for text in figure.findobj(Text)
         if text.get_text() and text.get_visible()
     ]
-    assert len(words) > 30
+    assert len(words) > 25
     for index, (said, place) in enumerate(words):
         inside = place.x0 >= 0 and place.y0 >= 0 and place.x1 <= edge.x1 and place.y1 <= edge.y1
         assert inside, said
