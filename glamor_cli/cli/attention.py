@@ -69,8 +69,8 @@ def attention(
         task = bar.add_task("measuring", total=None, rate="-")
 
         def show(done: int, total: int) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.1f}" if speed else "-")
+            rate = done / max(bar.tasks[task].elapsed or 0, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.1f}")
 
         report = measure_store(config, show)
     _print(report)

@@ -141,7 +141,7 @@ def draw_streams(report: AttentionReport) -> Any:
         for row, label in enumerate(labels):
             own = values[report.labels == label]
             height = row + rng.uniform(-0.22, 0.22, len(own))
-            axes.scatter(own, height, s=7, color=CONTEXT_COLOUR, alpha=0.45, linewidths=0)
+            axes.scatter(own, height, s=11, color=CONTEXT_COLOUR, alpha=0.75, linewidths=0)
             axes.plot([own.mean()] * 2, (row - 0.34, row + 0.34), color=_INK, linewidth=2)
         axes.set_xlim(-0.02, 1.02)
         axes.grid(axis="x", alpha=0.3)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def summarise_streams(report: AttentionReport) -> dict[str, StreamSummary]:
 
 
 def to_dict(report: AttentionReport) -> dict[str, Any]:
-    """Give what ``glamor attention --json`` writes."""
+    """Give what ``glamor attention --json`` writes; files by their names alone, to be passed on."""
     config = report.config
     return {
         "count": len(report.labels),
@@ -113,11 +114,11 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "random_order": _curves_dict(report.random_curves),
         "context_share": {name: asdict(one) for name, one in summarise_streams(report).items()}
         | {"all": asdict(_stream_summary(report, np.ones(len(report.labels), np.bool_)))},
-        "store": str(config.store),
+        "store": config.store.resolve().name,
         "split": report.split,
         "seed": config.seed,
         "hiding": asdict(config.hiding),
-        "weights": report.weights,
+        "weights": report.weights | {"file": Path(report.weights["file"]).name},
         "variant": report.variant.value,
         "runtime": report.runtime,
         "environment": _environment(report),

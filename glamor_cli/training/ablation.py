@@ -114,7 +114,7 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,
-        "store": config.training.store.name,
+        "store": config.training.store.resolve().name,
         "split": config.test_split,
         "variants": [line.to_dict() for line in table],
     }
