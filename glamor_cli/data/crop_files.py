@@ -4,12 +4,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.reading import open_file
 from glamor_cli.vision.pairs import Box
 
 if TYPE_CHECKING:
     from glamor_cli.data.store import PairStore
 
-_MAX_BYTES = 256
+MAX_BYTES = 256
+"""A larger box file is none."""
+
 _MAX_COORDINATE = 10**7
 _REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
 
@@ -32,14 +35,14 @@ def read_box(path: Path) -> Box:
         DataError: The file is missing or is no box file.
     """
     try:
-        with path.open("rb") as handle:
-            raw = handle.read(_MAX_BYTES + 1)
+        with open_file(path) as handle:
+            raw = handle.read(MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
             f"cannot read the box file {path}: {error.strerror or error}", _REMEDY
         ) from error
     try:
-        if len(raw) > _MAX_BYTES:
+        if len(raw) > MAX_BYTES:
             raise ValueError("too long")
         x1, y1, x2, y2 = (int(cell) for cell in raw.decode("ascii").split(","))
         if max(map(abs, (x1, y1, x2, y2))) > _MAX_COORDINATE:
