@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from glamor_cli.cli.render import INTERRUPTED, console, printable
 from glamor_cli.cli.long_progress import long_progress
+from glamor_cli.cli.render import INTERRUPTED, console, printable
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.vision.detector_kind import DetectorKind

@@ -97,15 +97,23 @@ def export_crops(store: "PairStore", out: Path) -> int:
     """
     written = 0
     for name in store.splits:
-        split = store.split(name)
-        for source, label, box in zip(split.sources, split.labels, split.boxes, strict=True):
-            # Only the last part of the name is used, so no name can lead out of the folder.
-            file_name = box_file_name(PurePosixPath(source).name)
+        for entry in store.entries(name):
+            if entry.row is None or entry.box is None:
+                continue
+            # Only the last part of the name is used, so no name can lead out of the folder; a
+            # store whose splits or classes could is not opened.
+            file_name = box_file_name(PurePosixPath(entry.source).name)
             if file_name == ".txt" or "\0" in file_name:
                 raise DataError(
-                    f"the image {source!r} has nothing before its first dot to name a box file by",
+                    f"the image {entry.source!r} has nothing before its first dot to name a box "
+                    "file by",
                     "Rename the image and preprocess again.",
                 )
-            write_box(out / "crop" / name / split.classes[label] / file_name, Box(*map(int, box)))
+            if entry.label not in store.info.classes:
+                raise DataError(
+                    f"{store.path}: {name} has the unknown class {entry.label!r}",
+                    "Preprocess the data set into a new folder.",
+                )
+            write_box(out / "crop" / name / entry.label / file_name, entry.box)
             written += 1
     return written
