@@ -41,6 +41,9 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+_STATUSES = {status.value: status for status in Status}
+
+
 @dataclass(frozen=True)
 class IndexRow:
     """One image of a split.
@@ -100,7 +103,7 @@ class IndexRow:
             int(row) if row else None,
             _unescape(source),
             label,
-            Status(status),
+            _STATUSES.get(status) or Status(status),
             Box(int(x1), int(y1), int(x2), int(y2)) if x1 else None,
             float(score) if score else None,
             int(crc32, 16) if crc32 else None,
@@ -160,6 +163,9 @@ def _escape(text: str) -> str:
 
 
 def _unescape(text: str) -> str:
+    if "\\" not in text:  # As nearly all: this is called for every image of a store.
+        return text
+
     def read(match: re.Match[str]) -> str:
         code = match.group(1)
         return _LONG.get(code) or chr(int(code[1:], 16))

@@ -79,8 +79,8 @@ class DataSet(ABC):
     has_targets: bool
 
     @abstractmethod
-    def records(self, split: str) -> Iterator[Record]:
-        """Stream the images of a split, always in the same order.
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        """Stream the images of a split, always in the same order, without the first ``start``.
 
         Raises:
             DataError: The data set changed on disk while it was read.
@@ -148,7 +148,10 @@ class _FolderDataSet(DataSet):
         self._folders = splits
         self._crops = crops
 
-    def records(self, split: str) -> Iterator[Record]:
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        return itertools.islice(self._records(split), start, None)
+
+    def _records(self, split: str) -> Iterator[Record]:
         folder = self._folders[split]
         crop_folder = self._crops.get(split)
         for class_folder in _folders(folder):

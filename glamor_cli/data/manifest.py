@@ -84,9 +84,9 @@ class ManifestDataSet(DataSet):
             found = {split}
         return cls(path, columns, tuple(sorted(found)), whole_split)
 
-    def records(self, split: str) -> Iterator[Record]:
-        """Stream the images of a split in the order of their lines."""
-        return _read(self.path, self._whole_split, frozenset({split}))
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        """Stream the images of a split in the order of their lines, without the first ones."""
+        return _read(self.path, self._whole_split, frozenset({split}), start)
 
     def all_records(self) -> Iterator[Record]:
         """Stream the images of all splits in the order of their lines."""
@@ -160,8 +160,17 @@ def _read_columns(path: Path) -> _Columns:
     raise DataError(f"the manifest {path} is empty", "Its first line names the columns.")
 
 
-def _read(path: Path, whole_split: str, splits: frozenset[str] | None = None) -> Iterator[Record]:
-    """Stream the records in the order of the lines; those of other splits are not looked at."""
+def _read(
+    path: Path, whole_split: str, splits: frozenset[str] | None = None, start: int = 0
+) -> Iterator[Record]:
+    """Stream the records in the order of the lines; those left out are not looked at.
+
+    Args:
+        path: The manifest.
+        whole_split: What to call the split of a manifest without splits.
+        splits: Leave all others out; None checks that every split can be one.
+        start: Leave so many out that would come first.
+    """
     columns = _read_columns(path)
     rows = _rows(path)
     next(rows)
@@ -172,6 +181,9 @@ def _read(path: Path, whole_split: str, splits: frozenset[str] | None = None) ->
         if splits is None:
             check_split_name(split)
         elif split not in splits:
+            continue
+        if start > 0:
+            start -= 1
             continue
         name = row[columns.path]
         if not name or "\0" in name:
@@ -191,9 +203,15 @@ def _read(path: Path, whole_split: str, splits: frozenset[str] | None = None) ->
 
 def _box(cells: list[str], path: Path, line: int) -> Box | None:
     """Read a box; None where its cells are empty."""
-    if not any(cell.strip() for cell in cells):
+    numbers: list[float]
+    try:
+        numbers = [int(cell) for cell in cells]
+    except ValueError:
+        if not any(cell.strip() for cell in cells):
+            return None
+        numbers = [_number(cell, path, line) for cell in cells]
+    if not numbers:
         return None
-    numbers = [_number(cell, path, line) for cell in cells]
     if max(map(abs, numbers)) > _MAX_COORDINATE:
         raise _wrong(path, line, f"has the impossible box {','.join(cells)}")
     x1, y1, x2, y2 = (round(number) for number in numbers)

@@ -186,7 +186,7 @@ class _Run:
         """Store what is left of a split."""
         self._resumed += split.counts.read
         self.counts[name] = split.counts
-        left = itertools.islice(self._data_set.records(name), split.counts.read, None)
+        left = self._data_set.records(name, start=split.counts.read)
         tasks = _chunks(left, self._config.images_per_task)
         for made in run_in_order(self._make, tasks, pool, lost=lost_pair):
             for pair in made:

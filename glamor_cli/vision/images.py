@@ -48,6 +48,8 @@ IMAGE_SUFFIXES = frozenset(
 # Only decoders that run no other program; the common ones first, since Pillow tries them in order.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 
+_BAND_PIXELS = 4_000_000
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -202,6 +204,18 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert any mode of Pillow's to uint8 [H, W, 3]."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return np.asarray(image)
+    rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        return _band_to_rgb(image)
+    # In bands, lest a large image be held in three or four forms at once.
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = _band_to_rgb(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _band_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         return _from_16_bit(np.asarray(image))
     if image.mode == "F":

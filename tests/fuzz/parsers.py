@@ -218,7 +218,7 @@ def read_one_store(data: bytes, folder: Path) -> None:
 
 
 def store_seeds() -> list[bytes]:
-    files, info = _store_files()
+    files, _ = _store_files()
     seeds = []
     for number_, part in enumerate(STORE_PARTS):
         raw = files[part]

@@ -23,6 +23,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
+KEEP = Path("runs/fuzz")
 RESULTS = TESTS.parent / "benchmarks" / "results"
 MAX_INPUT_BYTES = 65_536
 HANG = 20

@@ -222,7 +222,7 @@ def test_a_vanished_data_set_is_no_thousand_failures(tmp_path, gone):
         workers=1,
         images_per_task=2,
     )
-    with pytest.raises(DataError, match="has vanished|cannot list"):
+    with pytest.raises(DataError, match=r"has vanished|cannot list"):
         preprocess(config, on_progress=take_away)
     if gone == ".":
         source.rmdir()
