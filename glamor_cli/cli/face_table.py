@@ -6,7 +6,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, printable
 from glamor_cli.rows import FaceRow, Status
 
 # Title, width and side of the columns after the image's name, which takes the rest.
@@ -76,14 +76,6 @@ def error_line(row: FaceRow) -> str:
     """Say on one line which source could not be read, and why."""
     source, reason = printable(row.source), printable(row.reason or "")
     return reason if source in reason else f"{source}: {reason}"
-
-
-def printable(name: str) -> str:
-    """Make a name fit for one line of a terminal: control characters are spelled out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )
 
 
 def _keep_end(name: str, width: int) -> str:
