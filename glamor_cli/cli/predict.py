@@ -15,8 +15,10 @@ from rich.text import Text
 from glamor_cli.atomic import atomic_path
 from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.rows import FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -46,10 +48,9 @@ def predict(
     detector: Annotated[
         DetectorKind, typer.Option(help="Who finds the faces.")
     ] = DetectorKind.CENTERFACE,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     min_score: Annotated[
         float | None,
         typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
@@ -73,6 +74,7 @@ def predict(
         detector=detector,
         device=device,
         threads=threads,
+        provider=provider,
         min_score=min_score,
         batch=batch,
         keep_images=pictures is not None,
