@@ -52,7 +52,7 @@ class PredictConfig:
     min_score: float | None = None
     batch: int = 16
     keep_images: bool = False
-    skip_suffix: str | None = None
+    skip_suffix: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -272,7 +272,7 @@ class _Waiting:
 
 
 def list_sources(
-    sources: Iterable[str | Path], skip_suffix: str | None = None
+    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; a source without any is passed on as what went wrong."""
     for source in sources:
@@ -288,7 +288,8 @@ def list_sources(
             yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
 
 
-def _read(path: Path) -> SourceImage:
+def read_source(path: Path) -> SourceImage:
+    """Read one image, or say why it cannot be read."""
     try:
         return SourceImage(str(path), read_image(path))
     except GlamorError as error:
@@ -316,7 +317,7 @@ class _ReadAhead:
             if path is None:
                 return
             self._ahead.append(
-                path if isinstance(path, SourceImage) else self._pool.submit(_read, path)
+                path if isinstance(path, SourceImage) else self._pool.submit(read_source, path)
             )
 
 
