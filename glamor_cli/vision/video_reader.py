@@ -173,7 +173,8 @@ class _Reader:
             # The other streams' packets say how far the file goes; they are not decoded.
             for packet in self._container.demux():
                 self._note_end(packet)
-                if packet.stream_index != self._stream.index:
+                # Not the packet's own index: the empty ones that flush the decoders have none.
+                if packet.stream.index != self._stream.index:
                     continue
                 seen_key = seen_key or packet.is_keyframe
                 damaged = bool(packet.is_corrupt)
