@@ -8,6 +8,7 @@ from rich.table import Table
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
     from glamor_cli.training.ablation import VariantResult
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def ablate(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for all runs.")] = Path("runs/ablation"),
-    recipe: Annotated[str, typer.Option(help="paper, modern, scenes or fer2013.")] = "modern",
+    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")

@@ -72,10 +72,8 @@ def predict(
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """
-    from glamor_cli.annotate import SAVED_SUFFIX
     from glamor_cli.predict import PredictConfig
     from glamor_cli.video import VideoConfig, has_video, predict_sources
-    from glamor_cli.video_pictures import SAVED_TIMELINE_SUFFIX, VideoFolder
 
     row_format = _choose_format(row_format, output)
     columns = VIDEO_COLUMNS if has_video(sources) else COLUMNS
@@ -83,7 +81,13 @@ def predict(
         Sampling(stride, None if every is None else parse_seconds(every, "--every")),
         TrackingConfig(parse_seconds(smooth, "--smooth")),
     )
-    pictures = None if save is None else VideoFolder(save, threads=threads)
+    pictures = skip_suffix = None
+    if save is not None:
+        from glamor_cli.annotate import SAVED_SUFFIX
+        from glamor_cli.video_pictures import SAVED_TIMELINE_SUFFIX, VideoFolder
+
+        pictures = VideoFolder(save, threads=threads)
+        skip_suffix = (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX)
     config = PredictConfig(
         weights=weights,
         detector=detector,
@@ -92,7 +96,7 @@ def predict(
         min_score=min_score,
         batch=batch,
         keep_images=pictures is not None,
-        skip_suffix=None if pictures is None else (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX),
+        skip_suffix=skip_suffix,
     )
     counts: Counter[Status] = Counter()
     with _open_rows(row_format, output, columns) as sink, pictures or nullcontext():

@@ -1,17 +1,13 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from glamor_cli.errors import GlamorError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 console = Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
@@ -28,13 +24,24 @@ def print_error(error: GlamorError) -> None:
     console.print(error.remedy, markup=False, soft_wrap=True)
 
 
-def progress_bar(unit: str) -> Progress:
+def progress_bar(unit: str) -> "Progress":
     """Make a progress bar with rate and remaining time.
 
     Args:
         unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a
             string such as ``31.4``.
     """
+    # Imported here because it is slow, and quick commands show no bar.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

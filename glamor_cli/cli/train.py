@@ -7,12 +7,13 @@ import typer
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.training.recipe_names import RecipeName
 
 
 def train(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
-    recipe: Annotated[str, typer.Option(help="paper, modern, scenes or fer2013.")] = "modern",
+    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,

@@ -24,4 +24,6 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     if step < rise:
         return low + (peak - low) * (1 - math.cos(math.pi * step / rise)) / 2
     fall = min(1.0, (step - rise) / max(1, total - rise))
+    if recipe.schedule is Schedule.LINEAR:
+        return peak * (1 - fall)
     return peak * (1 + math.cos(math.pi * fall)) / 2
