@@ -123,15 +123,15 @@ def test_in_folders_only_images_are_looked_for(clips, tmp_path):
 
 
 def test_of_a_broken_video_the_rest_is_told_and_the_run_goes_on(clips, tmp_path):
-    content = (clips / "crossing.mp4").read_bytes()
-    with av.open(str(clips / "crossing.mp4")) as container:
-        (tmp_path / "broken.mkv").touch()
-        with av.open(str(tmp_path / "whole.mkv"), "w") as out:
-            stream = out.add_stream_from_template(container.streams.video[0])
-            for packet in container.demux(video=0):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    out.mux(packet)
+    with (
+        av.open(str(clips / "crossing.mp4")) as container,
+        av.open(str(tmp_path / "whole.mkv"), "w") as out,
+    ):
+        stream = out.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
     content = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "broken.mkv").write_bytes(content[: len(content) * 3 // 4])
     (tmp_path / "text.mp4").write_text("no video")
@@ -256,7 +256,8 @@ def start(clip: Path, *arguments: object, **options: object) -> subprocess.Popen
 def test_ctrl_c_keeps_rows_video_and_timeline_so_far(clips, tmp_path):
     clip = write_clip(
         tmp_path / "long.mp4",
-        (np.asarray(image) for _ in range(50) for image in frames_as_images(clips)),
+        (np.asarray(image) for _ in range(15) for image in frames_as_images(clips)),
+        codec="mpeg4",
     )
     pictures = tmp_path / "pictures"
     with start(clip, "--save", pictures) as process:
@@ -268,7 +269,7 @@ def test_ctrl_c_keeps_rows_video_and_timeline_so_far(clips, tmp_path):
     assert process.returncode == 130, message
     assert "Traceback" not in message
     rows = [json.loads(line) for line in (first + rest).splitlines()]
-    assert 15 < rows[-1]["frame"] < 500
+    assert 15 < rows[-1]["frame"] < 250
     assert sorted(path.name for path in pictures.iterdir()) == [
         "long-emotions.mp4",
         "long-timeline.png",
