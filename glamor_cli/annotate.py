@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
 from glamor_cli.insets import (
+    CARD_WIDTH,
     INK,
     PAPER,
     Style,
@@ -34,6 +35,8 @@ _LONG_SIDE = (900, 1800)
 no room for text, larger ones nobody looks at whole."""
 _NARROWEST = 20
 """Least width of a saved picture, in heights of its text."""
+_CARDS_ACROSS = 3
+"""Cards that have room beside each other below any picture."""
 _LONGEST_STEM = 200
 """Bytes of a source's name that a saved picture's keeps; file systems allow 255 in all."""
 
@@ -57,7 +60,8 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
     picture, scale = _fit(prediction.image)
     style = Style.of(max(picture.size))
     # A narrow picture gets margins: its labels and cards need the room.
-    width = max(picture.width, _NARROWEST * style.text)
+    cards = min(len(prediction.faces), _CARDS_ACROSS)
+    width = max(picture.width, _NARROWEST * style.text, cards * CARD_WIDTH * style.text + style.gap)
     strip = draw_strip(prediction, picture, width, style)
     boxes = [scale_box(face.box, scale) for face in prediction.faces]
     if len(boxes) == 1:

@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.explain import explain, most_and_least
+from glamor_cli.explain import explain
 from glamor_cli.predict import PredictConfig
+from glamor_cli.regions import squares
 from glamor_cli.runtimes.base import open_runtime
 
 
@@ -20,7 +21,7 @@ def config(onnx_weights):
 def test_the_most_attended_region_holds_the_hot_cell():
     attention = np.full((7, 7), 0.01, np.float32)
     attention[5, 2] = 0.5
-    most, least = most_and_least(attention)
+    most, least = squares(attention)
     assert most.x1 <= 32 and most.x2 >= 48 and most.y1 <= 80 and most.y2 >= 96
     apart = least.x2 <= 32 or least.x1 >= 48 or least.y2 <= 80 or least.y1 >= 96
     assert apart
