@@ -58,7 +58,7 @@ class PredictConfig:
     min_score: float | None = None
     batch: int = 16
     keep_images: bool = False
-    skip_suffix: str | None = None
+    skip_suffix: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -306,7 +306,7 @@ class _Waiting:
 
 
 def list_sources(
-    sources: Iterable[str | Path], skip_suffix: str | None = None
+    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; a source without any is passed on as what went wrong."""
     for source in sources:
