@@ -41,6 +41,7 @@ class PredictConfig:
         detector: Who finds the faces.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine; None leaves it to them.
+        provider: What runs an ONNX file of the network; None chooses by ``device``.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
         batch: How many faces the network sees at once, across images.
@@ -53,10 +54,11 @@ class PredictConfig:
     detector: DetectorKind = DetectorKind.CENTERFACE
     device: str = "auto"
     threads: int | None = None
+    provider: str | None = None
     min_score: float | None = None
     batch: int = 16
     keep_images: bool = False
-    skip_suffix: str | None = None
+    skip_suffix: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -166,7 +168,11 @@ def predict_images(
     # Both networks load at once; neither holds Python up.
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(
-            open_runtime, config.weights, device=config.device, threads=config.threads
+            open_runtime,
+            config.weights,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider,
         )
         detector = open_detector(config.detector, threads=config.threads)
         runtime = opening.result()
@@ -300,7 +306,7 @@ class _Waiting:
 
 
 def list_sources(
-    sources: Iterable[str | Path], skip_suffix: str | None = None
+    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; a source without any is passed on as what went wrong."""
     for source in sources:

@@ -49,7 +49,7 @@ def test_help_names_the_whole_road() -> None:
     shown = run("--help")
     assert shown.returncode == 0
     road = ("predict", "preprocess", "scenes", "train", "evaluate", "ablate", "export", "bench")
-    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store"):
+    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store", "compare"):
         assert f" {command} " in shown.stdout
 
 

@@ -17,6 +17,9 @@ COMMANDS = {
     "train": "Train a network; Ctrl-C saves, and --resume goes on.",
     "evaluate": "Judge a network on a pair store: accuracy, macro-F1, figures per class, "
     "confusions.",
+    "compare": "Compare networks on the same pairs: accuracy with significance, disagreements, "
+    "latency.",
+    "attention": "Measure the attention: what it points at, and what hiding that costs.",
     "ablate": "Train the whole network and its ablations alike, and compare them on the test "
     "split.",
     "export": "Export to ONNX or TensorRT and compare the answers; a file that disagrees is not "

@@ -37,6 +37,7 @@ def train(
     from glamor_cli.errors import ConfigError
     from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.config import TrainConfig
+    from glamor_cli.training.live_report import LIVE_REPORT
     from glamor_cli.training.precision import Precision
     from glamor_cli.training.recipes import find_recipe
     from glamor_cli.training.trainer import BEST, Progress
@@ -63,6 +64,9 @@ def train(
         def show(progress: Progress) -> None:
             judged = progress.validation_accuracy
             best = "" if judged is None else f"  validation {judged:.1%}"
+            if bar.tasks[task].total is None:
+                line = f"curves after each epoch in {run / LIVE_REPORT}"
+                bar.console.print(line, markup=False, soft_wrap=True)
             bar.update(
                 task,
                 description=f"epoch {progress.epoch}/{progress.epochs}  "

@@ -9,9 +9,14 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import read_tensors
 
+_CLASSIFIER = "classifier.hidden.weight"  # (hidden, C) for one stream, (hidden, 2 C) for both
+
 
 def take_over(network: GlamorNet, weights: Path) -> None:
     """Start from other weights, as far as names and shapes agree.
+
+    A face-only network's classifier becomes the face's half of a whole network's; the context's
+    half is zero then, so that training begins with the answers of the face alone.
 
     Raises:
         ConfigError: None of them fits.
@@ -19,6 +24,9 @@ def take_over(network: GlamorNet, weights: Path) -> None:
     """
     tensors, _ = read_tensors(weights)
     own = network.state_dict()
+    narrow, wide = tensors.get(_CLASSIFIER), own[_CLASSIFIER]
+    if narrow is not None and 2 * narrow.shape[1] == wide.shape[1]:
+        tensors[_CLASSIFIER] = torch.cat((narrow, torch.zeros_like(narrow)), dim=1)
     fitting = {
         name: value
         for name, value in tensors.items()

@@ -36,6 +36,7 @@ from glamor_cli.training.config import TrainConfig, check_same_config, write_con
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.keras_init import initialise_like_keras
+from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import autocast_dtype, choose_device
@@ -105,6 +106,7 @@ def train(
     """Train a network on a pair store.
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
+    ``training.html`` (the curves again, reloading itself),
     ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
     SIGTERM end it after the step in progress, with everything saved.
 
@@ -156,6 +158,7 @@ class _Run:
             self.recipe.batch_size,
             config.seed,
             with_contexts=self.with_contexts,
+            share=self.recipe.epoch_share,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
@@ -300,6 +303,7 @@ class _Run:
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
         draw_curves(self.config.run / CURVES, place.history, title)
+        write_live_report(self.config, place.history)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""

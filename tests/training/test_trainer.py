@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
+from glamor_cli.training.start import take_over
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, train
 from glamor_cli.weights import load_network, read_metadata
 
@@ -232,6 +234,22 @@ def test_a_frozen_face_encoder_is_kept_to_the_bit(
     kept = [name for name in before if name.startswith("face_encoder.")]
     assert kept
     assert all(torch.equal(before[name], after[name]) for name in kept)
+
+
+def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
+    scene_store: Path, undisturbed: Path
+) -> None:
+    face_only, _ = load_network(undisturbed / BEST)
+    assert face_only.config.variant is Variant.FACE_ONLY
+    network = GlamorNet(NetworkConfig()).eval()
+    take_over(network, undisturbed / BEST)
+    face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
+    with torch.inference_mode():
+        alone = network.classifier(
+            torch.cat((network.face_encoder(face).mean(dim=(2, 3)), torch.rand(2, 256)), dim=1)
+        )
+        expected = face_only(face, context).logits
+    assert torch.allclose(alone, expected, atol=1e-5)
 
 
 def test_the_paper_recipe_runs_the_whole_network(scene_store: Path, tmp_path: Path) -> None:
