@@ -21,7 +21,6 @@ from glamor_cli.predict import (
     SourceImage,
     list_sources,
     predict_images,
-    read_source,
 )
 from glamor_cli.rows import FaceRow
 from glamor_cli.runtimes.base import open_runtime
@@ -122,10 +121,7 @@ def predict_sources(
     )
     for are_videos, group in groupby(sources, is_video):
         if not are_videos:
-            listed = list_sources(group, config.skip_suffix)
-            yield from predictor.predict(
-                entry if isinstance(entry, SourceImage) else read_source(entry) for entry in listed
-            )
+            yield from predictor.predict(list_sources(group, config.skip_suffix))
             continue
         for source in group:
             for path in list_videos(source, skip_saved=config.skip_suffix is not None):

@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from glamor_cli.bench.config import Backend, BenchConfig
-from glamor_cli.bench.environment import usable_cores
+from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
@@ -88,7 +88,7 @@ class Setup:
             )
         self.network, self.metadata = load_network(self.weights)
         self.device = choose_device(config.device)
-        self.threads = config.threads or usable_cores()
+        self.threads = config.threads or available_cpus()
         torch.set_num_threads(self.threads)
         default = [Backend.EAGER, Backend.ORT]
         if self.device == "cuda":
