@@ -21,7 +21,6 @@ from glamor_cli.predict import (
     SourceImage,
     list_sources,
     predict_images,
-    read_source,
 )
 from glamor_cli.rows import FaceRow
 from glamor_cli.runtimes.base import open_runtime
@@ -117,15 +116,17 @@ def predict_sources(
     import_av()
     predictor = Predictor(
         open_detector(config.detector, threads=config.threads),
-        open_runtime(config.weights, device=config.device, threads=config.threads),
+        open_runtime(
+            config.weights,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider,
+        ),
         config,
     )
     for are_videos, group in groupby(sources, is_video):
         if not are_videos:
-            listed = list_sources(group, config.skip_suffix)
-            yield from predictor.predict(
-                entry if isinstance(entry, SourceImage) else read_source(entry) for entry in listed
-            )
+            yield from predictor.predict(list_sources(group, config.skip_suffix))
             continue
         for source in group:
             for path in list_videos(source, skip_saved=config.skip_suffix is not None):
