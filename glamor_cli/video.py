@@ -116,7 +116,12 @@ def predict_sources(
     import_av()
     predictor = Predictor(
         open_detector(config.detector, threads=config.threads),
-        open_runtime(config.weights, device=config.device, threads=config.threads),
+        open_runtime(
+            config.weights,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider,
+        ),
         config,
     )
     for are_videos, group in groupby(sources, is_video):
