@@ -30,7 +30,7 @@ from glamor_cli.vision.images import list_images, read_image
 WIDTHS = (20, 24, 32, 40, 64, 100, 200)
 LONG_SIDES = (640, 736, 832, 960, 1280)
 HEAD = 1.8
-"""Side of the square that is cut out, in faces' sides."""
+"""Side of the square that is cut out, in faces' sides, as far as the photograph reaches."""
 SURE = 0.6
 """The least score of a face that is cut out, at the photograph's own size."""
 MATCH = 0.5
@@ -39,7 +39,7 @@ MATCH = 0.5
 
 @dataclass(frozen=True)
 class Head:
-    """A head cut out of a photograph, uint8 [S, S, 3], and the face's box [4] in its pixels."""
+    """A head cut out of a photograph, uint8 [H, W, 3], and the face's box [4] in its pixels."""
 
     pixels: NDArray[np.uint8]
     box: NDArray[np.float32]
@@ -84,16 +84,14 @@ def cut_heads(folder: Path, count: int) -> list[Head]:
         if len(faces) != 1:
             continue
         box = faces.boxes[0]
-        side = box[2] - box[0]
-        left, top = np.rint((box[:2] + box[2:] - HEAD * side) / 2).astype(int)
-        size = int(HEAD * side)
-        if left < 0 or top < 0 or left + size > image.shape[1] or top + size > image.shape[0]:
-            continue
-        pixels = image[top : top + size, left : left + size]
+        centre, half = (box[:2] + box[2:]) / 2, HEAD / 2 * (box[2] - box[0])
+        left, top = np.maximum(np.rint(centre - half), 0).astype(int)
+        right, bottom = np.rint(centre + half).astype(int)
+        pixels = image[top:bottom, left:right]
         heads.append(Head(pixels, (box - [left, top, left, top]).astype(np.float32)))
         if len(heads) == count:
             return heads
-    raise SystemExit(f"{folder} has only {len(heads)} portraits whose head is whole")
+    raise SystemExit(f"{folder} has only {len(heads)} portraits of which the detector is sure")
 
 
 def compose(heads: list[Head], width: int) -> Iterator[Scene]:
@@ -110,8 +108,8 @@ def compose(heads: list[Head], width: int) -> Iterator[Scene]:
             left = place % columns * (WIDTH // columns) + int(random.integers(0, 8))
             top = place // columns * (HEIGHT // rows) + int(random.integers(0, 8))
             scale = width / (head.box[2] - head.box[0])
-            size = round(head.pixels.shape[0] * scale)
-            small = Image.fromarray(head.pixels).resize((size, size), Image.Resampling.BOX)
+            size = [max(1, round(length * scale)) for length in head.pixels.shape[1::-1]]
+            small = Image.fromarray(head.pixels).resize(size, Image.Resampling.BOX)
             image.paste(small, (left, top))
             boxes.append(head.box * scale + np.array([left, top, left, top]))
         yield Scene(np.asarray(image), np.array(boxes, np.float32))
