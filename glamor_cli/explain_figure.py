@@ -73,7 +73,8 @@ def draw_explanation(explanation: Explanation) -> Any:
         photograph, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))  # type: ignore[misc]
         pair, bars = right.subfigures(2, 1, height_ratios=(1, 1.55))
     _draw_photograph(photograph.subplots(), explanation)
-    _draw_pair(*pair.subplots(1, 2), explanation)
+    face_axes, context_axes = pair.subplots(1, 2)
+    _draw_pair(face_axes, context_axes, explanation)
     changes = len(explanation.hidden) + 1
     stream_axes, answer_axes, change_axes = bars.subplots(
         3, 1, height_ratios=(0.9, len(explanation.classes), changes * 1.15)

@@ -82,4 +82,7 @@ class GradCam:
         )
         values: NDArray[np.float32] = maps[:, 0].detach().float().cpu().numpy()
         sums = values.sum(axis=(1, 2), keepdims=True)
-        return np.divide(values, sums, out=np.zeros_like(values), where=sums > 0)
+        shares: NDArray[np.float32] = np.divide(
+            values, sums, out=np.zeros_like(values), where=sums > 0
+        )
+        return shares
