@@ -71,7 +71,9 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
     """
     image = read_image(path)
     detector = open_detector(config.detector, threads=config.threads)
-    runtime = open_runtime(config.weights, device=config.device, threads=config.threads)
+    runtime = open_runtime(
+        config.weights, device=config.device, threads=config.threads, provider=config.provider
+    )
     predictor = Predictor(detector, runtime, config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
     if not prediction.faces:

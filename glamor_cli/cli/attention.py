@@ -108,8 +108,8 @@ def _method_table(report: "AttentionReport") -> Table:
     table = Table("measure", *(_HEADINGS[name] for name in report.methods), "by chance")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, cells, chance in _place_rows(methods):
-        table.add_row(name, *cells, chance)
+    for name, cells, by_chance in _place_rows(methods):
+        table.add_row(name, *cells, by_chance)
     if methods[0].place is not None:
         table.add_section()
     table.add_row(

@@ -84,8 +84,8 @@ def _print(result: "Comparison") -> None:
 def _network_table(result: "Comparison") -> Table:
     table = Table("")
     table.add_column("network", overflow="fold")
-    for column in ("accuracy", "macro-F1", "log-loss"):
-        table.add_column(column, justify="right")
+    for column in ("accuracy", "macro-F1"):
+        table.add_column(column, justify="right", no_wrap=True)
     timed = result.config.latency
     if timed:
         table.add_column("ms a pair", justify="right")
@@ -94,9 +94,8 @@ def _network_table(result: "Comparison") -> Table:
         table.add_row(
             Text(one.letter, "bold"),
             Text(one.name),
-            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], 100, '.1f')}",
+            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f', '–')}",
             f"{one.metrics.macro_f1:.3f}",
-            f"{one.metrics.negative_log_likelihood:.3f}",
             *(
                 (f"{one.latency.p50_ms:.2f}", f"{one.latency.pairs_per_second:.0f}")
                 if one.latency
@@ -109,8 +108,8 @@ def _network_table(result: "Comparison") -> Table:
 def _pairing_table(result: "Comparison") -> Table:
     table = Table("")
     for column in ("accuracy, points", "macro-F1", "only one right", "p, Holm"):
-        table.add_column(column, justify="right")
-    table.add_column("more often right")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("better")
     for one in result.pairings:
         table.add_row(
             Text(f"{one.second} - {one.first}", "bold"),
@@ -118,16 +117,16 @@ def _pairing_table(result: "Comparison") -> Table:
             f"{100 * one.macro_f1.value:+.1f}",
             f"{one.second} {one.second_only}, {one.first} {one.first_only}",
             "<0.0001" if one.adjusted_p < 0.0001 else f"{one.adjusted_p:.4f}",
-            one.better or "neither is shown to be",
+            one.better or "none",
         )
     return table
 
 
 def _points(difference: "Difference") -> str:
-    return f"{100 * difference.value:+.1f} {_ends(difference.interval, 100, '+.1f')}"
+    return f"{100 * difference.value:+.1f} {_ends(difference.interval, '+.1f', ' to ')}"
 
 
-def _ends(interval: "Interval | None", scale: float, layout: str) -> str:
+def _ends(interval: "Interval | None", layout: str, between: str) -> str:
     if interval is None:
         return ""
-    return f"({scale * interval.low:{layout}} to {scale * interval.high:{layout}})"
+    return f"({100 * interval.low:{layout}}{between}{100 * interval.high:{layout}})"

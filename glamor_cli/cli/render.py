@@ -20,8 +20,8 @@ def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""
     # soft_wrap keeps each on one line; markup off because paths may hold brackets.
     console.print("error:", style="bold red", end=" ")
-    console.print(error.what, markup=False, soft_wrap=True)
-    console.print(error.remedy, markup=False, soft_wrap=True)
+    console.print(printable(error.what), markup=False, soft_wrap=True)
+    console.print(printable(error.remedy), markup=False, soft_wrap=True)
 
 
 def progress_bar(unit: str) -> "Progress":
@@ -51,4 +51,12 @@ def progress_bar(unit: str) -> "Progress":
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+    )
+
+
+def printable(name: str) -> str:
+    """Make a name fit for one line of a terminal: control characters are spelled out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
     )

@@ -32,6 +32,7 @@ class EvaluateConfig:
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
+        provider: What runs an ONNX file; None chooses by ``device``.
     """
 
     store: Path
@@ -40,6 +41,7 @@ class EvaluateConfig:
     device: str = "auto"
     batch: int = 32
     threads: int | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -129,7 +131,9 @@ def evaluate_store(
     store = PairStore.open(config.store)
     split = store.split(config.split or choose_split(store.splits))
     path = find_weights(config.weights, suffix=".onnx")
-    runtime = open_runtime(path, device=config.device, threads=config.threads)
+    runtime = open_runtime(
+        path, device=config.device, threads=config.threads, provider=config.provider
+    )
     evaluation = evaluate(runtime, split, config.batch, on_progress)
     return StoreEvaluation(
         evaluation,

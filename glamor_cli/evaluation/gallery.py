@@ -32,6 +32,7 @@ class Card:
         second_probability: Of the second choice.
         right: Whether the answer is the label.
         face_weight: The face's in the fusion; the context's is the rest of 1.
+        found: Whether there is a face; without one the network sees zeros in its place.
         looked: Whether there is any attention; a network may have no context stream.
         face: The face as a ``data:`` address.
         context: The context, with the attention over it, as a ``data:`` address.
@@ -46,6 +47,7 @@ class Card:
     second_probability: float
     right: bool
     face_weight: float
+    found: bool
     looked: bool
     face: str
     context: str
@@ -106,6 +108,7 @@ def _make_card(evaluation: Evaluation, split: Split, row: int) -> Card:
         second_probability=float(probabilities[second]),
         right=best == label,
         face_weight=float(evaluation.stream_weights[row, 0]),
+        found=bool(split.boxes[row].any()),
         looked=bool(attention.any()),
         face=embed_jpeg(np.asarray(split.faces[row])),
         context=embed_jpeg(overlay_attention(large, attention, NO_FACE)),

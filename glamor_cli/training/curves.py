@@ -24,17 +24,20 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> 
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    figure = make_curves(history)
+    figure = make_curves(history, max(history, key=lambda entry: entry["validation_accuracy"]))
     figure.suptitle(title)
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
 
 
-def make_curves(history: Sequence[dict[str, float]]) -> Figure:
+def make_curves(
+    history: Sequence[dict[str, float]], best: dict[str, float] | None = None
+) -> Figure:
     """Draw loss and accuracy over epochs, side by side.
 
     Args:
         history: The entries of ``metrics.jsonl``, one or more.
+        best: The entry to mark.
     """
     epochs = [entry["epoch"] for entry in history]
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
@@ -45,15 +48,15 @@ def make_curves(history: Sequence[dict[str, float]]) -> Figure:
             axes.plot(epochs, values, color=colour, marker=".", label=prefix)
         axes.set_ylabel(label)
         _show_epochs(axes, epochs)
-    best = max(history, key=lambda entry: entry["validation_accuracy"])
-    right.annotate(
-        f"best {best['validation_accuracy']:.1%}",
-        (best["epoch"], best["validation_accuracy"]),
-        textcoords="offset points",
-        xytext=(0, -14),
-        ha="center",
-        color=_VALIDATION,
-    )
+    if best is not None:
+        right.annotate(
+            f"best {best['validation_accuracy']:.1%}",
+            (best["epoch"], best["validation_accuracy"]),
+            textcoords="offset points",
+            xytext=(0, -14),
+            ha="center",
+            color=_VALIDATION,
+        )
     right.set_ylim(0, 1)
     left.legend(frameon=False)
     return figure

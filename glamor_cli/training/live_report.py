@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from glamor_cli import __version__
+from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_learning_rate, make_curves
@@ -40,7 +41,11 @@ def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) 
     """
     epochs = config.recipe.epochs
     left = epochs - len(history)
-    best = max(history, key=lambda entry: entry["validation_accuracy"])
+    # What was reached on smaller faces is never kept.
+    eligible = [
+        entry for entry in history if config.recipe.face_size(int(entry["epoch"]) - 1) == FACE_SIZE
+    ]
+    best = max(eligible, key=lambda entry: entry["validation_accuracy"], default=None)
     write_page(
         config.run / LIVE_REPORT,
         "training.html.j2",
@@ -53,28 +58,29 @@ def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) 
             "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             "figures": _figures(history, best, left),
             "curves": draw_svg(
-                make_curves(history),
+                make_curves(history, best),
                 "curves",
-                f"Loss and accuracy over {len(history)} epochs; best validation accuracy "
-                f"{best['validation_accuracy']:.1%} in epoch {best['epoch']:.0f}",
+                f"Loss and accuracy over {len(history)} epochs",
             ),
             "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
             "rows": list(reversed(history[-_SHOWN:])),
-            "best": best["epoch"],
+            "best": None if best is None else best["epoch"],
             "facts": _facts(config),
         },
     )
 
 
-def _figures(history: Sequence[dict[str, float]], best: dict[str, float], left: int) -> list[_Fact]:
+def _figures(
+    history: Sequence[dict[str, float]], best: dict[str, float] | None, left: int
+) -> list[_Fact]:
     last = history[-1]
     gap = last["train_accuracy"] - last["validation_accuracy"]
     seconds = sum(entry["seconds"] for entry in history) / len(history)
     return [
         _Fact(
             "best validation accuracy",
-            f"{best['validation_accuracy']:.1%}",
-            f"epoch {best['epoch']:.0f}",
+            "–" if best is None else f"{best['validation_accuracy']:.1%}",
+            "none yet: faces are still small" if best is None else f"epoch {best['epoch']:.0f}",
         ),
         _Fact(
             "last validation accuracy",

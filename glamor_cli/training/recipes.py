@@ -62,6 +62,7 @@ class Recipe:
         learning_rate: Its highest value.
         epochs: Passes over the training split.
         batch_size: Images per step.
+        epoch_share: Of the training split, how much an epoch sees; each epoch draws other images.
         momentum: Of the SGDs.
         weight_decay: Decoupled, on weight matrices and kernels alone.
         warm_up: Share of a one-cycle schedule spent rising.
@@ -90,6 +91,7 @@ class Recipe:
     learning_rate: float
     epochs: int
     batch_size: int
+    epoch_share: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 0.0
     warm_up: float = 0.2
@@ -199,6 +201,8 @@ FER2013_CONTEXT = replace(
     name=RecipeName.FER2013_CONTEXT,
     learning_rate=0.02,
     epochs=1,
+    # Attention, fusion and classifier are small; a third of the faces teaches them.
+    epoch_share=0.35,
     small_faces=(),
     freeze_face=True,
     synthetic_contexts=0.75,

@@ -158,6 +158,7 @@ class _Run:
             self.recipe.batch_size,
             config.seed,
             with_contexts=self.with_contexts,
+            share=self.recipe.epoch_share,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(

@@ -30,7 +30,7 @@ def report(folder, weights, tmp_path_factory):
     """The command's report, its figures and what it printed."""
     out = tmp_path_factory.mktemp("comparison")
     arguments = ["compare", folder / "store", *weights, "--device", "cpu", "--threads", 1]
-    arguments += ["--json", out / "figures.json", "--report", out / "report"]
+    arguments += ["--batch", 8, "--json", out / "figures.json", "--report", out / "report"]
     result = CliRunner().invoke(app, list(map(str, arguments)))
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""

@@ -14,6 +14,7 @@ from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
+from glamor_cli.data.workers import Workers
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Box, make_pair
@@ -48,7 +49,7 @@ def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, r
     assert [progress.read for progress in seen][-1] == 15
     with ThreadPoolExecutor(3) as executor:
         threads = PreprocessConfig(authors_data_set, tmp_path / "threads", making)
-        preprocess(threads, executor=executor)
+        preprocess(threads, workers=Workers(executor, lambda: 3))
     assert tree(tmp_path / "pool") == tree(tmp_path / "here")
     assert tree(tmp_path / "threads") == tree(tmp_path / "here")
 

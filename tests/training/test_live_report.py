@@ -11,7 +11,7 @@ from PIL import Image
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
-from glamor_cli.training.recipes import MODERN
+from glamor_cli.training.recipes import MODERN, SmallFaces
 from glamor_cli.training.trainer import train
 
 EPOCHS = 4
@@ -63,6 +63,16 @@ def test_it_shows_the_best_epoch_and_needs_nothing_else(tmp_path):
     assert "src=" not in page
     assert "<quick>" not in page
     assert "&lt;quick&gt; &amp; dirty" in page
+
+
+def test_epochs_on_small_faces_are_never_the_best(tmp_path):
+    """Their weights are not kept, so the page must not promise their accuracy."""
+    recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
+    small = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
+    write_live_report(small, history(2))
+    assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+    write_live_report(small, history(4))
+    assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
 
 
 def test_a_training_leaves_it(scene_store, tmp_path):
