@@ -129,7 +129,7 @@ def _method_table(report: "AttentionReport") -> Table:
     hidden = [summarise_hiding(report, one) for one in methods]
     first = hidden[0]
     table.add_row(
-        "highest square hidden: it falls by",
+        "fall if the highest square is hidden",
         *(f"{one.attended:.3f}" for one in hidden),
         f"{first.random:.3f}",
     )
