@@ -83,8 +83,8 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
             )
     parts: dict[str, list[dict[str, int | str]]] = {}
     for store in stores:
-        for name, source in store.info.source.items():
-            parts.setdefault(name, []).append(source)
+        for name, part in store.info.source.items():
+            parts.setdefault(name, []).append(part)
     source = {name: _merged_source(parts[name]) for name in sorted(parts)}
     return replace(first.info, source=source, complete=False, counts={})
 
