@@ -73,10 +73,12 @@ def main() -> int:
         expected = tree(folder / "whole")
         tally = Tally()
         while tally.kills < options.kills:
-            store = folder / f"store{tally.stores}"
-            tally.kills_of_a_store.append(torture(folder, store, seconds, chance, tally))
-            tally.stores += 1
-            tally.equal += tree(store) == expected
+            store = folder / "store"
+            kills, seconds = torture(folder, store, seconds, chance, tally)
+            if kills:
+                tally.kills_of_a_store.append(kills)
+                tally.stores += 1
+                tally.equal += tree(store) == expected
             print(f"{tally.kills} kills, {tally.equal} of {tally.stores} stores equal", flush=True)
             shutil.rmtree(store)
     result = {
@@ -116,21 +118,37 @@ def start(folder: Path, store: Path) -> int:
     return process
 
 
-def torture(folder: Path, store: Path, seconds: float, chance: random.Random, tally: Tally) -> int:
-    """Kill and go on until a store is finished; ``seconds`` is what a whole run takes.
+def torture(
+    folder: Path, store: Path, seconds: float, chance: random.Random, tally: Tally
+) -> tuple[int, float]:
+    """Kill and go on until a store is finished.
+
+    Args:
+        folder: Where the data set is.
+        store: The store.
+        seconds: What a whole run takes.
+        chance: Chooses the moments.
+        tally: Counts.
 
     Returns:
-        How many of its processes were killed.
+        How many of its processes were killed, and what a whole run takes, if one was seen to.
     """
     kills = 0
     while True:
         process = start(folder, store)
-        time.sleep(chance.uniform(0, seconds))
-        os.kill(process, signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        began = time.monotonic()
+        # Not over the whole time: a run that goes on has less to do.
+        moment = chance.uniform(0, 0.6 * seconds)
+        ended = 0
+        while not ended and time.monotonic() - began < moment:
+            time.sleep(0.005)
+            ended, status = os.waitpid(process, os.WNOHANG)
+        if not ended:
+            os.kill(process, signal.SIGKILL)
+            _, status = os.waitpid(process, 0)
+        code = os.waitstatus_to_exitcode(status)
         if code == 0:
-            # It had ended before: a dead process that nobody waited for can still be killed.
-            return kills
+            return kills, seconds if kills else time.monotonic() - began
         if code != -signal.SIGKILL:
             raise SystemExit(f"a run ended with {code}")
         kills += 1

@@ -64,8 +64,8 @@ def main() -> None:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 rows.append({"records": count, "step": step, **json.loads(done.stdout)})
                 print(rows[-1], flush=True)
-    result = {"environment": describe_environment(), "rows": rows}
-    write_text(options.out / "store-scale.json", json.dumps(result, indent=2) + "\n")
+        result = {"environment": describe_environment(), "rows": rows}
+        write_text(options.out / "store-scale.json", json.dumps(result, indent=2) + "\n")
 
 
 def measure(step: Callable[[Path, int], None], folder: Path, count: int) -> dict[str, float]:

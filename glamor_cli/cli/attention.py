@@ -127,11 +127,11 @@ def _method_table(report: "AttentionReport") -> Table:
     )
     table.add_section()
     hidden = [summarise_hiding(report, one) for one in methods]
-    chance = hidden[0]
+    first = hidden[0]
     table.add_row(
-        "highest square hidden: it falls by",
+        "fall if the highest square is hidden",
         *(f"{one.attended:.3f}" for one in hidden),
-        f"{chance.random:.3f}",
+        f"{first.random:.3f}",
     )
     table.add_row(
         "  times a random square",
@@ -141,12 +141,12 @@ def _method_table(report: "AttentionReport") -> Table:
     table.add_row(
         "  answers that change",
         *(f"{one.changed_attended:.1%}" for one in hidden),
-        f"{chance.changed_random:.1%}",
+        f"{first.changed_random:.1%}",
     )
     table.add_row(
-        f"  right then (before: {chance.accuracy:.1%})",
+        f"  right then (before: {first.accuracy:.1%})",
         *(f"{one.accuracy_attended:.1%}" for one in hidden),
-        f"{chance.accuracy_random:.1%}",
+        f"{first.accuracy_random:.1%}",
     )
     return table
 

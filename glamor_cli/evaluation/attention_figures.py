@@ -80,8 +80,9 @@ def draw_gallery(report: AttentionReport) -> Any:
     columns = 2 + len(report.methods)
     blocks = 2 if len(report.shown) > 1 else 1
     rows = -(-len(report.shown) // blocks)
+    size = (1.5 * columns * blocks + 0.4, 1.82 * rows + 0.55)
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
-    figure = Figure(figsize=(1.5 * columns * blocks + 0.4, 1.82 * rows + 0.55), layout=layout)
+    figure = Figure(figsize=size, layout=layout)
     grid = figure.subplots(rows, columns * blocks, squeeze=False)
     for axes in grid.flat[len(report.shown) * columns :]:
         axes.set_axis_off()

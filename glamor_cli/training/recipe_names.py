@@ -10,4 +10,5 @@ class RecipeName(StrEnum):
     MODERN = "modern"
     SCENES = "scenes"
     FER2013 = "fer2013"
+    FER2013_FINISH = "fer2013-finish"
     FER2013_CONTEXT = "fer2013-context"

@@ -2,8 +2,8 @@
 
 ``paper`` is the authors' program exactly (OFFICIAL.md, Training). ``modern`` learns more in less
 time. ``scenes`` fits generated scenes. ``fer2013`` learns a face encoder from face crops, small
-ones first; ``fer2013-context`` keeps that encoder, and learns the rest of the network with contexts
-that say nothing.
+ones first; ``fer2013-finish`` goes on with one at full size; ``fer2013-context`` keeps it, and
+learns the rest of the network with contexts that say nothing.
 """
 
 from dataclasses import dataclass, field, replace
@@ -196,6 +196,14 @@ FER2013 = Recipe(
     ),
 )
 
+FER2013_FINISH = replace(
+    FER2013,
+    name=RecipeName.FER2013_FINISH,
+    learning_rate=0.03,
+    epochs=3,
+    small_faces=(SmallFaces(until=0.4, size=72),),
+)
+
 FER2013_CONTEXT = replace(
     FER2013,
     name=RecipeName.FER2013_CONTEXT,
@@ -210,7 +218,8 @@ FER2013_CONTEXT = replace(
 )
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (PAPER, MODERN, SCENES, FER2013, FER2013_CONTEXT)
+    recipe.name: recipe
+    for recipe in (PAPER, MODERN, SCENES, FER2013, FER2013_FINISH, FER2013_CONTEXT)
 }
 
 

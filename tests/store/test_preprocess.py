@@ -54,6 +54,22 @@ def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, r
     assert tree(tmp_path / "threads") == tree(tmp_path / "here")
 
 
+def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):
+    """A resumed run groups them otherwise, and so does another number of workers."""
+    face = Image.fromarray(skimage.data.astronaut()[:300, 80:380])
+    for number in range(5):
+        image = Image.new("RGB", (360, 320), (20 * number, 90, 120))
+        image.paste(face.resize((220 + 9 * number,) * 2), (10 * number, 5))
+        path = tmp_path / "set" / "Happy" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, compress_level=1)
+    for size in (1, 2, 5):
+        out = tmp_path / f"store{size}"
+        preprocess(PreprocessConfig(tmp_path / "set", out, workers=1, images_per_task=size))
+        assert tree(out) == tree(tmp_path / "store1")
+    assert PairStore.open(out).info.counts["all"].no_face == 0
+
+
 def test_detected_faces_and_images_without_one(tmp_path, run):
     """The one test with the real detector: a photograph, a plain wall, a photograph."""
     source = tmp_path / "set"
