@@ -215,7 +215,7 @@ def _blend(
         left, right = np.searchsorted(column, (mask.x1, mask.x2))
         pixels[top:bottom, left:right] = 0
         # With the channels in the columns NumPy's loops are long, which is several times faster.
-        values = pixels.reshape(len(row), -1).astype(np.float32)
+        values: NDArray[np.float32] = pixels.reshape(len(row), -1).astype(np.float32)
         values *= scale
         return values
 
