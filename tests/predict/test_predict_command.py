@@ -91,7 +91,6 @@ def test_rows_and_pictures_in_files(photographs, options, tmp_path):
         (["--output", "."], "file"),
         (["--save", "a-file"], "folder"),
         (["--min-score", "-1"], "--min-score"),
-        (["--device", "tpu"], "cuda"),
     ],
 )
 def test_wrong_options_say_what_to_do_and_write_nothing(
