@@ -44,6 +44,8 @@ class PredictConfig:
         provider: What runs an ONNX file of the network; None chooses by ``device``.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
+        long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
+            default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
         skip_suffix: Files whose names end so are not taken from folders and globs: pictures
@@ -56,6 +58,7 @@ class PredictConfig:
     threads: int | None = None
     provider: str | None = None
     min_score: float | None = None
+    long_side: int | None = None
     batch: int = 16
     keep_images: bool = False
     skip_suffix: str | tuple[str, ...] | None = None
@@ -165,7 +168,18 @@ def predict_images(
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
     """
-    # Both networks load at once; neither holds Python up.
+    predictor = open_predictor(config)
+    yield from predictor.predict(list_sources(sources, config.skip_suffix))
+
+
+def open_predictor(config: PredictConfig) -> "Predictor":
+    """Open the detector and the network at once, for neither needs Python while it loads.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device or the detector's libraries are not here.
+    """
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(
             open_runtime,
@@ -174,10 +188,10 @@ def predict_images(
             threads=config.threads,
             provider=config.provider,
         )
-        detector = open_detector(config.detector, threads=config.threads)
-        runtime = opening.result()
-    predictor = Predictor(detector, runtime, config)
-    yield from predictor.predict(list_sources(sources, config.skip_suffix))
+        detector = open_detector(
+            config.detector, threads=config.threads, long_side=config.long_side
+        )
+        return Predictor(detector, opening.result(), config)
 
 
 @dataclass(frozen=True)

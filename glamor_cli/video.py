@@ -20,11 +20,10 @@ from glamor_cli.predict import (
     Predictor,
     SourceImage,
     list_sources,
+    open_predictor,
     predict_images,
 )
 from glamor_cli.rows import FaceRow
-from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.vision.faces import open_detector
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.video_reader import import_av, is_video, read_video
@@ -114,16 +113,7 @@ def predict_sources(
         yield from predict_images(sources, config)
         return
     import_av()
-    predictor = Predictor(
-        open_detector(config.detector, threads=config.threads),
-        open_runtime(
-            config.weights,
-            device=config.device,
-            threads=config.threads,
-            provider=config.provider,
-        ),
-        config,
-    )
+    predictor = open_predictor(config)
     for are_videos, group in groupby(sources, is_video):
         if not are_videos:
             yield from predictor.predict(list_sources(group, config.skip_suffix))
