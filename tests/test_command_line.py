@@ -101,7 +101,6 @@ def test_a_mistyped_command_is_corrected() -> None:
     ("arguments", "code", "said"),
     [
         (("train", "nowhere"), 4, "nowhere"),
-        (("train", "nowhere", "--recipe", "unheard-of"), 3, "unheard-of"),
         (("evaluate", "nowhere"), 4, "nowhere"),
         (("preprocess", "nowhere", "out"), 4, "nowhere"),
         (("export", "--weights", "nowhere.safetensors", "--output", "x.onnx"), 3, "nowhere"),
@@ -141,3 +140,19 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
     done = run("evaluate", "nowhere", "--weights", "odd.safetensors", cwd=tmp_path)
     assert done.returncode in (4, 5)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (("train", "nowhere", "--recipe", "unheard-of"), ("paper", "modern", "scenes")),
+        (("predict", "photo.jpg", "--device", "tpu"), ("auto", "cpu", "cuda")),
+    ],
+)
+def test_an_unknown_choice_is_answered_with_the_known_ones(
+    tmp_path: Path, arguments: tuple[str, ...], choices: tuple[str, ...]
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert all(choice in done.stderr for choice in choices)

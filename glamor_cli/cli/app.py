@@ -8,9 +8,9 @@ from glamor_cli import __version__
 from glamor_cli.cli.lazy import lazy_group
 
 COMMANDS = {
-    "predict": "Find every face in images and tell its emotion, one row a face.",
+    "predict": "Find every face in images and videos and tell its emotion, one row a face.",
     "preprocess": "Turn a data set into face/context pairs. Run it again after a stop: it goes on.",
-    "store": "Look at a pair store, check it, take its boxes out.",
+    "store": "Look at pair stores, check them, merge them, take their boxes out.",
     "scenes": "Generate scenes in which neither face nor context suffices, with box files and "
     "cues.csv.",
     "fer2013": "Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess.",

@@ -70,7 +70,7 @@ def attention(
 
         def show(done: int, total: int) -> None:
             rate = done / max(bar.tasks[task].elapsed or 0, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.1f}")
+            bar.update(task, completed=done, total=total, rate=f"{rate:.2g}")
 
         report = measure_store(config, show)
     _print(report)

@@ -34,9 +34,10 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(tmp_path: Path) -> None:
     assert demo(config, Told(lambda _: None, stages.append, lambda *_: None))
     assert [stage.name for stage in stages] == STAGES
     pictures = [picture for stage in stages for picture in stage.pictures]
-    assert {picture.suffix for picture in pictures} <= {".png", ".jpg"}
-    assert len(pictures) >= 3
-    for picture in pictures:
+    drawn = [picture for picture in pictures if picture.suffix in (".png", ".jpg")]
+    assert len(drawn) >= 3
+    assert all(picture.stat().st_size for picture in pictures)
+    for picture in drawn:
         with Image.open(picture) as image:
             assert min(image.size) > 100
     assert (config.folder / "run" / "scenes.onnx").exists()

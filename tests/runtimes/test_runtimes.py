@@ -276,3 +276,13 @@ def test_onnx_on_cuda_agrees_with_the_cpu(files: dict[str, Path]) -> None:
     np.testing.assert_allclose(
         runtime(face, context).probabilities, expected.probabilities, rtol=0, atol=1e-4
     )
+
+
+def test_metadata_that_is_not_utf8_is_a_damaged_file(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    """Found by fuzzing: ONNX Runtime hands such names to Python only when they are asked for."""
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(files[".onnx"].read_bytes().replace(b'"lively"', b'"liv\xa0ly"'))
+    with pytest.raises(CheckpointError, match="not UTF-8"):
+        open_runtime(damaged, device="cpu")
