@@ -20,8 +20,9 @@ import numpy as np
 from exports import export_all, hardware, open_all, versions
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment, usable_cores
+from glamor_cli.bench.environment import describe_environment
 from glamor_cli.bench.timing import time_interleaved
+from glamor_cli.cpus import available_cpus
 from glamor_cli.export.pairs import load_pairs
 from glamor_cli.runtimes.base import Runtime
 from glamor_cli.runtimes.torch import TorchRuntime
@@ -63,15 +64,13 @@ def main() -> None:
     """Export, open, time, print, write."""
     options = parse()
     weights = find_weights(options.weights)
-    threads = options.threads or usable_cores()
+    threads = options.threads or available_cpus()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="glamor-latency-") as folder:
         files = export_all(
             weights, options.store, options.exports or Path(folder), "fp32", "fp16", "int8"
         )
-        line_up: list[tuple[str, Runtime, str]] = [
-            entry for entry in open_all(files, threads) if entry[1].device == "cpu"
-        ]
+        line_up = list(open_all(files, threads, gpu=False))
         torch = TorchRuntime(weights, device="cpu", threads=threads)
         line_up.append(("fp32", torch, "torch"))
         for batch in map(int, options.batch.split(",")):

@@ -16,7 +16,7 @@ from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precisi
 from glamor_cli.export.onnx_export import load_calibration, make_graph
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import Provider
+from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import load_network, sha256
@@ -57,10 +57,17 @@ def export_all(weights: Path, store: Path, folder: Path, *names: str) -> dict[st
     return files
 
 
-def open_all(files: dict[str, Path], threads: int | None) -> Iterator[tuple[str, Runtime, str]]:
+def open_all(
+    files: dict[str, Path], threads: int | None, *, gpu: bool = True
+) -> Iterator[tuple[str, Runtime, str]]:
     """Open every file on every runtime here: the export's name, the runtime, the runtime's name.
 
     What is not here is said and passed over.
+
+    Args:
+        files: From ``export_all``.
+        threads: CPU threads; None takes all cores.
+        gpu: With the runtimes that need one.
     """
     for name, path in files.items():
         if EXPORTS[name].int8_form is Int8Form.TENSORRT:
@@ -70,13 +77,16 @@ def open_all(files: dict[str, Path], threads: int | None) -> Iterator[tuple[str,
             yield from _open_engines(name, path)
             continue
         for provider in Provider:
+            if not gpu and provider.device is not Device.CPU:
+                continue
             try:
                 runtime = open_runtime(path, provider=provider, threads=threads)
             except BackendUnavailable as error:
                 print(f"passed over: {name} on {provider}: {error.what}", flush=True)
                 continue
             yield name, runtime, runtime.backend
-        yield from _open_engines(name, path)
+        if gpu:
+            yield from _open_engines(name, path)
 
 
 def _open_engines(name: str, path: Path) -> Iterator[tuple[str, Runtime, str]]:

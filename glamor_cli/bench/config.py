@@ -29,15 +29,47 @@ class Backend(StrEnum):
     """Who computes."""
 
     EAGER = "eager"
-    """Torch as it is written; float32 eager is what the others are compared with."""
+    """Torch as the network is written; float32 eager is what the others are compared with."""
     COMPILE = "compile"
-    """``torch.compile``."""
+    """The same through ``torch.compile``."""
+    CUDAGRAPH = "cudagraph"
+    """The same recorded as a CUDA graph."""
+    FUSED = "fused"
+    """Glamor's own torch runtime: batch norms folded, channels last; on CUDA the core in one launch
+    and CUDA graphs."""
     ORT = "ort"
-    """ONNX Runtime."""
+    """ONNX Runtime on the CPU."""
+    ORT_CUDA = "ort-cuda"
+    """ONNX Runtime on CUDA."""
+    OPENVINO = "openvino"
+    """OpenVINO on the CPU."""
     TENSORRT = "tensorrt"
-    """An engine given as an exported file."""
+    """TensorRT: an engine given as an exported file, or built for the occasion."""
 
 
+class Precision(StrEnum):
+    """In what numbers."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+DEFAULT_BACKENDS = {
+    "cpu": (Backend.EAGER, Backend.FUSED, Backend.ORT),
+    # On two cores compiling takes longer than all the measuring; on a GPU it is who to beat.
+    "cuda": (
+        Backend.EAGER,
+        Backend.COMPILE,
+        Backend.CUDAGRAPH,
+        Backend.FUSED,
+        Backend.ORT_CUDA,
+    ),
+}
+DEFAULT_PRECISIONS = {"cpu": (Precision.FP32,), "cuda": (Precision.FP32, Precision.FP16)}
+DEFAULT_COMPILE_MODES = {"cpu": "default", "cuda": "max-autotune"}
+"""Each device's fastest mode of ``torch.compile``."""
 DEFAULT_TARGETS = (Target.CORE, Target.NETWORK, Target.PIPELINE)
 
 
@@ -48,8 +80,10 @@ class BenchConfig:
     Attributes:
         targets: What.
         batches: Batch sizes: pairs, or images for the targets that begin with files.
-        backends: Who computes; None takes eager torch and ONNX Runtime, and on CUDA also
-            ``torch.compile``.
+        backends: Who computes; None takes what suits the device (``DEFAULT_BACKENDS``).
+        precisions: In what numbers; None takes what suits the device. An exported file keeps its
+            own, and OpenVINO chooses by the CPU.
+        compile_mode: Of ``torch.compile``; None takes the device's fastest.
         weights: A name from ``weights/`` or a ``.safetensors`` file.
         exports: Further exported files of the same network, measured beside it.
         images: Photographs for the targets that begin with files; None takes one that comes with
@@ -67,6 +101,8 @@ class BenchConfig:
     targets: tuple[Target, ...] = DEFAULT_TARGETS
     batches: tuple[int, ...] = (1, 32)
     backends: tuple[Backend, ...] | None = None
+    precisions: tuple[Precision, ...] | None = None
+    compile_mode: str | None = None
     weights: str | Path = DEFAULT_WEIGHTS
     exports: tuple[Path, ...] = ()
     images: Path | None = None
@@ -77,8 +113,10 @@ class BenchConfig:
     warmup_seconds: float = 0.2
 
     def __post_init__(self) -> None:
-        if not self.targets or not self.batches or self.backends == ():
-            raise ConfigError("there is nothing to measure", "Name a target, batch and backend.")
+        if not self.targets or not self.batches or () in (self.backends, self.precisions):
+            raise ConfigError(
+                "there is nothing to measure", "Name a target, batch, backend and precision."
+            )
         if min(self.batches) < 1:
             raise ConfigError(f"a batch of {min(self.batches)}", "Give --batch of at least 1.")
         if self.threads is not None and self.threads < 1:
@@ -100,11 +138,20 @@ class Row:
         batch: Pairs, or images, a call.
         threads: CPU threads.
         iterations: Calls measured.
-        p50_ms: Median time of a call, in milliseconds; None where it did not run.
+        p50_ms: Median time of a call on the host's clock, until the answer is there, in
+            milliseconds; None where it did not run.
         p90_ms: 90th percentile.
         p95_ms: 95th percentile.
         p99_ms: 99th percentile.
         images_per_second: From the median.
+        device_p50_ms: Median time on the GPU's own clock, the inputs there already, without what
+            the host takes to launch; None on a CPU.
+        device_p90_ms: 90th percentile of it.
+        floor_ms: No implementation could be faster here: the larger of the fewest bytes over the
+            measured bandwidth and the operations over the measured rate of a matrix product. None
+            where neither is counted.
+        floor_bound: Which of the two: ``bytes`` or ``operations``.
+        floor_ratio: Time over floor: of the GPU where it has its own, else of the host.
         max_abs_diff: Of any output, against float32 eager; None where nothing is compared.
         top1_agreement: Share of the batch with the same most probable emotion.
         status: ``ok``, or why it did not run.
@@ -123,6 +170,11 @@ class Row:
     p95_ms: float | None = None
     p99_ms: float | None = None
     images_per_second: float | None = None
+    device_p50_ms: float | None = None
+    device_p90_ms: float | None = None
+    floor_ms: float | None = None
+    floor_bound: str | None = None
+    floor_ratio: float | None = None
     max_abs_diff: float | None = None
     top1_agreement: float | None = None
     status: str = "ok"

@@ -1,15 +1,23 @@
 """Who takes part in a measurement: calls that do the same work on different backends."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import onnx
 import torch
 
-from glamor_cli.bench.config import Backend, BenchConfig
-from glamor_cli.bench.environment import usable_cores
+from glamor_cli.bench.config import (
+    DEFAULT_BACKENDS,
+    DEFAULT_COMPILE_MODES,
+    DEFAULT_PRECISIONS,
+    Backend,
+    BenchConfig,
+    Precision,
+)
+from glamor_cli.bench.floor import Work
+from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
@@ -30,6 +38,9 @@ class Contender:
         device: ``cpu`` or ``cuda``.
         run: Does the work once, and returns when it is done.
         answer: Turns what ``run`` returned into an output to compare; None where there is none.
+        device_run: Does the work once on inputs that are on the GPU already, and returns before it
+            is done; None where there is no such call.
+        work: What a call cannot do without; None where it is not counted.
     """
 
     backend: Backend
@@ -37,7 +48,9 @@ class Contender:
     precision: str
     device: str
     run: Callable[[], object]
-    answer: Callable[[object], Output | None]
+    answer: Callable[[object], Output | None] = field(default=lambda _: None)
+    device_run: Callable[[], object] | None = None
+    work: Work | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,19 @@ class Absent:
 Entry = Contender | Absent
 
 
+@dataclass(frozen=True)
+class LineUp:
+    """Who takes part, and what is right.
+
+    Attributes:
+        entries: All backends.
+        reference: What answers are compared with; None where none are.
+    """
+
+    entries: tuple[Entry, ...]
+    reference: Output | None = None
+
+
 class Setup:
     """What all targets of a benchmark share.
 
@@ -69,7 +95,7 @@ class Setup:
         metadata: What the weights say of themselves.
         device: ``cpu`` or ``cuda``.
         threads: CPU threads of every backend.
-        backends: Who computes.
+        compile_mode: Of ``torch.compile``.
 
     Raises:
         ConfigError: No such weights, or not a ``.safetensors`` file.
@@ -88,24 +114,34 @@ class Setup:
             )
         self.network, self.metadata = load_network(self.weights)
         self.device = choose_device(config.device)
-        self.threads = config.threads or usable_cores()
+        self.threads = config.threads or available_cpus()
         torch.set_num_threads(self.threads)
-        default = [Backend.EAGER, Backend.ORT]
-        if self.device == "cuda":
-            # On two cores compiling takes longer than all the measuring.
-            default.insert(1, Backend.COMPILE)
-        self.backends = config.backends or tuple(default)
+        self.backends = config.backends or DEFAULT_BACKENDS[self.device]
+        self.precisions = config.precisions or DEFAULT_PRECISIONS[self.device]
+        self.compile_mode = config.compile_mode or DEFAULT_COMPILE_MODES[self.device]
+
+    def each(self) -> Iterator[tuple[Backend, Precision]]:
+        """Every backend in every precision; OpenVINO, which chooses by itself, once."""
+        for backend in self.backends:
+            for precision in self.precisions:
+                yield backend, precision
+                if backend is Backend.OPENVINO:
+                    break
 
     @cached_property
     def onnx_file(self) -> Path:
         """The weights' own ONNX file, or where there is none, one exported now."""
         shipped = self.weights.with_suffix(".onnx")
-        if shipped.is_file():
-            return shipped
-        model = build_graph(self.network, self.metadata, opset=DEFAULT_OPSET)
-        describe(model, self.metadata, {"precision": "fp32"})
-        path = self.folder / "network.onnx"
-        onnx.save(model, path)
+        return shipped if shipped.is_file() else self.exported(Precision.FP32)
+
+    def exported(self, precision: Precision) -> Path:
+        """An ONNX file of the weights, in FP32 or FP16, exported for this benchmark."""
+        path = self.folder / f"network-{precision}.onnx"
+        if not path.is_file():
+            half = precision is Precision.FP16
+            model = build_graph(self.network.cpu(), self.metadata, opset=DEFAULT_OPSET, half=half)
+            describe(model, self.metadata, {"precision": str(precision)})
+            onnx.save(model, path)
         return path
 
     def pairs(self, batch: int) -> Pairs:

@@ -1,125 +1,191 @@
 """The attention-fusion core: from the encoders' feature maps to the answer."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from glamor_cli.bench.config import Backend
-from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
+from glamor_cli.bench.config import Backend, Precision
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
+from glamor_cli.bench.floor import DTYPES, Work, count_work
+from glamor_cli.bench.torch_backends import (
+    TORCH_BACKENDS,
+    AsWritten,
+    as_output,
+    make_work,
+    on_device,
+)
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
 from glamor_cli.network.config import Variant
-from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
 from glamor_cli.runtimes.base import Output
+from glamor_cli.runtimes.cuda_graphs import Recording
 from glamor_cli.runtimes.onnx import OUTPUT_NAMES, open_session
 
+Maps = tuple[Tensor, Tensor]
 Answer = tuple[Tensor, Tensor, Tensor]
 
 _INPUT_NAMES = ("face_map", "context_map")
 
 
-class Core(nn.Module):
-    """All of a network that comes after its encoders, with the softmax.
-
-    Args:
-        network: Of a variant with both streams.
-        temperature: Logits are divided by it.
-    """
-
-    def __init__(self, network: GlamorNet, temperature: float) -> None:
-        super().__init__()
-        self.network = network
-        self.temperature = temperature
-
-    def forward(self, face_map: Tensor, context_map: Tensor) -> Answer:
-        """Map (B, C, h', w') and (B, C, h, w) to probabilities, attention, stream weights."""
-        logits, attention, stream_weights = self.network.answer(face_map, context_map)
-        return (logits / self.temperature).softmax(dim=1), attention, stream_weights
-
-
-def core_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def core_line_up(setup: Setup, batch: int) -> LineUp:
     """Line up the backends on the feature maps of random pairs.
 
     Raises:
         ConfigError: The network has only one stream, and so no core.
     """
-    network = setup.network
+    network = setup.network.cpu()
     if network.config.variant in (Variant.FACE_ONLY, Variant.CONTEXT_ONLY):
         raise ConfigError(
             f"a {network.config.variant} network has no attention-fusion core",
             "Measure --what network, or give weights of a whole network.",
         )
     maps = _feature_maps(setup, batch)
-    core = Core(network, setup.metadata.temperature).to(setup.device).eval()
-    for backend in setup.backends:
-        if backend is Backend.EAGER:
-            yield _torch_contender(setup, backend, core, maps)
-        elif backend is Backend.COMPILE:
-            compiled = copy.deepcopy(core)
-            compiled.compile(dynamic=False)
-            yield _torch_contender(setup, backend, compiled, maps)
-        elif backend is Backend.ORT:
-            try:
-                yield _onnx_contender(setup, core, maps)
-            except GlamorError as error:
-                yield Absent(backend, "fp32", error.what)
-        else:
-            yield Absent(backend, "", f"{backend} runs whole networks only")
+    module = AsWritten(network, setup.metadata.temperature, core=True).eval()
+    with torch.inference_mode():
+        reference = as_output(module(*maps))
+    entries: list[Entry] = []
+    for backend, precision in setup.each():
+        try:
+            entries += _enter(setup, backend, precision, module, maps)
+        except GlamorError as error:
+            entries.append(Absent(backend, precision, error.what))
+    return LineUp(tuple(entries), reference)
 
 
-def _feature_maps(setup: Setup, batch: int) -> tuple[Tensor, Tensor]:
-    """Encode random pairs: (B, C, h', w') and (B, C, h, w) on the device."""
-    network, pairs = setup.network.to(setup.device), setup.pairs(batch)
-    assert network.face_encoder is not None  # noqa: S101 - core_contenders saw to it
+def _enter(
+    setup: Setup, backend: Backend, precision: Precision, module: AsWritten, maps: Maps
+) -> list[Entry]:
+    if backend in (*TORCH_BACKENDS, Backend.FUSED):
+        problem = torch_problem(backend, precision, setup.device)
+        if problem is None and backend is Backend.FUSED:
+            problem = fused_core_problem() or unsupported(setup.network.config)
+        if problem is not None:
+            return [Absent(backend, precision, problem)]
+        dtype = DTYPES[precision]
+        on_it: Maps = tuple(values.to(setup.device, dtype) for values in maps)  # type: ignore[assignment]
+        work = count_work(module, *maps, itemsize=dtype.itemsize)
+        if backend is Backend.FUSED:
+            return _fused(setup, precision, on_it, work)
+        placed = AsWritten(setup.network, setup.metadata.temperature, core=True).eval()
+        placed = placed.to(setup.device, dtype)
+        run = make_work(backend, placed, setup.compile_mode)
+        device_run = on_device(run, *on_it)
+        provider = setup.device if backend is not Backend.COMPILE else setup.compile_mode
+        return [
+            Contender(
+                backend,
+                provider,
+                precision,
+                setup.device,
+                _until_done(setup, lambda: run(*on_it)),
+                _torch_output,
+                device_run if setup.device == "cuda" else None,
+                work,
+            )
+        ]
+    if backend in (Backend.ORT, Backend.ORT_CUDA):
+        if precision is not Precision.FP32:
+            return [Absent(backend, precision, f"{backend} runs the core in fp32 only")]
+        return [_onnx_contender(setup, backend, module, maps)]
+    return [Absent(backend, precision, f"{backend} runs whole networks only")]
+
+
+def torch_problem(backend: Backend, precision: Precision, device: str) -> str | None:
+    """Say why torch cannot take part; None if it can."""
+    if precision not in DTYPES:
+        return f"torch does not compute in {precision}"
+    if device == "cpu" and precision is not Precision.FP32:
+        return "torch computes in half precision only on CUDA"
+    if device == "cpu" and backend is Backend.CUDAGRAPH:
+        return "CUDA graphs need CUDA"
+    return None
+
+
+def _feature_maps(setup: Setup, batch: int) -> Maps:
+    """Encode random pairs on the CPU: (B, C, h', w') and (B, C, h, w)."""
+    network, pairs = setup.network, setup.pairs(batch)
+    assert network.face_encoder is not None  # noqa: S101 - core_line_up saw to it
     assert network.context_encoder is not None  # noqa: S101
     with torch.inference_mode():
-        return (
-            network.face_encoder(torch.from_numpy(pairs.face).to(setup.device)),
-            network.context_encoder(torch.from_numpy(pairs.context).to(setup.device)),
+        face_map = network.face_encoder(torch.from_numpy(pairs.face))
+        context_map = network.context_encoder(torch.from_numpy(pairs.context))
+    # Ordinary tensors, which every backend may write beside.
+    return face_map.clone(), context_map.clone()
+
+
+def _fused(setup: Setup, precision: Precision, maps: Maps, work: Work) -> list[Entry]:
+    """The kernel launched from Python, and recorded as the runtime does."""
+    core = FusedCore(setup.network, setup.metadata.temperature, DTYPES[precision]).cuda()
+    # As the runtime's encoders give them.
+    face_map, context_map = (m.contiguous(memory_format=torch.channels_last) for m in maps)
+
+    def launch(face_map: Tensor, context_map: Tensor) -> Answer:
+        answer = core(face_map, context_map)
+        return answer.probabilities, answer.attention, answer.stream_weights
+
+    with torch.no_grad():
+        recording = Recording(launch, (face_map, context_map), None)
+        for buffer, values in zip(recording.inputs, (face_map, context_map), strict=True):
+            buffer.copy_(values)
+
+    def replay() -> Answer:
+        recording.replay()
+        return recording.answers
+
+    calls = {"launch": lambda: launch(face_map, context_map), "graph": replay}
+    return [
+        Contender(
+            Backend.FUSED,
+            name,
+            precision,
+            setup.device,
+            _until_done(setup, call),
+            _torch_output,
+            call,
+            work,
         )
+        for name, call in calls.items()
+    ]
 
 
-def _torch_contender(
-    setup: Setup, backend: Backend, core: nn.Module, maps: tuple[Tensor, Tensor]
-) -> Contender:
-    synchronize: Callable[[], object] = (
-        torch.cuda.synchronize if setup.device == "cuda" else lambda: None
-    )
+def _until_done(setup: Setup, call: Callable[[], object]) -> Callable[[], object]:
+    """A call whose host time is until the device is done."""
+    if setup.device != "cuda":
+        return call
 
-    @torch.inference_mode()
     def run() -> object:
-        answer = core(*maps)
-        synchronize()
+        answer = call()
+        torch.cuda.synchronize()
         return answer
 
-    def output(answer: object) -> Output:
-        assert isinstance(answer, tuple)  # noqa: S101 - what run returned
-        return Output(*(value.cpu().numpy() for value in answer))
-
-    return Contender(backend, setup.device, "fp32", setup.device, run, output)
+    return run
 
 
-def _onnx_contender(setup: Setup, core: Core, maps: tuple[Tensor, Tensor]) -> Contender:
+def _torch_output(answer: object) -> Output:
+    assert isinstance(answer, tuple)  # noqa: S101 - what the call returned
+    return as_output(answer)
+
+
+def _onnx_contender(setup: Setup, backend: Backend, module: AsWritten, maps: Maps) -> Contender:
     path = setup.folder / "core.onnx"
     if not path.is_file():
         face_map, context_map = (torch.rand(2, *values.shape[1:]) for values in maps)
-        on_cpu = copy.deepcopy(core).cpu()
-        onnx.save(
-            export_module(on_cpu, (face_map, context_map), _INPUT_NAMES, opset=DEFAULT_OPSET), path
-        )
-    session = open_session(path, device=setup.device, threads=setup.threads)
-    feeds = {name: values.cpu().numpy() for name, values in zip(_INPUT_NAMES, maps, strict=True)}
-    provider = session.get_providers()[0]
+        graph = export_module(module, (face_map, context_map), _INPUT_NAMES, opset=DEFAULT_OPSET)
+        onnx.save(graph, path)
+    device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
+    session = open_session(path, device=device, threads=setup.threads)
+    feeds = {name: values.numpy() for name, values in zip(_INPUT_NAMES, maps, strict=True)}
     return Contender(
-        Backend.ORT,
-        provider,
-        "fp32",
-        setup.device,
+        backend,
+        session.get_providers()[0],
+        Precision.FP32,
+        device,
         lambda: session.run(list(OUTPUT_NAMES), feeds),
         lambda answer: Output(*(np.asarray(value) for value in answer)),  # type: ignore[attr-defined]
+        work=count_work(module, *maps),
     )

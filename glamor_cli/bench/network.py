@@ -1,51 +1,72 @@
 """The whole network, as runtimes give it: NumPy pairs in, NumPy answers out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
+import torch
 
-from glamor_cli.bench.config import Backend
-from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
-from glamor_cli.errors import GlamorError
+from glamor_cli.bench.config import Backend, Precision
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
+from glamor_cli.bench.core import torch_problem
+from glamor_cli.bench.floor import DTYPES, Work, count_work
+from glamor_cli.bench.torch_backends import TORCH_BACKENDS, AsWritten, TorchWork, make_work
+from glamor_cli.bench.torch_backends import as_output as torch_output
+from glamor_cli.errors import ConfigError, GlamorError
+from glamor_cli.export.config import BatchRange
 from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.base import Output, Runtime, open_runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
-from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.runtimes.openvino import OpenVINORuntime
+from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 
 
-def network_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def network_line_up(setup: Setup, batch: int) -> LineUp:
     """Line up the backends, and the exported files, on random pairs."""
     pairs = setup.pairs(batch)
-    for backend, precision, runtime in open_runtimes(setup):
+    tensors = torch.from_numpy(pairs.face), torch.from_numpy(pairs.context)
+    module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
+    with torch.inference_mode():
+        reference = torch_output(module(*tensors))
+    entries: list[Entry] = []
+    for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
-            yield Absent(backend, precision, runtime)
+            entries.append(Absent(backend, precision, runtime))
             continue
         # The size itself is what is measured, so it must not be cut up.
         runtime.largest_batch = max(runtime.largest_batch, batch)
-        yield Contender(
-            backend,
-            runtime.provider,
-            precision,
-            runtime.device,
-            lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
-            as_output,
+        itemsize = 2 if precision in (Precision.FP16, Precision.BF16) else 4
+        entries.append(
+            Contender(
+                backend,
+                _provider(setup, backend, runtime),
+                precision,
+                runtime.device,
+                lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
+                as_output,
+                _device_run(runtime, pairs),
+                _count(module, batch, itemsize),
+            )
         )
+    return LineUp(tuple(entries), reference)
 
 
-def open_runtimes(setup: Setup) -> Iterator[tuple[Backend, str, Runtime | str]]:
+def open_runtimes(setup: Setup, batch: int) -> Iterator[tuple[Backend, str, Runtime | str]]:
     """Open every backend and exported file: backend, precision, and the runtime or why not."""
-    for backend in setup.backends:
-        yield backend, "fp32", _try(setup, backend)
-        if backend is Backend.EAGER and setup.device == "cuda":
-            yield backend, "fp16", TorchRuntime(setup.weights, device="cuda", half=True)
+    for backend, precision in setup.each():
+        runtime = _try(lambda b=backend, p=precision: _open(setup, b, p, batch))  # type: ignore[misc]
+        name: str = precision
+        if isinstance(runtime, OpenVINORuntime):
+            name = Precision.BF16 if "bf16" in runtime.provider else Precision.FP32
+        yield backend, name, runtime
     for path in setup.config.exports:
-        try:
-            runtime: Runtime | str = open_runtime(path, device=setup.device, threads=setup.threads)
-        except GlamorError as error:
-            runtime = error.what
-        yield _backend_of(path), precision_of(path), runtime
+        yield (
+            _backend_of(path),
+            precision_of(path),
+            _try(lambda p=path: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
+        )
 
 
 def as_output(answer: object) -> Output:
@@ -71,18 +92,96 @@ def precision_of(path: Path) -> str:
     return "unknown"
 
 
-def _try(setup: Setup, backend: Backend) -> Runtime | str:
+def _try(opening: Callable[[], Runtime]) -> Runtime | str:
     try:
-        if backend in (Backend.EAGER, Backend.COMPILE):
-            runtime = TorchRuntime(setup.weights, device=setup.device, threads=setup.threads)
-            if backend is Backend.COMPILE:
-                runtime.compile()
-            return runtime
-        if backend is Backend.ORT:
-            return OnnxRuntime(setup.onnx_file, device=setup.device, threads=setup.threads)
+        return opening()
     except GlamorError as error:
         return error.what
-    return f"give a file for {backend} with --export"
+
+
+def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> Runtime:
+    """Open a backend.
+
+    Raises:
+        GlamorError: It cannot take part; the first line says why.
+    """
+    if backend in (*TORCH_BACKENDS, Backend.FUSED):
+        problem = torch_problem(backend, precision, setup.device)
+        if problem is not None:
+            raise ConfigError(problem, "Leave it out.")
+        if backend is Backend.FUSED:
+            return TorchRuntime(
+                setup.weights,
+                device=setup.device,
+                threads=setup.threads,
+                precision=TorchPrecision(precision),
+            )
+        module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
+        module = module.to(setup.device, DTYPES[precision])
+        work = make_work(backend, module, setup.compile_mode)
+        return TorchWork(work, setup.metadata, setup.device, DTYPES[precision])
+    if backend in (Backend.ORT, Backend.ORT_CUDA):
+        device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
+        return OnnxRuntime(_graph(setup, precision), device=device, threads=setup.threads)
+    if backend is Backend.OPENVINO:
+        return OpenVINORuntime(setup.onnx_file, device="cpu", threads=setup.threads)
+    return _engine(setup, precision, batch)
+
+
+def _graph(setup: Setup, precision: Precision) -> Path:
+    if precision is Precision.FP32:
+        return setup.onnx_file
+    if precision is Precision.FP16:
+        return setup.exported(precision)
+    raise ConfigError(f"give the {precision} file with --export", "glamor export makes it.")
+
+
+def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:
+    """Build an engine for the batch, where TensorRT and a GPU are here."""
+    from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
+    from glamor_cli.runtimes.tensorrt import TensorRTRuntime
+
+    if setup.device != "cuda":
+        raise ConfigError(
+            "engines need a GPU (one can be given with --export)", "Choose --device cuda."
+        )
+    path = setup.folder / f"network-{precision}-{batch}.engine"
+    if not path.is_file():
+        # Not the shipped file: its weights may be stored in halves.
+        source = (
+            setup.exported(precision) if precision is Precision.FP32 else _graph(setup, precision)
+        )
+        try:
+            build_engine(source, path, EngineConfig(batch=BatchRange(batch, batch, batch)))
+        except GlamorError as error:
+            raise ConfigError(
+                f"{error.what} (an engine can be given with --export)", error.remedy
+            ) from error
+    return TensorRTRuntime(path)
+
+
+def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
+    """Work on the GPU alone, where a runtime lets us at it."""
+    if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchWork):
+        return None
+    face, context = (torch.from_numpy(v).cuda() for v in (pairs.face, pairs.context))
+    return runtime.on_device(face, context)
+
+
+def _count(module: AsWritten, batch: int, itemsize: int) -> Work:
+    face, context = torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 112, 112)
+    one = count_work(module, face, context, itemsize=itemsize)
+    weights = sum(value.numel() for value in module.parameters()) * itemsize
+    return Work(weights + batch * (one.bytes - weights), batch * one.operations)
+
+
+def _provider(setup: Setup, backend: Backend, runtime: Runtime) -> str:
+    """What truly runs it."""
+    if backend is Backend.COMPILE:
+        return setup.compile_mode
+    if isinstance(runtime, TorchRuntime) and runtime.device == "cuda":
+        return "fused core" if runtime.core.startswith("fused") else "plain core"
+    return runtime.provider
 
 
 def _backend_of(path: Path) -> Backend:

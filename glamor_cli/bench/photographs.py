@@ -1,14 +1,14 @@
 """The targets that begin with image files: detector, preprocess, pipeline."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from glamor_cli.bench.config import Backend
-from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
+from glamor_cli.bench.config import Backend, Precision
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.network import open_runtimes
 from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, SourceImage
 from glamor_cli.runtimes.base import Output
@@ -20,21 +20,14 @@ _FRAME = (712, 400)
 """Width and height of a CAER-S frame."""
 
 
-def detector_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def detector_line_up(setup: Setup, batch: int) -> LineUp:
     """The default detector on decoded images."""
     detector = open_detector(threads=setup.threads)
     images = [read_image(path) for path in photographs(setup, batch)]
-    yield Contender(
-        Backend.ORT,
-        str(detector.kind),
-        "fp32",
-        "cpu",
-        lambda: detector.detect_batch(images),
-        lambda _: None,
-    )
+    return _alone(detector.kind, lambda: detector.detect_batch(images))
 
 
-def preprocess_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def preprocess_line_up(setup: Setup, batch: int) -> LineUp:
     """Decode, detect, and make the pair of the best face, one image after another."""
     detector = open_detector(threads=setup.threads)
     paths = photographs(setup, batch)
@@ -44,24 +37,19 @@ def preprocess_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
         faces = detector.detect(image)
         return make_pair(image, round_box(faces.boxes[0]) if len(faces) else NO_FACE)
 
-    yield Contender(
-        Backend.ORT,
-        str(detector.kind),
-        "fp32",
-        "cpu",
-        lambda: [pair(path) for path in paths],
-        lambda _: None,
-    )
+    return _alone(detector.kind, lambda: [pair(path) for path in paths])
 
 
-def pipeline_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     """From image files to answers, with each backend as the network."""
     detector = open_detector(threads=setup.threads)
     paths = photographs(setup, batch)
-    config = PredictConfig(weights=setup.weights, batch=batch)
-    for backend, precision, runtime in open_runtimes(setup):
+    config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
+    entries: list[Entry] = []
+    reference = None
+    for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
-            yield Absent(backend, precision, runtime)
+            entries.append(Absent(backend, precision, runtime))
             continue
         predictor = Predictor(detector, runtime, config)
 
@@ -69,7 +57,16 @@ def pipeline_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
             images = (SourceImage(str(path), read_image(path)) for path in paths)
             return list(predictor.predict(images))
 
-        yield Contender(backend, runtime.provider, precision, runtime.device, run, _as_output)
+        provider = runtime.provider
+        entries.append(Contender(backend, provider, precision, runtime.device, run, _as_output))
+        if backend is Backend.EAGER and precision == Precision.FP32:
+            reference = _as_output(run())
+    return LineUp(tuple(entries), reference)
+
+
+def _alone(detector: str, run: Callable[[], object]) -> LineUp:
+    """The one way that there is, on the detector's engine."""
+    return LineUp((Contender(Backend.ORT, str(detector), Precision.FP32, "cpu", run),))
 
 
 def photographs(setup: Setup, count: int) -> list[Path]:

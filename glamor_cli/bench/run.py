@@ -1,35 +1,37 @@
 """The benchmark: line up, time in interleaved rounds, compare, report."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Row, Target
-from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
-from glamor_cli.bench.core import core_contenders
+from glamor_cli.bench.config import BenchConfig, BenchResult, Precision, Row, Target
+from glamor_cli.bench.contenders import Absent, Contender, LineUp, Setup
+from glamor_cli.bench.core import core_line_up
+from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.environment import describe_environment
-from glamor_cli.bench.network import network_contenders
+from glamor_cli.bench.floor import DTYPES, measure_rates
+from glamor_cli.bench.network import network_line_up
 from glamor_cli.bench.photographs import (
-    detector_contenders,
-    pipeline_contenders,
-    preprocess_contenders,
+    detector_line_up,
+    pipeline_line_up,
+    preprocess_line_up,
 )
-from glamor_cli.bench.timing import time_interleaved
-from glamor_cli.bench.training import train_contenders
+from glamor_cli.bench.timing import Clock, host_clock, time_interleaved
+from glamor_cli.bench.training import train_line_up
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.runtimes.base import Output, max_abs_diff
 
-_LINE_UP: dict[Target, Callable[[Setup, int], Iterator[Entry]]] = {
-    Target.CORE: core_contenders,
-    Target.NETWORK: network_contenders,
-    Target.PIPELINE: pipeline_contenders,
-    Target.DETECTOR: detector_contenders,
-    Target.PREPROCESS: preprocess_contenders,
-    Target.TRAIN: train_contenders,
+_LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
+    Target.CORE: core_line_up,
+    Target.NETWORK: network_line_up,
+    Target.PIPELINE: pipeline_line_up,
+    Target.DETECTOR: detector_line_up,
+    Target.PREPROCESS: preprocess_line_up,
+    Target.TRAIN: train_line_up,
 }
 
 
@@ -63,23 +65,25 @@ def run_bench(
 def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
     """Measure one target at one batch size."""
     try:
-        entries = list(_LINE_UP[target](setup, batch))
+        line_up = _LINE_UP[target](setup, batch)
     except (BackendUnavailable, ConfigError) as error:
         # A target that cannot be measured here must not cost the others their figures.
-        entries = [Absent(backend, "", error.what) for backend in setup.backends]
-    contenders = [entry for entry in entries if isinstance(entry, Contender)]
+        line_up = LineUp(tuple(Absent(backend, "", error.what) for backend in setup.backends))
+    contenders = [entry for entry in line_up.entries if isinstance(entry, Contender)]
     answers = [_answer(contender) for contender in contenders]
-    reference = _reference(contenders, answers)
-    times = time_interleaved(
-        [contender.run for contender in contenders],
-        seconds=setup.config.seconds,
-        iterations=setup.config.iterations,
-        warmup_seconds=setup.config.warmup_seconds,
+    times = _time(setup, [contender.run for contender in contenders], host_clock)
+    on_device = [contender for contender in contenders if contender.device_run is not None]
+    device_times = dict(
+        zip(
+            map(id, on_device),
+            _time(setup, [c.device_run for c in on_device if c.device_run], device_clock),
+            strict=True,
+        )
     )
     measured = iter(zip(answers, times, strict=True))
     rows = []
-    for entry in entries:
-        blank = Row(
+    for entry in line_up.entries:
+        row = Row(
             target,
             entry.backend,
             provider="",
@@ -89,12 +93,30 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
             threads=setup.threads,
         )
         if isinstance(entry, Absent):
-            rows.append(replace(blank, status=entry.reason))
-        else:
-            answer, lasted = next(measured)
-            row = replace(blank, provider=entry.provider, device=entry.device)
-            rows.append(_fill(row, answer, reference, lasted))
+            rows.append(replace(row, status=entry.reason))
+            continue
+        answer, lasted = next(measured)
+        row = replace(row, provider=entry.provider, device=entry.device)
+        row = _fill(row, answer, line_up.reference, lasted)
+        if row.p50_ms is not None:
+            row = _add_device_time(row, device_times.get(id(entry)))
+            row = _add_floor(row, entry, setup.threads)
+        rows.append(row)
     return rows
+
+
+def _time(
+    setup: Setup, calls: Sequence[Callable[[], object]], clock: Clock
+) -> list[NDArray[np.float64] | Exception]:
+    config = setup.config
+    return time_interleaved(
+        calls,
+        # On the GPU's clock a run is ten, after a head start: the number of runs is enough.
+        seconds=config.seconds if clock is host_clock else 0,
+        iterations=config.iterations,
+        warmup_seconds=config.warmup_seconds,
+        clock=clock,
+    )
 
 
 def _answer(contender: Contender) -> Output | Exception | None:
@@ -104,16 +126,6 @@ def _answer(contender: Contender) -> Output | Exception | None:
     except Exception as error:
         # Whatever a backend raises becomes its row.
         return error
-
-
-def _reference(
-    contenders: list[Contender], answers: list[Output | Exception | None]
-) -> Output | None:
-    """The answer of float32 eager; None where it does not take part."""
-    for contender, answer in zip(contenders, answers, strict=True):
-        if contender.backend is Backend.EAGER and contender.precision == "fp32":
-            return answer if isinstance(answer, Output) else None
-    return None
 
 
 def _fill(
@@ -142,6 +154,26 @@ def _fill(
         max_abs_diff=difference,
         top1_agreement=agreement,
     )
+
+
+def _add_device_time(row: Row, lasted: NDArray[np.float64] | Exception | None) -> Row:
+    if not isinstance(lasted, np.ndarray):
+        return row
+    p50, p90 = (float(value) for value in np.percentile(lasted, (50, 90)) * 1e3)
+    return replace(row, device_p50_ms=p50, device_p90_ms=p90)
+
+
+def _add_floor(row: Row, contender: Contender, threads: int) -> Row:
+    """Put the floor and the distance to it into a row, where both are of one device."""
+    if contender.work is None or (row.device == "cuda" and row.device_p50_ms is None):
+        return row
+    known = {str(precision): precision for precision in DTYPES}
+    precision = known.get(row.precision, Precision.FP32)
+    seconds, bound = measure_rates(row.device, precision, threads).floor(contender.work)
+    took = row.p50_ms if row.device_p50_ms is None else row.device_p50_ms
+    assert took is not None  # noqa: S101 - only rows that were measured come here
+    ratio = took / (seconds * 1e3)
+    return replace(row, floor_ms=seconds * 1e3, floor_bound=bound, floor_ratio=ratio)
 
 
 def _compare(ours: Output, theirs: Output) -> tuple[float, float]:

@@ -1,61 +1,93 @@
 """One training step on random pairs: forward, backward, update."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
-from glamor_cli.bench.config import Backend
-from glamor_cli.bench.contenders import Absent, Contender, Entry, Setup
+from glamor_cli.bench.config import Backend, Precision
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
+from glamor_cli.bench.floor import DTYPES
+from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.glamor_net import GlamorNet
 
 
-def train_contenders(setup: Setup, batch: int) -> Iterator[Entry]:
+def train_line_up(setup: Setup, batch: int) -> LineUp:
     """Line up torch's backends and precisions; only they can train."""
-    for backend in setup.backends:
-        if backend not in (Backend.EAGER, Backend.COMPILE):
-            yield Absent(backend, "", f"{backend} does not train")
+    entries: list[Entry] = []
+    network = setup.network.cpu()
+    for backend, precision in setup.each():
+        problem = _problem(backend, precision, setup.device)
+        if problem is not None:
+            entries.append(Absent(backend, precision, problem))
             continue
-        for dtype in (None, torch.bfloat16):
-            if dtype is not None and setup.device == "cpu" and not _has_bf16():
-                yield Absent(backend, "bf16", "this CPU has no bf16 instructions")
-                continue
-            precision = "fp32" if dtype is None else "bf16"
-            step = _training_step(setup, batch, dtype, compiled=backend is Backend.COMPILE)
-            yield Contender(backend, setup.device, precision, setup.device, step, lambda _: None)
+        trained = copy.deepcopy(network).to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        step = training_step(
+            trained,
+            # A rate of zero: the same work, and weights that do not run away over many steps.
+            torch.optim.SGD(trained.parameters(), lr=0.0, momentum=0.9),
+            setup.pairs(batch),
+            None if precision is Precision.FP32 else DTYPES[precision],
+            compile_mode=setup.compile_mode if backend is Backend.COMPILE else None,
+        )
+        provider = setup.compile_mode if backend is Backend.COMPILE else setup.device
+        entries.append(Contender(backend, provider, precision, setup.device, step))
+    return LineUp(tuple(entries))
 
 
-def _training_step(
-    setup: Setup, batch: int, dtype: torch.dtype | None, *, compiled: bool
-) -> Callable[[], object]:
-    """Make a step of SGD with momentum, the loss read back as a trainer does."""
-    network: GlamorNet = copy.deepcopy(setup.network).to(memory_format=torch.channels_last)
-    network = network.to(setup.device).train()
-    if compiled:
-        network.compile(dynamic=False)
-    # A rate of zero: the same work, and weights that do not run away over thousands of steps.
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
-    pairs = setup.pairs(batch)
+def training_step(
+    network: GlamorNet,
+    optimizer: torch.optim.Optimizer,
+    pairs: Pairs,
+    dtype: torch.dtype | None = None,
+    *,
+    compile_mode: str | None = None,
+) -> Callable[[], float]:
+    """Make a step as the trainer's: forward, backward, update, and the loss read back.
+
+    Args:
+        network: On its device, channels last; it is trained.
+        optimizer: Of its parameters.
+        pairs: A batch.
+        dtype: To autocast to; None for float32.
+        compile_mode: Of ``torch.compile``; None for eager.
+    """
+    network.train()
+    if compile_mode is not None:
+        network.compile(dynamic=False, mode=compile_mode)
+    device = next(network.parameters()).device
     face, context = (
-        torch.from_numpy(values).to(setup.device).contiguous(memory_format=torch.channels_last)
+        torch.from_numpy(values).to(device, memory_format=torch.channels_last)
         for values in (pairs.face, pairs.context)
     )
-    labels = torch.arange(batch, device=setup.device) % network.config.classes
+    labels = torch.arange(len(face), device=device) % network.config.classes
 
     def step() -> float:
-        with torch.autocast(setup.device, dtype or torch.bfloat16, enabled=dtype is not None):
+        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             logits = network(face, context).logits.float()
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         value = float(loss.detach())
-        if setup.device == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
         return value
 
     return step
+
+
+def _problem(backend: Backend, precision: Precision, device: str) -> str | None:
+    """Say why it does not train here; None if it does."""
+    if backend not in (Backend.EAGER, Backend.COMPILE):
+        return f"{backend} does not train"
+    if precision not in (Precision.FP32, Precision.BF16):
+        # The trainer scales no losses, which float16 would need.
+        return f"training knows fp32 and bf16, not {precision}"
+    if precision is Precision.BF16 and device == "cpu" and not _has_bf16():
+        return "this CPU has no bf16 instructions"
+    return None
 
 
 def _has_bf16() -> bool:

@@ -1,20 +1,23 @@
 """``glamor bench``: how fast is what, here."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 from rich.table import Table
 
-from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Target
+from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from glamor_cli.bench.config import BenchResult, Row
 
 _DEFAULT = BenchConfig()
-Choice = TypeVar("Choice", Target, Backend)
+Choice = TypeVar("Choice", Target, Backend, Precision)
 
 
 def bench(
@@ -28,6 +31,13 @@ def bench(
         str | None,
         typer.Option(help=f"Comma-separated: {', '.join(Backend)}; else what suits the device."),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help=f"Comma-separated: {', '.join(Precision)}; else what suits the device."),
+    ] = None,
+    compile_mode: Annotated[
+        str | None, typer.Option(help="Mode of torch.compile; else the device's fastest.")
+    ] = None,
     weights: Annotated[
         str, typer.Option(help="A name from weights/ or a .safetensors file.")
     ] = DEFAULT_WEIGHTS,
@@ -38,7 +48,7 @@ def bench(
     images: Annotated[
         Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _DEFAULT.device,
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(help="CPU threads; else all cores.")] = None,
     seconds: Annotated[
         float, typer.Option(help="Least time measured for each row.")
@@ -59,6 +69,10 @@ def bench(
         backends=None
         if backends is None
         else tuple(_choose(Backend, name, "--backends") for name in backends.split(",")),
+        precisions=None
+        if precision is None
+        else tuple(_choose(Precision, name, "--precision") for name in precision.split(",")),
+        compile_mode=compile_mode,
         weights=weights,
         exports=tuple(exports or ()),
         images=images,
@@ -120,24 +134,37 @@ def _print_table(result: "BenchResult") -> None:
 
 
 def _table(rows: "list[Row]") -> Table:
+    # Columns that would be empty, as the GPU's are on a CPU, are left out.
+    columns = [
+        (heading, justify, [tell(row) for row in rows])
+        for heading, justify, tell in _COLUMNS
+        if any(tell(row) for row in rows)
+    ]
     table = Table(padding=(0, 0), pad_edge=False)
-    for heading in ("what", "backend", "provider"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("batch", "p50 ms", "p90", "p99", "images/s", "diff", "same"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    for heading, justify, _ in columns:
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for index, row in enumerate(rows):
+        following = rows[index + 1] if index + 1 < len(rows) else None
         ends = following is None or (row.what, row.batch) != (following.what, following.batch)
-        table.add_row(
-            row.what,
-            f"{row.backend} {row.precision}",
-            row.provider.removesuffix("ExecutionProvider"),
-            str(row.batch),
-            f"{row.p50_ms:.2f}",
-            f"{row.p90_ms:.2f}",
-            f"{row.p99_ms:.2f}",
-            f"{row.images_per_second:.1f}",
-            "" if row.max_abs_diff is None else f"{row.max_abs_diff:.0e}",
-            "" if row.top1_agreement is None else f"{row.top1_agreement:.1%}".replace(".0%", "%"),
-            end_section=ends,
-        )
+        table.add_row(*(cells[index] for _, _, cells in columns), end_section=ends)
     return table
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+_COLUMNS: "list[tuple[str, Literal['left', 'right'], Callable[[Row], str]]]" = [
+    ("what", "left", lambda row: row.what),
+    ("backend", "left", lambda row: f"{row.backend} {row.precision}"),
+    ("provider", "left", lambda row: row.provider.removesuffix("ExecutionProvider")),
+    ("batch", "right", lambda row: str(row.batch)),
+    ("p50 ms", "right", lambda row: _figure(row.p50_ms, ".2f")),
+    ("p90", "right", lambda row: _figure(row.p90_ms, ".2f")),
+    ("p99", "right", lambda row: _figure(row.p99_ms, ".2f")),
+    ("GPU ms", "right", lambda row: _figure(row.device_p50_ms, ".4f")),
+    ("images/s", "right", lambda row: _figure(row.images_per_second, ".1f")),
+    ("x floor", "right", lambda row: _figure(row.floor_ratio, ".2f")),
+    ("diff", "right", lambda row: _figure(row.max_abs_diff, ".0e")),
+    ("same", "right", lambda row: _figure(row.top1_agreement, ".1%").replace(".0%", "%")),
+]

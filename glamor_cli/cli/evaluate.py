@@ -35,7 +35,7 @@ def evaluate(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write pictures, figures and every answer into this folder."),
+        typer.Option(help="Write report.html, figures and every answer into this folder."),
     ] = None,
 ) -> None:
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
@@ -115,10 +115,7 @@ def _write_json(path: Path, result: "StoreEvaluation") -> None:
 
 
 def _write_report(folder: Path, result: "StoreEvaluation") -> None:
-    from glamor_cli.evaluation.evaluate import write_predictions
-    from glamor_cli.evaluation.figures import save_confusion
+    from glamor_cli.evaluation.report import REPORT, write_report
 
-    save_confusion(folder / "confusion.png", result.evaluation.metrics)
-    write_predictions(folder / "predictions.csv", result.evaluation)
-    _write_json(folder / "metrics.json", result)
-    console.print(Text(f"report in {folder}"), soft_wrap=True)
+    write_report(folder, result)
+    console.print(Text(f"report in {folder / REPORT}"), soft_wrap=True)

@@ -111,6 +111,7 @@ def open_runtime(
     device: str = Device.AUTO,
     threads: int | None = None,
     provider: str | None = None,
+    precision: str = "fp32",
 ) -> Runtime:
     """Open weights on the engine that their kind of file asks for.
 
@@ -121,6 +122,8 @@ def open_runtime(
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file: a ``Provider`` or its value; None takes ONNX Runtime on
             ``device``. One that cannot load is an error, never silently another.
+        precision: In what numbers torch computes a ``.safetensors`` file: ``fp32``, or on CUDA
+            ``fp16`` or ``bf16``. Exported files have their own.
 
     Raises:
         ConfigError: No such weights, device or provider, or they do not go together.
@@ -137,15 +140,27 @@ def open_runtime(
                 "Give an .onnx file, or leave --provider out.",
             )
         device = _device_of(provider, device)
+    if precision != "fp32" and path.suffix != ".safetensors":
+        raise ConfigError(
+            f"{path.name} has its own precision; only .safetensors files are computed in another",
+            "Export in the precision you want, or leave it out.",
+        )
     # Imported here because each engine is heavy and only one is needed.
     if provider == Provider.OPENVINO:
         from glamor_cli.runtimes.openvino import OpenVINORuntime
 
         return OpenVINORuntime(path, device=device, threads=threads)
     if path.suffix == ".safetensors":
-        from glamor_cli.runtimes.torch import TorchRuntime
+        from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 
-        return TorchRuntime(path, device=device, threads=threads)
+        try:
+            chosen = TorchPrecision(precision)
+        except ValueError as error:
+            names = ", ".join(TorchPrecision)
+            raise ConfigError(
+                f"there is no precision {precision!r}", f"Choose one of: {names}."
+            ) from error
+        return TorchRuntime(path, device=device, threads=threads, precision=chosen)
     if path.suffix == ".onnx":
         from glamor_cli.runtimes.onnx import OnnxRuntime
 

@@ -148,13 +148,16 @@ def _on_cpu(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.Infe
 
 def _read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
     """Check that the graph is the network's, and read what it says of itself."""
-    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    try:
+        properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        inputs = tuple(value.name for value in session.get_inputs())
+        outputs = tuple(value.name for value in session.get_outputs())
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} holds names that are not UTF-8", _REMEDY) from error
     if METADATA_KEY not in properties:
         raise CheckpointError(
             f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
         )
-    inputs = tuple(value.name for value in session.get_inputs())
-    outputs = tuple(value.name for value in session.get_outputs())
     if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
         raise CheckpointError(
             f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "

@@ -12,11 +12,14 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.reading import read_bounded
 from glamor_cli.runtimes.gpus import Gpu
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import Metadata, sha256
 
 SCHEMA = 1
+MAX_BYTES = 1 << 20
+"""A larger sidecar is none."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def read_sidecar(engine: Path) -> Sidecar:
     path = sidecar_path(engine)
     remedy = "Build the engine anew with glamor export --trt, and keep both files together."
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{engine} has no readable {path.name} beside it", remedy) from error
     try:
@@ -131,7 +134,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         sidecar = Sidecar(**values)
         if not 1 <= sidecar.batch_min <= sidecar.batch_opt <= sidecar.batch_max:
             raise ValueError("batch")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error})", remedy
         ) from error

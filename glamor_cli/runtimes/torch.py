@@ -1,28 +1,58 @@
-"""Torch: the reference that every other engine is compared with, on the CPU or CUDA."""
+"""Torch: the engine of ``.safetensors`` files, on the CPU or CUDA."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.network.folding import fold_batch_norms
+from glamor_cli.network.fused_core import fused_core_problem, unsupported
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.cuda_graphs import GraphedWork
 from glamor_cli.weights import load_network
 
 
-class TorchRuntime(Runtime):
-    """A network run eagerly by torch.
+class TorchPrecision(StrEnum):
+    """In what numbers torch computes; inputs and answers stay float32."""
 
-    On the CPU it computes in float32 on the network as trained; on CUDA the encoders' batch norms
-    are folded, and half precision may be asked for.
+    FP32 = "fp32"
+    """TF32 stays off: it would move the answers by 1e-3."""
+    FP16 = "fp16"
+    """On CUDA only; moves the probabilities by about 1e-3."""
+    BF16 = "bf16"
+    """On CUDA only; moves the probabilities by about 1e-2."""
+
+
+_DTYPES = {
+    TorchPrecision.FP32: torch.float32,
+    TorchPrecision.FP16: torch.float16,
+    TorchPrecision.BF16: torch.bfloat16,
+}
+_AGREEMENT = {TorchPrecision.FP32: 1e-4, TorchPrecision.FP16: 1e-2, TorchPrecision.BF16: 5e-2}
+"""How far the fast road's answers may be from the plain modules' when a network is opened."""
+
+
+class TorchRuntime(Runtime):
+    """A network run by torch, batch norms folded into the convolutions, channels last.
+
+    On CUDA the core is one launch (``network/fused_core.py``) and each batch size's launches are
+    recorded as a CUDA graph. Both are tried when the network is opened; where the fused core
+    cannot be had, or its answers are not the plain modules', these take its place.
+
+    Attributes:
+        core: ``fused``, or ``plain`` and why.
 
     Args:
         path: The ``.safetensors`` file.
         device: ``auto``, ``cpu`` or ``cuda``; auto takes CUDA where there is a device.
         threads: CPU threads; None leaves it to torch. Torch has one number for the whole process.
-        half: Compute in float16, on CUDA only; moves the probabilities by about 1e-3.
+        precision: In what numbers to compute.
 
     Raises:
         ConfigError: Half precision on the CPU, or a number of threads that is not positive.
@@ -33,10 +63,15 @@ class TorchRuntime(Runtime):
     backend = "torch"
 
     def __init__(
-        self, path: Path, *, device: str = "auto", threads: int | None = None, half: bool = False
+        self,
+        path: Path,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: TorchPrecision = TorchPrecision.FP32,
     ) -> None:
         self.provider = choose_device(device)
-        if half and self.provider == "cpu":
+        if precision is not TorchPrecision.FP32 and self.provider == "cpu":
             raise ConfigError(
                 "torch computes in half precision only on CUDA",
                 "Leave half precision away, or choose --device cuda.",
@@ -46,33 +81,87 @@ class TorchRuntime(Runtime):
                 raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
+        self._dtype = _DTYPES[precision]
+        where, temperature = torch.device(self.provider), self.metadata.temperature
+        self._plain = InferenceNetwork(network, temperature, where, self._dtype)
+        self._fast: FewLaunches | None = None
+        self.core = "plain: the device is a CPU"
+        self._graphed: GraphedWork | None = None
         if self.provider == "cuda":
-            network = fold_batch_norms(network)
             self.largest_batch = 512
-        self._dtype = torch.float16 if half else torch.float32
-        # Twice as fast as the default layout on the CPU too.
-        network = network.to(memory_format=torch.channels_last)
-        self._network = network.to(self.provider, self._dtype)
+            self._fast, self.core = self._try_fast(network, precision)
+            self._graphed = GraphedWork(self.answer)
 
-    def compile(self) -> None:
-        """Let ``torch.compile`` rewrite the network; each new batch size compiles for a while."""
-        self._network.compile(dynamic=False)
+    @torch.inference_mode()
+    def answer(self, face: Tensor, context: Tensor) -> Answer:
+        """Answer float32 tensors on the device, launch by launch."""
+        # TF32, on by default in cuDNN, would move the answers by 1e-3.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            answer: Answer = (self._fast or self._plain)(self._place(face), self._place(context))
+        return answer
+
+    @torch.inference_mode()
+    def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
+        """Make a call that answers a batch which is on the device already; for measurements.
+
+        On CUDA it returns before the GPU is done.
+
+        Args:
+            face: float32 (B, 3, 96, 96) on the device.
+            context: float32 (B, 3, 112, 112).
+        """
+        if self._graphed is None:
+            return lambda: self.answer(face, context)
+        self._graphed(face, context)
+        recording = self._graphed.recording(len(face), face.shape[1:], context.shape[1:])
+        return recording.replay
 
     @torch.inference_mode()
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        # TF32, on by default in cuDNN, would move the answers by 1e-3.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            output = self._network(self._place(face), self._place(context))
-        logits = output.logits.float() / self.metadata.temperature
+        faces, contexts = (
+            torch.from_numpy(np.require(values, requirements=["C", "W"]))
+            for values in (face, context)
+        )
+        answer = (self._graphed or self.answer)(faces, contexts)
+        # Copied, because a graph's next run writes over its answers.
         return Output(
-            logits.softmax(dim=1).cpu().numpy(),
-            output.attention.float().cpu().numpy(),
-            output.stream_weights.float().cpu().numpy(),
+            *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
         )
 
-    def _place(self, values: NDArray[np.float32]) -> torch.Tensor:
-        tensor = torch.from_numpy(np.require(values, requirements=["C", "W"]))
-        return tensor.to(self.provider, dtype=self._dtype, memory_format=torch.channels_last)
+    def _place(self, values: Tensor) -> Tensor:
+        return values.to(self.provider, self._dtype, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def _try_fast(
+        self, network: GlamorNet, precision: TorchPrecision
+    ) -> tuple[FewLaunches | None, str]:
+        """Make the fastest road that works here and agrees with the plain one on noise."""
+        problem = fused_core_problem() or unsupported(network.config)
+        if problem is not None:
+            return None, f"plain: {problem}"
+        generator = torch.Generator().manual_seed(0)
+        pairs = [self._place(torch.rand(3, 3, n, n, generator=generator)) for n in (96, 112)]
+        for fuse_blocks in (True, False):
+            try:
+                fast = FewLaunches(
+                    network,
+                    self.metadata.temperature,
+                    torch.device("cuda"),
+                    self._dtype,
+                    fuse_blocks=fuse_blocks,
+                )
+                with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                    ours, theirs = fast(*pairs), self._plain(*pairs)
+                torch.cuda.synchronize()
+            except Exception as error:
+                # Compilers and drivers raise whatever they like; the plain modules still run.
+                problem = f"{type(error).__name__}: {error}"
+                continue
+            off = max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))
+            if off <= _AGREEMENT[precision]:  # NaN is not
+                return fast, "fused" if problem is None else f"fused; convolutions not: {problem}"
+            problem = f"its answers are off by {off:.1e}"
+        return None, f"plain: {problem}"
 
 
 def choose_device(device: str) -> str:

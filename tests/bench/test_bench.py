@@ -9,7 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from glamor_cli.bench.config import Backend, BenchConfig, Target
+from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
+from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_json, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.bench.timing import time_interleaved
@@ -32,7 +33,11 @@ COLUMNS = {
     "p50_ms",
     "p90_ms",
     "p99_ms",
+    "p95_ms",
     "images_per_second",
+    "device_p50_ms",
+    "floor_ms",
+    "floor_ratio",
     "max_abs_diff",
     "top1_agreement",
     "status",
@@ -62,8 +67,15 @@ def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) ->
     for row in rows:
         assert set(row) >= COLUMNS
         if row["status"] == "ok":
+            assert row["device_p50_ms"] is None, "a CPU has no clock of its own"
+            if row["what"] in ("core", "network"):
+                assert row["floor_bound"] in ("bytes", "operations")
+                assert row["floor_ratio"] == pytest.approx(row["p50_ms"] / row["floor_ms"])
             assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
             assert row["images_per_second"] == pytest.approx(2e3 / row["p50_ms"])
+    fused = {row["what"]: row for row in rows if row["backend"] == "fused"}
+    assert "CUDA" in fused["core"]["status"]
+    assert fused["network"]["max_abs_diff"] <= 1e-5
     for what in ("core", "network", "pipeline"):
         of_target = {row["backend"]: row for row in rows if row["what"] == what}
         assert of_target["eager"]["provider"] == "cpu"
@@ -97,6 +109,44 @@ def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert "missing.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+
+
+def test_every_backend_and_precision_has_a_row(weights: Path) -> None:
+    result = run_bench(
+        quick(
+            weights,
+            targets=(Target.CORE, Target.NETWORK, Target.TRAIN),
+            batches=(1,),
+            # Compiling takes longer than all the rest.
+            backends=tuple(backend for backend in Backend if backend is not Backend.COMPILE),
+            precisions=(Precision.FP16, Precision.INT8),
+        )
+    )
+    for row in result.rows:
+        assert row.status, row
+        if row.status != "ok":
+            assert row.p50_ms is None
+    done = {(row.what, row.backend, row.precision) for row in result.rows if row.status == "ok"}
+    # ONNX Runtime computes float16 on the CPU too; OpenVINO says what it chose by itself.
+    assert (Target.NETWORK, Backend.ORT, "fp16") in done
+    chosen = {row.precision for row in result.rows if row.backend is Backend.OPENVINO}
+    assert len(chosen & {"fp32", "bf16"}) == 1
+    reasons = {row.status for row in result.rows}
+    assert "torch computes in half precision only on CUDA" in reasons
+    assert "give the int8 file with --export" in reasons
+    assert "training knows fp32 and bf16, not fp16" in reasons
+
+
+def test_work_is_counted_and_the_larger_bound_is_the_floor() -> None:
+    class Layer(torch.nn.Linear):
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (super().forward(inputs[0]),)
+
+    work = count_work(Layer(30, 20, bias=False), torch.rand(5, 30), itemsize=2)
+    assert work.operations == 2 * 5 * 30 * 20
+    assert work.bytes == 2 * (30 * 20 + 5 * 30) + 4 * 5 * 20
+    assert Rates(bytes=100, operations=1000).floor(Work(200, 1000)) == (2, "bytes")
+    assert Rates(bytes=100, operations=1000).floor(Work(200, 4000)) == (4, "operations")
 
 
 def test_a_network_without_a_core_says_so(tmp_path: Path) -> None:
@@ -137,6 +187,8 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
         BenchConfig(batches=(0,))
     with pytest.raises(ConfigError, match="threads"):
         BenchConfig(threads=0)
+    with pytest.raises(ConfigError, match="nothing to measure"):
+        BenchConfig(precisions=())
     with pytest.raises(ConfigError, match="exported file"):
         run_bench(quick(weights.with_suffix(".onnx")))
 
@@ -150,5 +202,10 @@ def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
     assert "eager" in silent.stderr
     spoken = CliRunner().invoke(app, [*arguments, "--json", "-"])
     assert {row["batch"] for row in json.loads(spoken.stdout)["rows"]} == {1, 2}
-    for wrong in (["--what", "nothing"], ["--batch", "many"], ["--backends", "magic"]):
+    for wrong in (
+        ["--what", "nothing"],
+        ["--batch", "many"],
+        ["--backends", "magic"],
+        ["--precision", "fp8"],
+    ):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2

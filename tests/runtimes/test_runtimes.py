@@ -18,11 +18,14 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.network.config import Encoder, NetworkConfig
 from glamor_cli.network.folding import fold_batch_norms
+from glamor_cli.network.fused_core import fused_core_problem
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import Provider
+from glamor_cli.runtimes.cuda_graphs import recorded_size
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
+from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 from glamor_cli.weights import Metadata, load_network, save_network
 
 TEMPERATURE = 1.7
@@ -280,12 +283,48 @@ def test_folding_keeps_the_answer_and_the_original(encoder: Encoder) -> None:
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
 
 
+def test_half_precision_on_the_cpu_is_refused(files: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="half precision"):
+        TorchRuntime(files[".safetensors"], device="cpu", precision=TorchPrecision.FP16)
+
+
+def test_precisions_that_a_file_cannot_have_are_refused(files: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="fp8"):
+        open_runtime(files[".safetensors"], device="cpu", precision="fp8")
+    with pytest.raises(ConfigError, match="has its own precision"):
+        open_runtime(files[".onnx"], device="cpu", precision="fp16")
+
+
+def test_recorded_sizes_cover_every_batch_with_a_third_idle_at_most() -> None:
+    for batch in range(1, 700):
+        size = recorded_size(batch)
+        assert batch <= size
+        assert (size - batch) / size <= 1 / 3
+    assert recorded_size(33) == 48
+    assert recorded_size(600) == 600
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_torch_in_half_precision_stays_close_to_the_cpu(files: dict[str, Path]) -> None:
-    from glamor_cli.runtimes.torch import TorchRuntime
-
-    face, context = inputs(5)
-    expected = open_runtime(files[".safetensors"], device="cpu")(face, context)
-    output = TorchRuntime(files[".safetensors"], device="cuda", half=True)(face, context)
-    np.testing.assert_allclose(output.probabilities, expected.probabilities, rtol=0, atol=5e-3)
+@pytest.mark.parametrize(
+    ("precision", "atol"),
+    [(TorchPrecision.FP32, 1e-4), (TorchPrecision.FP16, 1e-2), (TorchPrecision.BF16, 5e-2)],
+)
+def test_torch_on_cuda_agrees_with_the_cpu(
+    files: dict[str, Path], precision: TorchPrecision, atol: float
+) -> None:
+    runtime = TorchRuntime(files[".safetensors"], device="cuda", precision=precision)
+    assert runtime.core.startswith("fused") or fused_core_problem() is not None, runtime.core
+    reference = open_runtime(files[".safetensors"], device="cpu")
+    kept = []
+    # Sizes of their own graph, sizes inside a larger one, more of them than are kept, and again.
+    for batch in (5, 1, 2, 33, 3, 4, 8, 12, 24, 16, 7, 5):
+        face, context = inputs(batch, seed=batch)
+        expected, output = reference(face, context), runtime(face, context)
+        kept.append((expected, output))
+    for expected, output in kept:
+        np.testing.assert_allclose(output.probabilities, expected.probabilities, rtol=0, atol=atol)
+        np.testing.assert_allclose(output.attention, expected.attention, rtol=0, atol=atol)
+        np.testing.assert_allclose(
+            output.stream_weights, expected.stream_weights, rtol=0, atol=atol
+        )

@@ -1,0 +1,239 @@
+"""Glamor against TensorFlow on this CPU: network at batch 1 and 32, training step at batch 4.
+
+TensorFlow runs in an environment of its own, thrown away afterwards, as a child process that is
+asked over pipes (``keras_twin_child.py``), so that both sides take turns in one run:
+
+    uv run python benchmarks/keras_twin.py
+
+The child gets our weights, and its answers are compared with ours before anything is timed: it is
+the same network. Each side times itself, without the pipes. Writes
+``benchmarks/results/keras-twin-<cpu>-torch-<version>.json``.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from glamor_cli.atomic import write_text
+from glamor_cli.bench.config import Precision
+from glamor_cli.bench.environment import describe_environment
+from glamor_cli.bench.floor import count_work, measure_rates
+from glamor_cli.bench.torch_backends import AsWritten
+from glamor_cli.bench.training import training_step
+from glamor_cli.cpus import available_cpus
+from glamor_cli.export.pairs import Pairs, random_pairs
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.training.keras_sgd import KerasSGD
+from glamor_cli.training.memory import keep_freed_memory
+from glamor_cli.weights import find_weights, load_network
+
+CHILD = Path(__file__).with_name("keras_twin_child.py")
+RESULTS = Path(__file__).parent / "results"
+REQUIREMENTS = ("tensorflow-cpu", "numpy")
+SETTLE_SECONDS = 0.02
+"""Between two sides: the threads of the one spin for a while after their work."""
+
+
+class Twin:
+    """The child process: one request a line, one answer a line, both JSON."""
+
+    def __init__(self, python: Path | None, threads: int) -> None:
+        command = ["uv", "run", "--no-project", "--quiet"]
+        for requirement in REQUIREMENTS:
+            command += ["--with", requirement]
+        command = [str(python)] if python else [*command, "python"]
+        self._process = subprocess.Popen(
+            [*command, str(CHILD), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the child ended with exit code {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def main() -> None:
+    """Compare, measure, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", type=Path, help="an interpreter that has TensorFlow already")
+    parser.add_argument("--part", choices=("network", "training"), help="only this one")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of every contender")
+    parser.add_argument("--export", type=Path, action="append", default=[], help="more ONNX files")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
+    options = parser.parse_args()
+    threads = available_cpus()
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    weights = find_weights("glamor-original")
+    network, _ = load_network(weights)
+    with tempfile.TemporaryDirectory() as folder, Twin(options.python, threads) as twin:
+        tensors = Path(folder) / "weights.npz"
+        np.savez(tensors, **{name: value.numpy() for name, value in network.state_dict().items()})
+        hello = twin.ask(do="load", weights=str(tensors))
+        result: dict[str, Any] = {
+            "environment": describe_environment() | {"tensorflow": hello["version"]},
+            "threads": threads,
+            "agreement": agree(twin, network, Path(folder)),
+        }
+        if options.part != "training":
+            result |= measure_networks(twin, network, options.export, options.rounds)
+        if options.part != "network":
+            result["training step, batch 4"] = measure_training(twin, network, options.rounds)
+    name = re.sub(r"[^a-z0-9]+", "-", str(result["environment"]["cpu"]).lower()).strip("-")
+    version = re.sub(r"[^0-9.].*", "", torch.__version__)
+    text = json.dumps(result, indent=1)
+    part = f"-{options.part}" if options.part else ""
+    write_text(options.out / f"keras-twin{part}-{name}-torch-{version}.json", text + "\n")
+    print(text)
+
+
+def measure_networks(
+    twin: Twin, network: GlamorNet, exports: list[Path], rounds: int
+) -> dict[str, Any]:
+    """Batch 1 and 32, and how near that is to the CPU's peak."""
+    threads, weights = available_cpus(), find_weights("glamor-original")
+    files = {
+        "onnxruntime fp32": weights.with_suffix(".onnx"),
+        "torch fp32": weights,
+        **{path.name: path for path in exports},
+    }
+    runtimes = {
+        f"glamor {name}": open_runtime(path, device="cpu", threads=threads)
+        for name, path in files.items()
+    }
+    result: dict[str, Any] = {
+        f"network, batch {batch}": measure_network(
+            twin, runtimes, batch, rounds * (3 if batch == 1 else 1)
+        )
+        for batch in (1, 32)
+    }
+    return result | {"peak": peak(result, network, threads)}
+
+
+def agree(twin: Twin, network: GlamorNet, folder: Path) -> dict[str, float]:
+    """Largest difference of the probabilities, each side at its own, on the same pairs."""
+    pairs = random_pairs(4)
+    np.savez(folder / "pairs.npz", face=pairs.face, context=pairs.context)
+    answer = twin.ask(do="answer", pairs=str(folder / "pairs.npz"))
+    with torch.inference_mode():
+        output = network(torch.from_numpy(pairs.face), torch.from_numpy(pairs.context))
+    ours = output.logits.softmax(1).numpy()
+    difference = float(np.abs(ours - np.array(answer["probabilities"])).max())
+    if not difference < 1e-5:
+        raise SystemExit(f"the twin is another network: it is off by {difference}")
+    return {"max_abs_diff": difference}
+
+
+def measure_network(
+    twin: Twin, runtimes: dict[str, Runtime], batch: int, rounds: int
+) -> dict[str, Any]:
+    """Every contender once a round."""
+    pairs = random_pairs(batch)
+    calls: dict[str, Callable[[], float]] = {
+        f"tensorflow {way}": lambda way=way: twin.ask(do="predict", way=way, batch=batch)["seconds"]
+        for way in ("graph", "xla")
+    }
+    for name, runtime in runtimes.items():
+        calls[name] = lambda r=runtime: seconds(lambda: r(pairs.face, pairs.context))
+    return compare(calls, rounds)
+
+
+def measure_training(twin: Twin, network: GlamorNet, rounds: int) -> dict[str, Any]:
+    """The authors' settings on both sides: batch 4, SGD with momentum 0.9, float32."""
+    pairs = random_pairs(4)
+    calls: dict[str, Callable[[], float]] = {
+        f"tensorflow {way}": lambda way=way: twin.ask(do="train", way=way, batch=4)["seconds"]
+        for way in ("graph", "xla")
+    }
+    step = our_step(network, pairs)
+    calls["glamor torch fp32"] = lambda: seconds(step)
+    return compare(calls, rounds)
+
+
+def our_step(network: GlamorNet, pairs: Pairs) -> Callable[[], float]:
+    """The paper recipe's step on a copy of the network."""
+    trained = GlamorNet(network.config)
+    trained.load_state_dict(network.state_dict())
+    trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = KerasSGD(trained.parameters(), lr=0.0, momentum=0.9)
+    return training_step(trained, optimizer, pairs)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Time one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compare(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:
+    """Take turns, the order rotating; medians, and ratios round by round to the fastest twin."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(2):
+        for call in calls.values():
+            call()
+    names = list(calls)
+    for turn in range(rounds):
+        for position in range(len(names)):
+            name = names[(position + turn) % len(names)]
+            time.sleep(SETTLE_SECONDS)
+            times[name].append(calls[name]())
+        print(".", end="", file=sys.stderr, flush=True)
+    medians = {name: float(np.median(values)) for name, values in times.items()}
+    twin = min((name for name in names if name.startswith("tensorflow")), key=medians.__getitem__)
+    return {
+        name: {
+            "p50_ms": round(medians[name] * 1e3, 3),
+            "p90_ms": round(float(np.percentile(times[name], 90)) * 1e3, 3),
+            "times_as_fast_as_tensorflow": round(
+                float(np.median(np.array(times[twin]) / np.array(times[name]))), 2
+            ),
+        }
+        for name in names
+    } | {"compared_with": twin, "rounds": rounds}
+
+
+def peak(result: dict[str, Any], network: GlamorNet, threads: int) -> dict[str, float]:
+    """How near the network at batch 32 comes to the fastest float32 matrix product."""
+    rates = measure_rates("cpu", Precision.FP32, threads)
+    one = torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 112, 112)
+    operations = 32 * count_work(AsWritten(network, 1.0).eval(), *one).operations
+    took = result["network, batch 32"]["glamor onnxruntime fp32"]["p50_ms"] / 1e3
+    return {
+        "matrix_product_gflops": round(rates.operations / 1e9, 1),
+        "network_gflops": round(operations / took / 1e9, 1),
+        "share": round(operations / took / rates.operations, 3),
+    }
+
+
+if __name__ == "__main__":
+    main()

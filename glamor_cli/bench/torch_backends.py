@@ -1,0 +1,126 @@
+"""Torch's ways to run a module of two inputs: as it is, compiled, recorded."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from glamor_cli.bench.config import Backend
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.cuda_graphs import Recording
+from glamor_cli.weights import Metadata
+
+Answer = tuple[Tensor, Tensor, Tensor]
+Work = Callable[[Tensor, Tensor], Answer]
+
+TORCH_BACKENDS = (Backend.EAGER, Backend.COMPILE, Backend.CUDAGRAPH)
+
+
+class AsWritten(nn.Module):
+    """A network as it is written, with the softmax: what everybody would run.
+
+    Args:
+        network: In evaluation mode.
+        temperature: Logits are divided by it.
+        core: Begin at the encoders' feature maps instead of the images.
+    """
+
+    def __init__(self, network: GlamorNet, temperature: float, *, core: bool = False) -> None:
+        super().__init__()
+        self.network, self.temperature = copy.deepcopy(network), temperature
+        if core:
+            # So that what is counted and moved is the core's alone.
+            self.network.face_encoder = self.network.context_encoder = None
+        self.core = core
+
+    def forward(self, face: Tensor, context: Tensor) -> Answer:
+        """Map images, or feature maps, to probabilities, attention and stream weights."""
+        step = self.network.answer if self.core else self.network
+        logits, attention, stream_weights = step(face, context)
+        probabilities = (logits / self.temperature).softmax(dim=1)
+        return probabilities, attention, stream_weights
+
+
+def make_work(backend: Backend, module: nn.Module, compile_mode: str) -> Work:
+    """Make a backend's way to run a module.
+
+    On CUDA the work returns before the GPU is done.
+
+    Args:
+        backend: One of ``TORCH_BACKENDS``.
+        module: On its device, in its precision.
+        compile_mode: Of ``torch.compile``.
+    """
+    if backend is Backend.COMPILE:
+        module = copy.deepcopy(module)
+        module.compile(dynamic=False, mode=compile_mode)
+
+    def run(face: Tensor, context: Tensor) -> Answer:
+        # no_grad, because torch.compile's graphs are recorded anew under inference mode.
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            answer: Answer = module(face, context)
+        return answer
+
+    return _Recorded(run) if backend is Backend.CUDAGRAPH else run
+
+
+class _Recorded:
+    """Records the first batch's launches; later ones must be of its size."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._recording: Recording | None = None
+
+    def __call__(self, face: Tensor, context: Tensor) -> Answer:
+        if self._recording is None or len(self._recording.inputs[0]) != len(face):
+            self._recording = Recording(self._work, (face, context), None)
+        for buffer, values in zip(self._recording.inputs, (face, context), strict=True):
+            if buffer is not values:
+                buffer.copy_(values)
+        self._recording.replay()
+        return self._recording.answers
+
+    def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
+        """The replay alone, its inputs in place."""
+        self(face, context)
+        assert self._recording is not None  # noqa: S101 - just recorded
+        return self._recording.replay
+
+
+class TorchWork(Runtime):
+    """Torch's work as a runtime: NumPy in and out."""
+
+    backend = "torch"
+
+    def __init__(self, work: Work, metadata: Metadata, device: str, dtype: torch.dtype) -> None:
+        self.metadata, self.provider = metadata, device
+        self._work, self._dtype = work, dtype
+
+    def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
+        """Make a call on inputs that are on the device already, float32."""
+        return on_device(self._work, face.to(self._dtype), context.to(self._dtype))
+
+    def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        tensors = (
+            torch.from_numpy(np.require(values, requirements=["C", "W"])).to(
+                self.provider, self._dtype
+            )
+            for values in (face, context)
+        )
+        return as_output(self._work(*tensors))
+
+
+def on_device(work: Work, face: Tensor, context: Tensor) -> Callable[[], object]:
+    """Make a call of work on inputs where they must be."""
+    if isinstance(work, _Recorded):
+        return work.on_device(face, context)
+    return lambda: work(face, context)
+
+
+def as_output(answer: Answer) -> Output:
+    """Bring an answer to the host."""
+    return Output(*(values.float().cpu().numpy() for values in answer))

@@ -1,0 +1,89 @@
+"""CUDA graphs: a network's launches recorded once for a batch size, then replayed as one."""
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Answer = tuple[Tensor, Tensor, Tensor]
+Work = Callable[[Tensor, Tensor], Answer]
+
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""Batch sizes that are recorded; others run in the next larger one, a third of it idle at most."""
+_KEPT_SIZES = 8
+"""Each keeps buffers on the GPU."""
+_WARMUP_RUNS = 3
+
+
+def recorded_size(batch: int) -> int:
+    """Find the size that a batch runs in: the next of ``SIZES``, or itself beyond the largest."""
+    index = bisect_left(SIZES, batch)
+    return SIZES[index] if index < len(SIZES) else batch
+
+
+class Recording:
+    """One batch size: its buffers, and the graph that goes from inputs to answers.
+
+    Attributes:
+        inputs: Face and context, where the graph reads them: float32, contiguous.
+        answers: Where it writes.
+    """
+
+    def __init__(self, work: Work, example: tuple[Tensor, Tensor], pool: Any) -> None:
+        self.inputs = tuple(torch.zeros_like(values) for values in example)
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # Choosing algorithms and compiling must not be recorded.
+            for _ in range(_WARMUP_RUNS):
+                work(*self.inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, pool=pool):
+            self.answers = work(*self.inputs)
+
+    def replay(self) -> None:
+        """Answer what the inputs hold; returns before the GPU is done."""
+        self._graph.replay()
+
+
+class GraphedWork:
+    """Work on batches of any size, replayed where its size was seen before.
+
+    Args:
+        work: From float32 (B, 3, 96, 96) and (B, 3, 112, 112) on the device to three answers.
+            Samples must not depend on each other.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._pool = torch.cuda.graph_pool_handle()
+        self._recordings: OrderedDict[int, Recording] = OrderedDict()
+
+    def __call__(self, face: Tensor, context: Tensor) -> Answer:
+        """Answer float32 tensors of host or device; the next call writes over the answers."""
+        count = len(face)
+        recording = self.recording(count, face.shape[1:], context.shape[1:])
+        for buffer, values in zip(recording.inputs, (face, context), strict=True):
+            buffer[:count].copy_(values, non_blocking=True)
+        recording.replay()
+        probabilities, attention, stream_weights = recording.answers
+        return probabilities[:count], attention[:count], stream_weights[:count]
+
+    def recording(self, batch: int, face: torch.Size, context: torch.Size) -> Recording:
+        """Record a batch's size once; the sizes used least lately are let go."""
+        size = recorded_size(batch)
+        if size not in self._recordings:
+            while len(self._recordings) >= _KEPT_SIZES:
+                self._recordings.popitem(last=False)
+            example = (
+                torch.empty(size, *face, device="cuda"),
+                torch.empty(size, *context, device="cuda"),
+            )
+            self._recordings[size] = Recording(self._work, example, self._pool)
+        self._recordings.move_to_end(size)
+        return self._recordings[size]

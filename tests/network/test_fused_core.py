@@ -1,0 +1,165 @@
+"""The core in one launch must answer what the network does, in every precision and layout."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.fused_core import (
+    FusedCore,
+    choose_launch,
+    constants,
+    fused_core_problem,
+    unsupported,
+)
+from glamor_cli.network.glamor_net import GlamorNet
+
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is for Linux"
+)
+OUTPUTS = ("logits", "probabilities", "attention", "stream_weights")
+LARGEST_DISTANCE = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1.5e-2}
+"""Relative to float64 on the same maps: rounding of weights and pooled vectors, and no more."""
+
+
+@pytest.fixture(scope="module")
+def measured() -> list[dict[str, object]]:
+    """Run the cases in a process, because the interpreter is chosen when Triton is imported."""
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("fused_core_cases.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@needs_triton
+def test_every_case_agrees_with_float64_on_fresh_inputs(measured: list[dict[str, object]]) -> None:
+    assert {case["dtype"] for case in measured} == set(LARGEST_DISTANCE)
+    for case in measured:
+        for output in OUTPUTS:
+            # Written so that NaN, which unwritten outputs hold, fails.
+            assert case[output] <= LARGEST_DISTANCE[case["dtype"]], (case, output)
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "dtype", "batch"), [(80, "fp32", 256), (90, "fp32", 32), (90, "fp16", 256)]
+)
+def test_it_compiles_without_spilling_registers(
+    architecture: int, dtype: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spilled register costs a trip to memory in the middle of the products."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from glamor_cli.network.fused_kernel import attention_fusion_kernel as kernel
+
+    launch = choose_launch(batch, 49, torch.float16 if dtype == "fp16" else torch.float32, 132)
+    # Channels last: a stride of one is compiled in, as the launcher does.
+    fixed = constants(NetworkConfig(), 36, 49, launch) | {
+        "WIDEN": False,
+        "face_channel_stride": 1,
+        "context_channel_stride": 1,
+    }
+    types = {"face_map": dtype, "context_map": dtype, "matrices": dtype}
+    plain = ("vectors", "classifier", "probabilities", "logits", "attention", "stream_weights")
+    types |= dict.fromkeys(plain, "fp32")
+    signature = dict.fromkeys(kernel.arg_names, "i32")
+    signature |= {name: f"*{kind}" for name, kind in types.items()}
+    signature |= {"fusion_bias": "fp32", "inverse_temperature": "fp32"}
+    signature |= dict.fromkeys(fixed, "constexpr")
+    aligned = {
+        (index,): [["tt.divisibility", 16]]
+        for index, name in enumerate(kernel.arg_names)
+        if name not in fixed and (name in types or name.endswith("stride"))
+    }
+    compiled = triton.compile(
+        ASTSource(kernel, signature, fixed, aligned),
+        target=GPUTarget("cuda", architecture, 32),
+        options={
+            "num_warps": launch.warps,
+            "num_stages": launch.stages,
+            "enable_fp_fusion": True,
+        },
+    )
+    assert compiled.metadata.shared <= 99 * 1024, "the smallest limit of Ampere and later"
+    binary = tmp_path / "kernel.cubin"
+    binary.write_bytes(compiled.asm["cubin"])
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    report = subprocess.run(
+        [tools / "cuobjdump", "-res-usage", binary], capture_output=True, text=True, check=True
+    ).stdout
+    stack = re.search(r"STACK:(\d+)", report)
+    assert stack is not None, report
+    assert int(stack[1]) == 0, report
+
+
+def test_what_it_cannot_compute_is_said() -> None:
+    assert "face-only" in unsupported(NetworkConfig(variant=Variant.FACE_ONLY))
+    assert "hidden width of 100" in unsupported(NetworkConfig(hidden=100))
+    assert unsupported(NetworkConfig()) is None
+    with pytest.raises(ValueError, match="context-only"):
+        FusedCore(GlamorNet(NetworkConfig(variant=Variant.CONTEXT_ONLY)), 1.0, torch.float32)
+    core = FusedCore(GlamorNet().eval(), 1.0, torch.float32)
+    face, context = torch.rand(2, 256, 6, 6), torch.rand(2, 256, 7, 7)
+    with pytest.raises(ValueError, match="2 face maps but 1"):
+        core(face, context[:1])
+    with pytest.raises(ValueError, match=r"face_map is \[2, 128"):
+        core(face[:, :128], context)
+    with pytest.raises(ValueError, match=r"context_map is torch\.float16"):
+        core(face, context.half())
+    assert core(face[:0], context[:0]).attention.shape == (0, 7, 7)
+
+
+def test_large_batches_share_the_weights_and_fit_the_registers() -> None:
+    half = torch.float16
+    assert choose_launch(1, 49, half, 132).samples == 1
+    assert choose_launch(132, 49, half, 132).samples == 1
+    assert choose_launch(133, 49, half, 132).samples == 2
+    assert choose_launch(10_000, 49, half, 132).samples == 2
+    assert choose_launch(10_000, 16, half, 132).samples == 8
+    assert choose_launch(1, 49, torch.float32, 132).step == 32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(fused_core_problem() is not None, reason=str(fused_core_problem()))
+@pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="interpreted")
+@pytest.mark.parametrize("batch", [1, 3, 33, 256, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_it_agrees_on_a_gpu(batch: int, dtype: torch.dtype) -> None:
+    import copy
+
+    torch.manual_seed(batch)
+    network = GlamorNet().eval()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        face = torch.rand(batch, 256, 6, 6).to(dtype)
+        context = torch.rand(batch, 256, 7, 7).to(dtype)
+        with torch.inference_mode():
+            exact = copy.deepcopy(network).double().answer(face.double(), context.double())
+        core = FusedCore(network, 1.0, dtype).cuda()
+        out = core.allocate(batch, 7, 7)
+        for values in out:
+            values.fill_(torch.nan)
+        core(
+            face.cuda().contiguous(memory_format=layout),
+            context.cuda().contiguous(memory_format=layout),
+            out=out,
+        )
+        torch.cuda.synchronize()
+        for ours, theirs in ((out.logits, exact.logits), (out.attention, exact.attention)):
+            distance = (ours.cpu().double() - theirs).norm() / theirs.norm()
+            limit = LARGEST_DISTANCE[str(dtype).removeprefix("torch.")]
+            assert distance <= limit * (10 if dtype is torch.float32 else 1)
