@@ -90,7 +90,16 @@ OPENERS: dict[str, Callable[[dict[str, Path]], Runtime]] = {
 """Everything that can run the network; what this machine has not is skipped, by name."""
 
 
-@pytest.fixture(scope="module", params=list(OPENERS))
+def needs_gpu(name: str) -> bool:
+    return "CUDA" in name or "engine" in name
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.gpu if needs_gpu(name) else ()) for name in OPENERS
+    ],
+)
 def runtime(request: pytest.FixtureRequest, files: dict[str, Path]) -> Runtime:
     try:
         return OPENERS[request.param](files)
@@ -164,8 +173,7 @@ def test_a_later_call_does_not_write_over_an_earlier_answer(runtime: Runtime) ->
 
 def test_the_runtime_says_what_truly_ran(runtime: Runtime, request: pytest.FixtureRequest) -> None:
     name = request.node.callspec.params["runtime"]
-    on_gpu = "CUDA" in name or "engine" in name
-    assert runtime.device == ("cuda" if on_gpu else "cpu")
+    assert runtime.device == ("cuda" if needs_gpu(name) else "cpu")
     if name in ("CPUExecutionProvider", "CUDAExecutionProvider"):
         assert runtime.provider == name
 
