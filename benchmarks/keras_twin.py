@@ -26,10 +26,11 @@ import torch
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Precision
-from glamor_cli.bench.environment import describe_environment, usable_cores
+from glamor_cli.bench.environment import describe_environment
 from glamor_cli.bench.floor import count_work, measure_rates
 from glamor_cli.bench.torch_backends import AsWritten
 from glamor_cli.bench.training import training_step
+from glamor_cli.cpus import available_cpus
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import Runtime, open_runtime
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--export", type=Path, action="append", default=[], help="more ONNX files")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
     options = parser.parse_args()
-    threads = usable_cores()
+    threads = available_cpus()
     torch.set_num_threads(threads)
     keep_freed_memory()
     weights = find_weights("glamor-original")
@@ -119,7 +120,7 @@ def measure_networks(
     twin: Twin, network: GlamorNet, exports: list[Path], rounds: int
 ) -> dict[str, Any]:
     """Batch 1 and 32, and how near that is to the CPU's peak."""
-    threads, weights = usable_cores(), find_weights("glamor-original")
+    threads, weights = available_cpus(), find_weights("glamor-original")
     files = {
         "onnxruntime fp32": weights.with_suffix(".onnx"),
         "torch fp32": weights,

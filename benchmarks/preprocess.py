@@ -5,12 +5,11 @@ scikit-image carries) at a random place and size on a random background:
 
     uv run python benchmarks/preprocess.py --count 200 --workers 2
 
-Writes ``benchmarks/results/preprocess-<workers>-workers.json``. Where other work shares the
+Writes ``benchmarks/results/preprocess-<hardware>.json``. Where other work shares the
 machine, the CPU seconds tell more than the wall's.
 """
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
@@ -22,9 +21,8 @@ from typing import Any
 import numpy as np
 import skimage.data
 from PIL import Image, ImageFilter
+from recording import RESULTS, record
 
-from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.pair_options import PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.vision.faces import Detector, open_detector
@@ -32,7 +30,6 @@ from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, round_box, sample_context, sample_face, to_uint8
 
 WIDTH, HEIGHT = 712, 400
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -46,14 +43,11 @@ def main() -> None:
         source = Path(folder) / "images"
         paths = make_images(source / "Happy", options.count)
         result = {
-            "environment": describe_environment(),
             "images": f"{options.count} JPEGs of {WIDTH}x{HEIGHT}",
             "stages": measure_stages(paths),
             "whole": measure_whole(source, Path(folder) / "store", options.workers),
         }
-    text = json.dumps(result, indent=2)
-    write_text(options.out / f"preprocess-{options.workers}-workers.json", text + "\n")
-    print(text)
+    record("preprocess", result, options.out)
 
 
 def make_images(folder: Path, count: int) -> list[Path]:

@@ -2,24 +2,27 @@
 
     uv run python benchmarks/publish_weights.py RUN/best.safetensors STORE NAME
 
-Fits the temperature on the store's validation split, writes NAME.safetensors (float16) and
-NAME.onnx (the same values, computing in float32), enters both with their SHA-256 into index.json,
-and writes what it measured to benchmarks/results/NAME.json, from which the card is written.
+STORE is made of FER2013 by `glamor fer2013` and `glamor preprocess --boxes whole`. Fits the
+temperature on its validation split, writes NAME.safetensors (float16) and NAME.onnx (the same
+values, computing in float32), enters both with their SHA-256 into index.json, and writes what it
+measured to benchmarks/results/NAME.json, from which weights_card.py writes the card.
 """
 
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.data.synthetic_contexts import synthetic_contexts
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
+from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.runtimes.base import Runtime, open_runtime
@@ -30,7 +33,9 @@ TRAINING_DATA = (
     "FER2013 training split, whole images as faces, without the copies of evaluation images, "
     "half FER+ votes and half FER2013's labels; generated and zero contexts"
 )
-SUMMARY = "original encoders, trained on FER2013 faces; led by the face"
+SUMMARY = "{} encoders, trained on FER2013 faces; led by the face"
+SWAPPED = 1000
+"""Pairs whose contexts are swapped, for each kind of context."""
 
 
 def main() -> None:
@@ -38,13 +43,12 @@ def main() -> None:
     best, store, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     split = PairStore.open(store).split("validation")
     raw = evaluate(open_runtime(best, device="cpu"), split)
-    temperature = fit_temperature(raw)
 
     network, metadata = load_network(best)
     metadata = replace(
         metadata,
         name=name,
-        temperature=temperature,
+        temperature=fit_temperature(raw.probabilities, raw.labels),
         training_data=TRAINING_DATA,
         accuracy={"fer2013-validation": round(raw.metrics.accuracy, 4)},
     )
@@ -57,28 +61,15 @@ def main() -> None:
     judged = {file.suffix[1:]: evaluate(runtimes[file], split) for file in runtimes}
     figures = {
         "name": name,
+        "encoder": str(metadata.network.encoder),
         "environment": describe_environment(),
-        "temperature": temperature,
+        "temperature": metadata.temperature,
         "calibration_error_without_temperature": raw.metrics.calibration_error,
+        "calibration_error_of_the_other_half": cross_fitted_calibration_error(raw),
         "parameters": sum(value.numel() for value in network.parameters()),
-        "runtimes": {
-            suffix: {
-                "accuracy": one.metrics.accuracy,
-                "macro_f1": one.metrics.macro_f1,
-                "count": one.metrics.count,
-                "calibration_error": one.metrics.calibration_error,
-                "recall": {
-                    label: figures.recall
-                    for label, figures in zip(
-                        one.metrics.classes, one.metrics.per_class, strict=True
-                    )
-                },
-                "confusion": one.metrics.confusion.tolist(),
-                "mean_face_weight": float(one.stream_weights[:, 0].mean()),
-            }
-            for suffix, one in judged.items()
-        },
-        "context_swap_agreement": swap_agreement(runtimes[exported], judged["onnx"], split),
+        "runtimes": {suffix: _figures(one) for suffix, one in judged.items()},
+        "ferplus_majority_accuracy": majority_accuracy(judged["onnx"], split),
+        **_measure_changes(runtimes[exported], judged["onnx"], split),
     }
     write_text(
         ROOT / "benchmarks" / "results" / f"{name}.json", json.dumps(figures, indent=2) + "\n"
@@ -86,34 +77,101 @@ def main() -> None:
     index_file = ROOT / "weights" / "index.json"
     index = json.loads(index_file.read_text(encoding="utf-8")) if index_file.exists() else {}
     files = {file.name: sha256(file) for file in (weights, exported)}
-    index[name] = {"files": files, "summary": SUMMARY}
+    index[name] = {"files": files, "summary": SUMMARY.format(metadata.network.encoder)}
     write_text(index_file, json.dumps(index, indent=2, sort_keys=True) + "\n")
     print(json.dumps(figures, indent=2))
 
 
-def fit_temperature(evaluation: Evaluation) -> float:
+def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Find the temperature of least negative log-likelihood, from 0.5 to 3 in steps of 0.01."""
-    logits = np.log(np.clip(evaluation.probabilities, 1e-12, 1))
-    rows = np.arange(len(evaluation.labels))
+    logits = np.log(np.clip(probabilities, 1e-12, 1))
+    rows = np.arange(len(labels))
 
     def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled -= scaled.max(axis=1, keepdims=True)
-        likelihood = scaled[rows, evaluation.labels] - np.log(np.exp(scaled).sum(axis=1))
-        return -float(likelihood.mean())
+        scaled = _scale(logits, temperature)
+        return -float(np.log(np.clip(scaled[rows, labels], 1e-12, 1)).mean())
 
     return float(min(np.arange(0.5, 3.0, 0.01).round(2), key=loss))
 
 
-def swap_agreement(
-    runtime: Runtime, reference: Evaluation, split: Split, count: int = 1000
-) -> float:
-    """Share of answers that stay when the zero context is replaced by a generated picture."""
-    faces, _ = split.pairs(slice(0, count))
-    generator = torch.Generator().manual_seed(0)
-    contexts = synthetic_contexts(len(faces), generator).numpy()
-    swapped = runtime(faces, contexts).probabilities.argmax(axis=1)
-    return float((swapped == reference.probabilities[:count].argmax(axis=1)).mean())
+def cross_fitted_calibration_error(raw: Evaluation) -> float:
+    """Judge the temperature honestly: fitted on every other pair, measured on the rest, and back.
+
+    A temperature fitted and measured on the same pairs would flatter itself.
+    """
+    even = np.arange(len(raw.labels)) % 2 == 0
+    logits = np.log(np.clip(raw.probabilities, 1e-12, 1))
+    calibrated = np.empty_like(raw.probabilities)
+    for fitted in (even, ~even):
+        temperature = fit_temperature(raw.probabilities[fitted], raw.labels[fitted])
+        calibrated[~fitted] = _scale(logits[~fitted], temperature)
+    return compute_metrics(calibrated, raw.labels, raw.metrics.classes).calibration_error
+
+
+def majority_accuracy(evaluation: Evaluation, split: Split) -> float:
+    """Judge by the majority of FER+'s votes, which the soft labels hold one half of."""
+    if split.targets is None:
+        raise SystemExit("the store has no soft labels: make it with glamor fer2013")
+    own = np.eye(len(split.classes))[evaluation.labels]
+    votes = 2 * np.asarray(split.targets, np.float64) - own
+    return float((votes.argmax(axis=1) == evaluation.probabilities.argmax(axis=1)).mean())
+
+
+def _measure_changes(runtime: Runtime, reference: Evaluation, split: Split) -> dict[str, Any]:
+    """Measure framings on all pairs, and colours and contexts on the first of them."""
+    faces, contexts = split.pairs(slice(0, len(split)))
+    labels = reference.labels
+
+    def accuracy(changed: Faces) -> float:
+        return float((answers(runtime, changed, contexts) == labels).mean())
+
+    mirrored = faces[..., ::-1].copy()
+    flipped = np.concatenate(
+        [
+            runtime(mirrored[start : start + 32], contexts[start : start + 32]).probabilities
+            for start in range(0, len(faces), 32)
+        ]
+    )
+    few, zero = faces[:SWAPPED], contexts[:SWAPPED]
+    before = reference.probabilities[:SWAPPED].argmax(axis=1)
+    coloured = tint(few)
+    return {
+        "framing": {name: accuracy(change(faces)) for name, change in FRAMINGS.items()},
+        "accuracy_with_flip": float(
+            ((flipped + reference.probabilities).argmax(axis=1) == labels).mean()
+        ),
+        "colour_gray_agreement": float(
+            (answers(runtime, coloured, zero) == answers(runtime, gray(coloured), zero)).mean()
+        ),
+        "context_swap_agreement": {
+            name: float((answers(runtime, few, swapped) == before).mean())
+            for name, swapped in swapped_contexts(len(few)).items()
+        },
+    }
+
+
+def _figures(one: Evaluation) -> dict[str, Any]:
+    metrics = one.metrics
+    return {
+        "accuracy": metrics.accuracy,
+        "macro_f1": metrics.macro_f1,
+        "count": metrics.count,
+        "calibration_error": metrics.calibration_error,
+        "recall": {
+            label: figures.recall
+            for label, figures in zip(metrics.classes, metrics.per_class, strict=True)
+        },
+        "confusion": metrics.confusion.tolist(),
+        "mean_face_weight": float(one.stream_weights[:, 0].mean()),
+    }
+
+
+def _scale(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Softmax of logits over a temperature."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    values: NDArray[np.float32] = scaled / scaled.sum(axis=1, keepdims=True)
+    return values
 
 
 if __name__ == "__main__":

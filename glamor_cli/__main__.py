@@ -3,7 +3,6 @@
 import sys
 
 from glamor_cli.cli.app import app
-from glamor_cli.cli.render import INTERRUPTED, print_error
 from glamor_cli.errors import GlamorError
 
 
@@ -12,11 +11,16 @@ def main() -> None:
     try:
         app()
     except GlamorError as error:
+        # Imported here because it is slow, and most runs end well.
+        from glamor_cli.cli.render import print_error
+
         if "--verbose" in sys.argv:
             raise
         print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        from glamor_cli.cli.render import INTERRUPTED
+
         sys.exit(INTERRUPTED)
 
 

@@ -1,6 +1,8 @@
 """Pictures of predictions: boxes, emotions, and the attention laid where the network looked."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +13,7 @@ from PIL import Image, ImageDraw
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
 from glamor_cli.insets import (
+    CARD_WIDTH,
     INK,
     PAPER,
     Style,
@@ -32,6 +35,8 @@ _LONG_SIDE = (900, 1800)
 no room for text, larger ones nobody looks at whole."""
 _NARROWEST = 20
 """Least width of a saved picture, in heights of its text."""
+_CARDS_ACROSS = 3
+"""Cards that have room beside each other below any picture."""
 _LONGEST_STEM = 200
 """Bytes of a source's name that a saved picture's keeps; file systems allow 255 in all."""
 
@@ -55,7 +60,8 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
     picture, scale = _fit(prediction.image)
     style = Style.of(max(picture.size))
     # A narrow picture gets margins: its labels and cards need the room.
-    width = max(picture.width, _NARROWEST * style.text)
+    cards = min(len(prediction.faces), _CARDS_ACROSS)
+    width = max(picture.width, _NARROWEST * style.text, cards * CARD_WIDTH * style.text + style.gap)
     strip = draw_strip(prediction, picture, width, style)
     boxes = [scale_box(face.box, scale) for face in prediction.faces]
     if len(boxes) == 1:
@@ -67,8 +73,11 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
     left = (width - picture.width) // 2
     canvas.paste(picture, (left, 0))
     canvas.paste(strip, (0, picture.height))
-    moved = [(box.x1 + left, box.y1, box.x2 + left, box.y2) for box in boxes]
-    _draw_labels(canvas, prediction, moved, (width, picture.height), style)
+    labels = [
+        _label(prediction, index, (box.x1 + left, box.y1, box.x2 + left, box.y2))
+        for index, box in enumerate(boxes)
+    ]
+    draw_labels(canvas, labels, (width, picture.height), style)
     return canvas
 
 
@@ -101,23 +110,24 @@ class PictureFolder:
         """
         if prediction.image is None:
             return None
-        path = self._folder / self._free_name(Path(prediction.source).stem)
+        path = self.path(prediction.source, SAVED_SUFFIX)
         with atomic_path(path) as temporary:
             annotate(prediction).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
         return path
 
-    def _free_name(self, stem: str) -> str:
-        """Number a name that another image of this run has taken."""
+    def path(self, source: str, suffix: str) -> Path:
+        """Give the picture of a source a name, numbered if another source of this run has it."""
+        stem = Path(source).stem
         # A stem holds no folder, but it may hold line breaks, or leave no room for the suffix.
         stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
         while len(stem.encode()) > _LONGEST_STEM:
             stem = stem[:-1]
-        name, number = f"{stem}{SAVED_SUFFIX}", 2
+        name, number = f"{stem}{suffix}", 2
         # Case is folded because some file systems do.
         while name.casefold() in self._used:
-            name, number = f"{stem}-{number}{SAVED_SUFFIX}", number + 1
+            name, number = f"{stem}-{number}{suffix}", number + 1
         self._used.add(name.casefold())
-        return name
+        return self._folder / name
 
 
 def _not_writable(folder: Path, reason: str | None) -> ConfigError:
@@ -135,31 +145,51 @@ def _fit(image: NDArray[np.uint8]) -> tuple[Image.Image, float]:
     return Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), scale
 
 
-def _draw_labels(
-    canvas: Image.Image,
-    prediction: ImagePrediction,
-    boxes: list[tuple[int, int, int, int]],
-    size: tuple[int, int],
-    style: Style,
+def _label(prediction: ImagePrediction, index: int, box: tuple[int, int, int, int]) -> "Label":
+    face = prediction.faces[index]
+    tag = f"{index + 1}" if len(prediction.faces) > 1 else ""
+    full = f"{tag} {prediction.classes[face.emotion]} {percent(face.probabilities.max())}".strip()
+    colour = emotion_colour(prediction.classes, face.emotion)
+    return Label((full, tag) if tag else (full,), box, colour)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is written at a face.
+
+    Attributes:
+        texts: The longest first; the next one where there is no room.
+        box: The face's x1, y1, x2, y2 in pixels of the canvas.
+        colour: As #RRGGBB.
+    """
+
+    texts: tuple[str, ...]
+    box: tuple[int, int, int, int]
+    colour: str
+
+
+def draw_labels(
+    canvas: Image.Image, labels: Sequence[Label], size: tuple[int, int], style: Style
 ) -> None:
-    """Draw every face's label, clear of the other labels and faces."""
+    """Draw every face's label, clear of the other labels and faces.
+
+    Args:
+        canvas: Drawn on.
+        labels: One for each face.
+        size: Width and height of the part of the canvas that may be drawn on, from its corner.
+        style: Sizes.
+    """
     draw = ImageDraw.Draw(canvas)
     # The boxes' lines lie outside the faces.
-    frames = [_grow(box, style.line + 1) for box in boxes]
-    labels: list[_Rectangle] = []
-    for index, (face, frame) in enumerate(zip(prediction.faces, frames, strict=True)):
-        tag = f"{index + 1}" if len(boxes) > 1 else ""
-        name = prediction.classes[face.emotion]
-        full = f"{tag} {name} {percent(face.probabilities.max())}".strip()
-        others = [*labels, *frames[:index], *frames[index + 1 :]]
-        text, spot = _place(
-            draw, (full, tag) if tag else (full,), frame, others, size=size, style=style
-        )
-        labels.append(spot)
-        colour = emotion_colour(prediction.classes, face.emotion)
-        draw.rectangle(spot, fill=colour, outline=INK)
+    frames = [_grow(label.box, style.line + 1) for label in labels]
+    spots: list[_Rectangle] = []
+    for index, (label, frame) in enumerate(zip(labels, frames, strict=True)):
+        others = [*spots, *frames[:index], *frames[index + 1 :]]
+        text, spot = _place(draw, label.texts, frame, others, size=size, style=style)
+        spots.append(spot)
+        draw.rectangle(spot, fill=label.colour, outline=INK)
         centre = ((spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2)
-        draw.text(centre, text, fill=ink_on(colour), font=style.font, anchor="mm")
+        draw.text(centre, text, fill=ink_on(label.colour), font=style.font, anchor="mm")
 
 
 def _place(

@@ -19,12 +19,13 @@ from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
-from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store, write_predictions
-from glamor_cli.evaluation.figures import save_confusion
+from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.predict import PredictConfig, predict_images
-from glamor_cli.training.ablation import AblationConfig, VariantResult, ablate
+from glamor_cli.training.ablation import AblationConfig, ablate
+from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import SCENES
@@ -50,9 +51,9 @@ class DemoConfig:
     folder: Path = Path("glamor-demo")
     full: bool = False
     scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=3360, validation=105, test=350)
+        default_factory=lambda: SceneConfig(train=2520, validation=105, test=350)
     )
-    epochs: int = 2
+    epochs: int = 3
     full_scenes: SceneConfig = field(
         default_factory=lambda: SceneConfig(train=4480, validation=210, test=700)
     )
@@ -175,14 +176,14 @@ class _Road:
                 config, lambda done, total: self._tell("evaluating", done, total)
             )
             evaluation = result.evaluation
-            write_predictions(out / "predictions.csv", evaluation)
-            save_confusion(out / "confusion.png", evaluation.metrics)
+            write_report(out, result)
             cues = match_cues(evaluation.sources, read_cues(self.scenes))
             looked = measure_attention(evaluation.attention, cues)
             report(
                 f"{evaluation.metrics.accuracy:.1%} of {evaluation.metrics.count} test scenes; "
                 f"attention peaks at the deciding disc in {looked.near_cue:.1%}",
-                out / "confusion.png",
+                out / CONFUSION,
+                out / REPORT,
             )
 
     def _export(self) -> None:

@@ -7,27 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import CONTEXT_SIZE
-from glamor_cli.overlay import upsample_attention
 from glamor_cli.predict import FacePrediction, PredictConfig, Predictor, SourceImage
+from glamor_cli.regions import Region, squares
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.vision.faces import open_detector
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
-
-REGION = 32
-"""Side of the region that is hidden, in pixels of the 112x112 context."""
-_STEP = 8
-
-
-@dataclass(frozen=True)
-class Region:
-    """A square of the context crop, in its pixels; x2 and y2 are exclusive."""
-
-    x1: int
-    y1: int
-    x2: int
-    y2: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +71,9 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
     """
     image = read_image(path)
     detector = open_detector(config.detector, threads=config.threads)
-    runtime = open_runtime(config.weights, device=config.device, threads=config.threads)
+    runtime = open_runtime(
+        config.weights, device=config.device, threads=config.threads, provider=config.provider
+    )
     predictor = Predictor(detector, runtime, config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
     if not prediction.faces:
@@ -128,7 +115,7 @@ def hide(
     cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
     most = None
     if np.ptp(attention) > 0:
-        most, least = most_and_least(attention)
+        most, least = squares(attention)
         cases.append(("where it looked most", Pair(pair.face, _without(pair.context, most))))
         cases.append(("where it looked least", Pair(pair.face, _without(pair.context, least))))
     output = runtime(
@@ -136,31 +123,6 @@ def hide(
     )
     answers = zip(cases, output.probabilities, strict=True)
     return most, tuple(Hidden(what, probabilities) for (what, _), probabilities in answers)
-
-
-def most_and_least(attention: NDArray[np.float32]) -> tuple[Region, Region]:
-    """Find the squares of the context that hold the most and the least attention.
-
-    Args:
-        attention: float32 [h, w].
-    """
-    values = upsample_attention(attention, CONTEXT_SIZE, CONTEXT_SIZE)
-    sums = np.pad(values.cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
-    corners = np.arange(0, CONTEXT_SIZE - REGION + 1, _STEP)
-    ends = corners + REGION
-    mass = (
-        sums[np.ix_(ends, ends)]
-        - sums[np.ix_(corners, ends)]
-        - sums[np.ix_(ends, corners)]
-        + sums[np.ix_(corners, corners)]
-    )
-
-    def region(index: np.intp) -> Region:
-        row, column = np.unravel_index(index, mass.shape)
-        x, y = int(corners[column]), int(corners[row])
-        return Region(x, y, x + REGION, y + REGION)
-
-    return region(mass.argmax()), region(mass.argmin())
 
 
 def _without(context: NDArray[np.float32], region: Region) -> NDArray[np.float32]:

@@ -25,6 +25,10 @@ _SHOWN = 1000
 """Longer side of the photograph as drawn, in pixels."""
 _CROP = 448
 """Side of the context as drawn: a multiple of its 112 pixels."""
+_WIDE = 2
+"""From this shape on, width over height, a photograph is drawn above the rest."""
+_LONGEST_FILE, _LONGEST_CLASS = 40, 24
+"""Letters of names as drawn."""
 _GRAY, _INK = "#C8C8C8", "#1A1A1A"
 
 
@@ -54,16 +58,25 @@ def draw_explanation(explanation: Explanation) -> Any:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
-    figure = Figure(figsize=(13, 7.6), layout=layout, facecolor="white")
-    left: Any
-    right: Any
-    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))  # type: ignore[misc]
-    _draw_photograph(left.subplots(), explanation)
-    upper, lower = right.subfigures(2, 1, height_ratios=(1, 1.55))
-    face_axes, context_axes = upper.subplots(1, 2)
+    height, width = explanation.image.shape[:2]
+    photograph: Any
+    pair: Any
+    bars: Any
+    if width > _WIDE * height:
+        # Beside the rest a panorama would be a narrow strip: it goes above.
+        across = 12.5 * height / width + 0.75
+        figure = Figure(figsize=(13, across + 5), layout=layout, facecolor="white")
+        photograph, below = figure.subfigures(2, 1, height_ratios=(across, 5))  # type: ignore[misc]
+        pair, bars = below.subfigures(1, 2)
+    else:
+        figure = Figure(figsize=(13, 7.6), layout=layout, facecolor="white")
+        photograph, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))  # type: ignore[misc]
+        pair, bars = right.subfigures(2, 1, height_ratios=(1, 1.55))
+    _draw_photograph(photograph.subplots(), explanation)
+    face_axes, context_axes = pair.subplots(1, 2)
     _draw_pair(face_axes, context_axes, explanation)
     changes = len(explanation.hidden) + 1
-    stream_axes, answer_axes, change_axes = lower.subplots(
+    stream_axes, answer_axes, change_axes = bars.subplots(
         3, 1, height_ratios=(0.9, len(explanation.classes), changes * 1.15)
     )
     _draw_streams(stream_axes, explanation)
@@ -101,7 +114,9 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
         frame.set(edgecolor="white", linestyle="--", linewidth=1.6)
         axes.add_patch(frame)
     count = f", face {explanation.number} of {explanation.faces}" if explanation.faces > 1 else ""
-    axes.set_title(_plain(Path(explanation.source).name) + count, fontsize=12, loc="left")
+    axes.set_title(
+        _plain(Path(explanation.source).name, _LONGEST_FILE) + count, fontsize=12, loc="left"
+    )
     note = "dashed: where it looked most; darkened: outside its view"
     axes.set_xlabel(note if explanation.most is not None else "", fontsize=9, loc="left")
     _bare(axes)
@@ -193,9 +208,10 @@ def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return to_uint8(values.transpose(1, 2, 0))
 
 
-def _plain(name: str) -> str:
+def _plain(name: str, longest: int = _LONGEST_CLASS) -> str:
     """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
     shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    if len(shown) > 40:
-        shown = f"{shown[:18]}...{shown[-18:]}"
+    if len(shown) > longest:
+        half = longest // 2 - 2
+        shown = f"{shown[:half]}...{shown[-half:]}"
     return shown.replace("$", r"\$")

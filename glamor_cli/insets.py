@@ -18,7 +18,7 @@ from glamor_cli.vision.pairs import Box
 INK, FAINT, PAPER = "#1A1A1A", "#5C5C5C", "#FFFFFF"
 """Text, lesser text and background."""
 
-_CARD_WIDTH = 13
+CARD_WIDTH = 13
 """Least width of a card, in heights of its text."""
 _THUMBNAIL_SHAPE = 0.75
 """Most height of a card's thumbnail, as a share of its width."""
@@ -110,7 +110,7 @@ def draw_strip(
         style: Sizes.
     """
     faces = prediction.faces
-    columns = max(1, (width - style.gap) // (_CARD_WIDTH * style.text))
+    columns = max(1, (width - style.gap) // (CARD_WIDTH * style.text))
     if len(faces) == 1:
         columns = 1
     else:

@@ -68,8 +68,8 @@ def upsample_attention(
     Returns:
         float32 [height, width], 0 where nothing was looked at, 1 at the map's peak.
     """
-    top, bottom = _cell_range(attention.shape[0])
-    left, right = _cell_range(attention.shape[1])
+    top, bottom = cell_range(attention.shape[0])
+    left, right = cell_range(attention.shape[1])
     smooth = Image.fromarray(np.ascontiguousarray(attention, np.float32)).resize(
         (width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom)
     )
@@ -127,11 +127,14 @@ def blend_heat(picture: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArr
     return blended
 
 
-def _cell_range(cells: int) -> tuple[float, float]:
+def cell_range(cells: int) -> tuple[float, float]:
     """Say where the crop begins and ends, counted in cells of the attention map.
 
     The original network's cells divide the crop evenly (pooling by 2 four times). ResNet's
     padded stride-2 convolutions put the centre of cell i at pixel 32i, half a cell earlier.
+
+    Args:
+        cells: Rows or columns of the attention map.
     """
     if cells != NetworkConfig(Encoder.RESNET18).attention_size:
         return 0.0, float(cells)

@@ -1,11 +1,12 @@
 """From sources to answers: read → detect → pair → recognise in batches → rows.
 
-Everything streams: memory holds one batch of faces and a few images, however many sources there
-are. Nothing here needs torch unless the weights do.
+Everything streams: images are looked at in threads, a few ahead, while the network runs on the
+faces of those before. Memory holds these and a batch of faces, however many sources there are.
+Nothing here needs torch unless the weights do.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError, DataError, GlamorError
 from glamor_cli.rows import FaceRow, Status
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.images import count_pixels, list_images, read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
-READ_AHEAD = 2
-"""How many images are decoded while another is being looked at."""
+AHEAD_PIXELS = 64_000_000
+"""Images are not looked at ahead when those under way hold more pixels than this together."""
+MAX_WORKERS = 16
+"""Threads that look at images; with more, Python itself would be what they wait for."""
 HELD_PIXELS = 48_000_000
 """A batch is closed early when its images, kept for drawing, hold more pixels than this."""
 
@@ -37,8 +41,11 @@ class PredictConfig:
         detector: Who finds the faces.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine; None leaves it to them.
+        provider: What runs an ONNX file of the network; None chooses by ``device``.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
+        long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
+            default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
         skip_suffix: Files whose names end so are not taken from folders and globs: pictures
@@ -49,10 +56,12 @@ class PredictConfig:
     detector: DetectorKind = DetectorKind.CENTERFACE
     device: str = "auto"
     threads: int | None = None
+    provider: str | None = None
     min_score: float | None = None
+    long_side: int | None = None
     batch: int = 16
     keep_images: bool = False
-    skip_suffix: str | None = None
+    skip_suffix: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -159,18 +168,30 @@ def predict_images(
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
     """
-    pool = ThreadPoolExecutor(READ_AHEAD + 2)
-    try:
-        # The first images are decoded while both networks load.
-        detector = pool.submit(open_detector, config.detector, threads=config.threads)
-        runtime = pool.submit(
-            open_runtime, config.weights, device=config.device, threads=config.threads
+    predictor = open_predictor(config)
+    yield from predictor.predict(list_sources(sources, config.skip_suffix))
+
+
+def open_predictor(config: PredictConfig) -> "Predictor":
+    """Open the detector and the network at once, for neither needs Python while it loads.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device or the detector's libraries are not here.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(
+            open_runtime,
+            config.weights,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider,
         )
-        images = _ReadAhead(list_sources(sources, config.skip_suffix), pool)
-        predictor = Predictor(detector.result(), runtime.result(), config)
-        yield from predictor.predict(images)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        detector = open_detector(
+            config.detector, threads=config.threads, long_side=config.long_side
+        )
+        return Predictor(detector, opening.result(), config)
 
 
 @dataclass(frozen=True)
@@ -204,19 +225,47 @@ class Predictor:
         self._min_score = (
             detector.min_score_predict if config.min_score is None else config.min_score
         )
+        self._workers = min(config.threads or available_cpus(), MAX_WORKERS)
 
-    def predict(self, images: Iterable[SourceImage]) -> Iterator[ImagePrediction]:
-        """Answer images in order, their faces recognised in batches across images."""
+    def predict(self, images: Iterable[SourceImage | Path]) -> Iterator[ImagePrediction]:
+        """Answer images in order, their faces recognised in batches across images.
+
+        Args:
+            images: Read already, or files to read. They are taken from the stream a few ahead.
+        """
+        stream = iter(images)
+        lookers = ThreadPoolExecutor(self._workers)
+        # One thread, always the same: not every engine can be used from several.
+        network = ThreadPoolExecutor(1)
+        looking: deque[tuple[int, Future[_Waiting]]] = deque()
+        recognising: deque[Future[list[ImagePrediction]]] = deque()
         waiting: list[_Waiting] = []
-        for image in images:
-            waiting.append(self._look(image))
-            if self._is_full(waiting):
-                yield from self._recognise(waiting)
-                waiting = []
-        yield from self._recognise(waiting)
+        try:
+            while True:
+                while len(looking) <= self._workers and _pixels_of(looking) < AHEAD_PIXELS:
+                    image = next(stream, None)
+                    if image is None:
+                        break
+                    looking.append((_count_pixels(image), lookers.submit(self._look, image)))
+                if not looking:
+                    break
+                waiting.append(looking.popleft()[1].result())
+                if self._is_full(waiting):
+                    recognising.append(network.submit(self._recognise, waiting))
+                    waiting = []
+                # One batch is recognised while the next one's faces are found.
+                while recognising and (len(recognising) > 1 or recognising[0].done()):
+                    yield from recognising.popleft().result()
+            recognising.append(network.submit(self._recognise, waiting))
+            while recognising:
+                yield from recognising.popleft().result()
+        finally:
+            lookers.shutdown(wait=False, cancel_futures=True)
+            network.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, read: SourceImage) -> "_Waiting":
-        """Find the faces of an image and make their pairs."""
+    def _look(self, image: SourceImage | Path) -> "_Waiting":
+        """Read an image if need be, find its faces and make their pairs."""
+        read = read_source(image) if isinstance(image, Path) else image
         if read.image is None:
             return _Waiting(read)
         try:
@@ -233,20 +282,19 @@ class Predictor:
         faces = sum(len(w.pairs) for w in waiting)
         return max(faces, len(waiting)) >= self._config.batch or pixels >= HELD_PIXELS
 
-    def _recognise(self, waiting: "list[_Waiting]") -> Iterator[ImagePrediction]:
+    def _recognise(self, waiting: "list[_Waiting]") -> list[ImagePrediction]:
         """Run the network on all pairs of the waiting images."""
         answers = self._answers([pair for image in waiting for pair in image.pairs])
-        for image in waiting:
-            faces = tuple(
-                FacePrediction(box, score, *next(answers)) for box, score in image.found or ()
-            )
-            yield ImagePrediction(
+        return [
+            ImagePrediction(
                 image.read.source,
                 self.runtime.metadata.classes,
-                faces,
+                tuple(FacePrediction(box, score, *next(answers)) for box, score in image.found),
                 image.read.reason,
                 image.read.image,
             )
+            for image in waiting
+        ]
 
     def _answers(
         self, pairs: list[Pair]
@@ -267,12 +315,12 @@ class _Waiting:
     """An image whose faces wait for the network."""
 
     read: SourceImage
-    found: list[tuple[Box, float]] | None = None
-    pairs: list[Pair] = ()  # type: ignore[assignment]
+    found: Sequence[tuple[Box, float]] = ()
+    pairs: Sequence[Pair] = ()
 
 
 def list_sources(
-    sources: Iterable[str | Path], skip_suffix: str | None = None
+    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; a source without any is passed on as what went wrong."""
     for source in sources:
@@ -288,36 +336,23 @@ def list_sources(
             yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
 
 
-def _read(path: Path) -> SourceImage:
+def read_source(path: Path) -> SourceImage:
+    """Read one image, or say why it cannot be read."""
     try:
         return SourceImage(str(path), read_image(path))
     except GlamorError as error:
         return SourceImage(str(path), None, error.what)
 
 
-class _ReadAhead:
-    """Decodes images in threads, a few ahead; the first ones start at once."""
+def _count_pixels(image: SourceImage | Path) -> int:
+    """How many pixels an image holds, or will; a file is looked into but not decoded."""
+    if isinstance(image, Path):
+        return count_pixels(image)
+    return 0 if image.image is None else image.image.size // 3
 
-    def __init__(self, paths: Iterator[Path | SourceImage], pool: ThreadPoolExecutor) -> None:
-        self._paths = paths
-        self._pool = pool
-        self._ahead: deque[Future[SourceImage] | SourceImage] = deque()
-        self._fill()
 
-    def __iter__(self) -> Iterator[SourceImage]:
-        while self._ahead:
-            first = self._ahead.popleft()
-            self._fill()
-            yield first.result() if isinstance(first, Future) else first
-
-    def _fill(self) -> None:
-        while len(self._ahead) < READ_AHEAD:
-            path = next(self._paths, None)
-            if path is None:
-                return
-            self._ahead.append(
-                path if isinstance(path, SourceImage) else self._pool.submit(_read, path)
-            )
+def _pixels_of(looking: Iterable[tuple[int, object]]) -> int:
+    return sum(pixels for pixels, _ in looking)
 
 
 def _inside(faces: Faces, image: NDArray[np.uint8]) -> list[tuple[Box, float]]:

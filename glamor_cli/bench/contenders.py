@@ -16,8 +16,8 @@ from glamor_cli.bench.config import (
     BenchConfig,
     Precision,
 )
-from glamor_cli.bench.environment import usable_cores
 from glamor_cli.bench.floor import Work
+from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
@@ -114,7 +114,7 @@ class Setup:
             )
         self.network, self.metadata = load_network(self.weights)
         self.device = choose_device(config.device)
-        self.threads = config.threads or usable_cores()
+        self.threads = config.threads or available_cpus()
         torch.set_num_threads(self.threads)
         self.backends = config.backends or DEFAULT_BACKENDS[self.device]
         self.precisions = config.precisions or DEFAULT_PRECISIONS[self.device]

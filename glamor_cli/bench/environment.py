@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glamor_cli import __version__
+from glamor_cli.cpus import available_cpus
 
 _PACKAGES = ("torch", "onnxruntime-gpu", "onnxruntime", "openvino", "tensorrt", "numpy", "pillow")
 
@@ -20,7 +21,7 @@ def describe_environment() -> dict[str, str | int | float | None]:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "cpu": _cpu_name(),
-        "cores": usable_cores(),
+        "cores": available_cpus(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "gpu": _gpu_name(),
     }
@@ -30,13 +31,6 @@ def describe_environment() -> dict[str, str | int | float | None]:
         except PackageNotFoundError:
             continue
     return facts
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

@@ -44,7 +44,7 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     """From image files to answers, with each backend as the network."""
     detector = open_detector(threads=setup.threads)
     paths = photographs(setup, batch)
-    config = PredictConfig(weights=setup.weights, batch=batch)
+    config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
     entries: list[Entry] = []
     reference = None
     for backend, precision, runtime in open_runtimes(setup, batch):

@@ -1,23 +1,29 @@
 """``glamor ablate``: the paper's ablations on a pair store, as one resumable command."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
-    from glamor_cli.training.ablation import VariantResult
+    from glamor_cli.training.ablation_table import VariantResult
     from glamor_cli.training.trainer import Progress
 
 
 def ablate(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for all runs.")] = Path("runs/ablation"),
-    recipe: Annotated[str, typer.Option(help="paper, modern, scenes or fer2013.")] = "modern",
+    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
@@ -28,13 +34,19 @@ def ablate(
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of generated scenes: measures the attention too.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Train nothing: show what is finished in --run.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the table to this file too.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
     from glamor_cli.data.scenes import read_cues
     from glamor_cli.network.config import NetworkConfig
-    from glamor_cli.training.ablation import AblationConfig
+    from glamor_cli.training.ablation import PICTURE, AblationConfig, to_dict, write_table
     from glamor_cli.training.ablation import ablate as run_ablation
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.recipes import find_recipe
@@ -53,36 +65,52 @@ def ablate(
         test_split=test_split,
         cues=None if scenes is None else read_cues(scenes),
     )
-    with progress_bar("images") as bar:
-        task = bar.add_task("starting", total=None, rate="-")
+    if table_only:
+        with console.status("reading the finished runs"):
+            table = write_table(config)
+    else:
+        with progress_bar("images") as bar:
+            task = bar.add_task("starting", total=None, rate="-")
 
-        def show(trained: Variant, seed: int, progress: "Progress") -> None:
-            bar.update(
-                task,
-                description=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
-                total=progress.epochs * progress.steps,
-                completed=(progress.epoch - 1) * progress.steps + progress.step,
-                rate=f"{progress.images_per_second:.1f}",
-            )
+            def show(trained: Variant, seed: int, progress: "Progress") -> None:
+                bar.update(
+                    task,
+                    description=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
+                    total=progress.epochs * progress.steps,
+                    completed=(progress.epoch - 1) * progress.steps + progress.step,
+                    rate=f"{progress.images_per_second:.1f}",
+                )
 
-        table = run_ablation(config, on_progress=show)
-    if table is None:
-        console.print("stopped; what is trained is kept")
-        console.print("Run the same command again: it goes on from here.")
-        raise typer.Exit(INTERRUPTED)
+            finished = run_ablation(config, on_progress=show)
+        if finished is None:
+            console.print("stopped; what is trained is kept")
+            console.print("Run the same command again: it goes on from here.")
+            raise typer.Exit(INTERRUPTED)
+        table = finished
+    if not table:
+        raise ConfigError(
+            f"no run is finished in {run}", "Leave --table-only out to train, or check --run."
+        )
     console.print(_render(table))
+    console.print(Text(f"table and picture in {run / PICTURE}"), soft_wrap=True)
+    if json_file is not None:
+        from glamor_cli.atomic import write_text
+
+        write_text(json_file, json.dumps(to_dict(config, table), indent=2) + "\n")
+        console.print(Text(f"table in {json_file}"), soft_wrap=True)
 
 
 def _render(lines: "list[VariantResult]") -> Table:
-    table = Table("variant")
-    for heading in ("accuracy", "deviation", "seeds", "attention at the cue"):
+    from glamor_cli.training.ablation_table import MEANINGS, with_deviation
+
+    peaks = any(line.peaks for line in lines)
+    table = Table("network", "variant")
+    for heading in ("accuracy, %", *(["attention at the cue, %"] if peaks else []), "seeds"):
         table.add_column(heading, justify="right")
     for line in lines:
-        table.add_row(
-            line.variant,
-            f"{line.mean:.1%}",
-            f"{line.deviation:.1%}",
-            str(len(line.accuracies)),
-            "-" if line.near_cue is None else f"{line.near_cue:.1%}",
-        )
+        cells = [with_deviation(line.mean, line.deviation)]
+        if peaks:
+            cells.append(with_deviation(line.near_cue, line.near_cue_deviation))
+        cells.append(str(len(line.runs)))
+        table.add_row(MEANINGS[line.variant], line.variant, *cells)
     return table

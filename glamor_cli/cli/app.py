@@ -5,23 +5,41 @@ from typing import Annotated
 import typer
 
 from glamor_cli import __version__
-from glamor_cli.cli.ablate import ablate
-from glamor_cli.cli.bench import bench
-from glamor_cli.cli.demo import demo
-from glamor_cli.cli.doctor import doctor
-from glamor_cli.cli.evaluate import evaluate
-from glamor_cli.cli.explain import explain
-from glamor_cli.cli.export import export
-from glamor_cli.cli.fer2013 import fer2013
-from glamor_cli.cli.import_checkpoint import import_checkpoint
-from glamor_cli.cli.predict import predict
-from glamor_cli.cli.preprocess import preprocess
-from glamor_cli.cli.scenes import scenes
-from glamor_cli.cli.store import store
-from glamor_cli.cli.train import train
+from glamor_cli.cli.lazy import lazy_group
+
+COMMANDS = {
+    "predict": "Find every face in images and videos and tell its emotion, one row a face.",
+    "preprocess": "Turn a data set into face/context pairs. Run it again after a stop: it goes on.",
+    "store": "Look at pair stores, check them, merge them, take their boxes out.",
+    "scenes": "Generate scenes in which neither face nor context suffices, with box files and "
+    "cues.csv.",
+    "fer2013": "Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess.",
+    "train": "Train a network; Ctrl-C saves, and --resume goes on.",
+    "evaluate": "Judge a network on a pair store: accuracy, macro-F1, figures per class, "
+    "confusions.",
+    "compare": "Compare networks on the same pairs: accuracy with significance, disagreements, "
+    "latency.",
+    "attention": "Measure the attention: what it points at, and what hiding that costs.",
+    "ablate": "Train the whole network and its ablations alike, and compare them on the test "
+    "split.",
+    "export": "Export to ONNX or TensorRT and compare the answers; a file that disagrees is not "
+    "kept.",
+    "bench": "Measure latency, throughput and agreement of every backend, interleaved.",
+    "import-checkpoint": "Import the authors' TensorFlow checkpoint, without TensorFlow.",
+    "explain": "Show one person's answer: attention, streams, second choice, and what hiding "
+    "changes.",
+    "demo": "Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph.",
+    "doctor": "Show what works here, what is missing, and what to do about it.",
+}
+"""Each command, and the first paragraph of its own help.
+
+``import-checkpoint`` is the function ``import_checkpoint`` in the file of that name beside this
+one, imported when it is run.
+"""
 
 app = typer.Typer(
     name="glamor",
+    cls=lazy_group(COMMANDS),
     help="Context-aware emotion recognition with GLAMOR-Net: from photographs to running engines.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,19 +67,3 @@ def options(
     ] = False,
 ) -> None:
     """Take what belongs to every command."""
-
-
-app.command("predict")(predict)
-app.command("preprocess")(preprocess)
-app.add_typer(store, name="store")
-app.command("scenes")(scenes)
-app.command("fer2013")(fer2013)
-app.command("train")(train)
-app.command("evaluate")(evaluate)
-app.command("ablate")(ablate)
-app.command("export")(export)
-app.command("bench")(bench)
-app.command("import-checkpoint")(import_checkpoint)
-app.command("explain")(explain)
-app.command("demo")(demo)
-app.command("doctor")(doctor)

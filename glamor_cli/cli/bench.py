@@ -9,6 +9,8 @@ from rich.table import Table
 
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def bench(
     images: Annotated[
         Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _DEFAULT.device,
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(help="CPU threads; else all cores.")] = None,
     seconds: Annotated[
         float, typer.Option(help="Least time measured for each row.")

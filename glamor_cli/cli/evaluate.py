@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -24,23 +26,22 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write pictures, figures and every answer into this folder."),
+        typer.Option(help="Write report.html, figures and every answer into this folder."),
     ] = None,
 ) -> None:
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
-    config = EvaluateConfig(store, weights, split, device, batch, threads)
+    config = EvaluateConfig(store, weights, split, device, batch, threads, provider)
     with progress_bar("pairs") as bar:
         task = bar.add_task("evaluating", total=None, rate="-")
 
@@ -114,10 +115,7 @@ def _write_json(path: Path, result: "StoreEvaluation") -> None:
 
 
 def _write_report(folder: Path, result: "StoreEvaluation") -> None:
-    from glamor_cli.evaluation.evaluate import write_predictions
-    from glamor_cli.evaluation.figures import save_confusion
+    from glamor_cli.evaluation.report import REPORT, write_report
 
-    save_confusion(folder / "confusion.png", result.evaluation.metrics)
-    write_predictions(folder / "predictions.csv", result.evaluation)
-    _write_json(folder / "metrics.json", result)
-    console.print(Text(f"report in {folder}"), soft_wrap=True)
+    write_report(folder, result)
+    console.print(Text(f"report in {folder / REPORT}"), soft_wrap=True)

@@ -7,7 +7,9 @@ import typer
 from rich.text import Text
 
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
 from glamor_cli.errors import ConfigError
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -29,10 +31,9 @@ def explain(
     detector: Annotated[
         DetectorKind, typer.Option(help="Who finds the faces.")
     ] = DetectorKind.CENTERFACE,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     min_score: Annotated[
         float | None, typer.Option(help="Leave out faces the detector is less sure of.")
     ] = None,
@@ -55,6 +56,7 @@ def explain(
             detector=detector,
             device=device,
             threads=threads,
+            provider=provider,
             min_score=min_score,
         )
         explanation = explain_image(image, config, face)

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import (
     DEFAULT_OPSET,
@@ -15,6 +16,7 @@ from glamor_cli.export.config import (
     Int8Form,
     Precision,
 )
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -55,6 +57,9 @@ def export(
     atol: Annotated[
         float | None, typer.Option(help="Largest difference allowed; else the precision's.")
     ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     with_preprocessing: Annotated[
         bool, typer.Option("--with-preprocessing", help="Graph from image and boxes to answers.")
     ] = False,
@@ -86,6 +91,9 @@ def export(
         int8_form=int8_form,
         half_storage=half_storage,
         atol=atol,
+        device=device,
+        threads=threads,
+        provider=provider,
     )
     if not trt and (target or gpu or workspace or timing_cache):
         raise ConfigError(

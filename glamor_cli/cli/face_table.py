@@ -6,7 +6,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, printable
 from glamor_cli.rows import FaceRow, Status
 
 # Title, width and side of the columns after the image's name, which takes the rest.
@@ -41,7 +41,7 @@ class FaceTable:
                 self._print("bold", "image", *(title for title, _, _ in _COLUMNS))
                 self._started = True
             # An image is named once, before its first face.
-            name = "" if row.face and row.face > 1 else _keep_end(row.source, self._name_width)
+            name = "" if row.face and row.face > 1 else _keep_end(_place(row), self._name_width)
             if row.probabilities is None or row.probability is None or row.face_weight is None:
                 self._print("dim", name, "", "no face")
             else:
@@ -51,11 +51,14 @@ class FaceTable:
         """Nothing is left to print."""
 
     def _cells(self, row: FaceRow, probabilities: dict[str, float]) -> tuple[str, ...]:
-        best, weight = row.probability or 0.0, row.face_weight or 0.0
-        second = sorted(probabilities, key=probabilities.__getitem__)[-2:][0]
+        # Of videos, what is said of a person over time: the network's answers for single frames
+        # are for programs.
+        probabilities = row.smoothed_probabilities or probabilities
+        second, emotion = sorted(probabilities, key=probabilities.__getitem__)[-2:]
+        best, weight = probabilities[emotion], row.face_weight or 0.0
         return (
-            str(row.face),
-            str(row.emotion),
+            str(row.face if row.track is None else row.track),
+            emotion,
             self._bar * max(1, round(_BAR * best)),
             f"{best:.0%}",
             f"{second} {probabilities[second]:.0%}",
@@ -78,12 +81,9 @@ def error_line(row: FaceRow) -> str:
     return reason if source in reason else f"{source}: {reason}"
 
 
-def printable(name: str) -> str:
-    """Make a name fit for one line of a terminal: control characters are spelled out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )
+def _place(row: FaceRow) -> str:
+    """Name an image, or a frame of a video by its time."""
+    return row.source if row.time is None else f"{row.source} {row.time:.2f}s"
 
 
 def _keep_end(name: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""``glamor predict``: the emotion of every face in images, folders and globs."""
+"""``glamor predict``: the emotion of every face in images, folders, globs and videos."""
 
 import os
 import sys
@@ -13,11 +13,15 @@ import typer
 from rich.text import Text
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
 from glamor_cli.errors import ConfigError
-from glamor_cli.rows import FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 CLOSED_PIPE = 141
@@ -28,7 +32,8 @@ INTERRUPTED = 130
 
 def predict(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Images, folders of images, globs or videos."),
     ],
     weights: Annotated[
         str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
@@ -41,43 +46,71 @@ def predict(
         Path | None, typer.Option(help="Write the rows to this file, not to standard output.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Save annotated pictures into this folder.")
+        Path | None, typer.Option(help="Save annotated pictures and videos into this folder.")
     ] = None,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Of a video: look at every so manyth frame.")
+    ] = Sampling.stride,
+    every: Annotated[
+        str | None, typer.Option(help="Of a video: look at a frame in each such time, as 0.5s.")
+    ] = None,
+    smooth: Annotated[
+        str, typer.Option(help="Of a video: smooth a person's emotion over such a time; 0: not.")
+    ] = f"{TrackingConfig.smoothing}s",
     detector: Annotated[
         DetectorKind, typer.Option(help="Who finds the faces.")
     ] = DetectorKind.CENTERFACE,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     min_score: Annotated[
         float | None,
         typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
     ] = None,
+    long_side: Annotated[
+        int | None,
+        typer.Option(
+            help="Shrink images to this long side, in pixels, to look for faces; default: "
+            "CenterFace's own. A larger one finds smaller faces and takes longer."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = 16,
 ) -> None:
-    """Find every face in images and tell its emotion, one row a face.
+    """Find every face in images and videos and tell its emotion, one row a face.
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """
-    from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder
-    from glamor_cli.predict import PredictConfig, predict_images
+    from glamor_cli.predict import PredictConfig
+    from glamor_cli.video import VideoConfig, has_video, predict_sources
 
     row_format = _choose_format(row_format, output)
-    pictures = None if save is None else PictureFolder(save)
+    columns = VIDEO_COLUMNS if has_video(sources) else COLUMNS
+    video = VideoConfig(
+        Sampling(stride, None if every is None else parse_seconds(every, "--every")),
+        TrackingConfig(parse_seconds(smooth, "--smooth")),
+    )
+    pictures = skip_suffix = None
+    if save is not None:
+        from glamor_cli.annotate import SAVED_SUFFIX
+        from glamor_cli.video_pictures import SAVED_TIMELINE_SUFFIX, VideoFolder
+
+        pictures = VideoFolder(save, threads=threads)
+        skip_suffix = (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX)
     config = PredictConfig(
         weights=weights,
         detector=detector,
         device=device,
         threads=threads,
+        provider=provider,
         min_score=min_score,
+        long_side=long_side,
         batch=batch,
         keep_images=pictures is not None,
-        skip_suffix=None if pictures is None else SAVED_SUFFIX,
+        skip_suffix=skip_suffix,
     )
     counts: Counter[Status] = Counter()
-    with _open_rows(row_format, output) as sink:
-        for image in predict_images(sources, config):
+    with _open_rows(row_format, output, columns) as sink, pictures or nullcontext():
+        for image in predict_sources(sources, config, video):
             rows = image.rows()
             sink.write(rows)
             counts.update(row.status for row in rows)
@@ -105,14 +138,16 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
 
 
 @contextmanager
-def _open_rows(row_format: RowFormat, output: Path | None) -> Iterator[RowSink]:
+def _open_rows(
+    row_format: RowFormat, output: Path | None, columns: tuple[str, ...]
+) -> Iterator[RowSink]:
     """Open where rows go; after Ctrl-C what came so far is complete, and the exit code 130."""
     if row_format is RowFormat.TABLE:
         streams: AbstractContextManager[RowSink] = nullcontext(FaceTable())
     elif output is None:
-        streams = _write_stdout(row_format)
+        streams = _write_stdout(row_format, columns)
     else:
-        streams = _write_file(row_format, output)
+        streams = _write_file(row_format, output, columns)
     interrupted = False
     with streams as sink:
         try:
@@ -126,20 +161,20 @@ def _open_rows(row_format: RowFormat, output: Path | None) -> Iterator[RowSink]:
 
 
 @contextmanager
-def _write_file(row_format: RowFormat, output: Path) -> Iterator[RowSink]:
+def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
     with (
         atomic_path(output) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
-        yield _ErrorPrinter(open_sink(row_format, stream))
+        yield _ErrorPrinter(open_sink(row_format, stream, columns))
 
 
 @contextmanager
-def _write_stdout(row_format: RowFormat) -> Iterator[RowSink]:
+def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[RowSink]:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        yield _ErrorPrinter(open_sink(row_format, sys.stdout))
+        yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
     except BrokenPipeError:
         # The reader has enough (`| head`). Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.long_progress import long_progress
+from glamor_cli.cli.render import INTERRUPTED, console, printable
 from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.errors import ConfigError
 from glamor_cli.vision.detector_kind import DetectorKind
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ def preprocess(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; all CPUs by default.")
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Use a Dask cluster's workers: tcp://host:8786."),
+    ] = None,
     official_jpeg: Annotated[
         bool, typer.Option("--official-jpeg", help="Repeat the JPEG step of the authors' program.")
     ] = _DEFAULTS.official_jpeg,
@@ -47,30 +53,28 @@ def preprocess(
     ] = None,
 ) -> None:
     """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
+    from glamor_cli.cpus import available_cpus
     from glamor_cli.data.preprocess import PreprocessConfig
     from glamor_cli.data.preprocess import preprocess as run
-    from glamor_cli.data.workers import available_cpus
 
+    if workers and dask:
+        raise ConfigError(
+            "--workers is for this machine, --dask for a cluster", "Leave one of them out."
+        )
     config = PreprocessConfig(
         source=source,
         out=out,
         making=PairMaking(boxes, detector, official_jpeg, skip_no_face),
         split=split,
         workers=workers or available_cpus(),
+        dask=dask,
     )
     try:
-        with progress_bar("images") as bar:
-            task = bar.add_task("preprocessing", total=None, rate="-")
+        with long_progress("preprocessing", "images") as show_progress:
 
             def show(progress: "PreprocessProgress") -> None:
                 failed = f", {progress.failed} failed" if progress.failed else ""
-                bar.update(
-                    task,
-                    description=f"preprocessing{failed}",
-                    total=progress.total,
-                    completed=progress.read,
-                    rate=f"{progress.images_per_second:.1f}",
-                )
+                show_progress(progress.read, progress.total, progress.images_per_second, failed)
 
             report = run(config, on_progress=show)
     except KeyboardInterrupt:
@@ -105,7 +109,9 @@ def _print(report: "PreprocessReport", out: Path) -> None:
     elif report.resumed:
         console.print(f"{report.resumed} images were done by an earlier run")
     for failure in report.failed[:_SHOWN_FAILURES]:
-        console.print(f"failed: {failure.reason}", markup=False, soft_wrap=True)
+        where = "" if failure.source in failure.reason else f"{failure.source}: "
+        line = printable(f"failed: {where}{failure.reason}")
+        console.print(line, markup=False, soft_wrap=True)
     if len(report.failed) > _SHOWN_FAILURES:
         console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
 

@@ -1,17 +1,13 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from glamor_cli.errors import GlamorError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 console = Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
@@ -24,17 +20,28 @@ def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""
     # soft_wrap keeps each on one line; markup off because paths may hold brackets.
     console.print("error:", style="bold red", end=" ")
-    console.print(error.what, markup=False, soft_wrap=True)
-    console.print(error.remedy, markup=False, soft_wrap=True)
+    console.print(printable(error.what), markup=False, soft_wrap=True)
+    console.print(printable(error.remedy), markup=False, soft_wrap=True)
 
 
-def progress_bar(unit: str) -> Progress:
+def progress_bar(unit: str) -> "Progress":
     """Make a progress bar with rate and remaining time.
 
     Args:
         unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a
             string such as ``31.4``.
     """
+    # Imported here because it is slow, and quick commands show no bar.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -44,4 +51,12 @@ def progress_bar(unit: str) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+    )
+
+
+def printable(name: str) -> str:
+    """Make a name fit for one line of a terminal: control characters are spelled out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
     )

@@ -1,5 +1,8 @@
-"""``glamor store``: look at a pair store, check it, and write its boxes as the authors' files."""
+"""``glamor store``: look at pair stores, check them, merge them, and take their boxes out."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +10,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.long_progress import long_progress
+from glamor_cli.cli.render import console, printable
 
 store = typer.Typer(
-    help="Look at a pair store, check it, take its boxes out.", no_args_is_help=True
+    help="Look at pair stores, check them, merge them, take their boxes out.",
+    no_args_is_help=True,
 )
 
 _Store = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
@@ -51,18 +56,38 @@ def verify(path: _Store) -> None:
     from glamor_cli.data.store import PairStore
 
     opened = PairStore.open(path)
-    with progress_bar("pairs") as bar:
-        total = sum(counts.stored for counts in opened.info.counts.values())
-        task = bar.add_task("verifying", total=total, rate="-")
-
-        def show(done: int) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(task, completed=done, rate=f"{speed:.0f}" if speed else "-")
-
+    total = sum(counts.stored for counts in opened.info.counts.values())
+    with _progress("verifying", "pairs", total) as show:
         checked = opened.verify(show)
     console.print(
-        f"{path}: {checked} pairs, all as they were written", markup=False, soft_wrap=True
+        printable(f"{path}: {checked} pairs, all as they were written"),
+        markup=False,
+        soft_wrap=True,
     )
+
+
+@store.command("merge")
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two stores or more.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new store; it resumes.")],
+) -> None:
+    """Write several stores, made alike, into one; splits of one name are joined in this order."""
+    from glamor_cli.data.merge import merge_stores, total_images
+
+    paths = tuple(stores)
+    with _progress("merging", "images", total_images(paths)) as show:
+        merged = merge_stores(paths, out, on_progress=show)
+    pairs = sum(counts.stored for counts in merged.info.counts.values())
+    line = f"{pairs} pairs of {len(paths)} stores are in {out}"
+    console.print(printable(line), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far a pass over a store is."""
+    started = time.monotonic()
+    with long_progress(doing, unit) as show:
+        yield lambda done: show(done, total, done / max(time.monotonic() - started, 1e-9), "")
 
 
 @store.command("export-crops")

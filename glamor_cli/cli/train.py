@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.training.recipe_names import RecipeName
 
 
 def train(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
-    recipe: Annotated[str, typer.Option(help="paper, modern, scenes or fer2013.")] = "modern",
+    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
@@ -28,7 +31,7 @@ def train(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
 ) -> None:
@@ -36,6 +39,7 @@ def train(
     from glamor_cli.errors import ConfigError
     from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.config import TrainConfig
+    from glamor_cli.training.live_report import LIVE_REPORT
     from glamor_cli.training.precision import Precision
     from glamor_cli.training.recipes import find_recipe
     from glamor_cli.training.trainer import BEST, Progress
@@ -62,6 +66,9 @@ def train(
         def show(progress: Progress) -> None:
             judged = progress.validation_accuracy
             best = "" if judged is None else f"  validation {judged:.1%}"
+            if bar.tasks[task].total is None:
+                line = f"curves after each epoch in {run / LIVE_REPORT}"
+                bar.console.print(line, markup=False, soft_wrap=True)
             bar.update(
                 task,
                 description=f"epoch {progress.epoch}/{progress.epochs}  "

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from glamor_cli.network.config import CONTEXT_SIZE
+from glamor_cli.network.gray import LUMA
 
 PAPER_DEGREES = 20.0
 """The authors rotate faces by up to this angle, either way."""
 
-_LUMA = (0.299, 0.587, 0.114)
 _BLUR_REACH = 2
 """A blur's kernel ends this many of its largest standard deviations from its centre."""
 _ERASED_SHARE = (0.02, 0.25)
@@ -222,7 +222,7 @@ def _jitter(
 ) -> Tensor:
     """Change brightness, contrast and colour, each image by its own draw."""
     if gray:
-        luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(_LUMA))[:, None]
+        luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMA))[:, None]
         chosen = _chance(images, gray, generator)[:, None, None, None]
         images = torch.where(chosen, luma, images)
     if brightness or contrast:

@@ -43,6 +43,7 @@ class TrainingBatches:
         seed: Of the shuffling.
         with_contexts: Whether contexts are read at all.
         soft_targets: Use the split's soft labels where it has them.
+        share: Of the rows, how many an epoch sees; each epoch draws others.
     """
 
     def __init__(
@@ -54,21 +55,24 @@ class TrainingBatches:
         *,
         with_contexts: bool = True,
         soft_targets: bool = True,
+        share: float = 1.0,
     ) -> None:
         self.split = split
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed
         self.with_contexts = with_contexts
+        self.count = math.ceil(share * len(rows))
         self._targets = _targets(split, soft=soft_targets)
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return math.ceil(len(self.rows) / self.batch_size)
+        return math.ceil(self.count / self.batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step ``start`` on; the next is read ahead."""
-        order = self.rows[np.random.default_rng((self.seed, number)).permutation(len(self.rows))]
+        shuffled = np.random.default_rng((self.seed, number)).permutation(len(self.rows))
+        order = self.rows[shuffled[: self.count]]
         chunks = [
             order[step * self.batch_size : (step + 1) * self.batch_size]
             for step in range(start, len(self))

@@ -4,12 +4,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.reading import open_file
 from glamor_cli.vision.pairs import Box
 
 if TYPE_CHECKING:
     from glamor_cli.data.store import PairStore
 
-_MAX_BYTES = 256
+MAX_BYTES = 256
+"""A larger box file is none."""
+
 _MAX_COORDINATE = 10**7
 _REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
 
@@ -32,14 +35,14 @@ def read_box(path: Path) -> Box:
         DataError: The file is missing or is no box file.
     """
     try:
-        with path.open("rb") as handle:
-            raw = handle.read(_MAX_BYTES + 1)
+        with open_file(path) as handle:
+            raw = handle.read(MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
             f"cannot read the box file {path}: {error.strerror or error}", _REMEDY
         ) from error
     try:
-        if len(raw) > _MAX_BYTES:
+        if len(raw) > MAX_BYTES:
             raise ValueError("too long")
         x1, y1, x2, y2 = (int(cell) for cell in raw.decode("ascii").split(","))
         if max(map(abs, (x1, y1, x2, y2))) > _MAX_COORDINATE:
@@ -94,15 +97,23 @@ def export_crops(store: "PairStore", out: Path) -> int:
     """
     written = 0
     for name in store.splits:
-        split = store.split(name)
-        for source, label, box in zip(split.sources, split.labels, split.boxes, strict=True):
-            # Only the last part of the name is used, so no name can lead out of the folder.
-            file_name = box_file_name(PurePosixPath(source).name)
+        for entry in store.entries(name):
+            if entry.row is None or entry.box is None:
+                continue
+            # Only the last part of the name is used, so no name can lead out of the folder; a
+            # store whose splits or classes could is not opened.
+            file_name = box_file_name(PurePosixPath(entry.source).name)
             if file_name == ".txt" or "\0" in file_name:
                 raise DataError(
-                    f"the image {source!r} has nothing before its first dot to name a box file by",
+                    f"the image {entry.source!r} has nothing before its first dot to name a box "
+                    "file by",
                     "Rename the image and preprocess again.",
                 )
-            write_box(out / "crop" / name / split.classes[label] / file_name, Box(*map(int, box)))
+            if entry.label not in store.info.classes:
+                raise DataError(
+                    f"{store.path}: {name} has the unknown class {entry.label!r}",
+                    "Preprocess the data set into a new folder.",
+                )
+            write_box(out / "crop" / name / entry.label / file_name, entry.box)
             written += 1
     return written

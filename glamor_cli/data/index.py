@@ -15,9 +15,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from glamor_cli.errors import DataError
+from glamor_cli.reading import open_file
 from glamor_cli.vision.pairs import Box
 
 COLUMNS = ("row", "source", "label", "x1", "y1", "x2", "y2", "score", "status", "crc32", "reason")
@@ -26,6 +28,8 @@ HEADER = (",".join(COLUMNS) + "\n").encode("ascii")
 _ESCAPED = re.compile("[\\\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(\\|n|r|x[0-9a-f]{2}|u[0-9a-f]{4})")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+# A manifest's cell has at most 131072 characters; escaped, each may take 6 bytes.
+_MAX_LINE_BYTES = 4 << 20
 _LONG = {"\\": "\\", "n": "\n", "r": "\r"}
 
 
@@ -35,6 +39,9 @@ class Status(StrEnum):
     OK = "ok"
     NO_FACE = "no_face"
     ERROR = "error"
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class IndexRow:
             int(row) if row else None,
             _unescape(source),
             label,
-            Status(status),
+            _STATUSES.get(status) or Status(status),
             Box(int(x1), int(y1), int(x2), int(y2)) if x1 else None,
             float(score) if score else None,
             int(crc32, 16) if crc32 else None,
@@ -116,16 +123,17 @@ def read_index(path: Path, *, unfinished: bool = False) -> Iterator[tuple[IndexR
     """
     number = 1
     try:
-        with path.open("rb") as handle:
-            line = handle.readline()
+        with open_file(path) as handle:
+            lines = iter(partial(handle.readline, _MAX_LINE_BYTES), b"")
+            line = next(lines, b"")
             if line != HEADER:
                 if unfinished and HEADER.startswith(line):
                     return
                 raise ValueError("is not the header of an index")
             end, expected = len(line), 0
-            for number, line in enumerate(handle, start=2):  # noqa: B007 - for the message
+            for number, line in enumerate(lines, start=2):  # noqa: B007 - for the message
                 if not line.endswith(b"\n"):
-                    if unfinished:
+                    if unfinished and len(line) < _MAX_LINE_BYTES:
                         return
                     raise ValueError("has no end")
                 entry = IndexRow.from_line(line)
@@ -155,6 +163,9 @@ def _escape(text: str) -> str:
 
 
 def _unescape(text: str) -> str:
+    if "\\" not in text:  # As nearly all: this is called for every image of a store.
+        return text
+
     def read(match: re.Match[str]) -> str:
         code = match.group(1)
         return _LONG.get(code) or chr(int(code[1:], 16))

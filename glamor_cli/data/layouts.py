@@ -1,9 +1,9 @@
 """Data sets as they lie on disk, listed as a stream in an order that never changes."""
 
-import hashlib
+import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from glamor_cli.data.class_names import find_class, known_classes
 from glamor_cli.data.crop_files import box_file_name
 from glamor_cli.errors import DataError
+from glamor_cli.listing import list_names
 from glamor_cli.vision.images import IMAGE_SUFFIXES
 from glamor_cli.vision.pairs import Box
 
@@ -60,33 +61,6 @@ class Record:
     targets: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True)
-class SourceSummary:
-    """What a split held when it was read, so that a later run can tell whether it changed.
-
-    Attributes:
-        images: How many it has.
-        sha256: Over their names, labels, sizes in bytes, and a manifest's boxes and soft labels.
-    """
-
-    images: int
-    sha256: str
-
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> "SourceSummary":
-        """Go through a split once, without opening its images."""
-        images, digest = 0, hashlib.sha256()
-        for record in records:
-            try:
-                size = record.source.stat().st_size
-            except (OSError, ValueError):
-                size = -1
-            line = f"{record.name}\0{record.label}\0{size}\0{record.box}\0{record.targets}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
-            images += 1
-        return cls(images, digest.hexdigest())
-
-
 class DataSet(ABC):
     """A data set on disk.
 
@@ -105,12 +79,20 @@ class DataSet(ABC):
     has_targets: bool
 
     @abstractmethod
-    def records(self, split: str) -> Iterator[Record]:
-        """Stream the images of a split, always in the same order.
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        """Stream the images of a split, always in the same order, without the first ``start``.
 
         Raises:
             DataError: The data set changed on disk while it was read.
         """
+
+    def all_records(self) -> Iterator[Record]:
+        """Stream the images of all splits; those of each are in its order.
+
+        Raises:
+            DataError: The data set changed on disk while it was read.
+        """
+        return itertools.chain.from_iterable(map(self.records, self.splits))
 
 
 def open_data_set(source: Path, *, split: str | None = None) -> DataSet:
@@ -166,20 +148,23 @@ class _FolderDataSet(DataSet):
         self._folders = splits
         self._crops = crops
 
-    def records(self, split: str) -> Iterator[Record]:
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        return itertools.islice(self._records(split), start, None)
+
+    def _records(self, split: str) -> Iterator[Record]:
         folder = self._folders[split]
         crop_folder = self._crops.get(split)
         for class_folder in _folders(folder):
             label = _class_of(class_folder)
+            prefix = class_folder.relative_to(self.root).as_posix()
+            crops = crop_folder and crop_folder / class_folder.name
             for name in _image_names(class_folder):
-                source = class_folder / name
-                box_file = crop_folder and crop_folder / class_folder.name / box_file_name(name)
                 yield Record(
-                    source,
+                    class_folder / name,
                     label,
                     split,
-                    source.relative_to(self.root).as_posix(),
-                    box_file=box_file,
+                    f"{prefix}/{name}",
+                    box_file=crops and crops / box_file_name(name),
                 )
 
 
@@ -232,32 +217,31 @@ def _class_of(folder: Path) -> str:
 def _folders(folder: Path) -> list[Path]:
     """List the folders in a folder, sorted, without hidden ones."""
     try:
-        return sorted(
-            entry
-            for entry in folder.iterdir()
-            if not entry.name.startswith((".", "__")) and entry.is_dir()
-        )
+        return [
+            folder / name
+            for name, is_folder in list_names(folder)
+            if is_folder and not name.startswith((".", "__"))
+        ]
     except OSError as error:
         raise _vanished(folder, error) from error
 
 
-def _image_names(folder: Path) -> list[str]:
-    """List the images of a class folder by name, sorted, without hidden files."""
-    names = []
+def _image_names(folder: Path) -> Iterator[str]:
+    """Stream the names of a class folder's images, sorted, without hidden files."""
     try:
-        for entry in folder.iterdir():
-            if entry.name.startswith("."):
+        for name, is_folder in list_names(folder):
+            if name.startswith("."):
                 continue
-            if entry.suffix.lower() in IMAGE_SUFFIXES:
-                names.append(entry.name)
-            elif entry.is_dir():
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield name
+            elif is_folder:
                 raise DataError(
-                    f"{entry} is a folder inside of a class folder, where only images belong",
+                    f"{folder / name} is a folder inside of a class folder, where only images "
+                    "belong",
                     "Move its images up, or list the images in a manifest .csv.",
                 )
     except OSError as error:
         raise _vanished(folder, error) from error
-    return sorted(names)
 
 
 def _vanished(folder: Path, error: OSError) -> DataError:

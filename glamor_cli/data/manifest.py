@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from glamor_cli.data.class_names import find_class, known_classes
 from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, check_split_name
@@ -21,6 +22,7 @@ from glamor_cli.vision.pairs import Box
 _BOX = ("x1", "y1", "x2", "y2")
 _MAX_COORDINATE = 1e7
 _MAX_SPLITS = 1000
+_MAX_ROW_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,18 +84,43 @@ class ManifestDataSet(DataSet):
             found = {split}
         return cls(path, columns, tuple(sorted(found)), whole_split)
 
-    def records(self, split: str) -> Iterator[Record]:
-        """Stream the images of a split in the order of their lines."""
-        return (record for record in _read(self.path, self._whole_split) if record.split == split)
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        """Stream the images of a split in the order of their lines, without the first ones."""
+        return _read(self.path, self._whole_split, frozenset({split}), start)
+
+    def all_records(self) -> Iterator[Record]:
+        """Stream the images of all splits in the order of their lines."""
+        return _read(self.path, self._whole_split, frozenset(self.splits))
+
+
+class _Lines:
+    """The lines of a file, as long as those of one row hold no more than they reasonably may.
+
+    Attributes:
+        characters: So many the present row has so far; whoever has read a row sets it to 0.
+    """
+
+    def __init__(self, handle: TextIO) -> None:
+        self.characters = 0
+        self._handle = handle
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._handle.readline(_MAX_ROW_CHARACTERS + 1):
+            self.characters += len(line)
+            if self.characters > _MAX_ROW_CHARACTERS:
+                raise csv.Error(f"a row of more than {_MAX_ROW_CHARACTERS} characters")
+            yield line
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Stream the rows that are not empty, each with the number of its last line."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
+            lines = _Lines(handle)
+            reader = csv.reader(lines, strict=True)
             try:
                 for row in reader:
+                    lines.characters = 0
                     if row:
                         yield reader.line_num, row
             except csv.Error as error:
@@ -133,22 +160,37 @@ def _read_columns(path: Path) -> _Columns:
     raise DataError(f"the manifest {path} is empty", "Its first line names the columns.")
 
 
-def _read(path: Path, whole_split: str) -> Iterator[Record]:
-    """Stream the records of all splits in the order of the lines."""
+def _read(
+    path: Path, whole_split: str, splits: frozenset[str] | None = None, start: int = 0
+) -> Iterator[Record]:
+    """Stream the records in the order of the lines; those left out are not looked at.
+
+    Args:
+        path: The manifest.
+        whole_split: What to call the split of a manifest without splits.
+        splits: Leave all others out; None checks that every split can be one.
+        start: Leave so many out that would come first.
+    """
     columns = _read_columns(path)
     rows = _rows(path)
     next(rows)
     for line, row in rows:
         if len(row) != columns.count:
             raise _wrong(path, line, f"has {len(row)} cells, the header {columns.count}")
+        split = row[columns.split].strip() if columns.split is not None else whole_split
+        if splits is None:
+            check_split_name(split)
+        elif split not in splits:
+            continue
+        if start > 0:
+            start -= 1
+            continue
         name = row[columns.path]
         if not name or "\0" in name:
             raise _wrong(path, line, "has no usable path")
         label = find_class(row[columns.label])
         if label is None:
             raise _wrong(path, line, f"has the unknown label {row[columns.label]!r}")
-        split = row[columns.split].strip() if columns.split is not None else whole_split
-        check_split_name(split)
         yield Record(
             path.parent / name,
             label,
@@ -161,9 +203,15 @@ def _read(path: Path, whole_split: str) -> Iterator[Record]:
 
 def _box(cells: list[str], path: Path, line: int) -> Box | None:
     """Read a box; None where its cells are empty."""
-    if not any(cell.strip() for cell in cells):
+    numbers: list[float]
+    try:
+        numbers = [int(cell) for cell in cells]
+    except ValueError:
+        if not any(cell.strip() for cell in cells):
+            return None
+        numbers = [_number(cell, path, line) for cell in cells]
+    if not numbers:
         return None
-    numbers = [_number(cell, path, line) for cell in cells]
     if max(map(abs, numbers)) > _MAX_COORDINATE:
         raise _wrong(path, line, f"has the impossible box {','.join(cells)}")
     x1, y1, x2, y2 = (round(number) for number in numbers)

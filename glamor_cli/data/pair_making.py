@@ -1,18 +1,24 @@
 """From images to stored pairs, the part of preprocessing that worker processes run."""
 
+import importlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
+from glamor_cli import __version__
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.index import IndexRow, Status
 from glamor_cli.data.layouts import Record
 from glamor_cli.data.pair_options import BoxSource, PairMaking
-from glamor_cli.errors import DataError
+from glamor_cli.data.source_summary import is_folder
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import read_image
@@ -27,6 +33,8 @@ from glamor_cli.vision.pairs import (
 
 # Images that wait to be detected together may take this many pixels in all (24 MB).
 _BATCH_PIXELS = 8_000_000
+_ENGINES = {DetectorKind.CENTERFACE: "onnxruntime", DetectorKind.DLIB: "dlib"}
+_detectors = threading.local()
 
 
 @dataclass(frozen=True)
@@ -37,19 +45,45 @@ class MadePair:
         entry: Its line in the index, the row's number still missing.
         pixels: Its face, uint8 [96, 96, 3], its context, uint8 [128, 171, 3], and its soft label,
             float32 [classes], if it has one; empty if the image is not to be stored.
+        absent_folder: Where its image or box file ought to be, if there is no such folder on the
+            machine that looked.
     """
 
     entry: IndexRow
     pixels: tuple[NDArray[Any], ...] = ()
+    absent_folder: Path | None = None
+
+
+def detector_of_thread(kind: DetectorKind) -> Detector:
+    """Open the detector once per thread, with no threads of its own: parallelism is ours.
+
+    A cluster's workers may run several tasks in a process, and dlib's network is one at a time's.
+    """
+    detector: Detector | None = getattr(_detectors, kind.name, None)
+    if detector is None:
+        detector = open_detector(kind, threads=1)
+        setattr(_detectors, kind.name, detector)
+    return detector
 
 
 @lru_cache(maxsize=1)
-def detector_of_process(kind: DetectorKind) -> Detector:
-    """Open the detector once per process, with one thread: parallelism is the processes'."""
-    return open_detector(kind, threads=1)
+def deciding_versions(making: PairMaking) -> dict[str, str]:
+    """Tell the versions of the packages that decide the values of pairs, in this process.
+
+    Raises:
+        BackendUnavailable: The detector is not installed here.
+    """
+    versions = {"glamor": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    if making.boxes is BoxSource.DETECT:
+        detector_of_thread(making.detector)
+        engine = _ENGINES[making.detector]
+        versions[engine] = str(importlib.import_module(engine).__version__)
+    return versions
 
 
-def make_pairs(records: tuple[Record, ...], making: PairMaking) -> list[MadePair]:
+def make_pairs(
+    records: tuple[Record, ...], making: PairMaking, versions: dict[str, str]
+) -> list[MadePair]:
     """Make the pairs of some images, in their order. It runs in any process of any machine.
 
     An image that cannot be used gives an entry with status ``error`` and the reason.
@@ -57,10 +91,13 @@ def make_pairs(records: tuple[Record, ...], making: PairMaking) -> list[MadePair
     Args:
         records: The images.
         making: How.
+        versions: What ``deciding_versions`` has to be here, lest a store be of two minds.
 
     Raises:
+        ConfigError: Other versions are installed here.
         BackendUnavailable: The detector or the JPEG step is not installed here.
     """
+    _check_versions(versions, deciding_versions(making))
     made: list[MadePair] = []
     for waiting in _batches(records):
         boxes = _find_boxes(waiting, making)
@@ -99,7 +136,7 @@ def _find_boxes(batch: list[_Read], making: PairMaking) -> list[_Found]:
     if making.boxes is not BoxSource.DETECT:
         return [_given_box(record, image, making.boxes) for record, image in batch]
     images = [image for _, image in batch if not isinstance(image, DataError)]
-    faces = iter(detector_of_process(making.detector).detect_batch(images) if images else [])
+    faces = iter(detector_of_thread(making.detector).detect_batch(images) if images else [])
     return [image if isinstance(image, DataError) else _best_box(next(faces)) for _, image in batch]
 
 
@@ -149,5 +186,37 @@ def _make_pair(
     return MadePair(entry, pixels)
 
 
+def lost_pair(record: Record) -> MadePair:
+    """Say of an image that the process that read it died."""
+    return MadePair(
+        IndexRow(
+            None,
+            record.name,
+            record.label,
+            Status.ERROR,
+            reason=f"{record.name} killed the process that read it",
+        )
+    )
+
+
 def _failed(record: Record, error: DataError) -> MadePair:
-    return MadePair(IndexRow(None, record.name, record.label, Status.ERROR, reason=error.what))
+    absent = None
+    if isinstance(error.__cause__, OSError) and error.__cause__.filename:
+        folder = Path(error.__cause__.filename).parent
+        absent = None if is_folder(folder) else folder
+    # A store holds no paths of a machine, so that equal work gives equal bytes everywhere.
+    reason = error.what.replace(str(record.source), record.name)
+    if record.box_file is not None:
+        reason = reason.replace(str(record.box_file), record.box_file.name)
+    entry = IndexRow(None, record.name, record.label, Status.ERROR, reason=reason)
+    return MadePair(entry, absent_folder=absent)
+
+
+def _check_versions(expected: dict[str, str], found: dict[str, str]) -> None:
+    """Refuse to make pairs with other packages than those the store was begun with."""
+    for name, version in expected.items():
+        if found.get(name) != version:
+            raise ConfigError(
+                f"a worker has {name} {found.get(name)}, not {version} as here",
+                "Install the same packages on every machine of the cluster.",
+            )

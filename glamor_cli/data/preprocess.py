@@ -1,33 +1,30 @@
 """From a data set on disk to a pair store, in parallel, in order, and resumable at any moment."""
 
-import importlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import PIL
-
-from glamor_cli import __version__
+from glamor_cli.cpus import available_cpus
 from glamor_cli.data.index import Status
-from glamor_cli.data.layouts import DataSet, Layout, Record, SourceSummary, open_data_set
-from glamor_cli.data.pair_making import MadePair, detector_of_process, make_pairs
+from glamor_cli.data.layouts import DataSet, Layout, Record, open_data_set
+from glamor_cli.data.pair_making import (
+    MadePair,
+    deciding_versions,
+    detector_of_thread,
+    lost_pair,
+    make_pairs,
+)
 from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.source_summary import Source, SourceSummary, is_folder, summarize
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
-from glamor_cli.data.workers import available_cpus, process_pool, run_in_order
+from glamor_cli.data.workers import Workers, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
-
-# Tasks under way for each worker: enough that none waits, few enough to hold in memory.
-_TASKS_PER_WORKER = 3
-_ENGINES = {DetectorKind.CENTERFACE: "onnxruntime", DetectorKind.DLIB: "dlib"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class PreprocessConfig:
         making: How pairs are made.
         split: Of a data set with splits, the only one to take; of one without, what to call it.
         workers: Processes; with 1 all happens in this one.
+        dask: Address of a Dask cluster's scheduler, whose workers are used instead.
         images_per_task: How many images a worker takes at a time.
     """
 
@@ -48,6 +46,7 @@ class PreprocessConfig:
     making: PairMaking = field(default_factory=PairMaking)
     split: str | None = None
     workers: int = field(default_factory=available_cpus)
+    dask: str | None = None
     images_per_task: int = 8
 
 
@@ -109,7 +108,7 @@ class PreprocessReport:
 def preprocess(
     config: PreprocessConfig,
     *,
-    executor: Executor | None = None,
+    workers: Workers | None = None,
     on_progress: Callable[[PreprocessProgress], None] | None = None,
 ) -> PreprocessReport:
     """Make the pair store of a data set, or go on with one where an earlier run stopped.
@@ -119,31 +118,40 @@ def preprocess(
 
     Args:
         config: What and how.
-        executor: Where the work is done, a cluster's for instance; else local processes.
+        workers: Where the work is done, if not where the config says.
         on_progress: Called after every few images.
 
     Raises:
-        DataError: The data set is empty, wrong or vanishes; or a worker died.
-        ConfigError: The settings do not fit the data set or a store begun before, or the folder
-            cannot be written to.
-        BackendUnavailable: The detector or the JPEG step is not installed.
+        DataError: The data set is empty, wrong or vanishes, a worker cannot see it, or workers
+            die of everything.
+        ConfigError: The settings do not fit the data set or a store begun before, the folder
+            cannot be written to, a worker has other packages, or no cluster answers.
+        BackendUnavailable: The detector, the JPEG step or Dask is not installed.
     """
     started = time.monotonic()
-    data_set = open_data_set(config.source, split=config.split)
+    # A cluster's workers run in folders of their own.
+    where = config.source.absolute() if config.dask else config.source
+    data_set = open_data_set(where, split=config.split)
     _check(config, data_set)
-    summaries = {name: SourceSummary.of(data_set.records(name)) for name in data_set.splits}
-    if not any(summary.images for summary in summaries.values()):
+    source = summarize(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
+    if not any(summary.images for summary in source.splits.values()):
         raise DataError(
             f"{config.source} holds no images", "Put images into its class folders first."
         )
-    info = _describe(config.making, data_set, summaries)
+    info = _describe(config.making, data_set, source.splits)
     with StoreWriter.open(config.out, info) as store:
-        total = sum(summary.images for summary in summaries.values())
-        run = _Run(config, data_set, total, started, on_progress)
+        run = _Run(
+            config,
+            data_set,
+            source,
+            versions=info.versions,
+            started=started,
+            on_progress=on_progress,
+        )
         if store.complete:
             run.take_finished(PairStore.open(config.out))
         else:
-            with _pool(config, executor) as pool:
+            with _pool(config, workers) as pool:
                 for name in data_set.splits:
                     with store.split(name) as split:
                         run.fill(split, name, pool)
@@ -158,30 +166,30 @@ class _Run:
         self,
         config: PreprocessConfig,
         data_set: DataSet,
-        total: int,
+        source: Source,
+        *,
+        versions: dict[str, str],
         started: float,
         on_progress: Callable[[PreprocessProgress], None] | None,
     ) -> None:
         self.counts: dict[str, Counts] = {}
         self._config = config
         self._data_set = data_set
-        self._total = total
+        self._source = source
+        self._total = sum(summary.images for summary in source.splits.values())
+        self._make = partial(make_pairs, making=config.making, versions=versions)
         self._on_progress = on_progress
         self._failures: list[Failure] = []
         self._resumed = 0
         self._started = started
 
-    def fill(self, split: SplitWriter, name: str, pool: Executor | None) -> None:
+    def fill(self, split: SplitWriter, name: str, pool: Workers | None) -> None:
         """Store what is left of a split."""
         self._resumed += split.counts.read
         self.counts[name] = split.counts
-        left = itertools.islice(self._data_set.records(name), split.counts.read, None)
-        for made in run_in_order(
-            partial(make_pairs, making=self._config.making),
-            _chunks(left, self._config.images_per_task),
-            pool,
-            ahead=_TASKS_PER_WORKER * self._config.workers,
-        ):
+        left = self._data_set.records(name, start=split.counts.read)
+        tasks = _chunks(left, self._config.images_per_task)
+        for made in run_in_order(self._make, tasks, pool, lost=lost_pair):
             for pair in made:
                 self._check_source(pair)
                 split.add(pair.entry, pair.pixels)
@@ -219,11 +227,18 @@ class _Run:
 
     def _check_source(self, pair: MadePair) -> None:
         """Tell an unusable image from a data set that is gone."""
-        if pair.entry.status is Status.ERROR and not self._data_set.root.exists():
+        folder = pair.absent_folder
+        if folder is None or folder in self._source.absent:
+            return
+        if is_folder(folder):
             raise DataError(
-                f"the data set {self._data_set.root} has vanished",
-                "Bring it back and run the same command again: it goes on from here.",
+                f"a worker does not see {folder}, which is here",
+                "Mount the data set at the same place on every machine of the cluster.",
             )
+        raise DataError(
+            f"the data set's folder {folder} has vanished",
+            "Bring it back and run the same command again: it goes on from here.",
+        )
 
     def _progress(self) -> PreprocessProgress:
         read = sum(counts.read for counts in self.counts.values())
@@ -263,30 +278,31 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
 
 
 def _pool(
-    config: PreprocessConfig, executor: Executor | None
-) -> AbstractContextManager[Executor | None]:
+    config: PreprocessConfig, workers: Workers | None
+) -> AbstractContextManager[Workers | None]:
     """Choose where the work is done; None is this process."""
-    if executor is not None or config.workers == 1:
-        return nullcontext(executor)
-    return process_pool(config.workers)
+    if workers is not None:
+        return nullcontext(workers)
+    if config.dask is not None:
+        # Imported here because few have Dask.
+        from glamor_cli.data.cluster import dask_workers
+
+        return dask_workers(config.dask)
+    return nullcontext() if config.workers == 1 else process_pool(config.workers)
 
 
 def _describe(
     making: PairMaking, data_set: DataSet, summaries: dict[str, SourceSummary]
 ) -> StoreInfo:
     """Say how the store is made; this also finds out early whether the detector is installed."""
-    versions = {"glamor": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
-    detector = detector_of_process(making.detector) if making.boxes is BoxSource.DETECT else None
-    if detector:
-        engine = _ENGINES[making.detector]
-        versions[engine] = str(importlib.import_module(engine).__version__)
+    detector = detector_of_thread(making.detector) if making.boxes is BoxSource.DETECT else None
     return StoreInfo(
         boxes=making.boxes.value,
         detector=detector.kind.value if detector else None,
         detector_settings=dict(detector.settings) if detector else {},
         official_jpeg=making.official_jpeg,
         skip_no_face=making.skip_no_face,
-        versions=versions,
+        versions=deciding_versions(making),
         source={name: asdict(summary) for name, summary in summaries.items()},
         soft_labels=data_set.has_targets,
     )

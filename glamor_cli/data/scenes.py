@@ -21,7 +21,7 @@ What each stream alone can know (the bounds hold for any network, however traine
 Where things are. Everything is laid out on the grid of the sampled context, 128 rows x 171 columns
 (`vision.pairs`), so a scene of scale 2 is 342x256 pixels and is sampled without loss of place. All
 cues lie whole inside the evaluation's crop. Training crops 112x112 at random; a cue lies whole in
-91% of those crops (measured over its places), and mostly in the others. Cues are at least
+89% of those crops (measured over its places), and mostly in the others. Cues are at least
 32 sampled pixels apart in one direction, two cells of the 7x7 attention map, so that the cell of
 one is never a neighbour of another's. The person may be anywhere that leaves the cues free, also
 outside of the crop: the face stream gets the face from the whole image.
@@ -55,7 +55,7 @@ from glamor_cli.vision.pairs import CONTEXT_SHAPE, Box
 CUES_FILE = "cues.csv"
 """Beside ``images/`` and ``crop/``: where the cues of each scene are."""
 
-CUE_DIAMETER = 20
+CUE_DIAMETER = 28
 """In pixels of the sampled context; a cell of the 7x7 attention map has 16."""
 CUE_ROWS = (14, 114)
 CUE_COLUMNS = (45, 126)

@@ -106,8 +106,7 @@ class PairStore:
             )
         store = cls(path, info)
         for name in store.splits:
-            for array in info.arrays():
-                store._map(name, array)
+            store.arrays(name)
         return store
 
     def split(self, name: str) -> Split:
@@ -134,6 +133,14 @@ class PairStore:
         for entry, _ in read_index(self.path / name / INDEX_FILE):
             yield entry
 
+    def arrays(self, name: str) -> tuple[NDArray[Any], ...]:
+        """Memory-map the arrays of a split, in the order in which rows are checksummed.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        return tuple(self._map(name, array) for array in self.info.arrays())
+
     def verify(self, on_progress: Callable[[int], None] | None = None) -> int:
         """Compare every row's checksum, and the index with the counts.
 
@@ -148,7 +155,7 @@ class PairStore:
         """
         checked = 0
         for name in self.splits:
-            arrays = [self._map(name, array) for array in self.info.arrays()]
+            arrays = self.arrays(name)
             counts = Counts()
             for entry in self.entries(name):
                 counts = count(counts, entry)

@@ -19,10 +19,13 @@ import numpy as np
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.reading import read_bounded
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
 
 SCHEMA = 1
 STORE_FILE = "store.json"
+MAX_BYTES = 16 << 20
+"""A larger ``store.json`` is none."""
 INDEX_FILE = "index.csv"
 
 HEADER_BYTES = 128
@@ -138,7 +141,7 @@ class StoreInfo:
         """
         path = store / STORE_FILE
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_bounded(path, MAX_BYTES).decode("utf-8")
         except FileNotFoundError as error:
             raise DataError(
                 f"{store} is not a pair store: it has no {STORE_FILE}",
@@ -151,7 +154,14 @@ class StoreInfo:
             schema = values["schema"]
             if schema == SCHEMA:
                 return cls._from_values(values)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise DataError(
                 f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
             ) from error
@@ -176,6 +186,10 @@ class StoreInfo:
         info = cls(**values)
         if not info.classes or not info.source:
             raise ValueError("no classes or no splits")
+        for name in info.classes:
+            # Classes become folders' names where crops are exported.
+            if not name.isprintable() or name in ("", ".", "..") or "/" in name or "\\" in name:
+                raise ValueError(f"bad class name {name!r}")
         if info.complete and set(info.counts) != set(info.source):
             raise ValueError("counts are missing")
         for name in info.source:

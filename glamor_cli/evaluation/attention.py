@@ -8,8 +8,9 @@ From an image's pixel to a cell. Pixel i covers [i, i + 1), so a box x1..x2 cove
 1. Sampling to 128x171 with half-pixel centres (OFFICIAL.md, From image to pair, step 4) maps
    coordinates linearly: x' = x * 171 / width, y' = y * 128 / height.
 2. The evaluation's crop takes rows 8:120 and columns 29:141: x'' = x' - 29, y'' = y' - 8.
-3. An attention map of h x w divides the 112x112 crop evenly; the cell in row r and column c covers
-   rows [112 r / h, 112 (r + 1) / h) and columns [112 c / w, 112 (c + 1) / w).
+3. The original network's map of 7 x 7 divides the 112x112 crop evenly; the cell in row r and
+   column c covers rows [16 r, 16 (r + 1)) and columns [16 c, 16 (c + 1)). ResNet-18's 4 x 4 cells
+   of 32 pixels begin half a cell earlier (`glamor_cli.overlay.cell_range`).
 
 A cell's receptive field is larger than the cell, and a cue of about a cell's size mostly lies in
 several. Hence three measures, from lenient to strict about neighbours (`AttentionMeasures`).
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.scenes import Cue
 from glamor_cli.errors import DataError
+from glamor_cli.overlay import cell_range
 from glamor_cli.vision.pairs import (
     CONTEXT_CROP,
     CONTEXT_SHAPE,
@@ -62,8 +64,10 @@ def measure_attention(
 ) -> AttentionMeasures:
     """Measure attention maps against the cues of their scenes.
 
+    A map that is even, or all zero, has no peak and hits nothing.
+
     Args:
-        attention: float32 [N, h, w], over the evaluation's crop.
+        attention: float32 [N, h, w], over the evaluation's crop; each sums to 1 or is all zero.
         cues: The scene of each map (see `match_cues`).
         chosen: bool [N]: the maps to measure, say those of correct answers; None takes all.
 
@@ -83,6 +87,7 @@ def measure_attention(
     grid = (attention.shape[1], attention.shape[2])
     count = len(cues)
     peaks = attention.reshape(count, -1).argmax(axis=1)
+    has_peak = np.ptp(attention, axis=(1, 2)) > 0
     peak_rows, peak_columns = np.divmod(peaks, grid[1])
 
     centres = np.array([centre_cell(cue.box, cue.width, cue.height, grid) for cue in cues])
@@ -99,11 +104,11 @@ def measure_attention(
         ]
     )
     each = np.arange(count)
-    hits = on_cue[each, peak_rows, peak_columns]
-    decoy_hits = on_decoys[each, peak_rows, peak_columns] & ~hits
+    hits = has_peak & on_cue[each, peak_rows, peak_columns]
+    decoy_hits = has_peak & on_decoys[each, peak_rows, peak_columns] & ~hits
     return AttentionMeasures(
         count=count,
-        near_cue=float((away <= 1).mean()),
+        near_cue=float((has_peak & (away <= 1)).mean()),
         pointing_game=float(hits.mean()),
         mass=float((attention * on_cue).sum(axis=(1, 2)).mean()),
         on_decoy=float(decoy_hits.mean()),
@@ -167,11 +172,8 @@ def centre_cell(box: Box, width: int, height: int, grid: tuple[int, int]) -> tup
     Returns:
         Row and column; outside of the grid where the crop leaves the centre out.
     """
-    x1, y1, x2, y2 = to_crop(box, width, height)
-    return (
-        int(np.floor((y1 + y2) / 2 * grid[0] / CONTEXT_CROP[0])),
-        int(np.floor((x1 + x2) / 2 * grid[1] / CONTEXT_CROP[1])),
-    )
+    x1, y1, x2, y2 = _to_cells(box, width, height, grid)
+    return int(np.floor((y1 + y2) / 2)), int(np.floor((x1 + x2) / 2))
 
 
 def touched_cells(box: Box, width: int, height: int, grid: tuple[int, int]) -> NDArray[np.bool_]:
@@ -186,10 +188,23 @@ def touched_cells(box: Box, width: int, height: int, grid: tuple[int, int]) -> N
     Returns:
         bool [h, w]; none is marked where the crop leaves the box out.
     """
-    x1, y1, x2, y2 = to_crop(box, width, height)
-    rows = np.arange(grid[0]) * (CONTEXT_CROP[0] / grid[0])
-    columns = np.arange(grid[1]) * (CONTEXT_CROP[1] / grid[1])
-    in_rows = (rows < y2) & (rows + CONTEXT_CROP[0] / grid[0] > y1)
-    in_columns = (columns < x2) & (columns + CONTEXT_CROP[1] / grid[1] > x1)
+    seen = to_crop(box, width, height)
+    if seen[2] <= 0 or seen[3] <= 0 or seen[0] >= CONTEXT_CROP[1] or seen[1] >= CONTEXT_CROP[0]:
+        return np.zeros(grid, np.bool_)
+    x1, y1, x2, y2 = _to_cells(box, width, height, grid)
+    rows, columns = np.arange(grid[0]), np.arange(grid[1])
+    in_rows = (rows < y2) & (rows + 1 > y1)
+    in_columns = (columns < x2) & (columns + 1 > x1)
     marked: NDArray[np.bool_] = in_rows[:, None] & in_columns[None, :]
     return marked
+
+
+def _to_cells(
+    box: Box, width: int, height: int, grid: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Map a box from an image's pixels to the cells of an attention map, continuous."""
+    x1, y1, x2, y2 = to_crop(box, width, height)
+    left, right = cell_range(grid[1])
+    top, bottom = cell_range(grid[0])
+    across, down = (right - left) / CONTEXT_CROP[1], (bottom - top) / CONTEXT_CROP[0]
+    return left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down

@@ -15,7 +15,7 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
 
 TRAIN_SPLIT = "train"
 _PREFERRED_SPLITS = ("test", "validation", "val")
@@ -32,6 +32,7 @@ class EvaluateConfig:
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
+        provider: What runs an ONNX file; None chooses by ``device``.
     """
 
     store: Path
@@ -40,6 +41,7 @@ class EvaluateConfig:
     device: str = "auto"
     batch: int = 32
     threads: int | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -77,6 +79,8 @@ class StoreEvaluation:
         split: Which of its splits.
         weights: ``name``, ``file`` and ``sha256`` of the weights.
         runtime: ``backend`` and the ``provider`` that truly ran.
+        metadata: What the weights say of themselves.
+        config: What was asked for.
     """
 
     evaluation: Evaluation
@@ -84,6 +88,8 @@ class StoreEvaluation:
     split: str
     weights: dict[str, str]
     runtime: dict[str, str]
+    metadata: Metadata
+    config: EvaluateConfig
 
     def to_dict(self) -> dict[str, Any]:
         """Give the contract of ``glamor evaluate --json``."""
@@ -125,7 +131,9 @@ def evaluate_store(
     store = PairStore.open(config.store)
     split = store.split(config.split or choose_split(store.splits))
     path = find_weights(config.weights, suffix=".onnx")
-    runtime = open_runtime(path, device=config.device, threads=config.threads)
+    runtime = open_runtime(
+        path, device=config.device, threads=config.threads, provider=config.provider
+    )
     evaluation = evaluate(runtime, split, config.batch, on_progress)
     return StoreEvaluation(
         evaluation,
@@ -133,6 +141,8 @@ def evaluate_store(
         split.name,
         {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)},
         {"backend": runtime.backend, "provider": runtime.provider},
+        runtime.metadata,
+        config,
     )
 
 

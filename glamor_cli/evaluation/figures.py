@@ -1,5 +1,6 @@
 """Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_confusion(metrics)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # Names in scripts that the font lacks become boxes; the page shows them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=_DPI)
 
 
@@ -46,7 +49,7 @@ def draw_confusion(metrics: Metrics) -> Any:
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [_shorten(name) for name in metrics.classes]
+    names = [plain_name(name) for name in metrics.classes]
     axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(
         range(count), [f"{name} ({n})" for name, n in zip(names, support[:, 0], strict=True)]
@@ -74,7 +77,9 @@ def draw_confusion(metrics: Metrics) -> Any:
     return figure
 
 
-def _shorten(name: str) -> str:
+def plain_name(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in name)
+    shown = shown if len(shown) <= longest else shown[: longest - 1] + "…"
     # A dollar sign would begin a formula.
-    shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
     return shown.replace("$", r"\$")

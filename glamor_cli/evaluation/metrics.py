@@ -10,7 +10,8 @@ from glamor_cli.errors import DataError
 
 CALIBRATION_BINS = 15
 """Bins of equal width, as Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
-_SMALLEST = 1e-12
+SMALLEST_PROBABILITY = 1e-12
+"""A label's probability counts as at least this, so that no single pair's loss is infinite."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def compute_metrics(
         per_class=per_class,
         confusion=confusion,
         calibration_error=expected_calibration_error(probabilities.max(axis=1), right),
-        negative_log_likelihood=float(-np.log(np.maximum(likelihood, _SMALLEST)).mean()),
+        negative_log_likelihood=float(-np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)).mean()),
     )
 
 
@@ -108,9 +109,17 @@ def expected_calibration_error(
         right: [N], whether it was right.
         bins: Bins of equal width; a value on a border belongs to the lower bin.
     """
-    index = np.clip(np.ceil(np.asarray(confidence, np.float64) * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=confidence - right, minlength=bins)
+    gaps = np.bincount(confidence_bins(confidence, bins), confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def confidence_bins(confidence: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
+    """Sort confidences, [N] from 0 to 1, into bins of equal width: int64 [N], each from 0.
+
+    A value on a border belongs to the lower bin.
+    """
+    index = np.ceil(np.asarray(confidence, np.float64) * bins).astype(np.int64) - 1
+    return np.clip(index, 0, bins - 1)
 
 
 def _class_metrics(confusion: NDArray[np.int64], index: int) -> ClassMetrics:

@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.weights import Metadata, find_weights
-
-OPENVINO = "openvino"
-PROVIDERS = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", OPENVINO: "cpu"}
-"""What can run an ONNX file, and on which device."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class Runtime(ABC):
 def open_runtime(
     weights: str | Path,
     *,
-    device: str = "auto",
+    device: str = Device.AUTO,
     threads: int | None = None,
     provider: str | None = None,
     precision: str = "fp32",
@@ -123,8 +120,8 @@ def open_runtime(
             file, or a name from ``weights/``, which means its ONNX file.
         device: ``auto``, ``cpu`` or ``cuda``; auto takes a GPU where one works.
         threads: CPU threads; None leaves it to the engine.
-        provider: What runs an ONNX file: one of ``PROVIDERS``; None chooses by ``device``. One
-            that cannot load is an error, never silently another.
+        provider: What runs an ONNX file: a ``Provider`` or its value; None takes ONNX Runtime on
+            ``device``. One that cannot load is an error, never silently another.
         precision: In what numbers torch computes a ``.safetensors`` file: ``fp32``, or on CUDA
             ``fp16`` or ``bf16``. Exported files have their own.
 
@@ -133,18 +130,23 @@ def open_runtime(
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: The device or its libraries are not here.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"there is no device {device!r}", "Choose auto, cpu or cuda.")
+    if device not in set(Device):
+        raise ConfigError(f"there is no device {device!r}", f"Choose one of: {', '.join(Device)}.")
     path = find_weights(weights, suffix=".onnx")
     if provider is not None:
-        device = _device_of(provider, path, device)
+        if path.suffix != ".onnx":
+            raise ConfigError(
+                f"{path.name} has no choice of providers: only ONNX files have",
+                "Give an .onnx file, or leave --provider out.",
+            )
+        device = _device_of(provider, device)
     if precision != "fp32" and path.suffix != ".safetensors":
         raise ConfigError(
             f"{path.name} has its own precision; only .safetensors files are computed in another",
             "Export in the precision you want, or leave it out.",
         )
     # Imported here because each engine is heavy and only one is needed.
-    if provider == OPENVINO:
+    if provider == Provider.OPENVINO:
         from glamor_cli.runtimes.openvino import OpenVINORuntime
 
         return OpenVINORuntime(path, device=device, threads=threads)
@@ -168,23 +170,42 @@ def open_runtime(
     return TensorRTRuntime(path, device=device)
 
 
-def _device_of(provider: str, path: Path, device: str) -> str:
-    """Check that a provider can be had for a file, and tell its device."""
-    if provider not in PROVIDERS:
+def require_runtime(device: str, provider: str | None) -> None:
+    """Find out before anything slow whether an ONNX file could be run as asked for.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        provider: A ``Provider`` or its value; None takes ONNX Runtime on ``device``.
+
+    Raises:
+        ConfigError: No such provider, or it does not go with the device.
+        BackendUnavailable: Its libraries are not here.
+    """
+    if provider is not None:
+        device = _device_of(provider, device)
+    if provider == Provider.OPENVINO:
+        from glamor_cli.runtimes.openvino import load_openvino
+
+        load_openvino()
+    elif device == Device.CUDA:
+        from glamor_cli.runtimes.onnx import require_cuda
+
+        require_cuda()
+
+
+def _device_of(provider: str, device: str) -> Device:
+    """Check that a provider goes with a device, and tell the provider's."""
+    if provider not in set(Provider):
         raise ConfigError(
-            f"there is no provider {provider!r}", f"Choose one of: {', '.join(PROVIDERS)}."
+            f"there is no provider {provider!r}", f"Choose one of: {', '.join(Provider)}."
         )
-    if path.suffix != ".onnx":
+    needed = Provider(provider).device
+    if device not in (Device.AUTO, needed):
         raise ConfigError(
-            f"{path.name} has no choice of providers: only ONNX files have",
-            "Give an .onnx file, or leave --provider out.",
-        )
-    if device not in ("auto", PROVIDERS[provider]):
-        raise ConfigError(
-            f"{provider} runs on {PROVIDERS[provider]}, not on {device}",
+            f"{provider} runs on {needed}, not on {device}",
             "Leave --device or --provider out.",
         )
-    return PROVIDERS[provider]
+    return needed
 
 
 def _check(name: str, values: NDArray[np.float32], size: int) -> None:

@@ -50,7 +50,14 @@ class OnnxRuntime(Runtime):
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))
-        return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
+        try:
+            return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base but Exception.
+            raise BackendUnavailable(
+                f"{self.provider} fails on a batch of {len(face)}: {_first_line(error)}",
+                "Give a smaller batch, or choose --device cpu.",
+            ) from error
 
 
 def open_session(
@@ -80,41 +87,77 @@ def open_session(
         options.inter_op_num_threads = 1
     # Spinning threads take the cores from decoding and detection between two batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    problem = None if device == "cpu" else cuda_problem()
-    if device == "cuda" and problem is not None:
-        raise BackendUnavailable(
-            f"ONNX Runtime cannot use CUDA: {problem}",
-            "Install what is missing (see glamor doctor), or choose --device cpu.",
-        )
-    providers: list[str | tuple[str, dict[str, str]]] = [CPU_PROVIDER]
-    if device != "cpu" and problem is None:
-        # TF32 would move the answers by 1e-3; speed on a GPU is asked for with FP16.
-        providers.insert(0, (CUDA_PROVIDER, {"use_tf32": "0"}))
+    if device != "cpu":
+        session, problem = _on_cuda(path, options)
+        if session is not None:
+            return session
+        if device == "cuda":
+            # A file that nothing can read is not CUDA's fault.
+            _on_cpu(path, options)
+            raise _no_cuda(problem)
+    return _on_cpu(path, options)
+
+
+def require_cuda() -> None:
+    """Find out before anything slow whether CUDA's libraries load.
+
+    Raises:
+        BackendUnavailable: They do not; the message names what is missing.
+    """
+    problem = cuda_problem()
+    if problem is not None:
+        raise _no_cuda(problem)
+
+
+def _no_cuda(problem: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"ONNX Runtime cannot use CUDA: {problem}",
+        "Install what is missing (see glamor doctor), or choose --device cpu.",
+    )
+
+
+def _on_cuda(
+    path: Path, options: onnxruntime.SessionOptions
+) -> tuple[onnxruntime.InferenceSession | None, str]:
+    """Open a file on CUDA, or say why not."""
+    problem = cuda_problem()
+    if problem is not None:
+        return None, problem
+    # TF32 would move the answers by 1e-3; speed on a GPU is asked for with FP16.
+    providers = [(CUDA_PROVIDER, {"use_tf32": "0"}), CPU_PROVIDER]
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        # Without the flag both opening and running fall back to the CPU, with a line printed.
+        session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
     except Exception as error:
         # ONNX Runtime's exceptions share no base but Exception.
+        return None, _first_line(error)
+    if session.get_providers()[0] != CUDA_PROVIDER:
+        return None, "its provider refuses to start"
+    return session, ""
+
+
+def _on_cpu(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(path, options, [CPU_PROVIDER], enable_fallback=0)
+    except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as ONNX ({_first_line(error)})",
             "The file is damaged or of another kind; export it anew.",
         ) from error
-    if device == "cuda" and session.get_providers()[0] != CUDA_PROVIDER:
-        raise BackendUnavailable(
-            "ONNX Runtime's CUDA provider refused to start and fell back to the CPU",
-            "Run glamor doctor to see what is missing, or choose --device cpu.",
-        )
-    return session
 
 
 def _read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
     """Check that the graph is the network's, and read what it says of itself."""
-    properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    try:
+        properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        inputs = tuple(value.name for value in session.get_inputs())
+        outputs = tuple(value.name for value in session.get_outputs())
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} holds names that are not UTF-8", _REMEDY) from error
     if METADATA_KEY not in properties:
         raise CheckpointError(
             f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
         )
-    inputs = tuple(value.name for value in session.get_inputs())
-    outputs = tuple(value.name for value in session.get_outputs())
     if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
         raise CheckpointError(
             f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.reading import read_bounded
 from glamor_cli.runtimes.gpus import Gpu
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import Metadata, sha256
 
 SCHEMA = 1
+MAX_BYTES = 1 << 20
+"""A larger sidecar is none."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,20 @@ class Sidecar:
             f"--batch-max {self.batch_max}"
         )
 
+    def fit_batch(self, count: int) -> int:
+        """Say with which batch so many pairs are run: at least the profile's smallest.
+
+        Raises:
+            ConfigError: They are more than the profile's largest.
+        """
+        if count > self.batch_max:
+            raise ConfigError(
+                f"a batch of {count} is outside the engine's profile of {self.batch_min} to "
+                f"{self.batch_max}",
+                "Leave largest_batch at the profile's, or build with a larger --batch-max.",
+            )
+        return max(count, self.batch_min)
+
     def require_architecture(self, engine: Path, gpu: Gpu) -> None:
         """Check that a GPU can run the engine.
 
@@ -103,7 +120,7 @@ def read_sidecar(engine: Path) -> Sidecar:
     path = sidecar_path(engine)
     remedy = "Build the engine anew with glamor export --trt, and keep both files together."
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{engine} has no readable {path.name} beside it", remedy) from error
     try:
@@ -117,7 +134,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         sidecar = Sidecar(**values)
         if not 1 <= sidecar.batch_min <= sidecar.batch_opt <= sidecar.batch_max:
             raise ValueError("batch")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error})", remedy
         ) from error

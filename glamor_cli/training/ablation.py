@@ -1,27 +1,34 @@
 """The paper's ablations (its table 4): each variant trained alike over several seeds, and judged.
 
-Every training is a run folder of its own, so an ablation that was stopped goes on where it was.
+Every training is a run folder of its own, so an ablation that was stopped goes on where it was, and
+its table holds whatever is finished in the folder, whichever call trained it.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.ablation_figure import save_ablation
+from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.trainer import BEST, Progress, train
 
 RESULT = "result.json"
-TABLE = "ablation.json"
+TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"
+
+_MAY_DIFFER = ("store", "device", "threads", "seed", "network.variant")
+"""Settings in which the runs of one ablation may differ."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class AblationConfig:
 
     Attributes:
         training: The run that every variant repeats; its own folder holds all runs.
-        variants: Which networks to compare.
+        variants: Which networks to train.
         seeds: Each variant is trained once for each.
         test_split: The split to judge by.
         cues: Where the deciding cue of each scene is; None where that is not known.
@@ -43,81 +50,85 @@ class AblationConfig:
     cues: dict[str, Cue] | None = None
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """How one trained network did on the test split.
-
-    Attributes:
-        variant: The network.
-        seed: Of its training.
-        accuracy: Share of the pairs that are right.
-        near_cue: Share of the right pairs whose attention peaks within a cell of the deciding cue;
-            None where there is no attention or the cues are not known.
-    """
-
-    variant: Variant
-    seed: int
-    accuracy: float
-    near_cue: float | None
-
-
-@dataclass(frozen=True)
-class VariantResult:
-    """One line of the table.
-
-    Attributes:
-        variant: The network.
-        accuracies: On the test split, one for each seed.
-        near_cue: Mean over the seeds; None where it was not measured.
-    """
-
-    variant: Variant
-    accuracies: tuple[float, ...]
-    near_cue: float | None
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy."""
-        return mean(self.accuracies)
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the accuracy over seeds; 0 for a single one."""
-        return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
-
-
 def ablate(
     config: AblationConfig,
     *,
     on_progress: Callable[[Variant, int, Progress], None] = lambda *_: None,
 ) -> list[VariantResult] | None:
-    """Train and judge every variant with every seed.
+    """Train and judge every variant with every seed that is not finished yet.
+
+    Afterwards, also after a stop, the table of all runs finished in the folder is written to
+    ``ablation.json``, ``ablation.md`` and ``ablation.png``.
 
     Args:
         config: What to do.
         on_progress: Called after every training step with the variant and the seed.
 
     Returns:
-        A line for each variant, also written to ``ablation.json``; None where a stop was asked
+        A line for each variant that has finished runs in the folder; None where a stop was asked
         for. The same call goes on from there.
 
     Raises:
+        ConfigError: The folder holds runs of another kind.
         GlamorError: As ``train`` and ``evaluate`` do.
     """
-    results = []
-    # Seed by seed, so that one that was stopped can already be compared.
-    for seed in config.seeds:
-        for variant in config.variants:
-            result = _run(config, variant, seed, on_progress)
-            if result is None:
+    for seed in dict.fromkeys(config.seeds):
+        # Seed by seed, so that one that was stopped can already be compared.
+        for variant in dict.fromkeys(config.variants):
+            if not _run(config, variant, seed, on_progress):
+                write_table(config)
                 return None
-            results.append(result)
-    table = [_line(variant, results) for variant in config.variants]
-    write_text(
-        config.training.run / TABLE,
-        json.dumps([asdict(line) | {"mean": line.mean} for line in table], indent=2) + "\n",
-    )
+    return write_table(config)
+
+
+def write_table(config: AblationConfig) -> list[VariantResult]:
+    """Put all runs finished in the folder into one table, and write and draw it.
+
+    A run that was judged by less than is asked for now (without cues, on another split) is judged
+    again; nothing is trained.
+
+    Args:
+        config: Its ``variants`` and ``seeds`` do not matter.
+
+    Returns:
+        A line for each variant with finished runs, from the parts to the whole; empty where no
+        run is finished.
+
+    Raises:
+        ConfigError: The folder holds runs of another kind.
+        GlamorError: As ``evaluate`` does.
+    """
+    folder = config.training.run
+    results = [_result(config, *found) for found in _finished(folder)]
+    table = summarise(results)
+    if table:
+        write_text(folder / TABLE, json.dumps(to_dict(config, table), indent=2) + "\n")
+        write_text(folder / MARKDOWN, to_markdown(table))
+        save_ablation(folder / PICTURE, table)
     return table
+
+
+def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any]:
+    """Give what ``ablation.json`` and ``glamor ablate --json`` say."""
+    return {
+        "recipe": config.training.recipe.name,
+        "epochs": config.training.recipe.epochs,
+        "encoder": config.training.network.encoder.value,
+        "store": config.training.store.resolve().name,
+        "split": config.test_split,
+        "variants": [line.to_dict() for line in table],
+    }
+
+
+def _finished(folder: Path) -> list[tuple[Variant, int]]:
+    """Find the runs of a folder that were trained to the end and judged."""
+    found = []
+    for variant in Variant:
+        for result in folder.glob(f"{variant}-*/{RESULT}"):
+            seed = result.parent.name.removeprefix(f"{variant}-")
+            if seed.isdecimal():
+                found.append((variant, int(seed)))
+    return sorted(found, key=lambda run: (tuple(Variant).index(run[0]), run[1]))
 
 
 def _run(
@@ -125,48 +136,104 @@ def _run(
     variant: Variant,
     seed: int,
     on_progress: Callable[[Variant, int, Progress], None],
-) -> RunResult | None:
-    """Train and judge one network, or read what an earlier call found."""
-    folder = config.training.run / f"{variant}-{seed}"
+) -> bool:
+    """Train and judge one network unless that is done; False where a stop was asked for."""
+    folder = _folder(config, variant, seed)
+    if (folder / RESULT).exists():
+        _check_alike(config, folder)
+        return True
     training = replace(
         config.training,
         run=folder,
         seed=seed,
         network=replace(config.training.network, variant=variant),
     )
-    done = folder / RESULT
-    if done.exists():
-        values = json.loads(done.read_text(encoding="utf-8"))
-        return RunResult(variant, seed, values["accuracy"], values["near_cue"])
     outcome = train(
         training,
         resume=has_checkpoint(folder),
         on_progress=lambda progress: on_progress(variant, seed, progress),
     )
-    if not outcome.finished:
-        return None
-    result = _judge(config, training.network, folder / BEST, seed)
-    write_text(done, json.dumps(asdict(result)) + "\n")
+    if outcome.finished:
+        _judge(config, training.network, seed)
+    return outcome.finished
+
+
+def _result(config: AblationConfig, variant: Variant, seed: int) -> RunResult:
+    """Read a finished run's result, or judge it again where that does not say enough."""
+    folder = _folder(config, variant, seed)
+    _check_alike(config, folder)
+    network = replace(config.training.network, variant=variant)
+    try:
+        result = RunResult.from_dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return _judge(config, network, seed)
+    looked = result.near_cue is not None or config.cues is None or not _attends(variant)
+    return result if looked and result.split == config.test_split else _judge(config, network, seed)
+
+
+def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResult:
+    """Judge a trained network on the test split, and write down the result."""
+    folder = _folder(config, network.variant, seed)
+    split = PairStore.open(config.training.store).split(config.test_split)
+    weights, threads = folder / BEST, config.training.threads
+    evaluation = evaluate(
+        open_runtime(weights, device=config.training.device, threads=threads), split
+    )
+    place = None
+    if config.cues is not None and _attends(network.variant):
+        place = measure_attention(evaluation.attention, match_cues(evaluation.sources, config.cues))
+    result = RunResult(
+        variant=network.variant,
+        seed=seed,
+        split=split.name,
+        count=evaluation.metrics.count,
+        accuracy=evaluation.metrics.accuracy,
+        macro_f1=evaluation.metrics.macro_f1,
+        near_cue=None if place is None else place.near_cue,
+        pointing_game=None if place is None else place.pointing_game,
+        mass=None if place is None else place.mass,
+    )
+    write_text(folder / RESULT, json.dumps(asdict(result)) + "\n")
     return result
 
 
-def _judge(config: AblationConfig, network: NetworkConfig, weights: Path, seed: int) -> RunResult:
-    split = PairStore.open(config.training.store).split(config.test_split)
-    runtime = open_runtime(weights, device=config.training.device, threads=config.training.threads)
-    evaluation = evaluate(runtime, split)
-    attends = network.variant not in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT)
-    near_cue = None
-    if config.cues is not None and attends:
-        right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
-        if right.any():
-            cues = match_cues(evaluation.sources, config.cues)
-            near_cue = measure_attention(evaluation.attention, cues, chosen=right).near_cue
-    return RunResult(network.variant, seed, evaluation.metrics.accuracy, near_cue)
+def _attends(variant: Variant) -> bool:
+    return variant not in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT)
 
 
-def _line(variant: Variant, results: Sequence[RunResult]) -> VariantResult:
-    own = [result for result in results if result.variant is variant]
-    peaks = [result.near_cue for result in own if result.near_cue is not None]
-    return VariantResult(
-        variant, tuple(result.accuracy for result in own), mean(peaks) if peaks else None
-    )
+def _folder(config: AblationConfig, variant: Variant, seed: int) -> Path:
+    return config.training.run / f"{variant}-{seed}"
+
+
+def _check_alike(config: AblationConfig, folder: Path) -> None:
+    """Check that a finished run was trained as this ablation's others are.
+
+    Raises:
+        ConfigError: It was not; the message names the first difference.
+        DataError: Its settings are damaged.
+    """
+    path = folder / CONFIG
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error})", f"Remove {folder}, and train it again."
+        ) from error
+    difference = _difference(before, config.training.to_dict())
+    if difference is not None:
+        key, then, now = difference
+        raise ConfigError(
+            f"{folder} was trained with {key} = {then}, not {now}",
+            "Repeat the ablation's settings, or begin another in a new folder with --run.",
+        )
+
+
+def _difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Find the first setting that both know and disagree on; a newer version may know more."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() & now.keys()):
+            found = _difference(before[key], now[key], f"{name}.{key}".removeprefix("."))
+            if found is not None:
+                return found
+        return None
+    return None if name in _MAY_DIFFER or before == now else (name, before, now)

@@ -19,11 +19,13 @@ from torch import Tensor
 from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import Batch, TrainingBatches
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import Variant
+from glamor_cli.network.config import FACE_SIZE, Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.gray import see_in_gray
+from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (
     Place,
     has_checkpoint,
@@ -34,12 +36,15 @@ from glamor_cli.training.config import TrainConfig, check_same_config, write_con
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.keras_init import initialise_like_keras
+from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import autocast_dtype, choose_device
-from glamor_cli.training.recipes import Optimizer, Recipe
+from glamor_cli.training.recipes import Optimizer
+from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
-from glamor_cli.weights import Metadata, read_tensors, save_network
+from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
+from glamor_cli.weights import Metadata, save_network
 
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
@@ -101,6 +106,7 @@ def train(
     """Train a network on a pair store.
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
+    ``training.html`` (the curves again, reloading itself),
     ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
     SIGTERM end it after the step in progress, with everything saved.
 
@@ -137,14 +143,14 @@ class _Run:
         if self.device.type == "cpu":
             keep_freed_memory()
 
-        if self.recipe.half_size_epochs >= self.recipe.epochs:
+        if self.recipe.face_size(self.recipe.epochs - 1) != FACE_SIZE:
             raise ConfigError(
-                f"all {self.recipe.epochs} epochs would see faces at half size",
-                f"Train for more than {self.recipe.half_size_epochs} epochs.",
+                f"none of the {self.recipe.epochs} epochs would see faces at full size",
+                "Train for more epochs.",
             )
         store = PairStore.open(config.store)
         self.classes = tuple(store.info.classes)
-        rows, self.validation, self.validation_rows = _choose_rows(store, config)
+        rows, self.validation, self.validation_rows = choose_rows(store, config)
         self.with_contexts = config.network.variant is not Variant.FACE_ONLY
         self.batches = TrainingBatches(
             store.split(config.train_split),
@@ -152,6 +158,7 @@ class _Run:
             self.recipe.batch_size,
             config.seed,
             with_contexts=self.with_contexts,
+            share=self.recipe.epoch_share,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
@@ -166,11 +173,13 @@ class _Run:
         if self.recipe.optimizer is Optimizer.KERAS_SGD:
             initialise_like_keras(self.network)
         if config.initial_weights is not None:
-            _take_over(self.network, config)
-        _set_norm_momentum(self.network, self.recipe)
+            take_over(self.network, config.initial_weights)
+        set_norm_momentum(self.network, self.recipe)
+        if self.recipe.freeze_face:
+            freeze_face(self.network)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.recipe, self.network)
-        self.average = _start_average(self.network) if self.recipe.ema_decay else None
+        self.average = start_average(self.network) if self.recipe.ema_decay else None
         self.place = Place()
         if resume and has_checkpoint(config.run):
             check_same_config(config)
@@ -191,6 +200,8 @@ class _Run:
     def _epoch(self, stop: StopRequest, on_progress: Callable[[Progress], None]) -> bool:
         """Run the rest of an epoch; False where a stop was asked for."""
         self.network.train()
+        if self.recipe.freeze_face and self.network.face_encoder is not None:
+            self.network.face_encoder.eval()
         place, began = self.place, time.monotonic() - self.place.seconds
         saved = time.monotonic()
         for batch in self.batches.epoch(place.epoch, place.step):
@@ -228,7 +239,7 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip)
         self.optimizer.step()
         if self.average is not None:
-            _move_average(self.average, self.network, self.recipe.ema_decay, done)
+            move_average(self.average, self.network, self.recipe.ema_decay, done)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise DataError(
@@ -258,13 +269,12 @@ class _Run:
             contexts.contiguous(memory_format=torch.channels_last),
         )
 
-    @property
-    def _half_size(self) -> bool:
-        return self.place.epoch < self.recipe.half_size_epochs
-
     def _resize(self, faces: Tensor) -> Tensor:
-        """Halve faces in the epochs that the recipe wants so."""
-        return F.avg_pool2d(faces, 2) if self._half_size else faces
+        """Shrink faces in the epochs that the recipe wants so."""
+        size = self.recipe.face_size(self.place.epoch)
+        if size == faces.shape[-1]:
+            return faces
+        return F.interpolate(faces, size=(size, size), mode="bilinear", align_corners=False)
 
     def _finish_epoch(self) -> None:
         """Judge on validation, keep the best, and write everything down."""
@@ -282,7 +292,8 @@ class _Run:
                 "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
             }
         )
-        if accuracy > place.best_accuracy and not self._half_size:
+        full_size = self.recipe.face_size(place.epoch) == FACE_SIZE
+        if full_size and accuracy > place.best_accuracy:
             place.best_accuracy, place.best_epoch = accuracy, place.epoch
             save_network(self.config.run / BEST, judged, self._metadata(accuracy))
         place.epoch, place.step = place.epoch + 1, 0
@@ -292,13 +303,17 @@ class _Run:
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
         draw_curves(self.config.run / CURVES, place.history, title)
+        write_live_report(self.config, place.history)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
-        if self.average is None:
+        if self.average is None and not self.recipe.see_in_gray:
             return self.network
         judged = copy.deepcopy(self.network)
-        judged.load_state_dict(self.average, strict=False)
+        if self.average is not None:
+            judged.load_state_dict(self.average, strict=False)
+        if self.recipe.see_in_gray and judged.face_encoder is not None:
+            see_in_gray(judged.face_encoder)
         return judged
 
     def _validate(self, network: GlamorNet) -> tuple[float, float]:
@@ -346,77 +361,6 @@ class _Run:
     def _result(self, *, finished: bool) -> TrainResult:
         place = self.place
         return TrainResult(finished, place.best_accuracy, place.best_epoch + 1, place.epoch)
-
-
-def _choose_rows(
-    store: PairStore, config: TrainConfig
-) -> tuple[NDArray[np.int64], Split, NDArray[np.int64]]:
-    """Training rows, the split to validate on, and its rows."""
-    for name in (config.train_split, config.validation_split):
-        if name is not None and name not in store.splits:
-            raise DataError(
-                f"{store.path} has no split {name!r}", f"It has: {', '.join(store.splits)}."
-            )
-    train_split = store.split(config.train_split)
-    names = [name for name in ("validation", "val") if name in store.splits]
-    chosen = config.validation_split or (names[0] if names else None)
-    rows = np.arange(len(train_split))
-    if chosen is not None:
-        validation = store.split(chosen)
-        validation_rows = np.arange(len(validation))
-    else:
-        # The test split is for the final figure alone, so a tenth of the training split it is.
-        shuffled = np.random.default_rng(config.seed).permutation(rows)
-        cut = max(1, len(rows) // 10)
-        validation, validation_rows, rows = train_split, np.sort(shuffled[:cut]), shuffled[cut:]
-    if len(rows) == 0 or len(validation_rows) == 0:
-        raise DataError(
-            f"{store.path} has too few pairs to train on", "Preprocess more labelled images."
-        )
-    return rows, validation, validation_rows
-
-
-def _take_over(network: GlamorNet, config: TrainConfig) -> None:
-    """Start from other weights, as far as names and shapes agree."""
-    assert config.initial_weights is not None  # noqa: S101 - the caller looked
-    tensors, _ = read_tensors(config.initial_weights)
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in tensors.items()
-        if name in own and own[name].shape == value.shape
-    }
-    if not fitting:
-        raise ConfigError(
-            f"no tensor of {config.initial_weights} fits the network",
-            "Start from weights of the same encoder.",
-        )
-    network.load_state_dict(fitting, strict=False)
-
-
-def _set_norm_momentum(network: torch.nn.Module, recipe: Recipe) -> None:
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and recipe.norm_momentum:
-            module.momentum = recipe.norm_momentum
-
-
-def _start_average(network: torch.nn.Module) -> dict[str, Tensor]:
-    return {
-        name: value.detach().clone()
-        for name, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-
-
-@torch.no_grad()
-def _move_average(
-    average: dict[str, Tensor], network: torch.nn.Module, decay: float, step: int
-) -> None:
-    """Move parameters and batch norms' statistics alike, so that they belong together."""
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    current = network.state_dict()
-    values = [current[name] for name in average]
-    torch._foreach_lerp_(list(average.values()), values, weight)
 
 
 def _to(values: NDArray[np.float32], device: torch.device) -> Tensor:

@@ -1,6 +1,7 @@
 """dlib's CNN detector: the authors' boxes exactly, at seconds an image (OFFICIAL.md, Faces)."""
 
 import importlib.util
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class DlibFaces:
         except ImportError as error:
             raise BackendUnavailable("the detector dlib is not installed", _REMEDY) from error
         self._network = dlib.cnn_face_detection_model_v1(str(find_network()))
+        # A network of dlib's holds its layers' outputs, so that two threads may not share a run.
+        self._lock = threading.Lock()
         self._corrected = corrected
         self.settings: dict[str, str | float | bool | int] = {
             "upsample": _UPSAMPLE,
@@ -62,7 +65,8 @@ class DlibFaces:
                 "Shrink it to full HD, or choose the detector centerface.",
             )
         pixels = image if self._corrected else image[..., ::-1]
-        found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
+        with self._lock:
+            found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
         boxes = np.array(
             [(d.rect.left(), d.rect.top(), d.rect.right(), d.rect.bottom()) for d in found],
             np.float32,

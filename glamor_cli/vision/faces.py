@@ -47,7 +47,7 @@ class Faces:
 
 
 class Detector(Protocol):
-    """Anything that finds faces.
+    """Anything that finds faces; several threads may share one.
 
     Attributes:
         kind: Which detector it is.

@@ -13,9 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from glamor_cli.errors import DataError
+from glamor_cli.listing import list_names, sort_bounded
+from glamor_cli.reading import open_file
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
+
+MAX_FILE_BYTES = 1 << 30
+"""A larger file is refused: some decoders read the whole file first."""
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -42,6 +47,8 @@ IMAGE_SUFFIXES = frozenset(
 
 # Only decoders that run no other program; the common ones first, since Pillow tries them in order.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
+
+_BAND_PIXELS = 4_000_000
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -70,11 +77,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         DataError: There is no such file, or it is no image, damaged, cut short or too large.
     """
     try:
-        with _quiet, Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with _quiet, open_file(path) as handle:
+            if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
                 raise _too_large(path)
-            image.load()
-            return np.ascontiguousarray(_to_rgb(_upright(image)))
+            with Image.open(handle, formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise _too_large(path)
+                image.load()
+                return np.ascontiguousarray(_to_rgb(_upright(image)))
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -95,6 +105,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except Exception as error:
         # On hostile bytes decoders raise nearly anything: ValueError, SyntaxError, struct.error...
         raise _damaged(path, error) from error
+
+
+def count_pixels(path: Path) -> int:
+    """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
+    try:
+        with _quiet, Image.open(path, formats=_FORMATS) as image:
+            return image.width * image.height
+    except Exception:
+        # Reading it will say what is wrong.
+        return 0
 
 
 def list_images(source: Path) -> Iterator[Path]:
@@ -118,7 +138,7 @@ def list_images(source: Path) -> Iterator[Path]:
         yield source
         return
     if source.is_dir():
-        paths, kind = _walk(source, set()), "folder"
+        paths, kind = _walk(source), "folder"
     elif glob.has_magic(str(source)):
         paths, kind = _matches(str(source)), "pattern"
     else:
@@ -134,31 +154,42 @@ def list_images(source: Path) -> Iterator[Path]:
         )
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Walk a folder in the order of names; ``seen`` ends loops of links."""
+def _walk(top: Path) -> Iterator[Path]:
+    """Walk a folder in the order of names, each folder once: links may make loops."""
+    seen: set[tuple[int, int]] = set()
+    # A stack, not recursion: folders may be nested deeper than calls.
+    waiting = [(top, _entries(top, seen))]
+    while waiting:
+        folder, entries = waiting[-1]
+        for name, is_folder in entries:
+            path = folder / name
+            if is_folder and not name.startswith("."):
+                waiting.append((path, _entries(path, seen)))
+                break
+            if _is_image_name(path) and path.is_file():
+                yield path
+        else:
+            waiting.pop()
+
+
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    """List a folder that is not in ``seen`` yet; it is then."""
     try:
         identity = folder.stat()
-        if (identity.st_dev, identity.st_ino) in seen:
-            return
-        seen.add((identity.st_dev, identity.st_ino))
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        if (identity.st_dev, identity.st_ino) not in seen:
+            seen.add((identity.st_dev, identity.st_ino))
+            yield from list_names(folder)
     except OSError as error:
         raise DataError(
             f"cannot read the folder {folder}: {error.strerror}", "Check its permissions."
         ) from error
-    for name, is_folder in names:
-        path = folder / name
-        if is_folder and not name.startswith("."):
-            yield from _walk(path, seen)
-        elif _is_image_name(path) and path.is_file():
-            yield path
 
 
 def _matches(pattern: str) -> Iterator[Path]:
     """The image files that match a glob, in the order of their names."""
     # Path.glob takes no absolute pattern, which is what a user may well give.
-    for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207
+    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207
+    for name, _ in sort_bounded((name, False) for name in found):
         path = Path(name)
         if _is_image_name(path) and path.is_file():
             yield path
@@ -183,6 +214,18 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert any mode of Pillow's to uint8 [H, W, 3]."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return np.asarray(image)
+    rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        return _band_to_rgb(image)
+    # In bands, lest a large image be held in three or four forms at once.
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = _band_to_rgb(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _band_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         return _from_16_bit(np.asarray(image))
     if image.mode == "F":

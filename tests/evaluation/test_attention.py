@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,8 +51,20 @@ def test_cells_by_hand():
         [2, 1],
         [2, 2],
     ]
-    assert centre_cell(box, 171, 128, (4, 4)) == (0, 1)
-    assert not touched_cells(Box(0, 0, 29, 8), 171, 128, GRID).any()
+    for grid in (GRID, (4, 4)):
+        assert not touched_cells(Box(0, 0, 29, 8), 171, 128, grid).any()
+        assert not touched_cells(Box(141, 120, 171, 128), 171, 128, grid).any()
+
+
+def test_cells_of_resnet_by_hand():
+    # Strides of 2 with padding put the centre of cell i at pixel 32i of the crop.
+    for row, column in ((0, 0), (1, 2), (3, 3)):
+        x, y = 29 + 32 * column, 8 + 32 * row
+        box = Box(x - 4, y - 4, x + 5, y + 5)
+        assert centre_cell(box, 171, 128, (4, 4)) == (row, column)
+        touched = touched_cells(box, 171, 128, (4, 4))
+        assert np.argwhere(touched).tolist() == [[row, column]]
+    assert centre_cell(Box(29 + 32, 8 + 16, 29 + 48, 8 + 32), 171, 128, (4, 4)) == (1, 1)
 
 
 def test_measures_of_maps_with_a_known_answer():
@@ -72,6 +86,15 @@ def test_measures_of_maps_with_a_known_answer():
     assert (half.count, half.near_cue, half.mass) == (2, 0.5, 0.5)
     chosen = measure_attention(both, [cue, cue], chosen=np.array([True, False]))
     assert (chosen.count, chosen.near_cue) == (1, 1)
+
+
+def test_a_map_without_a_peak_points_nowhere():
+    # The first cell is the peak of an even map only by the order of cells.
+    cue = replace(draw_scene(SceneConfig(scale=1), "test", 0).cue, box=Box(30, 9, 44, 23))
+    assert touched_cells(cue.box, cue.width, cue.height, GRID)[0, 0]
+    for value in (0.0, 1 / 49):
+        found = measure_attention(np.full((1, *GRID), value, np.float32), [cue])
+        assert (found.near_cue, found.pointing_game, found.on_decoy) == (0, 0, 0)
 
 
 def test_looking_at_a_decoy_never_counts_as_near():

@@ -6,37 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.pair_making import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluate import choose_split, evaluate
-from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.weights import Metadata, save_network
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("evaluation")
-    make_scenes(folder / "scenes", SceneConfig(train=7, validation=0, test=23, scale=1))
-    making = PairMaking(boxes=BoxSource.CROP_FILES)
-    preprocess(PreprocessConfig(folder / "scenes", folder / "store", making, workers=1))
-    torch.manual_seed(0)
-    network = GlamorNet().eval()
-    torch.nn.init.normal_(network.classifier.logits.weight, 0, 20)
-    # As initialised, all scenes get the same answer, which would hide a mix-up.
-    pairs = PairStore.open(folder / "store").split("test").pairs(slice(None))
-    with torch.no_grad():
-        network.classifier.logits.bias -= network(*map(torch.from_numpy, pairs)).logits.mean(0)
-    save_network(folder / "varied.safetensors", network, Metadata("varied"))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +84,11 @@ def test_the_command_writes_figures_and_a_report(folder, tmp_path):
     assert right / 23 == pytest.approx(values["accuracy"])
     with Image.open(report / "confusion.png") as picture:
         assert min(picture.size) > 600
+    figures = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    low, high = figures["intervals"]["accuracy"].values()
+    assert low < figures["accuracy"] < high
+    assert figures.keys() - {"intervals"} == values.keys()
+    assert (report / "report.html").stat().st_size > 50_000
 
 
 @pytest.mark.parametrize(

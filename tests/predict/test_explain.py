@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.explain import explain, most_and_least
-from glamor_cli.predict import PredictConfig
+from glamor_cli.explain import Explanation, Hidden, explain
+from glamor_cli.explain_figure import draw_explanation
+from glamor_cli.predict import FacePrediction, PredictConfig
+from glamor_cli.regions import squares
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.vision.pairs import Box, Pair
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def config(onnx_weights):
 def test_the_most_attended_region_holds_the_hot_cell():
     attention = np.full((7, 7), 0.01, np.float32)
     attention[5, 2] = 0.5
-    most, least = most_and_least(attention)
+    most, least = squares(attention)
     assert most.x1 <= 32 and most.x2 >= 48 and most.y1 <= 80 and most.y2 >= 96
     apart = least.x2 <= 32 or least.x1 >= 48 or least.y2 <= 80 or least.y1 >= 96
     assert apart
@@ -63,3 +67,50 @@ def test_a_face_that_is_not_there(photographs, config):
     assert caught.value.exit_code == 3
     with pytest.raises(DataError, match="no face"):
         explain(photographs / "coffee.jpg", config)
+
+
+LONG = tuple(
+    f"An emotion with ${n} and a name of sixty letters, no fewer than so many" for n in range(7)
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sure"), [((300, 300), 1.0), ((100, 1200), 0.45), ((1200, 100), 0.15)]
+)
+def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
+    rng = np.random.default_rng(0)
+    height, width = shape
+    probabilities = np.full(7, (1 - sure) / 6, np.float32)
+    probabilities[3] = sure
+    others = np.roll(probabilities, 1)
+    attention = rng.random((7, 7), np.float32)
+    box = Box(width // 4, height // 4, width // 2, height // 2)
+    streams = np.array([0.995, 0.005], np.float32)
+    explanation = Explanation(
+        source="folder/" + "a very long name " * 9 + "$.jpg",
+        image=rng.integers(0, 256, (height, width, 3), np.uint8),
+        number=12,
+        faces=12,
+        face=FacePrediction(box, 0.9, probabilities, attention, streams),
+        classes=LONG,
+        pair=Pair(rng.random((3, 96, 96), np.float32), rng.random((3, 112, 112), np.float32)),
+        most=squares(attention)[0],
+        hidden=tuple(
+            Hidden(what, others)
+            for what in ("the face", "where it looked most", "where it looked least")
+        ),
+    )
+    figure = draw_explanation(explanation)
+    figure.draw_without_rendering()
+    edge = figure.bbox
+    words = [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(Text)
+        if text.get_text() and text.get_visible()
+    ]
+    assert len(words) > 25
+    for index, (said, place) in enumerate(words):
+        inside = place.x0 >= 0 and place.y0 >= 0 and place.x1 <= edge.x1 and place.y1 <= edge.y1
+        assert inside, said
+        for other, its_place in words[index + 1 :]:
+            assert not place.shrunk(0.98, 0.8).overlaps(its_place.shrunk(0.98, 0.8)), (said, other)

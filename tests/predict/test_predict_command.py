@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.__main__ import main
@@ -91,7 +92,8 @@ def test_rows_and_pictures_in_files(photographs, options, tmp_path):
         (["--output", "."], "file"),
         (["--save", "a-file"], "folder"),
         (["--min-score", "-1"], "--min-score"),
-        (["--device", "tpu"], "cuda"),
+        (["--long-side", "8"], "default"),
+        (["--long-side", "1280", "--detector", "dlib"], "centerface"),
     ],
 )
 def test_wrong_options_say_what_to_do_and_write_nothing(
@@ -108,6 +110,23 @@ def test_wrong_options_say_what_to_do_and_write_nothing(
     assert what.startswith("error:")
     assert hint in remedy
     assert [entry.name for entry in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_a_mistyped_choice_is_answered_with_the_choices(photographs, options):
+    result = run(photographs / "astronaut.png", *options, "--device", "tpu")
+    assert result.exit_code == 2
+    assert "cuda" in result.stderr
+
+
+def test_a_larger_working_size_finds_smaller_faces(photographs, options, tmp_path):
+    crowd = Image.new("RGB", (1600, 1000), (90, 90, 90))
+    with Image.open(photographs / "astronaut.png") as astronaut:
+        crowd.paste(astronaut.resize((130, 130), Image.Resampling.BOX), (700, 400))
+    crowd.save(tmp_path / "crowd.png")
+    wide = run(tmp_path / "crowd.png", *options, "--format", "jsonl", "--long-side", "320")
+    assert json.loads(wide.stdout)["status"] == "no_face"
+    close = run(tmp_path / "crowd.png", *options, "--format", "jsonl", "--long-side", "1600")
+    assert json.loads(close.stdout)["status"] == "ok"
 
 
 def test_a_reader_that_has_enough_ends_the_run_quietly(photographs, options):

@@ -80,3 +80,18 @@ def test_names_cannot_lead_out_of_the_folder(tmp_path, run):
     run(source, tmp_path / "store", "manifest")
     export_crops(PairStore.open(tmp_path / "store"), tmp_path / "out")
     assert list(tree(tmp_path / "out")) == ["crop/all/Sad/evil.txt"]
+
+
+def test_a_store_cannot_lead_out_of_the_folder(tmp_path, authors_data_set, run):
+    """Names and labels of an index that somebody else wrote."""
+    run(authors_data_set, tmp_path / "a" / "store")
+    index = tmp_path / "a" / "store" / "train" / "index.csv"
+    whole = index.read_bytes()
+    before = set(tmp_path.rglob("*"))
+    index.write_bytes(whole.replace(b"images/train/Anger/clip_0", b"../../../clip_0"))
+    export_crops(PairStore.open(tmp_path / "a" / "store"), tmp_path / "a" / "out")
+    index.write_bytes(whole.replace(b",Anger,", b",../../Anger,"))
+    with pytest.raises(DataError, match=r"unknown class .*Anger"):
+        export_crops(PairStore.open(tmp_path / "a" / "store"), tmp_path / "a" / "out")
+    new = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(tmp_path / "a" / "out") for path in new)

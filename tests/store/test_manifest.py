@@ -84,6 +84,8 @@ def test_names_may_hold_newlines_and_bytes_that_are_not_utf8(manifest, tmp_path)
         (f"path,label,{CLASSES}\na.png,Sad,x,0,0,0,0,0,0\n", "'x' where a number belongs"),
         ('path,label\n"a.png,Sad\n', "is not CSV"),
         ("path,label\n" + "a" * 200_000 + ",Sad\n", "is not CSV"),
+        ("path,label\n" + "," * 1_100_000, "a row of more than 1000000 characters"),
+        ("path,label\n" + '"a\n",' * 300_000, "a row of more than 1000000 characters"),
     ],
 )
 def test_wrong_manifests_are_refused_before_any_work(manifest, text, message):
@@ -95,3 +97,12 @@ def test_a_million_splits_are_refused(manifest):
     lines = "".join(f"a.png,Sad,s{number}\n" for number in range(1001))
     with pytest.raises(DataError, match="more than 1000 splits"):
         manifest("path,label,split\n" + lines)
+
+
+def test_a_resumed_run_leaves_out_what_is_done(manifest):
+    data_set = manifest(
+        "path,label,split\na.png,Sad,x\nb.png,Sad,y\nc.png,Sad,x\nd.png,Sad,y\ne.png,Sad,y\n"
+    )
+    names = [record.name for record in data_set.records("y", start=1)]
+    assert names == ["d.png", "e.png"]
+    assert [record.name for record in data_set.all_records()] == [f"{c}.png" for c in "abcde"]

@@ -50,6 +50,11 @@ def test_arrays_are_memory_mapped_and_plain_npy(finished):
     np.testing.assert_array_equal(np.load(finished / "train" / "contexts.npy"), split.contexts)
 
 
+def write_info(store, old, new):
+    path = store / "store.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
 def cut(store):
     with (store / "train" / "contexts.npy").open("r+b") as handle:
         handle.truncate(5000)
@@ -78,6 +83,11 @@ def swap_splits(store):
         (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
         (lambda store: change(store, complete=False), "is unfinished"),
         (lambda store: change(store, counts={}), "store.json is damaged"),
+        (lambda store: change(store, classes=["../../x", "Happy"]), "bad class name '../../x'"),
+        (lambda store: change(store, classes=[".."]), r"bad class name '\.\.'"),
+        (lambda store: change(store, classes=["two\nlines"]), "bad class name"),
+        (lambda store: write_info(store, '"read": 9', '"read": 1e999'), "store.json is damaged"),
+        (lambda store: write_info(store, "{", " " * (17 << 20) + "{"), "cannot read .*larger"),
         (lambda store: change(store, source={"../up": {}}, counts={"../up": {}}), "damaged"),
         (lambda store: change(store, soft_labels=True), "cannot read .*targets.npy"),
         (lambda store: (store / "test" / "faces.npy").unlink(), "cannot read .*faces.npy"),
@@ -110,6 +120,7 @@ def edit_index(store, edit):
     [
         (lambda raw: raw[:-1], "line 10 has no end"),
         (lambda raw: b"x" + raw, "line 1 is not the header"),
+        (lambda raw: raw + b"," * (5 << 20), "line 11 has no end"),
         (lambda raw: raw.replace(b"\n3,", b"\n4,"), "line 5 is row 4, not 3"),
         (lambda raw: raw.replace(b",ok,", b",fine,", 1), "line 2 .*fine"),
         (lambda raw: raw.replace(b"clip_1", b"clip\xff", 1), "line 3 "),

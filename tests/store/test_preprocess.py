@@ -14,6 +14,7 @@ from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
+from glamor_cli.data.workers import Workers
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Box, make_pair
@@ -48,9 +49,25 @@ def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, r
     assert [progress.read for progress in seen][-1] == 15
     with ThreadPoolExecutor(3) as executor:
         threads = PreprocessConfig(authors_data_set, tmp_path / "threads", making)
-        preprocess(threads, executor=executor)
+        preprocess(threads, workers=Workers(executor, lambda: 3))
     assert tree(tmp_path / "pool") == tree(tmp_path / "here")
     assert tree(tmp_path / "threads") == tree(tmp_path / "here")
+
+
+def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):
+    """A resumed run groups them otherwise, and so does another number of workers."""
+    face = Image.fromarray(skimage.data.astronaut()[:300, 80:380])
+    for number in range(5):
+        image = Image.new("RGB", (360, 320), (20 * number, 90, 120))
+        image.paste(face.resize((220 + 9 * number,) * 2), (10 * number, 5))
+        path = tmp_path / "set" / "Happy" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, compress_level=1)
+    for size in (1, 2, 5):
+        out = tmp_path / f"store{size}"
+        preprocess(PreprocessConfig(tmp_path / "set", out, workers=1, images_per_task=size))
+        assert tree(out) == tree(tmp_path / "store1")
+    assert PairStore.open(out).info.counts["all"].no_face == 0
 
 
 def test_detected_faces_and_images_without_one(tmp_path, run):

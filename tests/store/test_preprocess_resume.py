@@ -205,12 +205,15 @@ def test_a_folder_without_permission_is_refused(tmp_path, authors_data_set, run)
         run(authors_data_set, tmp_path / "store")
 
 
-def test_a_vanished_data_set_is_no_thousand_failures(tmp_path):
+@pytest.mark.parametrize("gone", [".", "images/train/Happy", "crop"])
+def test_a_vanished_data_set_is_no_thousand_failures(tmp_path, gone):
+    """Unmounted while it is read, whole or in part; the mount point itself may stay, empty."""
     source = write_authors_data_set(tmp_path / "set", {"train": 4})
 
     def take_away(progress):
-        if source.exists():
-            source.rename(tmp_path / "away")
+        if not (tmp_path / "away").exists():
+            (source / gone).rename(tmp_path / "away")
+            source.mkdir(exist_ok=True)
 
     config = PreprocessConfig(
         source,
@@ -219,12 +222,35 @@ def test_a_vanished_data_set_is_no_thousand_failures(tmp_path):
         workers=1,
         images_per_task=2,
     )
-    with pytest.raises(DataError, match="has vanished"):
+    with pytest.raises(DataError, match=r"has vanished|cannot list"):
         preprocess(config, on_progress=take_away)
-    (tmp_path / "away").rename(source)
+    if gone == ".":
+        source.rmdir()
+    (tmp_path / "away").rename(source / gone)
     report = preprocess(config)
-    assert (report.read, report.stored, report.failed, report.resumed) == (12, 12, (), 2)
+    assert (report.read, report.stored, report.failed) == (12, 12, ())
+    assert report.resumed > 0
     assert PairStore.open(tmp_path / "store").verify() == 12
+
+
+def test_images_that_never_were_there_are_failures(tmp_path, run):
+    """A manifest may speak of folders that are not there; that is no data set vanishing."""
+    write_image(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text("path,label\nno/b.png,Sad\na.png,Sad\nc.png,Sad\n")
+    report = run(tmp_path, tmp_path / "store", "whole")
+    assert report.stored == 1
+    assert [failure.reason for failure in report.failed] == [
+        "there is no file no/b.png", "there is no file c.png"
+    ]  # fmt: skip
+
+
+def test_a_changed_box_file_is_a_changed_source(tmp_path, authors_data_set, run):
+    source = shutil.copytree(authors_data_set, tmp_path / "set")
+    run(source, tmp_path / "store")
+    (source / "crop" / "train" / "Happy" / "clip_0.txt").write_text("1,5,30,33\n")
+    with pytest.raises(ConfigError, match=r"(?m)otherwise: source\.train\.sha256: \w+, now \w+$"):
+        run(source, tmp_path / "store")
+    run(source, tmp_path / "elsewhere", "whole")
 
 
 def test_two_runs_at_once_do_not_mix(tmp_path, many_images, start, run):
@@ -262,6 +288,22 @@ def test_workers_end_with_a_killed_parent(tmp_path, many_images, undisturbed, st
     process.kill()
     wait_until(lambda: not living(process.pid))
     assert run(many_images, out).stored == 210
+    assert tree(out) == tree(undisturbed)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_a_killed_worker_changes_nothing(tmp_path, many_images, undisturbed, start):
+    out = tmp_path / "store"
+    process = start(many_images, out, workers=2)
+    wait_until(lambda: size(out / "train" / "faces.npy") > 20 * FACE_BYTES, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [
+        int(child)
+        for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    assert process.wait() == 0, process.stderr.read().decode()
     assert tree(out) == tree(undisturbed)
 
 

@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.recipes import MODERN, PAPER, Recipe
+from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
+from glamor_cli.training.start import take_over
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, train
 from glamor_cli.weights import load_network, read_metadata
 
@@ -196,12 +198,58 @@ def test_the_network_learns_a_handful_by_heart(scene_store: Path, tmp_path: Path
     assert lines[-1]["train_loss"] < 0.5 * lines[0]["train_loss"]
 
 
-def test_half_size_epochs_are_never_the_best(scene_store: Path, tmp_path: Path) -> None:
-    recipe = replace(QUICK, epochs=2, half_size_epochs=1)
+def test_epochs_with_small_faces_are_never_the_best(scene_store: Path, tmp_path: Path) -> None:
+    recipe = replace(QUICK, epochs=2, small_faces=(SmallFaces(until=0.5, size=48),))
     result = train(config(scene_store, tmp_path / "run", recipe))
     assert result.best_epoch == 2
-    with pytest.raises(ConfigError, match="half size"):
-        train(config(scene_store, tmp_path / "other", replace(recipe, half_size_epochs=2)))
+    never = replace(recipe, small_faces=(SmallFaces(until=1.0, size=48),))
+    with pytest.raises(ConfigError, match="full size"):
+        train(config(scene_store, tmp_path / "other", never))
+
+
+def test_a_network_that_sees_in_gray_answers_a_picture_as_its_gray_copy(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    train(config(scene_store, tmp_path / "run", replace(QUICK, epochs=1, see_in_gray=True)))
+    network, _ = load_network(tmp_path / "run" / BEST)
+    colour = torch.rand(2, 3, 96, 96)
+    luma = torch.einsum("bchw,c->bhw", colour, torch.tensor([0.299, 0.587, 0.114]))
+    gray = luma[:, None].expand(-1, 3, -1, -1)
+    context = torch.zeros(2, 3, 112, 112)
+    with torch.inference_mode():
+        difference = network(colour, context).logits - network(gray, context).logits
+    assert float(difference.abs().max()) < 1e-4
+
+
+def test_a_frozen_face_encoder_is_kept_to_the_bit(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, epochs=1, freeze_face=True, ema_decay=0.0)
+    start = undisturbed / BEST
+    run = config(
+        scene_store, tmp_path / "run", recipe, network=NetworkConfig(), initial_weights=start
+    )
+    train(run)
+    before, after = load_file(start), load_file(tmp_path / "run" / BEST)
+    kept = [name for name in before if name.startswith("face_encoder.")]
+    assert kept
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+
+
+def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
+    scene_store: Path, undisturbed: Path
+) -> None:
+    face_only, _ = load_network(undisturbed / BEST)
+    assert face_only.config.variant is Variant.FACE_ONLY
+    network = GlamorNet(NetworkConfig()).eval()
+    take_over(network, undisturbed / BEST)
+    face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
+    with torch.inference_mode():
+        alone = network.classifier(
+            torch.cat((network.face_encoder(face).mean(dim=(2, 3)), torch.rand(2, 256)), dim=1)
+        )
+        expected = face_only(face, context).logits
+    assert torch.allclose(alone, expected, atol=1e-5)
 
 
 def test_the_paper_recipe_runs_the_whole_network(scene_store: Path, tmp_path: Path) -> None:

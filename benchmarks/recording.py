@@ -1,0 +1,64 @@
+"""What the benchmark scripts share: naming and writing results, and whole processes' figures."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glamor_cli.atomic import write_text
+from glamor_cli.bench.environment import describe_environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def record(what: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Write ``<what>-<hardware>.json``, the environment first, and print it."""
+    environment = describe_environment()
+    hardware = f"{environment['cpu']} {environment['cores']} cores"
+    name = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
+    text = json.dumps({"environment": environment, **figures}, indent=2)
+    write_text(folder / f"{what}-{name}.json", text + "\n")
+    print(text)
+
+
+def summary(values: Sequence[float], digits: int = 2) -> dict[str, float]:
+    """Least, median and largest."""
+    parts = {"min": min(values), "p50": statistics.median(values), "max": max(values)}
+    return {name: round(value, digits) for name, value in parts.items()}
+
+
+@dataclass(frozen=True)
+class ProcessFigures:
+    """What a process took, in seconds of wall and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+def run_process(command: Sequence[str | Path]) -> ProcessFigures:
+    """Run a command to its end, its output thrown away; it must succeed.
+
+    Bytecode is kept between runs, as everywhere but in containers that forbid it.
+    """
+    variables = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}")
+    return ProcessFigures(wall, usage.ru_utime + usage.ru_stime)

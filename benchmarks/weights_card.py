@@ -1,0 +1,181 @@
+"""Write the card of registered weights from what publish_weights.py measured.
+
+    uv run python benchmarks/weights_card.py NAME RUN [RUN ...]
+
+RUN are the folders of the trainings that led to the weights, in their order; their recipes and
+metrics go into the card.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from glamor_cli.atomic import write_text
+from glamor_cli.training.config import CONFIG
+from glamor_cli.training.trainer import METRICS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CARD = """# {name}
+
+GLAMOR-Net with the {encoder} encoders ({parameters:,} parameters), in two files with the same
+values: `{name}.safetensors` (float16) and `{name}.onnx` (stored in float16, computing in float32).
+
+## Trained on
+
+FER2013's training split, 27,172 gray 48x48 face crops: the whole image is the face, so that the
+context is empty. Left out: 1,400 images that are copies or near copies of evaluation images, and
+137 that exist only as JPEG. Labels: half the votes of FER+'s ten annotators, half FER2013's own.
+FER2013's pictures were collected from the web for research; none is in this repository.
+
+```
+glamor fer2013 FER2013 images
+glamor preprocess images store --boxes whole
+{commands}
+python benchmarks/publish_weights.py {last}/best.safetensors store {name}
+```
+
+The recipes are in `glamor_cli/training/recipes.py`. `fer2013` learns a face encoder, first on small
+faces and at last on whole ones; `fer2013-context` keeps it, and learns attention, fusion and
+classifier with contexts that are empty or generated and say nothing. The first convolution is then
+tied to brightness, so that a colour picture gets the answer of its gray copy.
+
+{runs}
+
+Epochs were chosen by accuracy on the validation split, the one below.
+
+## Measured
+
+On FER2013's validation split (PublicTest) without copies of training images, {count:,} faces:
+
+| | torch | ONNX Runtime |
+|---|---|---|
+{headline}
+
+Against the majority of FER+'s votes: {majority:.2%}. Answering a face and its mirror image together
+would give {flip:.2%}; `predict` does not, because it costs twice the time.
+
+**Calibration.** The shipped temperature {temperature:.2f} was fitted on this split. Fitted on one
+half and measured on the other, both ways, the calibration error is {honest:.4f}; without a
+temperature it is {raw:.4f}.
+
+| label | recall | {classes} |
+|---|---|{rules}|
+{confusion}
+
+**Framing.** Accuracy with the faces changed as detectors and cameras change them:
+
+| change | accuracy |
+|---|---|
+{framing}
+
+**Context that does no harm.** Share of 1,000 answers that stay when the empty context is swapped:
+
+| context | answers that stay |
+|---|---|
+{swaps}
+
+**Colour.** {colour:.1%} of 1,000 tinted faces get the answer of their gray copies.
+
+All figures are in `benchmarks/results/{name}.json`.
+
+## Good for, bad at
+
+For trying the toolkit, for photographs where a trend is enough, and as a start for training on your
+own data. Not for decisions about people: the emotion a face shows is not what a person feels, and
+more than one answer in three is wrong. People themselves agree with FER2013's labels on about 65%.
+Expect worse on children, on profiles and covered faces, and on emotions with a low recall above.
+Trained on gray pictures only: colour is ignored. The context stream has only learnt to be ignored;
+it knows nothing of scenes. Whoever has CAER-S or NCAER-S trains it from here with
+`glamor train STORE --init {name}.safetensors`.
+
+## Licence
+
+The files are under this project's MIT licence; the data they were trained on was published for
+research. Whether that suits your purpose is yours to judge.
+"""
+
+
+def main() -> None:
+    """Write one card."""
+    name, runs = sys.argv[1], [Path(argument) for argument in sys.argv[2:]]
+    figures = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, runs)))
+
+
+def _values(name: str, figures: dict[str, Any], runs: list[Path]) -> dict[str, Any]:
+    torch, onnx = figures["runtimes"]["safetensors"], figures["runtimes"]["onnx"]
+    classes = list(onnx["recall"])
+    rows = [
+        f"| {label} | {onnx['recall'][label]:.1%} | {' | '.join(map(str, answers))} |"
+        for label, answers in zip(classes, onnx["confusion"], strict=True)
+    ]
+    headline = [
+        f"| accuracy | {torch['accuracy']:.2%} | {onnx['accuracy']:.2%} |",
+        f"| macro-F1 | {torch['macro_f1']:.4f} | {onnx['macro_f1']:.4f} |",
+        f"| mean weight of the face | {torch['mean_face_weight']:.3f} "
+        f"| {onnx['mean_face_weight']:.3f} |",
+    ]
+    return {
+        "name": name,
+        "encoder": figures["encoder"],
+        "parameters": figures["parameters"],
+        "commands": _commands(runs),
+        "last": runs[-1].name,
+        "runs": _runs(runs),
+        "count": onnx["count"],
+        "headline": "\n".join(headline),
+        "majority": figures["ferplus_majority_accuracy"],
+        "flip": figures["accuracy_with_flip"],
+        "temperature": figures["temperature"],
+        "honest": figures["calibration_error_of_the_other_half"],
+        "raw": figures["calibration_error_without_temperature"],
+        "classes": " | ".join(classes),
+        "rules": "|".join(["---"] * len(classes)),
+        "confusion": "\n".join(rows),
+        "framing": _shares(figures["framing"] | {"as it is": onnx["accuracy"]}),
+        "swaps": _shares(figures["context_swap_agreement"]),
+        "colour": figures["colour_gray_agreement"],
+    }
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return "\n".join(f"| {name} | {share:.1%} |" for name, share in shares.items())
+
+
+def _commands(runs: list[Path]) -> str:
+    """Give the command of each training, each beginning with the weights of the one before."""
+    lines = []
+    for index, run in enumerate(runs):
+        config = json.loads((run / CONFIG).read_text("utf-8"))
+        line = f"glamor train store --run {run.name} --recipe {config['recipe']['name']}"
+        if config["network"]["encoder"] != "original":
+            line += f" --network {config['network']['encoder']}"
+        if config["network"]["variant"] != "full":
+            line += f" --variant {config['network']['variant']}"
+        if index:
+            line += f" --init {runs[index - 1].name}/best.safetensors"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _runs(runs: list[Path]) -> str:
+    """Sum up each training in a row."""
+    rows = [
+        "| run | recipe | seed | epochs | accuracy on validation | hours |",
+        "|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        config = json.loads((run / CONFIG).read_text("utf-8"))
+        lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
+        hours = sum(line["seconds"] for line in lines) / 3600
+        rows.append(
+            f"| {run.name} | {config['recipe']['name']} | {config['seed']} | {len(lines)} "
+            f"| {max(line['validation_accuracy'] for line in lines):.2%} | {hours:.1f} |"
+        )
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""``glamor attention``: whether the network looks where the answer is, in figures and pictures."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.evaluation.fill import Fill
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+if TYPE_CHECKING:
+    from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
+
+_HEADINGS = {"attention": "attention", "grad_cam": "Grad-CAM"}
+
+
+def attention(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+    ] = DEFAULT_WEIGHTS,
+    split: Annotated[
+        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
+    ] = None,
+    scenes: Annotated[
+        Path | None,
+        typer.Option(help="Folder of generated scenes: measures against the disc that decides."),
+    ] = None,
+    gradcam: Annotated[
+        bool, typer.Option("--gradcam", help="Measure Grad-CAM beside the attention.")
+    ] = False,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
+    regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = 8,
+    device: DeviceOption = Device.AUTO,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")] = None,
+) -> None:
+    """Measure the attention: what it points at, and what hiding that costs."""
+    from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
+    from glamor_cli.evaluation.hiding import HidingConfig
+
+    config = AttentionConfig(
+        store=store,
+        weights=weights,
+        split=split,
+        scenes=scenes,
+        grad_cam=gradcam,
+        pairs=pairs,
+        seed=seed,
+        hiding=HidingConfig(fill=fill, regions=regions, steps=steps),
+        device=device,
+        batch=batch,
+        threads=threads,
+    )
+    with progress_bar("pairs") as bar:
+        task = bar.add_task("measuring", total=None, rate="-")
+
+        def show(done: int, total: int) -> None:
+            rate = done / max(bar.tasks[task].elapsed or 0, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.2g}")
+
+        report = measure_store(config, show)
+    _print(report)
+    if json_file is not None:
+        from glamor_cli.atomic import write_text
+        from glamor_cli.evaluation.attention_summary import to_dict
+
+        write_text(json_file, json.dumps(to_dict(report), indent=2, ensure_ascii=False) + "\n")
+        console.print(Text(f"figures in {json_file}"), soft_wrap=True)
+    if save is not None:
+        from glamor_cli.evaluation.attention_figures import save_figures
+
+        save_figures(save, report)
+        console.print(Text(f"pictures in {save}"), soft_wrap=True)
+
+
+def _print(report: "AttentionReport") -> None:
+    console.print(
+        Text(
+            f"{report.weights['name']} on {len(report.labels)} of {report.available} pairs of "
+            f"{report.config.store} ({report.split}), {report.right.mean():.1%} right",
+            "bold",
+        ),
+        soft_wrap=True,
+    )
+    console.print(_method_table(report))
+    console.print(_stream_table(report))
+
+
+def _method_table(report: "AttentionReport") -> Table:
+    """Lay out a column for each kind of map, and one for chance."""
+    from glamor_cli.evaluation.attention_summary import summarise_hiding
+
+    methods = list(report.methods.values())
+    table = Table("measure", *(_HEADINGS[name] for name in report.methods), "by chance")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, cells, by_chance in _place_rows(methods):
+        table.add_row(name, *cells, by_chance)
+    if methods[0].place is not None:
+        table.add_section()
+    table.add_row(
+        "entropy (0 one cell, 1 even)", *(f"{one.entropy.mean():.3f}" for one in methods), "1.000"
+    )
+    table.add_row(
+        "deletion, area (low is good)",
+        *(f"{one.curves.deletion_area:.3f}" for one in methods),
+        f"{report.random_curves.deletion_area:.3f}",
+    )
+    table.add_row(
+        "insertion, area (high is good)",
+        *(f"{one.curves.insertion_area:.3f}" for one in methods),
+        f"{report.random_curves.insertion_area:.3f}",
+    )
+    table.add_section()
+    hidden = [summarise_hiding(report, one) for one in methods]
+    first = hidden[0]
+    table.add_row(
+        "fall if the highest square is hidden",
+        *(f"{one.attended:.3f}" for one in hidden),
+        f"{first.random:.3f}",
+    )
+    table.add_row(
+        "  times a random square",
+        *("-" if one.ratio is None else f"{one.ratio:.1f}" for one in hidden),
+        "1",
+    )
+    table.add_row(
+        "  answers that change",
+        *(f"{one.changed_attended:.1%}" for one in hidden),
+        f"{first.changed_random:.1%}",
+    )
+    table.add_row(
+        f"  right then (before: {first.accuracy:.1%})",
+        *(f"{one.accuracy_attended:.1%}" for one in hidden),
+        f"{first.accuracy_random:.1%}",
+    )
+    return table
+
+
+def _place_rows(methods: "list[MapMeasures]") -> list[tuple[str, list[str], str]]:
+    """Say how the maps agree with the discs that decide, where these are known."""
+    places = [one.place for one in methods if one.place is not None]
+    if not places:
+        return []
+    return [
+        ("peak at the cue, within a cell", [f"{one.near_cue:.1%}" for one in places], "-"),
+        ("peak's cell on the cue", [f"{one.pointing_game:.1%}" for one in places], "-"),
+        ("peak's cell on another disc", [f"{one.on_decoy:.1%}" for one in places], "-"),
+        (
+            "mass in the cue's cells",
+            [f"{one.mass:.1%}" for one in places],
+            f"{places[0].mass_by_chance:.1%}",
+        ),
+    ]
+
+
+def _stream_table(report: "AttentionReport") -> Table:
+    from glamor_cli.evaluation.attention_summary import summarise_streams
+
+    table = Table("class")
+    for heading in ("context's share", "deviation", "entropy", "pairs"):
+        table.add_column(heading, justify="right")
+    for name, one in summarise_streams(report).items():
+        table.add_row(
+            Text(name),
+            f"{one.mean:.1%}",
+            f"{one.deviation:.1%}",
+            f"{one.entropy:.3f}",
+            str(one.count),
+        )
+    return table

@@ -1,0 +1,134 @@
+"""``glamor compare``: several networks on one pair store, and whether they truly differ."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
+
+if TYPE_CHECKING:
+    from glamor_cli.evaluation.bootstrap import Interval
+    from glamor_cli.evaluation.compare import Comparison
+    from glamor_cli.evaluation.significance import Difference
+
+
+def compare(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
+    weights: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B ...", help="Names from weights/, .safetensors, .onnx or .engine files."
+        ),
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
+    ] = None,
+    latency: Annotated[bool, typer.Option(help="Measure how long each takes.")] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write comparison.html, a picture and all disagreements to this folder."),
+    ] = None,
+) -> None:
+    """Compare networks on the same pairs: accuracy with significance, disagreements, latency."""
+    from glamor_cli.evaluation.compare import CompareConfig, compare_store
+    from glamor_cli.evaluation.comparison_report import REPORT, write_comparison, write_figures
+
+    config = CompareConfig(store, tuple(weights), split, device, batch, threads, latency)
+    with progress_bar("pairs") as bar:
+        task = bar.add_task("opening", total=None, rate="-")
+
+        def show(name: str, done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            rate = f"{speed:.0f}" if speed else "-"
+            bar.update(task, description=name, completed=done, total=total, rate=rate)
+
+        result = compare_store(config, show)
+    _print(result)
+    if json_file is not None:
+        write_figures(json_file, result)
+        console.print(Text(f"figures in {json_file}"), soft_wrap=True)
+    if report is not None:
+        write_comparison(report, result)
+        console.print(Text(f"report in {report / REPORT}"), soft_wrap=True)
+
+
+def _print(result: "Comparison") -> None:
+    count, differing = len(result.labels), len(result.disagreements)
+    console.print(Text(f"{count} pairs of {result.config.store} ({result.split})"), soft_wrap=True)
+    console.print(_network_table(result))
+    console.print(_pairing_table(result))
+    shares = []
+    for index, name in enumerate(result.classes):
+        support = int((result.labels == index).sum())
+        parted = int((result.labels[result.disagreements] == index).sum())
+        if parted:
+            shares.append((parted / support, f"{name} {parted} of {support}"))
+    most = ", ".join(text for _, text in sorted(shares, reverse=True)[:3])
+    console.print(
+        Text(f"answered differently: {differing} pairs" + (f"; most of {most}" if most else "")),
+        soft_wrap=True,
+    )
+
+
+def _network_table(result: "Comparison") -> Table:
+    table = Table("")
+    table.add_column("network", overflow="fold")
+    for column in ("accuracy", "macro-F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    timed = result.config.latency
+    if timed:
+        table.add_column("ms a pair", justify="right")
+        table.add_column("pairs/s", justify="right")
+    for one in result.contenders:
+        table.add_row(
+            Text(one.letter, "bold"),
+            Text(one.name),
+            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f', '–')}",
+            f"{one.metrics.macro_f1:.3f}",
+            *(
+                (f"{one.latency.p50_ms:.2f}", f"{one.latency.pairs_per_second:.0f}")
+                if one.latency
+                else ()
+            ),
+        )
+    return table
+
+
+def _pairing_table(result: "Comparison") -> Table:
+    table = Table("")
+    for column in ("accuracy, points", "macro-F1", "only one right", "p, Holm"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("better")
+    for one in result.pairings:
+        table.add_row(
+            Text(f"{one.second} - {one.first}", "bold"),
+            _points(one.accuracy),
+            f"{100 * one.macro_f1.value:+.1f}",
+            f"{one.second} {one.second_only}, {one.first} {one.first_only}",
+            "<0.0001" if one.adjusted_p < 0.0001 else f"{one.adjusted_p:.4f}",
+            one.better or "none",
+        )
+    return table
+
+
+def _points(difference: "Difference") -> str:
+    return f"{100 * difference.value:+.1f} {_ends(difference.interval, '+.1f', ' to ')}"
+
+
+def _ends(interval: "Interval | None", layout: str, between: str) -> str:
+    if interval is None:
+        return ""
+    return f"({100 * interval.low:{layout}}{between}{100 * interval.high:{layout}})"

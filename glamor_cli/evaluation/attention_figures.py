@@ -1,0 +1,271 @@
+"""Pictures of an attention report, drawn with matplotlib's object-oriented interface."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.data.scenes import Cue
+from glamor_cli.evaluation.attention import to_crop
+from glamor_cli.evaluation.attention_report import (
+    ATTENTION,
+    GRAD_CAM,
+    AttentionReport,
+    ShownPair,
+)
+from glamor_cli.evaluation.attention_summary import summarise_hiding
+from glamor_cli.evaluation.hiding import Curves
+from glamor_cli.overlay import (
+    CONTEXT_COLOUR,
+    blend_heat,
+    emotion_colour,
+    mute,
+    upsample_attention,
+)
+from glamor_cli.vision.pairs import to_uint8
+
+GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
+
+_DPI = 140
+_NAMES = {ATTENTION: "attention", GRAD_CAM: "Grad-CAM"}
+# Okabe and Ito's colours, each with a line of its own for readers who see none.
+_LINES = {ATTENTION: ("#0072B2", "-"), GRAD_CAM: ("#D55E00", "--")}
+_RANDOM_LINE = ("#6E6E6E", ":")
+_INK, _FAINT = "#1A1A1A", "#5C5C5C"
+_ACROSS = 336
+"""Side of a context as drawn: a multiple of its 112 pixels."""
+_MARGIN = 9
+_LONGEST = 14
+
+
+def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
+    """Draw a report's pictures into a folder.
+
+    Args:
+        folder: Made if it is missing; receives ``gallery.png``, ``hiding.png``, ``streams.png``.
+        report: What was measured.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    drawn = {
+        GALLERY: draw_gallery(report),
+        HIDING: draw_hiding(report),
+        STREAMS: draw_streams(report),
+    }
+    for name, figure in drawn.items():
+        with atomic_path(folder / name) as temporary:
+            figure.savefig(temporary, dpi=_DPI)
+    return [folder / name for name in drawn]
+
+
+def draw_gallery(report: AttentionReport) -> Any:
+    """Draw a pair of each class side by side: face, context, attention, Grad-CAM.
+
+    On scenes the deciding disc is framed in every map.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    # Imported here because it takes half a second, and `--help` must not.
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = 2 + len(report.methods)
+    blocks = 2 if len(report.shown) > 1 else 1
+    rows = -(-len(report.shown) // blocks)
+    size = (1.5 * columns * blocks + 0.4, 1.82 * rows + 0.55)
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+    figure = Figure(figsize=size, layout=layout)
+    grid = figure.subplots(rows, columns * blocks, squeeze=False)
+    for axes in grid.flat[len(report.shown) * columns :]:
+        axes.set_axis_off()
+    for number, pair in enumerate(report.shown):
+        row, block = divmod(number, blocks)
+        own = grid[row, block * columns : (block + 1) * columns]
+        _draw_pair(own, report, pair)
+        for axes in own:
+            axes.set_xticks(())
+            axes.set_yticks(())
+            axes.spines[:].set_visible(False)
+        if row == 0:
+            for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
+                axes.set_title(name, fontsize=9, color=_INK)
+    note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
+    figure.supxlabel(f"{_short(report.weights['name'], 40)}; {note}", fontsize=9, color=_FAINT)
+    return figure
+
+
+def draw_hiding(report: AttentionReport) -> Any:
+    """Draw the deletion and insertion curves, and what hiding one square costs.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
+    deletion, insertion, costs = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+    lines = {_NAMES[name]: (one.curves, _LINES[name]) for name, one in report.methods.items()}
+    lines["random order"] = (report.random_curves, _RANDOM_LINE)
+    _draw_curves(deletion, lines, "deletion", "context hidden, most important first")
+    _draw_curves(insertion, lines, "insertion", "context shown, most important first")
+    top = max(axes.get_ylim()[1] for axes in (deletion, insertion))
+    for axes in (deletion, insertion):
+        axes.set_ylim(0, top)
+    deletion.set_ylabel("probability of the answer")
+    _draw_costs(costs, report)
+    return figure
+
+
+def draw_streams(report: AttentionReport) -> Any:
+    """Draw the context's share in the fusion and the attention's entropy, class by class.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    from matplotlib.figure import Figure
+
+    labels = [int(label) for label in np.unique(report.labels)]
+    figure = Figure(figsize=(9.5, 1.5 + 0.42 * len(labels)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    rng = np.random.default_rng(0)
+    entropy = report.methods[ATTENTION].entropy
+    for axes, values in ((left, report.stream_weights[:, 1]), (right, entropy)):
+        for row, label in enumerate(labels):
+            own = values[report.labels == label]
+            height = row + rng.uniform(-0.22, 0.22, len(own))
+            axes.scatter(own, height, s=11, color=CONTEXT_COLOUR, alpha=0.75, linewidths=0)
+            axes.plot([own.mean()] * 2, (row - 0.34, row + 0.34), color=_INK, linewidth=2)
+        axes.set_xlim(-0.02, 1.02)
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    counts = np.bincount(report.labels, minlength=len(report.classes))
+    left.set_yticks(
+        range(len(labels)),
+        [f"{_short(report.classes[label])} ({counts[label]})" for label in labels],
+    )
+    left.invert_yaxis()
+    left.set_xlabel("context's share in the fusion; bar: mean")
+    right.set_xlabel("entropy of the attention: 0 one cell, 1 even")
+    return figure
+
+
+def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> None:
+    label, answer = int(report.labels[pair.row]), int(report.answers[pair.row])
+    axes[0].imshow(_picture(pair.face))
+    said = f"{_short(report.classes[answer])} {report.probabilities[pair.row, answer]:.0%}"
+    axes[0].text(
+        0.5,
+        -0.04,
+        said if label == answer else f"{said}\nis {_short(report.classes[label])}",
+        transform=axes[0].transAxes,
+        ha="center",
+        va="top",
+        fontsize=8,
+        color=_INK,
+        fontweight="bold" if label == answer else "normal",
+    )
+    from matplotlib.patches import Rectangle
+
+    colour = emotion_colour(report.classes, answer)
+    axes[0].add_patch(Rectangle((0, 0), 95, 95, fill=False, edgecolor=colour, linewidth=3))
+    context = _picture(pair.context)
+    large = np.asarray(
+        Image.fromarray(context).resize((_ACROSS, _ACROSS), Image.Resampling.LANCZOS)
+    )
+    axes[1].imshow(large)
+    for own, measures in zip(axes[2:], report.methods.values(), strict=True):
+        heat = upsample_attention(measures.maps[pair.row], _ACROSS, _ACROSS)
+        own.imshow(blend_heat(mute(large), heat))
+        if pair.cue is not None:
+            _frame(own, pair.cue)
+    if pair.cue is not None:
+        _frame(axes[1], pair.cue)
+
+
+def _frame(axes: Any, cue: Cue) -> None:
+    """Frame the deciding disc: white on black, visible on anything."""
+    from matplotlib.patches import Rectangle
+
+    x1, y1, x2, y2 = (edge * _ACROSS / 112 for edge in to_crop(cue.box, cue.width, cue.height))
+    corner, sides = (x1 - _MARGIN, y1 - _MARGIN), (x2 - x1 + 2 * _MARGIN, y2 - y1 + 2 * _MARGIN)
+    for ink, width in ((_INK, 3.2), ("white", 1.6)):
+        axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=ink, linewidth=width))
+
+
+def _draw_curves(
+    axes: Any, lines: dict[str, tuple[Curves, tuple[str, str]]], title: str, label: str
+) -> None:
+    for name, (curves, (colour, style)) in lines.items():
+        values = (curves.deletion if title == "deletion" else curves.insertion).mean(axis=0)
+        area = curves.deletion_area if title == "deletion" else curves.insertion_area
+        axes.plot(
+            curves.shares * 100,
+            values,
+            color=colour,
+            linestyle=style,
+            linewidth=2,
+            label=f"{name}: {area:.3f}",
+        )
+    better = "the lower the better" if title == "deletion" else "the higher the better"
+    axes.set_title(f"{title}: {better}", fontsize=10, loc="left")
+    axes.set_xlabel(f"% of the {label}")
+    axes.legend(frameon=False, fontsize=8, title="area under it", title_fontsize=8)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_costs(axes: Any, report: AttentionReport) -> None:
+    """Draw what hiding a square costs, as bars with their standard errors."""
+    rows: list[tuple[str, NDArray[np.float32], str]] = []
+    for name, measures in report.methods.items():
+        rows.append((f"where {_NAMES[name]}\nis highest", measures.costs.falls, _LINES[name][0]))
+    rows.append(("anywhere", report.random_costs.falls, _RANDOM_LINE[0]))
+    for row, (_, values, colour) in enumerate(rows):
+        error = float(values.std() / np.sqrt(len(values)))
+        axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=_INK, capsize=3)
+        end = max(0.0, float(values.mean()) + error)
+        axes.annotate(
+            f"{values.mean():.3f}",
+            (end, row),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.22)
+    ratio = summarise_hiding(report, report.methods[ATTENTION]).ratio
+    times = "" if ratio is None else f": {ratio:.1f} times"
+    side = report.config.hiding.side
+    axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")
+    axes.set_xlabel("fall of the answer's probability")
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _names(report: AttentionReport) -> list[str]:
+    return [_NAMES[name] for name in report.methods]
+
+
+def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """float32 [3, H, W] in [0, 1] to uint8 [H, W, 3]."""
+    return to_uint8(values.transpose(1, 2, 0))
+
+
+def _short(name: str, longest: int = _LONGEST) -> str:
+    """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in name)
+    if len(shown) > longest:
+        shown = shown[: longest - 1] + "…"
+    return shown.replace("$", r"\$")

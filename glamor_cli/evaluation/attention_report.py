@@ -1,0 +1,325 @@
+"""Attention measured on a store: where it lies, what depends on it, and what Grad-CAM says."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.data.scenes import Cue, read_cues
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.attention import AttentionMeasures, match_cues, measure_attention
+from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
+from glamor_cli.network.config import Variant
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+
+ATTENTION, GRAD_CAM, RANDOM = "attention", "grad_cam", "random"
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """What to measure, and how.
+
+    Attributes:
+        store: The pair store's folder.
+        weights: A name from ``weights/`` or a file.
+        split: Which split; None chooses as ``glamor evaluate`` does.
+        scenes: The folder of generated scenes the store was made from; None for other data.
+        grad_cam: Measure Grad-CAM too.
+        pairs: How many pairs are drawn from the split.
+        seed: Of the drawing, and of everything random.
+        hiding: How the context is hidden.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        batch: Pairs per step.
+        threads: CPU threads; None leaves it to the engine.
+    """
+
+    store: Path
+    weights: str | Path = DEFAULT_WEIGHTS
+    split: str | None = None
+    scenes: Path | None = None
+    grad_cam: bool = False
+    pairs: int = 200
+    seed: int = 0
+    hiding: HidingConfig = field(default_factory=HidingConfig)
+    device: str = "auto"
+    batch: int = 32
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1 or self.batch < 1:
+            raise ConfigError(
+                f"{self.pairs} pairs in batches of {self.batch}", "Give at least 1 of each."
+            )
+        if self.seed < 0:
+            raise ConfigError(f"the seed is {self.seed}", "Give 0 or more.")
+
+
+@dataclass(frozen=True)
+class MapMeasures:
+    """What one kind of map is worth.
+
+    Attributes:
+        maps: float32 [N, h, w]; each sums to 1 or is all zero.
+        costs: Of hiding the square that holds most of it.
+        curves: Deletion and insertion in its order.
+        place: Against the deciding cues; None where they are not known.
+        place_right: The same for right answers alone; None without them too.
+    """
+
+    maps: NDArray[np.float32]
+    costs: Costs
+    curves: Curves
+    place: AttentionMeasures | None
+    place_right: AttentionMeasures | None
+
+    @property
+    def entropy(self) -> NDArray[np.float64]:
+        """Entropy over the cells, float64 [N]: 0 for a single cell, 1 for an even map."""
+        flat = self.maps.reshape(len(self.maps), -1).astype(np.float64)
+        logs = np.log(flat, out=np.zeros_like(flat), where=flat > 0)
+        entropies: NDArray[np.float64] = -(flat * logs).sum(axis=1) / np.log(flat.shape[1])
+        return entropies
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A pair to draw.
+
+    Attributes:
+        row: Its position among the measured pairs.
+        face: float32 [3, 96, 96], RGB in [0, 1].
+        context: float32 [3, 112, 112], RGB in [0, 1].
+        cue: Its scene, where it is one.
+    """
+
+    row: int
+    face: NDArray[np.float32]
+    context: NDArray[np.float32]
+    cue: Cue | None
+
+
+@dataclass(frozen=True)
+class AttentionReport:
+    """All that was measured on a sample of a split.
+
+    Attributes:
+        config: What was asked for.
+        split: The split's name.
+        available: Pairs in it.
+        weights: ``name``, ``file`` and ``sha256`` of the weights.
+        variant: The network's.
+        runtime: ``backend`` and the ``provider`` that truly ran.
+        classes: Names of the emotions.
+        labels: int64 [N].
+        probabilities: float32 [N, classes].
+        stream_weights: float32 [N, 2]: face, context.
+        sources: Names of the images.
+        methods: Measures by kind of map: ``attention``, and ``grad_cam`` where it was asked for.
+        random_costs: Of hiding squares of the same size anywhere.
+        random_curves: Deletion and insertion in the order of maps that know nothing.
+        shown: A pair of each class.
+    """
+
+    config: AttentionConfig
+    split: str
+    available: int
+    weights: dict[str, str]
+    variant: Variant
+    runtime: dict[str, str]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    stream_weights: NDArray[np.float32]
+    sources: tuple[str, ...]
+    methods: dict[str, MapMeasures]
+    random_costs: Costs
+    random_curves: Curves
+    shown: tuple[ShownPair, ...]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The most probable classes: int64 [N]."""
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return answers
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which answers are right: bool [N]."""
+        right: NDArray[np.bool_] = self.answers == self.labels
+        return right
+
+
+def measure_store(
+    config: AttentionConfig, on_progress: Callable[[int, int], None] | None = None
+) -> AttentionReport:
+    """Draw pairs from a store and measure a network's attention on them.
+
+    Args:
+        config: What and how.
+        on_progress: Called with the pairs done and all pairs.
+
+    Raises:
+        ConfigError: No such split, weights or device; the network has no attention, or Grad-CAM is
+            asked of a file without gradients.
+        DataError: The store is damaged, empty, not of these scenes, or has unknown classes.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device, or Captum, is not here.
+    """
+    store = PairStore.open(config.store)
+    split = store.split(config.split or choose_split(store.splits))
+    if not len(split):
+        raise DataError(
+            f"the split {split.name} holds no pairs", "Choose another split with --split."
+        )
+    path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
+    runtime = open_runtime(path, device=config.device, threads=config.threads)
+    variant = runtime.metadata.network.variant
+    if variant in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT):
+        raise ConfigError(
+            f"the {variant} network of {path.name} has no attention to measure",
+            "Give weights of another variant.",
+        )
+    rng = np.random.default_rng(config.seed)
+    count = min(config.pairs, len(split))
+    rows = np.sort(rng.choice(len(split), count, replace=False))
+    cues = None
+    if config.scenes is not None:
+        cues = match_cues([split.sources[row] for row in rows], read_cues(config.scenes))
+    sample = _Sample(config, runtime, path, rng)
+    for part in _parts(split, rows, config.batch):
+        sample.add(part, cues)
+        if on_progress is not None:
+            on_progress(sample.count, count)
+    return sample.report(
+        split, {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)}, cues
+    )
+
+
+class _Sample:
+    """What is known of the pairs measured so far."""
+
+    def __init__(
+        self, config: AttentionConfig, runtime: Runtime, path: Path, rng: np.random.Generator
+    ) -> None:
+        self.config, self.runtime, self.rng = config, runtime, rng
+        self.count = 0
+        self.answers: list[Evaluation] = []
+        self.maps: dict[str, list[NDArray[np.float32]]] = {}
+        self.costs: dict[str, list[Costs]] = {}
+        self.curves: dict[str, list[Curves]] = {}
+        self.shown: list[ShownPair] = []
+        self.grad_cam = None
+        if config.grad_cam:
+            # Late, because it brings torch, which an ONNX file does not need.
+            from glamor_cli.evaluation.grad_cam import GradCam
+
+            self.grad_cam = GradCam(path, device=config.device)
+
+    def add(self, part: Split, cues: list[Cue] | None) -> None:
+        """Measure one batch of pairs."""
+        evaluation = evaluate(self.runtime, part, len(part))
+        faces, contexts = part.pairs(slice(0, len(part)))
+        probabilities = evaluation.probabilities
+        hider = Hider(self.runtime, faces, contexts, probabilities, self.config.hiding)
+        maps = {ATTENTION: evaluation.attention}
+        if self.grad_cam is not None:
+            answers = probabilities.argmax(axis=1)
+            maps[GRAD_CAM] = self.grad_cam(faces, contexts, answers)
+        for name, values in maps.items():
+            self.maps.setdefault(name, []).append(values)
+            self.costs.setdefault(name, []).append(hider.highest(values))
+            self.curves.setdefault(name, []).append(hider.curves(values, self.rng))
+        grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
+        nothing = random_maps(len(part), grid, self.rng)
+        self.costs.setdefault(RANDOM, []).append(hider.anywhere(self.rng))
+        self.curves.setdefault(RANDOM, []).append(hider.curves(nothing, self.rng))
+        self._choose_shown(evaluation, faces, contexts, cues)
+        self.answers.append(evaluation)
+        self.count += len(part)
+
+    def _choose_shown(
+        self,
+        evaluation: Evaluation,
+        faces: NDArray[np.float32],
+        contexts: NDArray[np.float32],
+        cues: list[Cue] | None,
+    ) -> None:
+        """Keep the first pair of each class."""
+        known = {int(label) for done in self.answers for label in done.labels}
+        for here, label in enumerate(evaluation.labels.tolist()):
+            if label not in known and len(self.shown) < _SHOWN:
+                known.add(label)
+                row = self.count + here
+                cue = None if cues is None else cues[row]
+                self.shown.append(ShownPair(row, faces[here], contexts[here], cue))
+
+    def report(
+        self, split: Split, weights: dict[str, str], cues: list[Cue] | None
+    ) -> AttentionReport:
+        """Put the batches together."""
+        labels = np.concatenate([part.labels for part in self.answers])
+        probabilities = np.concatenate([part.probabilities for part in self.answers])
+        right = probabilities.argmax(axis=1) == labels
+        methods = {}
+        for name, batches in self.maps.items():
+            maps = np.concatenate(batches)
+            place = place_right = None
+            if cues is not None:
+                place = measure_attention(maps, cues)
+                place_right = measure_attention(maps, cues, chosen=right) if right.any() else None
+            costs, curves = _join_costs(self.costs[name]), _join_curves(self.curves[name])
+            methods[name] = MapMeasures(maps, costs, curves, place, place_right)
+        return AttentionReport(
+            config=self.config,
+            split=split.name,
+            available=len(split),
+            weights=weights,
+            variant=self.runtime.metadata.network.variant,
+            runtime={"backend": self.runtime.backend, "provider": self.runtime.provider},
+            classes=self.runtime.metadata.classes,
+            labels=labels,
+            probabilities=probabilities,
+            stream_weights=np.concatenate([part.stream_weights for part in self.answers]),
+            sources=tuple(source for part in self.answers for source in part.sources),
+            methods=methods,
+            random_costs=_join_costs(self.costs[RANDOM]),
+            random_curves=_join_curves(self.curves[RANDOM]),
+            shown=tuple(self.shown),
+        )
+
+
+def _parts(split: Split, rows: NDArray[np.intp], batch: int) -> Iterator[Split]:
+    """Cut chosen rows of a split into batches that are splits of their own."""
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        yield replace(
+            split,
+            faces=split.faces[chosen],
+            contexts=split.contexts[chosen],
+            targets=None,
+            labels=split.labels[chosen],
+            sources=[split.sources[row] for row in chosen],
+            boxes=split.boxes[chosen],
+            scores=split.scores[chosen],
+        )
+
+
+def _join_costs(parts: list[Costs]) -> Costs:
+    return Costs(
+        np.concatenate([part.falls for part in parts]),
+        np.concatenate([part.answers for part in parts]),
+    )
+
+
+def _join_curves(parts: list[Curves]) -> Curves:
+    return Curves(
+        parts[0].shares,
+        np.concatenate([part.deletion for part in parts]),
+        np.concatenate([part.insertion for part in parts]),
+    )

@@ -1,0 +1,120 @@
+"""How far figures would move with other pairs: the bootstrap (Efron 1979), percentile intervals.
+
+All resamples of so many pairs are the same ones, whatever is judged. So the figures of two networks
+on the same pairs can be subtracted resample by resample, which gives the paired bootstrap.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, Metrics, confusion_matrix
+
+RESAMPLES = 2000
+LEVEL = 0.95
+"""Share of the resamples that an interval holds."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure lies in ``LEVEL`` of the resamples.
+
+    Attributes:
+        low: Its lower end.
+        high: Its upper end.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The figures of one network on every resample, R of them.
+
+    Attributes:
+        accuracy: float64 [R].
+        macro_f1: float64 [R]; as in `Metrics`, over the classes that occur.
+        negative_log_likelihood: float64 [R], in nats.
+        recall: float64 [R, C]; NaN where a resample has no pair of the class.
+        precision: float64 [R, C]; NaN where the class is never answered.
+        f1: float64 [R, C]; NaN where the class does not occur at all.
+    """
+
+    accuracy: NDArray[np.float64]
+    macro_f1: NDArray[np.float64]
+    negative_log_likelihood: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+def resample(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    resamples: int = RESAMPLES,
+) -> Resampled:
+    """Judge a network on resamples of its pairs, drawn with replacement.
+
+    Args:
+        probabilities: [N, C]; each row sums to 1.
+        labels: [N], from 0 to C - 1.
+        resamples: How many are drawn.
+    """
+    count, classes = probabilities.shape
+    answers = probabilities.argmax(axis=1)
+    likelihood = probabilities[np.arange(count), labels].astype(np.float64)
+    surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    confusions = np.empty((resamples, classes, classes), np.int64)
+    losses = np.empty(resamples)
+    generator = np.random.default_rng(_SEED)
+    for index in range(resamples):
+        rows = generator.integers(count, size=count)
+        confusions[index] = confusion_matrix(labels[rows], answers[rows], classes)
+        losses[index] = surprise[rows].mean()
+    hits = np.diagonal(confusions, axis1=1, axis2=2)  # (R, C)
+    support, answered = confusions.sum(axis=2), confusions.sum(axis=1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
+        f1 = 2 * hits / (support + answered)
+        return Resampled(
+            accuracy=hits.sum(axis=1) / count,
+            macro_f1=np.nanmean(f1, axis=1),
+            negative_log_likelihood=losses,
+            recall=hits / support,
+            precision=hits / answered,
+            f1=f1,
+        )
+
+
+def interval(values: NDArray[np.float64]) -> Interval | None:
+    """Give the percentile interval of a figure's resamples, NaN left out; None if all are NaN."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Interval(float(low), float(high))
+
+
+def headline_intervals(resampled: Resampled) -> dict[str, Interval | None]:
+    """Give the intervals of the figures that `Metrics` has for all classes together, by name."""
+    return {
+        "accuracy": interval(resampled.accuracy),
+        "macro_f1": interval(resampled.macro_f1),
+        "negative_log_likelihood": interval(resampled.negative_log_likelihood),
+    }
+
+
+def class_intervals(resampled: Resampled, metrics: Metrics) -> list[dict[str, Interval | None]]:
+    """Give each class's intervals of precision, recall and F1, in the order of the classes.
+
+    A class without pairs has no intervals, whatever was answered.
+    """
+    return [
+        {
+            name: interval(getattr(resampled, name)[:, index]) if figures.support else None
+            for name in ("precision", "recall", "f1")
+        }
+        for index, figures in enumerate(metrics.per_class)
+    ]

@@ -1,0 +1,321 @@
+"""Several networks on the same pairs: is a difference more than luck, and what does it cost?
+
+Differences are judged by `significance`; times are measured in turns by `bench.timing`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.bench.timing import time_interleaved
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.errors import ConfigError
+from glamor_cli.evaluation.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    headline_intervals,
+    resample,
+)
+from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.metrics import Metrics, compute_metrics
+from glamor_cli.evaluation.significance import Pairing, pair_up
+from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.weights import Metadata, find_weights, sha256
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LATENCY_SECONDS = 1.0
+_LATENCY_RUNS = 10
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What to compare, and how.
+
+    Attributes:
+        store: The pair store's folder.
+        weights: Names from ``weights/`` or files, two or more; all others are set against the
+            first.
+        split: Which split; None takes test, validation or val, else the only one besides train.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        batch: Pairs per step.
+        threads: CPU threads; None leaves it to the engines.
+        latency: Measure how long each takes, too.
+
+    Raises:
+        ConfigError: Fewer than two, one twice, or too many.
+    """
+
+    store: Path
+    weights: tuple[str | Path, ...]
+    split: str | None = None
+    device: str = "auto"
+    batch: int = 32
+    threads: int | None = None
+    latency: bool = True
+
+    def __post_init__(self) -> None:
+        names = [str(name) for name in self.weights]
+        if len(names) < 2:
+            raise ConfigError("there is nothing to compare with", "Give two or more weights.")
+        if len(names) > len(_LETTERS):
+            raise ConfigError(
+                f"{len(names)} networks are too many", f"Compare {len(_LETTERS)} at most."
+            )
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"{name} is given twice", "Give different weights.")
+        if self.batch < 1:
+            raise ConfigError(f"a batch of {self.batch} pairs", "Give --batch of at least 1.")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one network takes, measured in turns with the others.
+
+    Attributes:
+        p50_ms: Median of single pairs, in milliseconds, NumPy in and out.
+        p90_ms: Nine tenths of them are faster.
+        batch: Pairs at a time for ``pairs_per_second``.
+        pairs_per_second: By the median of whole batches.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    batch: int
+    pairs_per_second: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network and what its answers are worth.
+
+    Attributes:
+        letter: A, B, C, ... in the order they were given.
+        name: What was given, without what all names share.
+        file: Its file.
+        sha256: Of the file.
+        backend: The engine.
+        provider: What truly ran it.
+        metadata: What the weights say of themselves.
+        metrics: Its figures.
+        intervals: Of ``accuracy``, ``macro_f1`` and ``negative_log_likelihood``.
+        latency: None where it was not asked for.
+    """
+
+    letter: str
+    name: str
+    file: Path
+    sha256: str
+    backend: str
+    provider: str
+    metadata: Metadata
+    metrics: Metrics
+    intervals: dict[str, Interval | None]
+    latency: Latency | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several networks on one split; K networks, N pairs, C classes.
+
+    Attributes:
+        config: What was asked for.
+        split: The split.
+        classes: Names of the emotions that any of the networks knows.
+        labels: int64 [N].
+        sources: Names of the images in their data set.
+        probabilities: float32 [K, N, C].
+        contenders: The networks, K.
+        pairings: Each two of them.
+    """
+
+    config: CompareConfig
+    split: str
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    sources: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    contenders: tuple[Contender, ...]
+    pairings: tuple[Pairing, ...]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """int64 [K, N], the answers."""
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=2)
+        return answers
+
+    @property
+    def disagreements(self) -> NDArray[np.int64]:
+        """int64 [M], the rows that not all networks answer alike."""
+        answers = self.answers
+        return np.flatnonzero((answers != answers[0]).any(axis=0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what ``glamor compare --json`` writes."""
+        differing = np.bincount(self.labels[self.disagreements], minlength=len(self.classes))
+        return {
+            "store": str(self.config.store),
+            "split": self.split,
+            "count": len(self.labels),
+            "classes": list(self.classes),
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "networks": [_contender_dict(contender) for contender in self.contenders],
+            "pairings": [asdict(pairing) | {"better": pairing.better} for pairing in self.pairings],
+            "disagreements": {
+                "count": len(self.disagreements),
+                "per_class": dict(zip(self.classes, differing.tolist(), strict=True)),
+            },
+        }
+
+
+def compare_store(
+    config: CompareConfig, on_progress: Callable[[str, int, int], None] = lambda *_: None
+) -> Comparison:
+    """Evaluate several networks on one split of a pair store, and set them against each other.
+
+    Args:
+        config: What and how.
+        on_progress: Called with a network's name, the pairs done and all pairs.
+
+    Raises:
+        ConfigError: No such split, weights or device, or no telling which split is meant.
+        DataError: The store is damaged, empty, or has classes that a network does not know.
+        CheckpointError: Weights are damaged or foreign.
+        BackendUnavailable: A device is not here.
+    """
+    store = PairStore.open(config.store)
+    split = store.split(config.split or choose_split(store.splits))
+    files = [find_weights(name, suffix=".onnx") for name in config.weights]
+    names = shorten_names([str(name) for name in config.weights])
+    runtimes = [open_runtime(file, device=config.device, threads=config.threads) for file in files]
+    evaluations = [
+        evaluate(
+            runtime,
+            split,
+            config.batch,
+            lambda done, total, name=name: on_progress(name, done, total),  # type: ignore[misc]
+        )
+        for runtime, name in zip(runtimes, names, strict=True)
+    ]
+    classes, labels, probabilities = _common_classes(evaluations)
+    resampled = [resample(values, labels) for values in probabilities]
+    latencies = _measure_latencies(runtimes, split, config)
+    metrics = [compute_metrics(values, labels, classes) for values in probabilities]
+    contenders = tuple(
+        Contender(
+            letter=_LETTERS[index],
+            name=names[index],
+            file=files[index],
+            sha256=sha256(files[index]),
+            backend=runtime.backend,
+            provider=runtime.provider,
+            metadata=runtime.metadata,
+            metrics=metrics[index],
+            intervals=headline_intervals(resampled[index]),
+            latency=latencies[index],
+        )
+        for index, runtime in enumerate(runtimes)
+    )
+    return Comparison(
+        config=config,
+        split=split.name,
+        classes=classes,
+        labels=labels,
+        sources=tuple(split.sources),
+        probabilities=probabilities,
+        contenders=contenders,
+        pairings=pair_up(
+            _LETTERS[: len(contenders)], probabilities.argmax(axis=2), labels, metrics, resampled
+        ),
+    )
+
+
+def shorten_names(names: Sequence[str]) -> list[str]:
+    """Leave out the folders that all paths share; names that are no paths stay as they are."""
+    folders = [os.path.dirname(name) for name in names]  # noqa: PTH120 - "" must stay ""
+    if not all(folders) or len({Path(folder).is_absolute() for folder in folders}) > 1:
+        return list(names)
+    shared = os.path.commonpath(folders)
+    return [os.path.relpath(name, shared) if shared else name for name in names]
+
+
+def _common_classes(
+    evaluations: Sequence[Evaluation],
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.float32]]:
+    """Bring networks whose classes differ in order or number to the same ones."""
+    classes = tuple(dict.fromkeys(name for one in evaluations for name in one.metrics.classes))
+    probabilities = np.zeros((len(evaluations), len(evaluations[0].labels), len(classes)))
+    for values, one in zip(probabilities, evaluations, strict=True):
+        values[:, [classes.index(name) for name in one.metrics.classes]] = one.probabilities
+    own = [classes.index(name) for name in evaluations[0].metrics.classes]
+    return classes, np.array(own)[evaluations[0].labels], probabilities.astype(np.float32)
+
+
+def _measure_latencies(
+    runtimes: Sequence[Runtime], split: Split, config: CompareConfig
+) -> list[Latency | None]:
+    """Time single pairs and batches, all networks in turns."""
+    if not config.latency:
+        return [None] * len(runtimes)
+    batch = min(config.batch, len(split))
+    faces, contexts = split.pairs(slice(0, batch))
+    singles, batches = (
+        _time(
+            [
+                lambda runtime=runtime, size=size: runtime(faces[:size], contexts[:size])  # type: ignore[misc]
+                for runtime in runtimes
+            ]
+        )
+        for size in (1, batch)
+    )
+    return [
+        Latency(
+            p50_ms=float(np.median(single)) * 1e3,
+            p90_ms=float(np.quantile(single, 0.9)) * 1e3,
+            batch=batch,
+            pairs_per_second=batch / float(np.median(whole)),
+        )
+        for single, whole in zip(singles, batches, strict=True)
+    ]
+
+
+def _time(calls: Sequence[Callable[[], object]]) -> list[NDArray[np.float64]]:
+    times = time_interleaved(
+        calls, seconds=_LATENCY_SECONDS, iterations=_LATENCY_RUNS, warmup_seconds=0.2
+    )
+    for found in times:
+        if isinstance(found, Exception):
+            raise found
+    return [found for found in times if not isinstance(found, Exception)]
+
+
+def _contender_dict(contender: Contender) -> dict[str, Any]:
+    metrics = contender.metrics
+    return {
+        "letter": contender.letter,
+        "name": contender.name,
+        "file": str(contender.file),
+        "sha256": contender.sha256,
+        "runtime": {"backend": contender.backend, "provider": contender.provider},
+        "network": asdict(contender.metadata.network),
+        "accuracy": metrics.accuracy,
+        "macro_f1": metrics.macro_f1,
+        "calibration_error": metrics.calibration_error,
+        "negative_log_likelihood": metrics.negative_log_likelihood,
+        "intervals": {
+            name: None if found is None else asdict(found)
+            for name, found in contender.intervals.items()
+        },
+        "recall": {
+            name: figures.recall if figures.support else None
+            for name, figures in zip(metrics.classes, metrics.per_class, strict=True)
+        },
+        "latency": None if contender.latency is None else asdict(contender.latency),
+    }

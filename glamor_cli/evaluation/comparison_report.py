@@ -1,0 +1,281 @@
+"""A comparison as files: one HTML page, a picture, figures, and every pair they disagree on."""
+
+import csv
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glamor_cli import __version__
+from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
+from glamor_cli.evaluation.compare import Comparison
+from glamor_cli.evaluation.figures import plain_name
+from glamor_cli.evaluation.gallery import choose_surest
+from glamor_cli.evaluation.report import environment_facts
+from glamor_cli.evaluation.significance import SIGNIFICANT
+from glamor_cli.pages import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    PURPLE,
+    VERMILION,
+    draw_svg,
+    embed_jpeg,
+    write_page,
+)
+
+REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
+    "comparison.html",
+    "comparison.png",
+    "comparison.json",
+    "disagreements.csv",
+)
+_DPI = 150
+_CARDS = 24
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
+_MARKERS = "osD^vP"
+_CONTEXT_SHOWN = (256, 192)
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write ``comparison.html``, ``comparison.png``, ``comparison.json``, ``disagreements.csv``.
+
+    Args:
+        folder: Where; made if it is missing.
+        comparison: What to report. Its store must still be there: the page shows pairs of it.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+        DataError: The store has gone or changed.
+    """
+    save_picture(folder / PICTURE, comparison)
+    write_disagreements(folder / DISAGREEMENTS, comparison)
+    write_figures(folder / FIGURES, comparison)
+    split = PairStore.open(comparison.config.store).split(comparison.split)
+    write_page(folder / REPORT, "comparison.html.j2", _page_values(comparison, split))
+
+
+def write_figures(path: Path, comparison: Comparison) -> None:
+    """Write the figures as JSON.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_disagreements(path: Path, comparison: Comparison) -> None:
+    """Write one line for each pair that not all answer alike, as CSV.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [
+        f"{contender.letter}_{what}"
+        for contender in comparison.contenders
+        for what in ("emotion", "probability")
+    ]
+    writer.writerow(("source", "label", "right", *columns))
+    answers = comparison.answers
+    for row in comparison.disagreements:
+        label = comparison.labels[row]
+        cells: list[str] = []
+        right = ""
+        for contender, answer, values in zip(
+            comparison.contenders, answers[:, row], comparison.probabilities[:, row], strict=True
+        ):
+            cells += (comparison.classes[answer], f"{values[answer]:.6f}")
+            right += contender.letter if answer == label else ""
+        writer.writerow((comparison.sources[row], comparison.classes[label], right, *cells))
+    write_text(path, text.getvalue())
+
+
+def save_picture(path: Path, comparison: Comparison) -> None:
+    """Draw accuracy beside latency as a picture, with the networks' names.
+
+    Args:
+        path: The picture; its ending chooses the format.
+        comparison: What to draw.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    figure = draw_comparison(comparison, names=True)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(temporary, dpi=_DPI)
+
+
+def draw_comparison(comparison: Comparison, *, names: bool) -> Any:
+    """Draw accuracy with its interval over the time for one pair; without latency, side by side.
+
+    Args:
+        comparison: What to draw.
+        names: Add a legend with names; without it, there are only letters.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter, ScalarFormatter
+
+    contenders = comparison.contenders
+    figure = Figure(
+        figsize=(7, 4.4 + (0.22 * len(contenders) if names else 0)), layout="constrained"
+    )
+    axes = figure.subplots()
+    timed = all(contender.latency is not None for contender in contenders)
+    for index, contender in enumerate(contenders):
+        accuracy, found = contender.metrics.accuracy, contender.intervals["accuracy"]
+        x = contender.latency.p50_ms if timed and contender.latency is not None else index
+        colour = _COLOURS[index % len(_COLOURS)]
+        low, high = (accuracy, accuracy) if found is None else (found.low, found.high)
+        axes.errorbar(
+            x,
+            accuracy,
+            [[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]],
+            color=colour,
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=8,
+            capsize=5,
+            linestyle="none",
+            label=f"{contender.letter}  {plain_name(contender.name, 60)}",
+        )
+        axes.annotate(
+            contender.letter,
+            (x, accuracy),
+            textcoords="offset points",
+            xytext=(8, 5),
+            color=INK,
+            fontsize=11,
+            fontweight="bold",
+        )
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel(f"accuracy, with its {LEVEL:.0%} interval")
+    if timed:
+        axes.set_xscale("log")
+        axes.set_xlabel("milliseconds for one pair, median (logarithmic; left is faster)")
+        for locator in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            locator(ScalarFormatter())
+        times = [contender.latency.p50_ms for contender in contenders if contender.latency]
+        axes.set_xlim(min(times) / 1.5, max(times) * 1.5)
+    else:
+        axes.set_xticks(range(len(contenders)), [contender.letter for contender in contenders])
+        axes.set_xlim(-0.5, len(contenders) - 0.5)
+    axes.grid(alpha=0.3, color=MUTED)
+    axes.spines[["top", "right"]].set_visible(False)
+    if names:
+        figure.legend(loc="outside lower left", frameon=False)
+    return figure
+
+
+def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
+    config = comparison.config
+    rows = comparison.disagreements
+    return {
+        "comparison": comparison,
+        "store": config.store.resolve().name,
+        "version": __version__,
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "significant": SIGNIFICANT,
+        "timed": config.latency,
+        "chart": draw_svg(
+            draw_comparison(comparison, names=False),
+            "comparison",
+            "Accuracy of each network"
+            + (" over the milliseconds it takes for one pair" if config.latency else ""),
+        ),
+        "classes": _class_rows(comparison),
+        "disagreements": len(rows),
+        "cards": _make_cards(comparison, split),
+        "facts": {
+            "Store": str(config.store),
+            "Split": f"{comparison.split}, {len(comparison.labels)} pairs",
+            "Batch": str(config.batch),
+            "Threads": "all" if config.threads is None else str(config.threads),
+            "Bootstrap": f"{RESAMPLES} resamples of the pairs, the same ones for all networks",
+            **{
+                f"{contender.letter}": f"{contender.file}, SHA-256 {contender.sha256}"
+                for contender in comparison.contenders
+            },
+            **environment_facts(),
+        },
+    }
+
+
+def _class_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Each class's recall by network, and how often they part on it."""
+    differing = np.bincount(
+        comparison.labels[comparison.disagreements], minlength=len(comparison.classes)
+    )
+    rows = []
+    for index, name in enumerate(comparison.classes):
+        figures = [contender.metrics.per_class[index] for contender in comparison.contenders]
+        recalls = [one.recall for one in figures]
+        best = max(recalls) if len(set(recalls)) > 1 else None
+        rows.append(
+            {
+                "name": name,
+                "support": figures[0].support,
+                "recalls": [{"value": one.recall, "best": one.recall == best} for one in figures],
+                "different": int(differing[index]),
+            }
+        )
+    return rows
+
+
+def _surest_dissent(comparison: Comparison) -> NDArray[np.float64]:
+    """How sure the second-surest opinion on each pair is: float64 [N], 0 where all agree."""
+    answers, confidence = comparison.answers, comparison.probabilities.max(axis=2)
+    dissent = np.zeros(len(comparison.labels))
+    for row in comparison.disagreements:
+        opinions: dict[int, float] = {}
+        for answer, sure in zip(answers[:, row], confidence[:, row], strict=True):
+            opinions[int(answer)] = max(opinions.get(int(answer), 0.0), float(sure))
+        dissent[row] = sorted(opinions.values())[-2]
+    return dissent
+
+
+def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
+    """Draw the pairs on which they part most decidedly."""
+    dissent = _surest_dissent(comparison)
+    cards = []
+    for row in choose_surest(dissent, comparison.labels, dissent > 0, _CARDS):
+        context = Image.fromarray(np.asarray(split.contexts[row]))
+        opinions = []
+        for contender, values in zip(
+            comparison.contenders, comparison.probabilities[:, row], strict=True
+        ):
+            answer = int(values.argmax())
+            opinions.append(
+                {
+                    "letter": contender.letter,
+                    "answer": comparison.classes[answer],
+                    "probability": float(values[answer]),
+                    "right": answer == comparison.labels[row],
+                }
+            )
+        cards.append(
+            {
+                "source": comparison.sources[row],
+                "label": comparison.classes[comparison.labels[row]],
+                "face": embed_jpeg(np.asarray(split.faces[row])),
+                "context": embed_jpeg(
+                    np.asarray(context.resize(_CONTEXT_SHOWN, Image.Resampling.BICUBIC))
+                ),
+                "opinions": opinions,
+            }
+        )
+    return cards

@@ -1,0 +1,201 @@
+"""An evaluation as files to hand on: one HTML page, the confusion matrix, figures, every answer."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from glamor_cli import __version__
+from glamor_cli.atomic import write_text
+from glamor_cli.bench.environment import describe_environment
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.evaluation.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    class_intervals,
+    headline_intervals,
+    resample,
+)
+from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
+from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
+from glamor_cli.evaluation.figures import save_confusion
+from glamor_cli.evaluation.gallery import choose_surest, make_cards
+from glamor_cli.evaluation.report_charts import draw_reliability, draw_risk_coverage
+from glamor_cli.pages import draw_svg, write_page
+
+REPORT, CONFUSION, FIGURES, PREDICTIONS = (
+    "report.html",
+    "confusion.png",
+    "metrics.json",
+    "predictions.csv",
+)
+
+
+def write_report(folder: Path, result: StoreEvaluation) -> None:
+    """Write ``report.html``, ``confusion.png``, ``metrics.json`` and ``predictions.csv``.
+
+    The page holds everything it shows: it needs no network and none of the other files.
+
+    Args:
+        folder: Where; made if it is missing.
+        result: What to report. Its store must still be there: the page shows pairs of it.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+        DataError: The store has gone or changed.
+    """
+    evaluation = result.evaluation
+    resampled = resample(evaluation.probabilities, evaluation.labels)
+    headline = headline_intervals(resampled)
+    by_class = class_intervals(resampled, evaluation.metrics)
+    save_confusion(folder / CONFUSION, evaluation.metrics)
+    write_predictions(folder / PREDICTIONS, evaluation)
+    figures = result.to_dict() | {
+        "intervals": {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            **{name: _ends(value) for name, value in headline.items()},
+            "per_class": {
+                name: {key: _ends(value) for key, value in values.items()}
+                for name, values in zip(evaluation.metrics.classes, by_class, strict=True)
+            },
+        }
+    }
+    write_text(
+        folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    values = _page_values(result, PairStore.open(result.store).split(result.split))
+    values |= {"headline": headline, "classes": _class_rows(evaluation, by_class)}
+    write_page(folder / REPORT, "report.html.j2", values)
+
+
+def environment_facts() -> dict[str, str]:
+    """Say what computed, on which machine, and when, as a page's last table shows it."""
+    machine = describe_environment()
+    packages = ("glamor", "python", "torch", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
+    versions = [
+        f"{name} {machine[name]}"
+        for name in packages
+        # Torch is named only where it computed.
+        if machine.get(name) and (name != "torch" or "torch" in sys.modules)
+    ]
+    described = (
+        machine["cpu"],
+        f"{machine['cores']} cores",
+        machine["gpu"],
+        machine["platform"],
+    )
+    return {
+        "Versions": ", ".join(versions),
+        "Machine": ", ".join(str(value) for value in described if value),
+        "Written": str(machine["time"]).replace("T", " ").replace("+00:00", " UTC"),
+    }
+
+
+def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
+    """Everything that the page shows besides the intervals."""
+    evaluation, metrics = result.evaluation, result.evaluation.metrics
+    confidence = evaluation.probabilities.max(axis=1)
+    right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    reliability = measure_reliability(confidence, right)
+    risk = measure_risk_coverage(confidence, right)
+    support = metrics.confusion.sum(axis=1)
+    commonest = int(support.argmax())
+    facts = _facts(result)
+    return {
+        "metrics": metrics,
+        "weights": result.weights,
+        "store": result.store.resolve().name,
+        "split": result.split,
+        "version": __version__,
+        "written": facts["Written"],
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "commonest": metrics.classes[commonest],
+        "commonest_share": support[commonest] / metrics.count,
+        "confusion": _confusion_rows(evaluation),
+        "absent": [
+            name
+            for name, figures in zip(metrics.classes, metrics.per_class, strict=True)
+            if not figures.support
+        ],
+        "reliability": reliability,
+        "risk": risk,
+        "reliability_chart": draw_svg(
+            draw_reliability(reliability),
+            "reliability",
+            f"Reliability diagram; expected calibration error {reliability.error:.3f}",
+        ),
+        "risk_chart": draw_svg(
+            draw_risk_coverage(risk),
+            "risk",
+            f"Risk-coverage curve; area {risk.area:.3f}",
+        ),
+        "looks": bool(evaluation.attention.any()),
+        "wrong": make_cards(
+            evaluation, split, choose_surest(confidence, evaluation.labels, ~right)
+        ),
+        "right": make_cards(evaluation, split, choose_surest(confidence, evaluation.labels, right)),
+        "facts": facts,
+    }
+
+
+def _confusion_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    metrics = evaluation.metrics
+    rows = []
+    for index, counts in enumerate(metrics.confusion):
+        support = int(counts.sum())
+        cells = [
+            {"count": int(n), "share": n / max(support, 1), "right": column == index}
+            for column, n in enumerate(counts)
+        ]
+        rows.append({"name": metrics.classes[index], "support": support, "cells": cells})
+    return rows
+
+
+def _class_rows(evaluation: Evaluation, by_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    metrics = evaluation.metrics
+    rows = []
+    for index, name in enumerate(metrics.classes):
+        mistaken = metrics.confusion[index].copy()
+        mistaken[index] = 0
+        chosen = evaluation.labels == index
+        worst = int(mistaken.argmax())
+        rows.append(
+            {
+                "name": name,
+                "figures": metrics.per_class[index],
+                "intervals": by_class[index],
+                "context_weight": float(evaluation.stream_weights[chosen, 1].mean())
+                if chosen.any()
+                else None,
+                "taken_for": metrics.classes[worst] if mistaken[worst] else "",
+                "taken_for_count": int(mistaken[worst]),
+            }
+        )
+    return rows
+
+
+def _facts(result: StoreEvaluation) -> dict[str, str]:
+    """Settings and versions, as the last table shows them."""
+    metadata, config = result.metadata, result.config
+    network = metadata.network
+    return {
+        "Weights": result.weights["file"],
+        "SHA-256": result.weights["sha256"],
+        "Trained on": metadata.training_data,
+        "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
+        "Temperature": f"{metadata.temperature:g}",
+        "Store": str(result.store),
+        "Split": f"{result.split}, {result.evaluation.metrics.count} pairs",
+        "Runtime": f"{result.runtime['backend']}, {result.runtime['provider']}",
+        "Batch": str(config.batch),
+        "Threads": "all" if config.threads is None else str(config.threads),
+        "Bootstrap": f"{RESAMPLES} resamples of the pairs, {LEVEL:.0%} percentile intervals",
+        **environment_facts(),
+    }
+
+
+def _ends(interval: Any) -> dict[str, float] | None:
+    return None if interval is None else asdict(interval)

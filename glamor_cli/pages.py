@@ -1,0 +1,128 @@
+"""Self-contained HTML pages: one file, no network, no scripts, light and dark, made to be printed.
+
+Names of classes and files come from strangers. Every value is escaped, characters that could
+reorder or hide text are replaced, and the pages' own policy forbids whatever is not in the file.
+"""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glamor_cli.atomic import write_text
+
+INK, MUTED = "#1a1a1a", "#6b6b6b"
+"""Text and lesser lines of charts; pages replace them by their own."""
+BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+"""Okabe and Ito's colours, told apart by people of any colour vision."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_THEMED = {
+    INK: "ink",
+    MUTED: "muted",
+    BLUE: "blue",
+    VERMILION: "vermilion",
+    GREEN: "green",
+    PURPLE: "purple",
+}
+_JOINERS = "\u200c\u200d"  # Persian words and emoji need them
+_JPEG_QUALITY = 80
+
+
+def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
+    """Fill a template and write the page atomically.
+
+    Args:
+        path: The page.
+        template: A file in ``templates/``.
+        values: What it shows; strings are escaped unless `draw_svg` made them.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    write_text(path, environment.get_template(template).render(values))
+
+
+def draw_svg(figure: Any, name: str, description: str) -> Any:
+    """Turn a matplotlib figure into markup for a page, in the page's colours.
+
+    Args:
+        figure: A ``matplotlib.figure.Figure``. Black becomes the page's ink, and the colours of
+            this module those of the page's light or dark theme. It must show no stranger's text.
+        name: Made part of every id, so that several charts go into one page.
+        description: What somebody hears who does not see it.
+
+    Returns:
+        Markup that templates leave as it is.
+    """
+    from markupsafe import Markup
+    from matplotlib import rc_context
+
+    _use_ink(figure)
+    stream = io.StringIO()
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for colour, variable in _THEMED.items():
+        svg = re.sub(rf"{colour}\b", f"var(--{variable})", svg, flags=re.IGNORECASE)
+    label = Markup('<svg role="img" aria-label="{}" ').format(description)
+    return label + Markup(svg.removeprefix("<svg "))  # noqa: S704 - matplotlib's own markup
+
+
+def embed_jpeg(picture: NDArray[np.uint8]) -> str:
+    """Turn a picture, uint8 [H, W, 3] RGB, into a ``data:`` address."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share, from 0 to 1, as per cent."""
+    return f"{value:.{digits}%}"
+
+
+def _printable(value: Any) -> Any:
+    """Replace what cannot be shown, or would reorder the text around it."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "".join(
+        letter if letter.isprintable() or letter in _JOINERS else "\ufffd" for letter in value
+    )
+
+
+def _use_ink(figure: Any) -> None:
+    """Paint what matplotlib draws black in the page's ink, on no ground of its own."""
+    from matplotlib.colors import to_hex
+    from matplotlib.lines import Line2D
+    from matplotlib.spines import Spine
+    from matplotlib.text import Text
+
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_tick_params(which="both", color=INK, labelcolor=INK)
+    for artist in (*figure.findobj(Text), *figure.findobj(Line2D)):
+        if to_hex(artist.get_color()) == "#000000":
+            artist.set_color(INK)
+    for spine in figure.findobj(Spine):
+        spine.set_edgecolor(MUTED)

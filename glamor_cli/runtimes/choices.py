@@ -1,0 +1,28 @@
+"""What can be chosen of a runtime. Free of NumPy, for the command line."""
+
+from enum import StrEnum
+
+
+class Device(StrEnum):
+    """What the network runs on."""
+
+    AUTO = "auto"
+    """A GPU where one works, else the CPU."""
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Provider(StrEnum):
+    """What runs an ONNX file."""
+
+    CPU = "CPUExecutionProvider"
+    """ONNX Runtime on the CPU."""
+    CUDA = "CUDAExecutionProvider"
+    """ONNX Runtime on an NVIDIA GPU."""
+    OPENVINO = "openvino"
+    """OpenVINO on the CPU, in bfloat16 where the CPU has it."""
+
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        return Device.CUDA if self is Provider.CUDA else Device.CPU

@@ -1,0 +1,167 @@
+"""The picture of a video's emotions over time: a panel for each person."""
+
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.insets import FAINT, ink_on
+from glamor_cli.overlay import emotion_colour
+from glamor_cli.timeline import Line, Timeline
+
+_DPI = 120
+_WIDTH = 11.0
+"""Inches."""
+_PANEL = 1.25
+"""Height of a person's panel in inches."""
+_MOST_PANELS = 8
+_LETTER = 0.007
+"""Width of a letter of a label, as a share of the panel's."""
+_LONG_GAP = 3.5
+"""Usual times between points after which somebody is shown as out of sight."""
+_LEAST_BAND = 0.16
+"""Height that a band needs for its label, as a share of the panel's."""
+
+
+def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
+    """Draw a timeline as a picture.
+
+    Each person's panel stacks the smoothed probabilities of all emotions, which sum to 1, while
+    the person is seen. The colours are told apart by people of any colour vision; the bands lie in
+    the legend's order and the leading ones are named where they lead.
+
+    Args:
+        path: The picture; its ending chooses the format.
+        timeline: At least one person's.
+        title: What stands above: the video's name.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    figure = draw_timeline(timeline, title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)
+
+
+def draw_timeline(timeline: Timeline, title: str) -> Any:
+    """Draw a timeline; see ``save_timeline``.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    # Imported here because it takes half a second, which only this picture needs.
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    lines = timeline.lines()
+    # The ones seen longest, in the order of appearing.
+    kept = sorted(sorted(lines, key=lambda line: -line.frames)[:_MOST_PANELS], key=_track)
+    figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept)), layout="constrained")
+    panels = figure.subplots(len(kept), 1, sharex=True, squeeze=False)[:, 0]
+    colours = [emotion_colour(timeline.classes, index) for index in range(len(timeline.classes))]
+    end = max(timeline.end, 1e-3)
+    for axes, line in zip(panels, kept, strict=True):
+        for part in _seen(line):
+            times, shares = _drawable(line.times[part], line.probabilities[part], end)
+            axes.stackplot(times, shares.T, colors=colours, edgecolor="white", linewidth=0.4)
+            _name_leaders(axes, times, shares, timeline.classes, end)
+        axes.set_xlim(0, end)
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 0.5, 1])
+        axes.set_ylabel(f"person {line.track}")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("time in the video")
+    panels[-1].xaxis.set_major_formatter(lambda value, _: _clock(value, end))
+    # Names may hold dollar signs, which would be taken for formulas.
+    figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
+    handles = [
+        Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=name)
+        for name, colour in zip(timeline.classes, colours, strict=True)
+    ]
+    figure.legend(
+        # Bands are stacked upwards, so that the first name's is the lowest.
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(7, len(handles)),
+        frameon=False,
+        title=_note(len(lines) - len(kept) + timeline.forgotten),
+        title_fontsize=9,
+    )
+    return figure
+
+
+def _track(line: Line) -> int:
+    return line.track
+
+
+def _note(left_out: int) -> str:
+    note = "smoothed probabilities, stacked from the bottom in this order"
+    return note + f"; {left_out} more people, seen more briefly, are left out" * (left_out > 0)
+
+
+def _seen(line: Line) -> Iterator[slice]:
+    """Cut a line where the person was out of sight for several times the usual."""
+    gaps = np.diff(line.times)
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    cuts = [0, *(np.flatnonzero(gaps > _LONG_GAP * usual) + 1), len(line.times)]
+    return (slice(start, stop) for start, stop in pairwise(cuts))
+
+
+def _drawable(
+    times: NDArray[np.float64], shares: NDArray[np.float64], end: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give a width even to somebody seen in one frame."""
+    least = 0.004 * end
+    if times[-1] - times[0] < least:
+        middle = min(max((times[0] + times[-1]) / 2, least / 2), end - least / 2)
+        times = np.array([middle - least / 2, middle + least / 2])
+        shares = np.repeat(shares.mean(axis=0, keepdims=True), 2, axis=0)
+    return times, shares
+
+
+def _name_leaders(
+    axes: Any,
+    times: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    classes: tuple[str, ...],
+    end: float,
+) -> None:
+    """Write the leading emotion's name into its band, wherever it leads for long enough."""
+    tops = shares.cumsum(axis=1)
+    for leader, run in groupby(range(len(times)), lambda index: int(shares[index].argmax())):
+        indices = list(run)
+        name = classes[leader]
+        if times[indices[-1]] - times[indices[0]] < _LETTER * (len(name) + 1) * end:
+            continue
+        middle = indices[
+            int(np.abs(times[indices] - times[[indices[0], indices[-1]]].mean()).argmin())
+        ]
+        if shares[middle, leader] < _LEAST_BAND:
+            continue
+        axes.text(
+            times[middle],
+            tops[middle, leader] - shares[middle, leader] / 2,
+            name,
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=ink_on(emotion_colour(classes, leader)),
+        )
+
+
+def _clock(seconds: float, end: float) -> str:
+    """Write a time as players do where seconds would be hard to read."""
+    if end < 120:
+        return f"{seconds:g} s"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def _shorten(name: str) -> str:
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return shown if len(shown) <= 80 else f"...{shown[-77:]}"

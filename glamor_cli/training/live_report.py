@@ -1,0 +1,123 @@
+"""The page that shows a training while it runs: open it once, it reloads itself until the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from glamor_cli import __version__
+from glamor_cli.network.config import FACE_SIZE
+from glamor_cli.pages import draw_svg, write_page
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.curves import draw_learning_rate, make_curves
+
+LIVE_REPORT = "training.html"
+_RELOAD_SECONDS = 10
+_SHOWN = 12
+"""Epochs in the table; the curves have all of them."""
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """A figure at the page's head: what, how much, and something about it."""
+
+    name: str
+    value: str
+    note: str
+
+
+def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) -> None:
+    """Write ``training.html`` into the run's folder: curves, the last epochs, and the settings.
+
+    It reloads itself while epochs are left. Like the report of ``glamor evaluate`` it needs no
+    network and no other file.
+
+    Args:
+        config: The run.
+        history: The entries of ``metrics.jsonl``, one or more.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    epochs = config.recipe.epochs
+    left = epochs - len(history)
+    # What was reached on smaller faces is never kept.
+    eligible = [
+        entry for entry in history if config.recipe.face_size(int(entry["epoch"]) - 1) == FACE_SIZE
+    ]
+    best = max(eligible, key=lambda entry: entry["validation_accuracy"], default=None)
+    write_page(
+        config.run / LIVE_REPORT,
+        "training.html.j2",
+        {
+            "run": config.run.resolve().name,
+            "version": __version__,
+            "reload": _RELOAD_SECONDS if left > 0 else None,
+            "done": len(history),
+            "epochs": epochs,
+            "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            "figures": _figures(history, best, left),
+            "curves": draw_svg(
+                make_curves(history, best),
+                "curves",
+                f"Loss and accuracy over {len(history)} epochs",
+            ),
+            "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
+            "rows": list(reversed(history[-_SHOWN:])),
+            "best": None if best is None else best["epoch"],
+            "facts": _facts(config),
+        },
+    )
+
+
+def _figures(
+    history: Sequence[dict[str, float]], best: dict[str, float] | None, left: int
+) -> list[_Fact]:
+    last = history[-1]
+    gap = last["train_accuracy"] - last["validation_accuracy"]
+    seconds = sum(entry["seconds"] for entry in history) / len(history)
+    return [
+        _Fact(
+            "best validation accuracy",
+            "–" if best is None else f"{best['validation_accuracy']:.1%}",
+            "none yet: faces are still small" if best is None else f"epoch {best['epoch']:.0f}",
+        ),
+        _Fact(
+            "last validation accuracy",
+            f"{last['validation_accuracy']:.1%}",
+            f"training is {abs(gap) * 100:.1f} points {'above' if gap >= 0 else 'below'} it",
+        ),
+        _Fact(
+            "validation loss",
+            f"{last['validation_loss']:.3f}",
+            f"training {last['train_loss']:.3f}",
+        ),
+        _Fact(
+            "left" if left > 0 else "took",
+            _duration(seconds * (left if left > 0 else len(history))),
+            f"{last['images_per_second']:.0f} pairs/s, validation not counted",
+        ),
+    ]
+
+
+def _facts(config: TrainConfig) -> dict[str, Any]:
+    recipe, network = config.recipe, config.network
+    return {
+        "Store": f"{config.store}, learning from {config.train_split}",
+        "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
+        "Recipe": f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
+        f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}",
+        "Seed": config.seed,
+        "Start": config.initial_weights or "random weights",
+        "Device": f"{config.device}, precision {config.precision}",
+    }
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as people say it: 45 s, 12 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,14 @@
+"""The recipes' names, free of torch, for the command line."""
+
+from enum import StrEnum
+
+
+class RecipeName(StrEnum):
+    """What ``--recipe`` takes; `recipes` says what each does."""
+
+    PAPER = "paper"
+    MODERN = "modern"
+    SCENES = "scenes"
+    FER2013 = "fer2013"
+    FER2013_FINISH = "fer2013-finish"
+    FER2013_CONTEXT = "fer2013-context"

@@ -1,0 +1,40 @@
+"""Which rows of a store a run learns from, and which it is judged on."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.errors import DataError
+from glamor_cli.training.config import TrainConfig
+
+
+def choose_rows(
+    store: PairStore, config: TrainConfig
+) -> tuple[NDArray[np.int64], Split, NDArray[np.int64]]:
+    """Choose the training rows, the split to validate on, and its rows.
+
+    Raises:
+        DataError: A named split is not there, or too few pairs are left.
+    """
+    for name in (config.train_split, config.validation_split):
+        if name is not None and name not in store.splits:
+            raise DataError(
+                f"{store.path} has no split {name!r}", f"It has: {', '.join(store.splits)}."
+            )
+    train_split = store.split(config.train_split)
+    names = [name for name in ("validation", "val") if name in store.splits]
+    chosen = config.validation_split or (names[0] if names else None)
+    rows = np.arange(len(train_split))
+    if chosen is not None:
+        validation = store.split(chosen)
+        validation_rows = np.arange(len(validation))
+    else:
+        # The test split is for the final figure alone, so a tenth of the training split it is.
+        shuffled = np.random.default_rng(config.seed).permutation(rows)
+        cut = max(1, len(rows) // 10)
+        validation, validation_rows, rows = train_split, np.sort(shuffled[:cut]), shuffled[cut:]
+    if len(rows) == 0 or len(validation_rows) == 0:
+        raise DataError(
+            f"{store.path} has too few pairs to train on", "Preprocess more labelled images."
+        )
+    return rows, validation, validation_rows

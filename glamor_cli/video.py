@@ -1,0 +1,184 @@
+"""From videos to answers: frames → faces → tracks → smoothed emotions, beside images in one call.
+
+Frames pass through the same predictor as images, in the same batches. Memory does not grow with a
+video's length: a batch of frames is held, and the tracks that have not ended.
+"""
+
+import glob
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from glamor_cli.errors import DataError
+from glamor_cli.predict import (
+    ImagePrediction,
+    PredictConfig,
+    Predictor,
+    SourceImage,
+    list_sources,
+    open_predictor,
+    predict_images,
+)
+from glamor_cli.rows import FaceRow
+from glamor_cli.vision.tracks import FaceTracker, TrackedFace
+from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
+from glamor_cli.vision.video_reader import import_av, is_video, read_video
+
+SAVED_VIDEO_SUFFIX = "-emotions.mp4"
+"""How the names of annotated videos end."""
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """What is particular to videos.
+
+    Attributes:
+        sampling: Which frames are looked at.
+        tracking: How faces are followed and their emotions smoothed.
+    """
+
+    sampling: Sampling = EVERY_FRAME
+    tracking: TrackingConfig = TRACKING
+
+
+@dataclass(frozen=True)
+class FramePrediction(ImagePrediction):
+    """One frame's answers; its ``faces`` hold those of this frame alone.
+
+    Attributes:
+        frame: Its number in the video, from 0.
+        time: Seconds since the video's beginning.
+        people: Whose faces they are, and their smoothed emotions; one for each face.
+    """
+
+    frame: int = 0
+    time: float = 0.0
+    people: tuple[TrackedFace, ...] = ()
+
+    def rows(self) -> list[FaceRow]:
+        """Give one row per face, or the one that says that there is none in this frame."""
+        rows = [replace(row, frame=self.frame, time=_round(self.time)) for row in super().rows()]
+        if not self.people:
+            return rows
+        return [self._track(row, person) for row, person in zip(rows, self.people, strict=True)]
+
+    def _track(self, row: FaceRow, person: TrackedFace) -> FaceRow:
+        probabilities = {
+            name: _round(value)
+            for name, value in zip(self.classes, person.probabilities, strict=True)
+        }
+        emotion = self.classes[int(person.probabilities.argmax())]
+        return replace(
+            row,
+            track=person.track,
+            smoothed_emotion=emotion,
+            smoothed_probability=probabilities[emotion],
+            smoothed_probabilities=probabilities,
+        )
+
+
+def has_video(sources: Iterable[str | Path]) -> bool:
+    """Say whether videos are named among sources, which decides the rows' columns."""
+    return any(map(is_video, sources))
+
+
+def predict_sources(
+    sources: Iterable[str | Path], config: PredictConfig, video: VideoConfig = VideoConfig()
+) -> Iterator[ImagePrediction]:
+    """Predict the emotion of every face in images and videos, in the order of the sources.
+
+    Videos are sources that are named like one, or globs that end like one (``clips/*.mp4``); in
+    folders only images are looked for. What cannot be read of a video is told by one last result
+    with a ``reason``, after the frames that could be.
+
+    Args:
+        sources: Images, folders, globs and videos.
+        config: How to predict.
+        video: How to go through videos.
+
+    Yields:
+        An ``ImagePrediction`` for an image, a ``FramePrediction`` for each frame looked at.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign.
+        BackendUnavailable: The device, the detector's libraries or PyAV are not here.
+    """
+    sources = list(sources)
+    if not has_video(sources):
+        yield from predict_images(sources, config)
+        return
+    import_av()
+    predictor = open_predictor(config)
+    for are_videos, group in groupby(sources, is_video):
+        if not are_videos:
+            yield from predictor.predict(list_sources(group, config.skip_suffix))
+            continue
+        for source in group:
+            for path in list_videos(source, skip_saved=config.skip_suffix is not None):
+                yield from _predict_video(path, predictor, config, video)
+
+
+def list_videos(source: str | Path, *, skip_saved: bool = False) -> Iterator[Path]:
+    """List the videos of a source: itself, or, if there is no such file, what it matches as a glob.
+
+    Args:
+        source: A file or a glob.
+        skip_saved: Leave out of a glob's matches what an earlier run saved there.
+    """
+    pattern = str(source)
+    matches: list[str] = []
+    if glob.has_magic(pattern) and not Path(source).is_file():
+        # Path.glob takes no absolute pattern, which is what a user may well give.
+        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
+        if skip_saved:
+            matches = [name for name in matches if not name.endswith(SAVED_VIDEO_SUFFIX)]
+    yield from map(Path, matches or [pattern])
+
+
+def _predict_video(
+    path: Path, predictor: Predictor, config: PredictConfig, video: VideoConfig
+) -> Iterator[ImagePrediction]:
+    """Answer one video's frames, and say at the end what of it could not be read."""
+    tracker = FaceTracker(video.tracking)
+    # The predictor answers in order, a batch later.
+    ahead: deque[tuple[int, float] | None] = deque()
+
+    def frames() -> Iterator[SourceImage]:
+        try:
+            for frame in read_video(path, video.sampling, threads=config.threads):
+                ahead.append((frame.index, frame.time))
+                yield SourceImage(str(path), frame.image)
+        except DataError as error:
+            ahead.append(None)
+            yield SourceImage(str(path), None, error.what)
+
+    for answer in predictor.predict(frames()):
+        place = ahead.popleft()
+        yield answer if place is None else _follow(tracker, answer, *place)
+
+
+def _follow(
+    tracker: FaceTracker, answer: ImagePrediction, frame: int, time: float
+) -> FramePrediction:
+    boxes = np.array([face.box for face in answer.faces], np.float32)
+    people = tracker.update(time, boxes, [face.probabilities for face in answer.faces])
+    return FramePrediction(
+        source=answer.source,
+        classes=answer.classes,
+        faces=answer.faces,
+        reason=answer.reason,
+        image=answer.image,
+        frame=frame,
+        time=time,
+        people=tuple(people),
+    )
+
+
+def _round(value: float | np.floating) -> float:
+    """Six digits: microseconds, and what float32 holds of a probability."""
+    return round(float(value), 6)

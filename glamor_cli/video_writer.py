@@ -1,0 +1,119 @@
+"""Writing a video file, frame by frame; it appears when it is whole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import ConfigError
+from glamor_cli.vision.video_reader import import_av
+
+_TICK = Fraction(1, 90_000)
+"""Seconds in a unit of time; that of MPEG, fine enough for any rate."""
+_CODECS = (
+    # The lookahead is the encoder's memory; ten frames lose little.
+    ("libx264", {"preset": "veryfast", "crf": "20", "rc-lookahead": "10"}),
+    ("mpeg4", {"qscale": "3"}),
+)
+_BT709 = 1
+_LIMITED = 1
+_MOST_THREADS = 4
+
+
+class VideoWriter:
+    """Encodes frames of one size; made by ``write_video``."""
+
+    def __init__(self, path: Path, size: tuple[int, int], threads: int | None) -> None:
+        self._av = import_av()
+        self._container = self._av.open(
+            f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "faststart"}
+        )
+        codec, options = next(entry for entry in _CODECS if entry[0] in self._av.codecs_available)
+        # Stills have no rate; frames bring their own times.
+        self._stream = self._container.add_stream(codec, rate=30, options=options)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = _TICK
+        context.thread_count = min(threads or _MOST_THREADS, _MOST_THREADS)
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+        self._reformatter = self._av.video.reformatter.VideoReformatter()
+        self._last = -1
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        """Add a frame.
+
+        Args:
+            image: uint8 [H, W, 3], RGB, of the writer's size.
+            time: When it is shown, in seconds; later than the last one.
+        """
+        frame = self._reformatter.reformat(
+            self._av.VideoFrame.from_ndarray(image, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace="itu709",
+            dst_color_range=_LIMITED,
+            threads=1,
+        )
+        self._last = max(self._last + 1, round(time / _TICK))
+        frame.pts, frame.time_base = self._last, _TICK
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Encode what is still held and complete the file."""
+        self._container.mux(self._stream.encode(None))
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the file, whole or not."""
+        self._container.close()
+
+
+@contextmanager
+def write_video(
+    path: Path, size: tuple[int, int], *, threads: int | None = None
+) -> Iterator[VideoWriter]:
+    """Write a video, H.264 in MP4 (MPEG-4 where PyAV has no H.264 encoder).
+
+    If the block raises, nothing is left under the file's name.
+
+    Args:
+        path: The file.
+        size: Width and height in pixels, both even.
+        threads: CPU threads of the encoder, at most; None takes up to 4.
+
+    Raises:
+        ConfigError: The file cannot be written.
+        BackendUnavailable: PyAV is not installed.
+    """
+    av = import_av()
+    with atomic_path(path) as temporary:
+        try:
+            writer = VideoWriter(temporary, size, threads)
+            try:
+                yield writer
+                writer.finish()
+            finally:
+                writer.release()
+        except av.FFmpegError as error:
+            raise ConfigError(
+                f"cannot write {path}: {error.strerror}",
+                "Choose a folder that you may write to and that has room.",
+            ) from error
+
+
+def even_size(width: int, height: int, bounds: tuple[int, int]) -> tuple[int, int]:
+    """Bring a frame's longer side within bounds and both sides to even numbers, as H.264 needs.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+        bounds: Least and most of the longer side.
+    """
+    longer = max(width, height)
+    scale = min(max(longer, bounds[0]), bounds[1]) / longer
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)

@@ -1,0 +1,80 @@
+"""From a decoded frame to RGB pixels as they are meant to be seen."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HD_ROWS = 576
+"""Frames with more rows that do not name their colours are taken for BT.709, as players do."""
+_UNSPECIFIED = 2
+_STRANGEST_ASPECT = 8
+"""Pixels more than so many times wider than high, or higher than wide, are taken for square."""
+
+
+class FramePixels:
+    """Converts the frames of one video; what a conversion needs is set up once.
+
+    Args:
+        av: The package PyAV.
+        aspect: A pixel's width over its height, as the file says; None if it does not.
+    """
+
+    def __init__(self, av: Any, aspect: Fraction | None) -> None:
+        self._matrix_type = av.sidedata.sidedata.Type.DISPLAYMATRIX
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        told = float(aspect or 1)
+        self._aspect = told if 1 / _STRANGEST_ASPECT <= told <= _STRANGEST_ASPECT else 1.0
+
+    def rgb(self, frame: Any) -> NDArray[np.uint8]:
+        """Convert a decoded frame.
+
+        Pixels that are not square are made so by widening or narrowing the frame. Rotation and
+        mirroring that the file asks for are applied.
+
+        Returns:
+            uint8 [H, W, 3], RGB, C-contiguous.
+        """
+        colours = "itu709" if frame.colorspace == _UNSPECIFIED and frame.height > _HD_ROWS else None
+        converted = self._reformatter.reformat(
+            frame,
+            width=max(1, round(frame.width * self._aspect)),
+            format="rgb24",
+            src_colorspace=colours,
+            src_color_range=frame.color_range,
+            threads=1,
+        )
+        return np.ascontiguousarray(_upright(converted.to_ndarray(), self._matrix(frame)))
+
+    def _matrix(self, frame: Any) -> tuple[int, int, int, int] | None:
+        """Read how the file wants the frame turned: a, b, c, d of FFmpeg's display matrix."""
+        try:
+            data = frame.side_data.get(self._matrix_type)
+        except ValueError:
+            # Other data of a kind that PyAV does not know hides this frame's.
+            return _ROTATIONS.get(round(frame.rotation / 90) * 90 % 360)
+        if data is None:
+            return None
+        values = np.frombuffer(bytes(data), np.int32)
+        return (int(values[0]), int(values[1]), int(values[3]), int(values[4]))
+
+
+_ROTATIONS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+
+
+def _upright(
+    image: NDArray[np.uint8], matrix: tuple[int, int, int, int] | None
+) -> NDArray[np.uint8]:
+    """Turn and mirror an image so that pixel (x, y) goes towards (a x + c y, b x + d y).
+
+    Angles between are brought to the next right one.
+    """
+    if matrix is None:
+        return image
+    a, b, c, d = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    if a < 0:
+        image = image[:, ::-1]
+    return image[::-1] if d < 0 else image

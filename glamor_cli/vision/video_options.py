@@ -1,0 +1,70 @@
+"""Options of videos, apart from what needs NumPy, so that ``--help`` starts quickly."""
+
+import math
+from dataclasses import dataclass
+
+from glamor_cli.errors import ConfigError
+
+SHORTEST = 1e-6
+"""Seconds: times closer than this are the same."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames are looked at.
+
+    Attributes:
+        stride: Every so manyth frame, from the first on.
+        every: The first frame, and then the first in each interval of so many seconds; it takes
+            the place of ``stride``.
+    """
+
+    stride: int = 1
+    every: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ConfigError(f"a stride of {self.stride} frames", "Give --stride of at least 1.")
+        if self.every is None:
+            return
+        if not SHORTEST <= self.every < math.inf:
+            raise ConfigError(
+                f"a frame every {self.every} seconds", "Give --every a time, such as 0.5s."
+            )
+        if self.stride != 1:
+            raise ConfigError(
+                "both a stride and a time between frames", "Give --stride or --every, not both."
+            )
+
+
+EVERY_FRAME = Sampling()
+"""The default."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """How faces are followed; ``vision.tracks`` has the rule.
+
+    Attributes:
+        smoothing: Seconds of the exponential filter; 0 smooths nothing.
+        min_overlap: Least intersection over union of a face with its track.
+        growth: Sides of a box by which it grows each way, in a second.
+        lost_after: Seconds that a track may go unseen.
+        lost_looks: Frames looked at that it may go unseen, if that is longer.
+    """
+
+    smoothing: float = 0.5
+    min_overlap: float = 0.3
+    growth: float = 0.5
+    lost_after: float = 1.0
+    lost_looks: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < math.inf:
+            raise ConfigError(
+                f"smoothing over {self.smoothing} seconds", "Give --smooth a time, or 0 for none."
+            )
+
+
+TRACKING = TrackingConfig()
+"""The default."""

@@ -1,0 +1,324 @@
+"""Reading the frames of a video file, one at a time: whatever is in the file, RGB or one error.
+
+The decoder is FFmpeg's, through PyAV (the extra ``video``). Only one frame is held, besides what
+the decoder itself needs, however long the video is.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import BackendUnavailable, DataError
+from glamor_cli.vision.frame_pixels import FramePixels
+from glamor_cli.vision.images import MAX_PIXELS
+from glamor_cli.vision.video_options import EVERY_FRAME, SHORTEST, Sampling
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".3g2",
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".dv",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    }
+)
+"""What a video's name ends in (in lower case)."""
+
+# Containers that hold their own frames. Playlists, which name other files, are not among them.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
+_REMEDY = "Install the extra: pip install 'glamor[video]'"
+_MOST_THREADS = 4
+_FRAME_THREADS_PIXELS = 3840 * 2176
+"""Larger frames are not decoded several at once: each of the threads would hold some."""
+_GUESSED_RATE = 25.0
+"""Frames per second where a file tells no times at all."""
+_SHORTFALL = (0.5, 0.01)
+"""A file ends early if this many seconds, and this share of its length, are missing."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: Its number in the order of showing, from 0, counting those passed over.
+        time: Seconds since the video's beginning; rises from frame to frame.
+        image: uint8 [H, W, 3], RGB, upright.
+    """
+
+    index: int
+    time: float
+    image: NDArray[np.uint8]
+
+
+def is_video(source: str | Path) -> bool:
+    """Say whether a source's name ends like a video's."""
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def import_av() -> Any:
+    """Import PyAV.
+
+    Raises:
+        BackendUnavailable: It is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise BackendUnavailable("videos need PyAV, which is not installed", _REMEDY) from error
+    return av
+
+
+def read_video(
+    path: Path, sampling: Sampling = EVERY_FRAME, *, threads: int | None = None
+) -> Iterator[Frame]:
+    """Read a video's frames in the order of showing.
+
+    Frames are turned upright as the file says, and made as wide as they are meant to be shown.
+    Times are the file's own, so a variable frame rate is followed. What a damaged file holds is
+    read; only then the error is raised.
+
+    Args:
+        path: The file. Playlists and files that refer to others are refused.
+        sampling: Which frames are wanted; the others are decoded, since later ones need them, but
+            not converted.
+        threads: CPU threads of the decoder, at most; None takes up to 4.
+
+    Raises:
+        DataError: There is no such file, it holds no video, its frames are too large, or a part
+            of it could not be read.
+        BackendUnavailable: PyAV is not installed.
+    """
+    av = import_av()
+    _check_file(path)
+    try:
+        container = av.open(
+            # The prefix keeps names like "concat:x" from being taken for another protocol's.
+            f"file:{path.absolute()}",
+            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except Exception as error:
+        # On hostile bytes nearly anything is raised, ValueError and MemoryError included.
+        raise DataError(
+            f"{path} is not a video, or its beginning or end is damaged: {_reason(error)}",
+            "Give MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg or ASF files.",
+        ) from error
+    with container:
+        yield from _Reader(av, path, container, threads).frames(sampling)
+
+
+class _Reader:
+    """Reads an open file and keeps account of what is wrong with it."""
+
+    def __init__(self, av: Any, path: Path, container: Any, threads: int | None) -> None:
+        self._path = path
+        self._container = container
+        self._stream = _video_stream(av, path, container)
+        self._clock = _Clock(self._stream)
+        self._pixels = FramePixels(av, self._stream.sample_aspect_ratio)
+        self._damaged = 0
+        self._why = ""
+        self._broken: str | None = None
+        self._ends = 0.0
+        context = self._stream.codec_context
+        pixels = context.width * context.height
+        if pixels > MAX_PIXELS:
+            raise _too_large(path)
+        # Frames that grow later are refused by the decoder itself.
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        context.thread_count = min(threads or _MOST_THREADS, _MOST_THREADS)
+        context.thread_type = "AUTO" if pixels <= _FRAME_THREADS_PIXELS else "SLICE"
+
+    def frames(self, sampling: Sampling) -> Iterator[Frame]:
+        index, wanted = 0, _Wanted(sampling)
+        for decoded in self._decoded():
+            time = self._clock.time(decoded)
+            if wanted(index, time):
+                try:
+                    image = self._pixels.rgb(decoded)
+                except Exception as error:
+                    self._note_damage(error)
+                else:
+                    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+                        raise _too_large(self._path)
+                    yield Frame(index, time, image)
+            index += 1
+        self._raise_what_was_wrong(index)
+
+    def _decoded(self) -> Iterator[Any]:
+        """Decode what can be decoded, passing over what cannot."""
+        seen_key = False
+        try:
+            # The other streams' packets say how far the file goes; they are not decoded.
+            for packet in self._container.demux():
+                self._note_end(packet)
+                # Not the packet's own index: the empty ones that flush the decoders have none.
+                if packet.stream.index != self._stream.index:
+                    continue
+                seen_key = seen_key or packet.is_keyframe
+                damaged = bool(packet.is_corrupt)
+                try:
+                    decoded = packet.decode()
+                except Exception as error:
+                    # Before its first key frame a recording cut out of another decodes to nothing.
+                    if seen_key:
+                        self._note_damage(error)
+                    continue
+                damaged = damaged or any(frame.is_corrupt for frame in decoded)
+                self._damaged += damaged
+                yield from decoded
+        except Exception as error:
+            self._broken = _reason(error)
+
+    def _note_damage(self, error: Exception) -> None:
+        self._damaged += 1
+        self._why = _reason(error)
+
+    def _note_end(self, packet: Any) -> None:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.time_base:
+            self._ends = max(self._ends, float((stamp + (packet.duration or 0)) * packet.time_base))
+
+    def _raise_what_was_wrong(self, frames: int) -> None:
+        if not frames:
+            why = self._broken or self._why
+            raise DataError(
+                f"{self._path} holds no frame that can be decoded" + (f": {why}" if why else ""),
+                "Replace the file, or leave it out.",
+            )
+        parts = []
+        if self._broken:
+            parts.append(f"it breaks off after {self._clock.last:.2f} s: {self._broken}")
+        elif (missing := self._missing()) is not None:
+            parts.append(f"it ends after {self._clock.last:.2f} s of {missing:.2f} s")
+        if self._damaged:
+            parts.append(f"{self._damaged} of its parts cannot be decoded")
+        if parts:
+            raise DataError(
+                f"{self._path} is damaged: {', and '.join(parts)}",
+                "What could be read was; replace the file for the rest.",
+            )
+
+    def _missing(self) -> float | None:
+        """Give the length that the file claims, if it ends before."""
+        claimed = (self._container.duration or 0) / 1e6
+        if self._container.format.name == "avi" and self._stream.time_base:
+            # FFmpeg cuts an AVI's claim down to what is there; the header's count remains.
+            claimed = max(claimed, float(self._stream.frames * self._stream.time_base))
+        ends = self._ends - (self._container.start_time or 0) / 1e6
+        least, share = _SHORTFALL
+        return claimed if claimed - ends > max(least, share * claimed) else None
+
+
+class _Clock:
+    """Gives each frame a time, rising whatever the file says."""
+
+    def __init__(self, stream: Any) -> None:
+        self._base = stream.time_base
+        self._start: int | None = stream.start_time
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
+        self.last = -self._step
+
+    def time(self, frame: Any) -> float:
+        stamp = frame.dts if frame.pts is None else frame.pts
+        time = self.last + self._step
+        if stamp is not None and self._base:
+            if self._start is None:
+                self._start = stamp
+            told = float((stamp - self._start) * self._base)
+            # Frames without a time of their own, or one that does not rise, follow the last one.
+            if told > self.last:
+                time = max(told, 0.0)
+        self.last = time
+        return time
+
+
+class _Wanted:
+    """Says of each frame whether it is looked at."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._due = 0.0
+
+    def __call__(self, index: int, time: float) -> bool:
+        every = self._sampling.every
+        if every is None:
+            return index % self._sampling.stride == 0
+        if index and time < self._due - SHORTEST:
+            return False
+        # Intervals count from the beginning, so that late frames do not add up.
+        self._due = (np.floor((time + SHORTEST) / every) + 1) * every
+        return True
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what cannot hold a video before FFmpeg, whose messages say less, sees it."""
+    try:
+        status = path.stat()
+        # Opening a pipe would wait for somebody to write to it.
+        if stat.S_ISREG(status.st_mode):
+            path.open("rb").close()
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}", "Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot open {path}: {_reason(error)}", "Give a readable video file."
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path} is not a file", "Give a video file.")
+    if status.st_size == 0:
+        raise DataError(f"{path} is empty", "Replace the file, or leave it out.")
+
+
+def _video_stream(av: Any, path: Path, container: Any) -> Any:
+    """Choose the stream to look at: the best one that is no cover picture."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+        raise DataError(
+            f"{path} holds no video, only sound or data"
+            if len(container.streams)
+            else f"{path} holds no video",
+            "Give a file with pictures in it.",
+        )
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise DataError(
+            f"{path} is coded in a way that FFmpeg cannot decode", "Convert it to MP4 first."
+        )
+    return stream
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(
+        f"{path} has frames of more than {MAX_PIXELS / 1e6:.0f} million pixels",
+        "Shrink it first; frames so large are refused.",
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

@@ -1,0 +1,39 @@
+"""A real store of scenes, and networks whose answers on it vary."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes
+from glamor_cli.data.store import PairStore
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.weights import Metadata, save_network
+
+
+def save_varied(path: Path, store: Path, seed: int, config: NetworkConfig | None = None) -> None:
+    """Save an untrained network that does not answer all scenes alike, which would hide mix-ups."""
+    torch.manual_seed(seed)
+    network = GlamorNet(config or NetworkConfig()).eval()
+    torch.nn.init.normal_(network.classifier.logits.weight, 0, 20)
+    pairs = PairStore.open(store).split("test").pairs(slice(None))
+    with torch.no_grad():
+        network.classifier.logits.bias -= network(*map(torch.from_numpy, pairs)).logits.mean(0)
+    save_network(path, network, Metadata(path.stem, network=network.config))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with ``store`` and ``varied``, ``other`` and ``face-only`` weights."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    make_scenes(folder / "scenes", SceneConfig(train=7, validation=0, test=23, scale=1))
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(folder / "scenes", folder / "store", making, workers=1))
+    save_varied(folder / "varied.safetensors", folder / "store", 0)
+    save_varied(folder / "other.safetensors", folder / "store", 1)
+    face_only = NetworkConfig(variant=Variant.FACE_ONLY)
+    save_varied(folder / "face-only.safetensors", folder / "store", 2, face_only)
+    return folder

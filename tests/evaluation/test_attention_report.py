@@ -1,0 +1,204 @@
+"""The attention of a real network on a real store: the same figures by another way, and files."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
+from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
+from glamor_cli.evaluation.attention_summary import summarise_streams, to_dict
+from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.evaluation.grad_cam import GradCam
+from glamor_cli.evaluation.hiding import HidingConfig
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.weights import Metadata, load_network, save_network
+
+FEW = HidingConfig(regions=2, steps=2)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Fourteen scenes, their store, and weights whose answers and attention vary."""
+    root = tmp_path_factory.mktemp("attention")
+    make_scenes(root / "scenes", SceneConfig(train=0, validation=0, test=14, scale=1))
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
+    for variant in (Variant.FULL, Variant.FACE_ONLY):
+        torch.manual_seed(0)
+        network = GlamorNet(NetworkConfig(variant=variant)).eval()
+        torch.nn.init.normal_(network.classifier.logits.weight, 0, 0.4)
+        if network.attention is not None:
+            torch.nn.init.normal_(network.attention.score.weight, 0, 1)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_var.uniform_(0.05, 0.3)
+        metadata = Metadata(variant.value, network=network.config)
+        save_network(root / f"{variant}.safetensors", network, metadata)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(root):
+    config = AttentionConfig(
+        root / "pairs",
+        root / "full.safetensors",
+        scenes=root / "scenes",
+        grad_cam=True,
+        batch=5,
+        hiding=FEW,
+        threads=1,
+    )
+    return measure_store(config)
+
+
+def test_the_figures_are_those_of_the_evaluation(root, report):
+    split = PairStore.open(root / "pairs").split("test")
+    whole = evaluate(open_runtime(root / "full.safetensors", threads=1), split)
+    assert (len(report.labels), report.available) == (14, 14)
+    assert report.sources == whole.sources
+    np.testing.assert_allclose(report.probabilities, whole.probabilities, atol=1e-5)
+    cues = match_cues(whole.sources, read_cues(root / "scenes"))
+    assert report.methods["attention"].place == measure_attention(
+        report.methods["attention"].maps, cues
+    )
+    np.testing.assert_allclose(report.methods["attention"].maps, whole.attention, atol=1e-5)
+    for name, one in summarise_streams(report).items():
+        own = whole.labels == report.classes.index(name)
+        assert one.mean == pytest.approx(whole.stream_weights[own, 1].mean(), abs=1e-5)
+        assert one.count == 2
+
+
+def test_grad_cam_is_its_formula(root, report):
+    split = PairStore.open(root / "pairs").split("test")
+    faces, contexts = (torch.from_numpy(values) for values in split.pairs(slice(0, 14)))
+    network, _ = load_network(root / "full.safetensors")
+    with torch.no_grad():
+        face_map, context_map = network.face_encoder(faces), network.context_encoder(contexts)
+    context_map.requires_grad_()
+    logits = network.answer(face_map, context_map).logits
+    logits.max(dim=1).values.sum().backward()
+    weights = context_map.grad.mean(dim=(2, 3), keepdim=True)
+    expected = (weights * context_map).sum(dim=1).relu().detach()
+    sums = expected.sum(dim=(1, 2), keepdim=True)
+    expected = torch.where(sums > 0, expected / sums.clamp_min(1e-30), 0).numpy()
+    found = report.methods["grad_cam"].maps
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert found.std(axis=(1, 2)).max() > 0.002
+
+
+def test_entropy_tells_one_cell_from_all(report):
+    one = report.methods["attention"]
+    even = np.full_like(one.maps, 1 / 49)
+    single = np.zeros_like(one.maps)
+    single[:, 3, 3] = 1
+    assert type(one)(even, *_rest(one)).entropy == pytest.approx(np.ones(14), abs=1e-6)
+    assert type(one)(single, *_rest(one)).entropy == pytest.approx(np.zeros(14))
+    assert ((one.entropy > 0) & (one.entropy < 1)).all()
+
+
+def test_hiding_takes_from_the_answers_probability(report):
+    values = to_dict(report)
+    for method in values["methods"].values():
+        assert method["deletion"][0] == pytest.approx(report.probabilities.max(axis=1).mean())
+        assert method["deletion"][-1] == method["insertion"][0]
+        assert method["deletion"][0] == method["insertion"][-1]
+    chance = values["random_order"]
+    assert chance["deletion"][-1] == values["methods"]["attention"]["deletion"][-1]
+    hiding = values["methods"]["attention"]["hiding"]
+    if hiding["ratio"] is not None:
+        assert hiding["ratio"] == pytest.approx(hiding["attended"] / hiding["random"])
+    assert hiding["accuracy"] == values["accuracy"] == report.right.mean()
+
+
+def test_a_sample_follows_from_its_seed(root):
+    def sources(seed, pairs=5):
+        config = AttentionConfig(
+            root / "pairs", root / "full.safetensors", pairs=pairs, seed=seed, hiding=FEW, threads=1
+        )
+        return measure_store(config).sources
+
+    assert sources(1) == sources(1)
+    assert len(set(sources(1))) == 5
+    assert sources(1) != sources(2)
+
+
+def test_the_command_writes_figures_and_pictures(root, tmp_path):
+    arguments = ["attention", str(root / "pairs"), "--weights", str(root / "full.safetensors")]
+    arguments += ["--scenes", str(root / "scenes"), "--gradcam", "--pairs", "8", "--threads", "1"]
+    arguments += ["--regions", "1", "--steps", "2", "--fill", "blur"]
+    arguments += ["--json", str(tmp_path / "a.json"), "--save", str(tmp_path / "pictures")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    for words in ("peak at the cue", "Grad-CAM", "deletion", "context's share"):
+        assert words in result.stderr
+    values = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert values["count"] == 8
+    assert set(values["methods"]) == {"attention", "grad_cam"}
+    assert values["methods"]["grad_cam"]["place"]["count"] == 8
+    assert values["environment"]["captum"]
+    assert values["hiding"]["fill"] == "blur"
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == ["gallery.png", "hiding.png", "streams.png"]
+    for name in names:
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert picture.width > 900
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_data_without_cues_and_an_onnx_file_do_too(root, tmp_path, onnx_file):
+    target = tmp_path / "a.json"
+    arguments = ["attention", str(root / "pairs"), "--weights", str(onnx_file), "--pairs", "4"]
+    arguments += ["--regions", "1", "--steps", "2", "--threads", "1", "--json", str(target)]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.stderr
+    assert "peak at the cue" not in result.stderr
+    values = json.loads(target.read_text(encoding="utf-8"))
+    assert values["methods"]["attention"]["place"] is None
+    assert values["runtime"]["provider"] == "CPUExecutionProvider"
+
+
+@pytest.fixture(scope="module")
+def onnx_file(root):
+    from glamor_cli.export.config import BatchRange, ExportConfig
+    from glamor_cli.export.onnx_export import export_onnx
+
+    target = root / "full.onnx"
+    export_onnx(root / "full.safetensors", target, ExportConfig(batch=BatchRange(1, 2, 3)))
+    return target
+
+
+def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
+    with pytest.raises(ConfigError, match="no attention"):
+        measure_store(AttentionConfig(root / "pairs", root / "face-only.safetensors"))
+    with pytest.raises(ConfigError, match="no context stream"):
+        GradCam(root / "face-only.safetensors")
+    with pytest.raises(ConfigError, match="gradients"):
+        measure_store(AttentionConfig(root / "pairs", onnx_file, grad_cam=True, device="cpu"))
+    with pytest.raises(ConfigError):
+        AttentionConfig(root / "pairs", pairs=0)
+    with pytest.raises(DataError):
+        measure_store(
+            AttentionConfig(root / "pairs", root / "full.safetensors", scenes=root / "pairs")
+        )
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(BackendUnavailable, match="Captum") as caught:
+        GradCam(root / "full.safetensors")
+    assert "glamor[attribution]" in caught.value.remedy
+
+
+def _rest(measures):
+    return measures.costs, measures.curves, measures.place, measures.place_right

@@ -1,0 +1,74 @@
+"""Intervals that say too little or too much would make readers believe in differences."""
+
+import numpy as np
+import pytest
+
+from glamor_cli.evaluation.bootstrap import (
+    class_intervals,
+    headline_intervals,
+    interval,
+    resample,
+)
+from glamor_cli.evaluation.metrics import compute_metrics
+
+
+def answers(count: int, classes: int, accuracy: float, seed: int = 0):
+    """Probabilities and labels; the label is answered for about the share ``accuracy``."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(classes, size=count)
+    right = generator.random(count) < accuracy
+    answered = np.where(right, labels, (labels + 1) % classes)
+    probabilities = np.full((count, classes), 0.1 / (classes - 1))
+    probabilities[np.arange(count), answered] = 0.9
+    return probabilities, labels
+
+
+def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
+    probabilities, labels = answers(1000, 4, 0.7)
+    accuracy = (probabilities.argmax(1) == labels).mean()
+    found = headline_intervals(resample(probabilities, labels))["accuracy"]
+    half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 1000)
+    assert found.low == pytest.approx(accuracy - half, abs=0.004)
+    assert found.high == pytest.approx(accuracy + half, abs=0.004)
+
+
+def test_resamples_are_judged_as_the_pairs_themselves_are():
+    """On pairs that are all alike, every resample is the same, so every figure must be."""
+    probabilities = np.tile([[0.2, 0.7, 0.1]], (50, 1))
+    labels = np.ones(50, np.int64)
+    metrics = compute_metrics(probabilities, labels, ("A", "B", "C"))
+    resampled = resample(probabilities, labels, 20)
+    for name in ("accuracy", "macro_f1", "negative_log_likelihood"):
+        np.testing.assert_allclose(getattr(resampled, name), getattr(metrics, name))
+    a, b, c = class_intervals(resampled, metrics)
+    assert (b["f1"].low, b["f1"].high) == (1, 1)
+    assert set(a.values()) == set(c.values()) == {None}
+
+
+def test_figures_of_all_classes_spread_around_those_of_the_pairs():
+    probabilities, labels = answers(600, 5, 0.6, seed=3)
+    metrics = compute_metrics(probabilities, labels, tuple("ABCDE"))
+    resampled = resample(probabilities, labels)
+    headline = headline_intervals(resampled)
+    for name, found in headline.items():
+        assert found.low < getattr(metrics, name) < found.high
+    for figures, found in zip(metrics.per_class, class_intervals(resampled, metrics), strict=True):
+        for name in ("precision", "recall", "f1"):
+            assert found[name].low < getattr(figures, name) < found[name].high
+
+
+def test_two_networks_are_drawn_the_same_resamples():
+    """Otherwise their difference would have the spread of both."""
+    probabilities, labels = answers(300, 3, 0.5)
+    one, other = resample(probabilities, labels), resample(probabilities, labels)
+    assert interval(one.accuracy - other.accuracy).low == 0
+    assert interval(one.macro_f1 - other.macro_f1).high == 0
+
+
+def test_a_class_that_is_never_answered_has_no_precision():
+    probabilities = np.tile([[0.9, 0.1]], (40, 1))
+    labels = np.arange(40) % 2
+    metrics = compute_metrics(probabilities, labels, ("A", "B"))
+    never = class_intervals(resample(probabilities, labels), metrics)[1]
+    assert never["precision"] is None
+    assert (never["recall"].low, never["recall"].high) == (0, 0)

@@ -1,0 +1,182 @@
+"""Several real networks on one real store, from the command line to the page."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import browse, needs_browser
+from PIL import Image
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.compare import CompareConfig, compare_store, shorten_names
+from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+from glamor_cli.weights import load_network, save_network
+
+NETWORKS = ("varied", "other", "face-only")
+
+
+@pytest.fixture(scope="module")
+def weights(folder) -> list[Path]:
+    return [folder / f"{name}.safetensors" for name in NETWORKS]
+
+
+@pytest.fixture(scope="module")
+def report(folder, weights, tmp_path_factory):
+    """The command's report, its figures and what it printed."""
+    out = tmp_path_factory.mktemp("comparison")
+    arguments = ["compare", folder / "store", *weights, "--device", "cpu", "--threads", 1]
+    arguments += ["--batch", 8, "--json", out / "figures.json", "--report", out / "report"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    for shown in (*NETWORKS, "B - A", "C - B", "answered differently"):
+        assert shown in result.stderr
+    return out / "report"
+
+
+@pytest.fixture(scope="module")
+def figures(report):
+    written = (report / "comparison.json").read_text(encoding="utf-8")
+    assert written == (report.parent / "figures.json").read_text(encoding="utf-8")
+    return json.loads(written)
+
+
+def test_each_network_has_the_figures_that_evaluate_gives_it(folder, weights, figures):
+    assert [one["name"] for one in figures["networks"]] == [f"{n}.safetensors" for n in NETWORKS]
+    for path, one in zip(weights, figures["networks"], strict=True):
+        config = EvaluateConfig(folder / "store", path, device="cpu", threads=1)
+        alone = evaluate_store(config).to_dict()
+        for name in ("accuracy", "macro_f1", "calibration_error", "negative_log_likelihood"):
+            assert one[name] == pytest.approx(alone[name], abs=1e-6)
+        assert one["sha256"] == alone["weights"]["sha256"]
+        assert one["latency"]["p50_ms"] > 0
+        assert one["latency"]["pairs_per_second"] > 0
+
+
+def test_pairings_and_disagreements_are_those_of_the_answers(folder, weights, figures, report):
+    answers = []
+    for path in weights:
+        config = EvaluateConfig(folder / "store", path, device="cpu", threads=1)
+        evaluation = evaluate_store(config).evaluation
+        answers.append(evaluation.probabilities.argmax(axis=1))
+    labels = evaluation.labels
+    right = np.stack(answers) == labels
+    assert [(one["first"], one["second"]) for one in figures["pairings"]] == [
+        ("A", "B"),
+        ("A", "C"),
+        ("B", "C"),
+    ]
+    last = figures["pairings"][2]
+    assert last["first_only"] == (right[1] & ~right[2]).sum()
+    assert last["second_only"] == (right[2] & ~right[1]).sum()
+    assert last["accuracy"]["value"] == pytest.approx(right[2].mean() - right[1].mean())
+
+    differing = [row for row in range(len(labels)) if len({int(a[row]) for a in answers}) > 1]
+    assert figures["disagreements"]["count"] == len(differing) > 0
+    assert sum(figures["disagreements"]["per_class"].values()) == len(differing)
+    with (report / "disagreements.csv").open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["source"] for line in lines] == [evaluation.sources[row] for row in differing]
+    for line, row in zip(lines, differing, strict=True):
+        assert line["right"] == "".join(
+            letter for letter, one in zip("ABC", right[:, row], strict=True) if one
+        )
+        assert line["B_emotion"] == figures["classes"][answers[1][row]]
+
+
+def test_the_page_and_the_picture(report):
+    page = (report / "comparison.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count("<article") > 0
+    for name in NETWORKS:
+        assert f"{name}.safetensors" in page
+    assert "beside latency" in page
+    with Image.open(report / "comparison.png") as picture:
+        assert min(picture.size) > 600
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_the_page(report, tmp_path, dark):
+    picture = tmp_path / "page.png"
+    arguments = (f"--screenshot={picture}", "--window-size=1250,1500")
+    _, complaints = browse(report / "comparison.html", tmp_path / "profile", *arguments, dark=dark)
+    assert complaints == []
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L")).astype(int)
+    assert (pixels[4, 4] < 40) if dark else (pixels[4, 4] > 240)
+    assert (pixels[:, -8:] == pixels[4, 4]).all()
+
+
+def test_networks_whose_classes_stand_in_another_order(folder, weights, tmp_path):
+    """Turned classes with turned outputs are the same network; every answer must agree."""
+    network, metadata = load_network(weights[0])
+    logits = network.classifier.logits
+    logits.weight.data, logits.bias.data = logits.weight.data.flip(0), logits.bias.data.flip(0)
+    turned = type(metadata)(
+        "turned", network=metadata.network, classes=tuple(reversed(metadata.classes))
+    )
+    save_network(tmp_path / "turned.safetensors", network, turned)
+    config = CompareConfig(
+        folder / "store",
+        (weights[0], tmp_path / "turned.safetensors"),
+        device="cpu",
+        threads=1,
+        latency=False,
+    )
+    result = compare_store(config)
+    assert len(result.disagreements) == 0
+    assert len({one.metrics.accuracy for one in result.contenders}) == 1
+    assert result.contenders[0].latency is None
+
+
+def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
+    twin = shutil.copy(weights[0], tmp_path / "twin.safetensors")
+    arguments = ["compare", folder / "store", weights[0], twin, "--no-latency"]
+    arguments += ["--device", "cpu", "--threads", 1, "--report", tmp_path / "report"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert "answered differently: 0 pairs" in result.stderr
+    page = (tmp_path / "report" / "comparison.html").read_text(encoding="utf-8")
+    assert "beside latency" not in page
+    assert "no difference shown" in page
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("glamor-original",), "nothing to compare"),
+        (("glamor-original", "glamor-original"), "given twice"),
+        (tuple(f"w{i}.onnx" for i in range(27)), "too many"),
+    ],
+)
+def test_what_cannot_be_compared(folder, names, said):
+    with pytest.raises(ConfigError, match=said):
+        CompareConfig(folder / "store", names)
+
+
+def test_what_is_not_there(folder, weights):
+    result = CliRunner().invoke(
+        app, ["compare", str(folder / "store"), str(weights[0]), "nobody.onnx"]
+    )
+    assert isinstance(result.exception, ConfigError)
+    result = CliRunner().invoke(app, ["compare", str(folder), *map(str, weights)])
+    assert isinstance(result.exception, DataError)
+
+
+def test_names_keep_what_tells_them_apart():
+    assert shorten_names(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == [
+        "a/best.safetensors",
+        "b/best.safetensors",
+    ]
+    assert shorten_names(["glamor-original", "runs/a/best.safetensors"]) == [
+        "glamor-original",
+        "runs/a/best.safetensors",
+    ]
+    assert shorten_names(["/x/one.onnx", "/x/two.onnx"]) == ["one.onnx", "two.onnx"]
+    assert shorten_names(["runs/one.onnx", "/x/two.onnx"]) == ["runs/one.onnx", "/x/two.onnx"]

@@ -1,0 +1,52 @@
+"""Calibration and selective answers against values computed by hand."""
+
+import numpy as np
+import pytest
+
+from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
+
+
+def test_reliability_by_hand():
+    confidence = np.array([0.55, 0.60, 0.95, 0.95])
+    right = np.array([True, False, True, True])
+    found = measure_reliability(confidence, right, bins=10)
+    np.testing.assert_array_equal(found.counts, [0, 0, 0, 0, 0, 2, 0, 0, 0, 2])
+    assert found.confidence[5] == pytest.approx(0.575)
+    assert (found.accuracy[5], found.accuracy[9]) == (0.5, 1.0)
+    assert np.isnan(found.accuracy[0])
+    assert found.error == pytest.approx((2 * 0.075 + 2 * 0.05) / 4)
+
+
+def test_a_calibrated_network_stays_inside_what_chance_allows_and_a_boastful_one_does_not():
+    generator = np.random.default_rng(5)
+    confidence = generator.uniform(0.3, 1, 4000)
+    calibrated = measure_reliability(confidence, generator.random(4000) < confidence)
+    assert calibrated.error < calibrated.error_by_chance < 0.05
+    inside = (calibrated.accuracy >= calibrated.expected_low) & (
+        calibrated.accuracy <= calibrated.expected_high
+    )
+    assert inside[calibrated.counts > 0].mean() >= 0.8
+    boastful = measure_reliability(confidence, generator.random(4000) < confidence - 0.2)
+    assert boastful.error > 3 * boastful.error_by_chance
+
+
+def test_risk_and_coverage_by_hand():
+    found = measure_risk_coverage(
+        np.array([0.6, 0.9, 0.8, 0.7]), np.array([True, True, False, True])
+    )
+    np.testing.assert_allclose(found.coverage, [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(found.risk, [0, 1 / 2, 1 / 3, 1 / 4])
+    np.testing.assert_allclose(found.best_risk, [0, 0, 0, 1 / 4])
+    assert found.area == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 4)
+    assert found.best_area == pytest.approx(1 / 16)
+    assert found.coverage_at(0.3) == 1
+    assert found.coverage_at(0.1) == 0.25
+
+
+def test_equal_confidence_has_no_order():
+    confidence = np.full(4, 0.5)
+    first = measure_risk_coverage(confidence, np.array([True, True, False, False]))
+    last = measure_risk_coverage(confidence, np.array([False, False, True, True]))
+    np.testing.assert_allclose(first.risk, 0.5)
+    np.testing.assert_allclose(last.risk, first.risk)
+    assert first.coverage_at(0.2) == 0

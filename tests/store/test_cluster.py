@@ -1,0 +1,85 @@
+"""Preprocessing on a Dask cluster: a scheduler and two workers as processes of their own."""
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from small_data_sets import tree, write_authors_data_set
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.errors import BackendUnavailable, ConfigError
+
+pytest.importorskip("distributed")
+
+DASK = str(Path(sys.executable).with_name("dask"))
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The scheduler's address, and the processes of two workers with a thread each."""
+    with ExitStack() as stack:
+
+        def start(*words):
+            process = stack.enter_context(
+                subprocess.Popen([DASK, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+            )
+            stack.callback(process.kill)
+            return process
+
+        where = tmp_path / "scheduler.json"
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+              "--scheduler-file", str(where))  # fmt: skip
+        workers = [
+            start("worker", "--scheduler-file", str(where), "--nthreads", "1", "--no-nanny",
+                  "--no-dashboard")
+            for _ in range(2)
+        ]  # fmt: skip
+        for _ in range(6000):
+            if where.exists() and where.stat().st_size:
+                break
+            time.sleep(0.01)
+        yield json.loads(where.read_text())["address"], workers
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_nothing(tmp_path, cluster, run, monkeypatch):
+    """The data set's path is given relative, and the workers run elsewhere."""
+    address, workers = cluster
+    source = write_authors_data_set(tmp_path / "data" / "set", {"test": 10, "train": 50})
+    (source / "images" / "train" / "Happy" / "rotten.png").write_text("rotten")
+    run(source, tmp_path / "undisturbed")
+    monkeypatch.chdir(tmp_path / "data")
+    command = [sys.executable, "-m", "glamor_cli", "preprocess", "set", "store"]
+    command += ["--boxes", "crop-files", "--dask", address, "--json", "-"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    faces = Path("store") / "train" / "faces.npy"
+    while not (faces.exists() and faces.stat().st_size > 40 * 96 * 96 * 3):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    workers[0].kill()
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1, stderr  # for the rotten one
+    assert json.loads(stdout)["stored"] == 180
+    assert tree(Path("store")) == tree(tmp_path / "undisturbed")
+
+
+def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
+    def invoke(*words):
+        arguments = ["preprocess", authors_data_set, tmp_path / "store", *words]
+        arguments += ["--boxes", "crop-files"]
+        return CliRunner().invoke(app, [str(word) for word in arguments])
+
+    error = invoke("--dask", "localhost").exception
+    assert isinstance(error, ConfigError)
+    assert "no Dask scheduler answers at localhost" in error.what
+    error = invoke("--dask", "tcp://127.0.0.1:8786", "--workers", 2).exception
+    assert isinstance(error, ConfigError)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    error = invoke("--dask", "tcp://127.0.0.1:8786").exception
+    assert isinstance(error, BackendUnavailable)
+    assert "glamor[cluster]" in error.remedy

@@ -1,0 +1,37 @@
+"""Only real files are opened, and only so much of them is read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from glamor_cli.data.crop_files import read_box
+from glamor_cli.data.index import read_index
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import DataError
+from glamor_cli.reading import read_bounded
+from glamor_cli.vision.images import read_image
+
+
+def test_a_file_up_to_the_bound(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10)
+    assert read_bounded(path, 10) == b"x" * 10
+    with pytest.raises(OSError, match="larger than 9 bytes"):
+        read_bounded(path, 9)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize(
+    "read", [read_image, read_box, lambda path: list(read_index(path)), PairStore.open]
+)
+def test_pipes_devices_and_folders_are_refused_at_once(tmp_path, read):
+    """A pipe of an image's name would stop a worker for ever; /dev/zero would fill the memory."""
+    pipe = tmp_path / "store.json"
+    os.mkfifo(pipe)
+    places = [pipe, Path("/dev/zero"), tmp_path]
+    if read == PairStore.open:
+        places = [tmp_path]
+    for place in places:
+        with pytest.raises(DataError):
+            read(place)

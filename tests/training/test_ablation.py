@@ -1,0 +1,178 @@
+"""Ablations, really trained on a few scenes: stopped, resumed, extended, shown."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.data.scenes import read_cues
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import ConfigError
+from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.network.config import Variant
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.ablation import AblationConfig, ablate, write_table
+from glamor_cli.training.ablation_figure import save_ablation
+from glamor_cli.training.ablation_table import (
+    MEANINGS,
+    RunResult,
+    summarise,
+    to_markdown,
+    with_deviation,
+)
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.recipes import SCENES
+
+TWO = (Variant.FULL, Variant.FACE_ONLY)
+
+
+def configure(store, folder, *variants, seeds=(0,), epochs=1) -> AblationConfig:
+    training = TrainConfig(
+        store=store,
+        run=folder,
+        recipe=replace(SCENES, epochs=epochs, batch_size=14),
+        device="cpu",
+        threads=1,
+    )
+    cues = read_cues(store.parent / "scenes")
+    return AblationConfig(training=training, variants=variants, seeds=seeds, cues=cues)
+
+
+@pytest.fixture(scope="module")
+def finished(scene_store, tmp_path_factory):
+    """An undisturbed ablation of two variants, and its table."""
+    config = configure(scene_store, tmp_path_factory.mktemp("ablation"), *TWO)
+    table = ablate(config)
+    return config, table
+
+
+def test_results_are_the_evaluations(scene_store, finished):
+    config, table = finished
+    assert [line.variant for line in table] == [Variant.FACE_ONLY, Variant.FULL]
+    whole = table[1].runs[0]
+    split = PairStore.open(scene_store).split("test")
+    weights = config.training.run / "full-0" / "best.safetensors"
+    evaluation = evaluate(open_runtime(weights, device="cpu", threads=1), split)
+    place = measure_attention(evaluation.attention, match_cues(evaluation.sources, config.cues))
+    assert (whole.seed, whole.split, whole.count) == (0, "test", 7)
+    assert whole.accuracy == evaluation.metrics.accuracy
+    assert whole.near_cue == place.near_cue
+    assert table[0].near_cue is None
+
+
+def test_a_stopped_ablation_goes_on_and_ends_the_same(scene_store, finished, tmp_path):
+    config = configure(scene_store, tmp_path, *TWO)
+    seen = []
+
+    def stop_in_second_run(variant, seed, progress):
+        seen.append((variant, progress.step))
+        if variant is Variant.FACE_ONLY:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert ablate(config, on_progress=stop_in_second_run) is None
+    assert seen == [(Variant.FULL, 1), (Variant.FULL, 2), (Variant.FACE_ONLY, 1)]
+    shown = json.loads((tmp_path / "ablation.json").read_text(encoding="utf-8"))
+    assert [line["variant"] for line in shown["variants"]] == ["full"]
+
+    resumed = []
+    table = ablate(config, on_progress=lambda variant, *_: resumed.append(variant))
+    assert resumed == [Variant.FACE_ONLY]
+    assert table == finished[1]
+    for variant in TWO:
+        ours, theirs = (
+            (folder / f"{variant}-0" / "best.safetensors").read_bytes()
+            for folder in (tmp_path, finished[0].training.run)
+        )
+        assert ours == theirs
+
+
+def test_other_variants_and_seeds_join_the_table(scene_store, finished, tmp_path):
+    first = configure(scene_store, tmp_path, Variant.FACE_ONLY)
+    ablate(first)
+    later = configure(scene_store, tmp_path, Variant.FACE_ONLY, Variant.POOLED_CONTEXT, seeds=(1,))
+    table = ablate(later)
+    runs = {line.variant: [run.seed for run in line.runs] for line in table}
+    assert runs == {Variant.FACE_ONLY: [0, 1], Variant.POOLED_CONTEXT: [1]}
+    both = [run.accuracy for run in table[0].runs]
+    assert table[0].mean == pytest.approx(sum(both) / 2)
+    assert table[0].deviation == pytest.approx(abs(both[0] - both[1]) / 2**0.5)
+    values = json.loads((tmp_path / "ablation.json").read_text(encoding="utf-8"))
+    assert values["recipe"] == "scenes"
+    assert [line["accuracy"] for line in values["variants"]] == [line.mean for line in table]
+    with Image.open(tmp_path / "ablation.png") as picture:
+        assert picture.width > 900
+        assert np.asarray(picture.convert("L")).std() > 10
+    text = (tmp_path / "ablation.md").read_text(encoding="utf-8")
+    assert "| both, the context averaged (`pooled-context`) |" in text
+    # The runs that were finished stay as they are, and cannot be mixed with others.
+    with pytest.raises(ConfigError, match=r"recipe\.epochs = 1, not 2"):
+        ablate(configure(scene_store, tmp_path, Variant.FACE_ONLY, epochs=2))
+
+
+def test_what_an_earlier_version_judged_by_less_is_judged_again(scene_store, finished, tmp_path):
+    config, table = finished
+    result = config.training.run / "full-0" / "result.json"
+    before = result.read_text(encoding="utf-8")
+    result.write_text('{"variant": "full", "seed": 0, "accuracy": 0.5, "near_cue": null}')
+    assert write_table(config) == table
+    assert json.loads(result.read_text(encoding="utf-8")) == json.loads(before)
+    # Cues may be given later.
+    write_table(replace(config, cues=None))
+    result.write_text(before.replace(f'"near_cue": {table[1].near_cue}', '"near_cue": null'))
+    assert write_table(replace(config, cues=None))[1].near_cue is None
+    assert write_table(config) == table
+
+
+def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tmp_path):
+    config, table = finished
+    target = tmp_path / "table.json"
+    arguments = ["ablate", str(scene_store), "--run", str(config.training.run), "--epochs", "1"]
+    arguments += ["--recipe", "scenes", "--scenes", str(scene_store.parent / "scenes")]
+    # The recipe on the command line has another batch size: these runs are not of it.
+    mixed = CliRunner().invoke(app, [*arguments, "--table-only"])
+    assert isinstance(mixed.exception, ConfigError)
+    assert "recipe.batch_size" in str(mixed.exception)
+    for path in config.training.run.glob("*/config.json"):
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings["recipe"]["batch_size"] = SCENES.batch_size
+        path.write_text(json.dumps(settings), encoding="utf-8")
+    result = CliRunner().invoke(app, [*arguments, "--table-only", "--json", str(target)])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    assert "the face alone" in result.stderr
+    values = json.loads(target.read_text(encoding="utf-8"))
+    assert [line["accuracy"] for line in values["variants"]] == [line.mean for line in table]
+    arguments[3] = str(tmp_path / "nothing")
+    nothing = CliRunner().invoke(app, [*arguments, "--table-only"])
+    assert isinstance(nothing.exception, ConfigError)
+
+
+def run(variant, seed, accuracy, near_cue=None) -> RunResult:
+    return RunResult(variant, seed, "test", 700, accuracy, accuracy, near_cue, near_cue, near_cue)
+
+
+def test_the_table_by_hand(tmp_path):
+    runs = [run(Variant.FULL, 1, 0.96, 0.94), run(Variant.FULL, 0, 0.98, 0.96)]
+    runs += [run(Variant.FACE_ONLY, 0, 0.14)]
+    table = summarise(runs)
+    assert [line.variant for line in table] == [Variant.FACE_ONLY, Variant.FULL]
+    assert [one.seed for one in table[1].runs] == [0, 1]
+    assert to_markdown(table).splitlines() == [
+        "| network | accuracy | attention peaks at the cue | seeds |",
+        "|---|---:|---:|---:|",
+        "| the face alone (`face-only`) | 14.0 | - | 1 |",
+        "| the whole network (`full`) | 97.0 ± 1.4 | 95.0 ± 1.4 | 2 |",
+    ]
+    assert "peaks" not in to_markdown(summarise([run(Variant.FULL, 0, 0.5)]))
+    assert with_deviation(None, None) == "-"
+    assert set(MEANINGS) == set(Variant)
+    for name in ("whole.png", "whole.svg"):
+        save_ablation(tmp_path / name, table)
+        assert (tmp_path / name).stat().st_size > 5000

@@ -1,0 +1,102 @@
+"""The page of a running training: it reloads until the end, and needs nothing but itself."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import browse, needs_browser
+from PIL import Image
+
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
+from glamor_cli.training.recipes import MODERN, SmallFaces
+from glamor_cli.training.trainer import train
+
+EPOCHS = 4
+
+
+def config(run: Path, **changes: object) -> TrainConfig:
+    recipe = replace(MODERN, name="<quick> & dirty", epochs=EPOCHS)
+    return TrainConfig(store=Path("pairs"), run=run, recipe=recipe, **changes)
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 2 / epoch,
+            "train_accuracy": 1 - 0.5 / epoch,
+            "validation_loss": 2.5 / epoch,
+            "validation_accuracy": (0.2, 0.6, 0.4, 0.5)[epoch - 1],
+            "learning_rate": 1e-3 / epoch,
+            "seconds": 300.0,
+            "images_per_second": 100.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def page_after(run: Path, epochs: int) -> str:
+    write_live_report(config(run), history(epochs))
+    return (run / LIVE_REPORT).read_text(encoding="utf-8")
+
+
+def test_it_reloads_itself_until_the_last_epoch(tmp_path):
+    running = page_after(tmp_path, 3)
+    assert '<meta http-equiv="refresh"' in running
+    assert "Epoch 3 of 4 is done" in running
+    assert "5 min" in running  # one epoch of 300 s is left
+    finished = page_after(tmp_path, 4)
+    assert '<meta http-equiv="refresh"' not in finished
+    assert "Finished: 4 epochs" in finished
+    assert "20 min" in finished
+
+
+def test_it_shows_the_best_epoch_and_needs_nothing_else(tmp_path):
+    page = page_after(tmp_path, 3)
+    assert "60.0%" in page
+    assert "2 <b>best</b>" in page
+    assert page.count("<svg") == 2
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "<quick>" not in page
+    assert "&lt;quick&gt; &amp; dirty" in page
+
+
+def test_epochs_on_small_faces_are_never_the_best(tmp_path):
+    """Their weights are not kept, so the page must not promise their accuracy."""
+    recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
+    small = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
+    write_live_report(small, history(2))
+    assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+    write_live_report(small, history(4))
+    assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+
+
+def test_a_training_leaves_it(scene_store, tmp_path):
+    recipe = replace(MODERN, epochs=1, batch_size=8)
+    face_only = NetworkConfig(variant=Variant.FACE_ONLY)
+    train(TrainConfig(scene_store, tmp_path / "run", recipe, network=face_only, threads=1))
+    page = (tmp_path / "run" / LIVE_REPORT).read_text(encoding="utf-8")
+    assert "Finished: 1 epochs" in page
+    assert "face-only" in page
+
+
+@needs_browser
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_browser_shows_it(tmp_path, epochs):
+    page_after(tmp_path, epochs)
+    picture = tmp_path / "page.png"
+    _, complaints = browse(
+        tmp_path / LIVE_REPORT,
+        tmp_path / "profile",
+        f"--screenshot={picture}",
+        "--window-size=1000,900",
+    )
+    assert complaints == []
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    # The validation curve's vermilion is somewhere among the curves.
+    assert (np.abs(pixels[250:700] - (213, 94, 0)).sum(axis=2) < 30).any()

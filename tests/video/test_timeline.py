@@ -1,0 +1,111 @@
+"""The picture of a video's emotions: true to what was seen, and of bounded memory."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.overlay import emotion_colour
+from glamor_cli.timeline import BINS, MOST_TRACKS, Timeline
+from glamor_cli.timeline_figure import draw_timeline, save_timeline
+from glamor_cli.vision.tracks import TrackedFace
+
+
+def person(track: int, **shares: float) -> TrackedFace:
+    rest = (1 - sum(shares.values())) / (len(EMOTIONS) - len(shares))
+    return TrackedFace(track, np.array([shares.get(name, rest) for name in EMOTIONS], np.float32))
+
+
+def test_a_short_video_keeps_every_frame():
+    timeline = Timeline(EMOTIONS)
+    for number in range(50):
+        timeline.add(number / 10, [person(1, Happy=number / 50)])
+    (line,) = timeline.lines()
+    assert (line.track, line.frames) == (1, 50)
+    np.testing.assert_allclose(line.times, np.arange(50) / 10)
+    np.testing.assert_allclose(
+        line.probabilities[:, EMOTIONS.index("Happy")], np.arange(50) / 50, atol=1e-6
+    )
+
+
+def test_a_long_one_keeps_means_over_time():
+    timeline = Timeline(EMOTIONS)
+    seconds = 3 * 3600
+    for second in range(seconds):
+        timeline.add(second, [person(1, Sad=second / seconds)])
+    (line,) = timeline.lines()
+    assert BINS / 2 <= len(line.times) <= BINS
+    assert line.frames == seconds
+    assert (np.diff(line.times) > 0).all()
+    np.testing.assert_allclose(line.probabilities.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        line.probabilities[:, EMOTIONS.index("Sad")], line.times / seconds, atol=1e-4
+    )
+
+
+def test_a_time_far_away_is_taken(tmp_path):
+    """Damaged files jump by years."""
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [person(1)])
+    timeline.add(1e12, [person(1)])
+    save_timeline(tmp_path / "far.png", timeline, "far.mp4")
+    assert len(timeline.lines()[0].times) == 2
+
+
+def test_of_a_crowd_those_seen_longest_are_kept():
+    timeline = Timeline(EMOTIONS)
+    for number in range(40):
+        timeline.add(number / 10, [person(1)])
+    for number in range(500):
+        timeline.add(4 + number / 10, [person(2 + number)])
+    lines = timeline.lines()
+    assert len(lines) == MOST_TRACKS
+    assert lines[0].track == 1
+    assert timeline.forgotten == 501 - MOST_TRACKS
+    note = draw_timeline(timeline, "crowd.mp4").legends[0].get_title().get_text()
+    assert "493 more people" in note
+
+
+def test_the_picture_shows_who_felt_what_when(tmp_path):
+    """Happy, then out of sight, then sad: yellow, white, blue, at their times."""
+    timeline = Timeline(EMOTIONS)
+    for number in range(120):
+        time = number / 10
+        if time < 4:
+            timeline.add(time, [person(1, Happy=0.97)])
+        elif time < 8:
+            timeline.add(time, [])
+        else:
+            timeline.add(time, [person(1, Sad=0.97)])
+    figure = draw_timeline(timeline, "a $strange$ \n name.mp4")
+    (axes,) = figure.axes
+    assert {text.get_text() for text in axes.texts} == {"Happy", "Sad"}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(EMOTIONS)
+    path = tmp_path / "timeline.png"
+    save_timeline(path, timeline, "a $strange$ \n name.mp4")
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    figure.canvas.draw()
+    scale = pixels.shape[1] / figure.canvas.get_width_height()[0]
+    for time, colour in (
+        (1.0, emotion_colour(EMOTIONS, EMOTIONS.index("Happy"))),
+        (6.0, "#FFFFFF"),
+        (9.0, emotion_colour(EMOTIONS, EMOTIONS.index("Sad"))),
+    ):
+        x, y = axes.transData.transform((time, 0.8)) * scale
+        shown = pixels[pixels.shape[0] - round(y), round(x)]
+        assert "#" + shown.tobytes().hex().upper() == colour
+
+
+@pytest.mark.parametrize("times", [[0.0], [7.5], [0.0, 0.04]])
+def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [])
+    for time in times:
+        timeline.add(time, [person(1, Anger=0.97)])
+    timeline.add(10, [])
+    path = tmp_path / "timeline.png"
+    save_timeline(path, timeline, "moment.mp4")
+    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+    anger = np.array([0xD5, 0x5E, 0x00])
+    # More than the legend's patch of 34 x 10 pixels.
+    assert (np.abs(pixels.astype(int) - anger).max(axis=1) < 3).sum() > 500

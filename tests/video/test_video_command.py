@@ -1,0 +1,332 @@
+"""Videos through the command as people and scripts use it: rows, pictures, and being stopped."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from typer.testing import CliRunner
+from video_clips import grays, write_clip
+
+from glamor_cli.__main__ import main
+from glamor_cli.cli.app import app
+from glamor_cli.cli.durations import parse_seconds
+from glamor_cli.errors import ConfigError
+from glamor_cli.rows import VIDEO_COLUMNS
+from glamor_cli.video_writer import write_video
+
+OPTIONS = ["--device", "cpu", "--threads", "1"]
+GLAMOR = [sys.executable, "-m", "glamor_cli", "predict", *OPTIONS]
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["predict", *OPTIONS, *map(str, arguments)])
+
+
+def rows_of(*arguments: object, code: int = 0) -> list[dict]:
+    result = run(*arguments, "--format", "jsonl")
+    assert result.exit_code == code, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory) -> Path:
+    """Long enough to be stopped in the middle of."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return write_clip(path, (pixels for _ in range(60) for pixels in grays(30)), codec="mpeg4")
+
+
+def frames_of(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def test_each_person_has_one_line_over_time(clips):
+    rows = rows_of(clips / "crossing.mp4")
+    assert {row["track"] for row in rows} == {1, 2}
+    for row in rows:
+        assert list(row) == list(VIDEO_COLUMNS)
+        assert row["time"] == pytest.approx(row["frame"] / 10, abs=1e-3)
+        smoothed = row["smoothed_probabilities"]
+        assert sum(smoothed.values()) == pytest.approx(1, abs=1e-4)
+        assert row["smoothed_emotion"] == max(smoothed, key=smoothed.__getitem__)
+        assert row["smoothed_probability"] == smoothed[row["smoothed_emotion"]]
+    assert [row["frame"] for row in rows] == sorted(row["frame"] for row in rows)
+    ways = []
+    for track in (1, 2):
+        line = [row for row in rows if row["track"] == track]
+        assert len({row["frame"] for row in line}) == len(line) >= 14
+        ways.append(line[-1]["box"][0] - line[0]["box"][0])
+    # One went all the way to the right, the other to the left.
+    assert min(ways) < -200
+    assert max(ways) > 200
+
+
+def test_who_comes_back_late_gets_a_new_number(clips):
+    rows = rows_of(clips / "coming-back.mp4", "--stride", "2")
+    assert {row["frame"] % 2 for row in rows} == {0}
+    lines = {track: [r["time"] for r in rows if r["track"] == track] for track in (1, 2, 3)}
+    lengths = sorted(len(times) for times in lines.values())
+    assert lengths == [5, 6, 20]
+
+
+def test_videos_and_images_in_one_call(clips, tmp_path):
+    photograph = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(photograph)
+    shutil.copy(clips / "gray.webm", tmp_path / "empty [1].webm")
+    sources = (
+        clips / "crossing.mp4",
+        photograph,
+        tmp_path / "empty [1].webm",
+        clips / "com*.mp4",
+    )
+    rows = rows_of(*sources, "--every", "500ms")
+    named = list(dict.fromkeys(row["source"] for row in rows))
+    assert named == [str(source) for source in sources[:3]] + [str(clips / "coming-back.mp4")]
+    by_source = {name: [row for row in rows if row["source"] == name] for name in named}
+    (image,) = by_source[str(photograph)]
+    assert list(image) == list(VIDEO_COLUMNS)
+    assert image["status"] == "ok"
+    assert image["frame"] is image["time"] is image["track"] is image["smoothed_emotion"] is None
+    empty = by_source[str(sources[2])]
+    assert [(row["status"], row["frame"], row["time"]) for row in empty] == [
+        ("no_face", 0, 0.0),
+        ("no_face", 13, 0.52),
+        ("no_face", 25, 1.0),
+    ]
+    # Each video's people are counted anew.
+    assert by_source[named[3]][0]["track"] == 1
+    result = run(*sources, "--every", "500ms", "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(result.stdout, newline="")))
+    assert [row["track"] for row in table] == [str(row["track"] or "") for row in rows]
+    assert [row["time"] for row in table] == [
+        "" if row["time"] is None else str(row["time"]) for row in rows
+    ]
+
+
+def test_in_folders_only_images_are_looked_for(clips, tmp_path):
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "astronaut.png")
+    shutil.copy(clips / "gray.mp4", tmp_path)
+    (row,) = rows_of(tmp_path)
+    assert "frame" not in row
+
+
+def test_of_a_broken_video_the_rest_is_told_and_the_run_goes_on(clips, tmp_path):
+    with (
+        av.open(str(clips / "crossing.mp4")) as container,
+        av.open(str(tmp_path / "whole.mkv"), "w") as out,
+    ):
+        stream = out.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    content = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "broken.mkv").write_bytes(content[: len(content) * 3 // 4])
+    (tmp_path / "text.mp4").write_text("no video")
+    sources = [tmp_path / "broken.mkv", tmp_path / "text.mp4", "gone.mp4", clips / "gray.mp4"]
+    pictures = tmp_path / "pictures"
+    rows = rows_of(*sources, "--every", "0.2", "--save", pictures, code=1)
+    by_source = {str(source): [r for r in rows if r["source"] == str(source)] for source in sources}
+    broken = by_source[str(sources[0])]
+    assert [row["status"] for row in broken[:6]] == ["ok"] * 6
+    assert broken[-1]["status"] == "error"
+    assert "broken.mkv is damaged: it ends after" in broken[-1]["reason"]
+    for source, reason in ((sources[1], "not a video"), (sources[2], "no file")):
+        (row,) = by_source[str(source)]
+        assert (row["status"], row["frame"]) == ("error", None)
+        assert reason in row["reason"]
+    assert {row["status"] for row in by_source[str(sources[3])]} == {"no_face"}
+    # What there was of the broken one is saved; without people there is no timeline.
+    assert sorted(path.name for path in pictures.iterdir()) == [
+        "broken-emotions.mp4",
+        "broken-timeline.png",
+        "gray-emotions.mp4",
+    ]
+
+
+def test_annotated_videos_and_timelines(clips, tmp_path):
+    clip = shutil.copy(clips / "coming-back.mp4", tmp_path / "a [b].mp4")
+    photograph = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(photograph)
+    rows = rows_of(clip, clip, photograph, "--every", "0.3s", "--save", tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {"a [b].mp4", "astronaut.png"}
+    assert names == {
+        "a [b]-emotions.mp4",
+        "a [b]-timeline.png",
+        "a [b]-2-emotions.mp4",
+        "a [b]-2-timeline.png",
+        "astronaut-emotions.jpg",
+    }
+    frames = frames_of(tmp_path / "a [b]-emotions.mp4")
+    times = sorted({row["time"] for row in rows if row["time"] is not None})
+    np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-3)
+    # Small videos are enlarged so that the labels can be read.
+    assert (frames[0].width, frames[0].height) == (640, 426)
+    (first,) = (row for row in rows[:2] if row["track"] == 1)
+    x1, y1, x2, _ = (round(edge * 640 / 480) for edge in first["box"])
+    line = frames[0].to_ndarray(format="rgb24")[y1 - 4 : y1, x1 + 2 : x2 - 2].astype(int)
+    # The box's upper line in the colour of Happy, over a grey-green background.
+    assert np.abs(line - (0xF0, 0xE4, 0x42)).max(axis=2).min(axis=0).mean() < 60
+    # A second run does not take the first one's results for sources.
+    again = rows_of(tmp_path / "*.mp4", tmp_path / "*.png", "--every", "2s", "--save", tmp_path)
+    assert {Path(row["source"]).name for row in again} == {"a [b].mp4", "astronaut.png"}
+
+
+def test_the_table_names_the_time_and_the_person(clips):
+    result = run(clips / "crossing.mp4", "--every", "1s")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "crossing.mp4 1.00s" in result.stderr
+    assert "3 faces" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--every", "soon"], "--every"),
+        (["--every", "0"], "--every"),
+        (["--every", "-1s"], "--every"),
+        (["--every", "1s", "--stride", "2"], "not both"),
+        (["--smooth", "1 fortnight"], "--smooth"),
+    ],
+)
+def test_wrong_options_say_what_to_do(clips, monkeypatch, capfd, arguments, said):
+    source = str(clips / "gray.mp4")
+    monkeypatch.setattr(sys, "argv", ["glamor", "predict", source, *OPTIONS, *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 3
+    what, remedy = capfd.readouterr().err.strip().splitlines()[-2:]
+    assert what.startswith("error:")
+    assert said in remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0.5s", 0.5), ("500ms", 0.5), ("2", 2), (" 1.5 min ", 90), (".25 s", 0.25), ("3.s", 3)],
+)
+def test_times(text, seconds):
+    assert parse_seconds(text, "--every") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "s", "1h2", "1,5s", "1e3s", "nan", "٣s", "-1s"])
+def test_no_times(text):
+    with pytest.raises(ConfigError, match="--every"):
+        parse_seconds(text, "--every")
+
+
+def test_without_pyav_one_line_says_what_to_install(clips, tmp_path):
+    program = "import sys; sys.modules['av'] = None\nfrom glamor_cli.__main__ import main\nmain()"
+    arguments = ["predict", str(clips / "gray.mp4"), "--output", "rows.csv", "--save", "pictures"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert done.stderr.splitlines()[-1] == "Install the extra: pip install 'glamor[video]'"
+    assert not (tmp_path / "rows.csv").exists()
+
+
+def start(clip: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*GLAMOR, str(clip), "--format", "jsonl", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_keeps_rows_video_and_timeline_so_far(clips, tmp_path):
+    clip = write_clip(
+        tmp_path / "long.mp4",
+        (np.asarray(image) for _ in range(15) for image in frames_as_images(clips)),
+        codec="mpeg4",
+    )
+    pictures = tmp_path / "pictures"
+    with start(clip, "--save", pictures) as process:
+        assert process.stdout is not None
+        # Rows come long before the video's end.
+        first = "".join(process.stdout.readline() for _ in range(40))
+        process.send_signal(signal.SIGINT)
+        rest, message = process.communicate()
+    assert process.returncode == 130, message
+    assert "Traceback" not in message
+    rows = [json.loads(line) for line in (first + rest).splitlines()]
+    assert 15 < rows[-1]["frame"] < 250
+    assert sorted(path.name for path in pictures.iterdir()) == [
+        "long-emotions.mp4",
+        "long-timeline.png",
+    ]
+    frames = frames_of(pictures / "long-emotions.mp4")
+    assert len(frames) == pytest.approx(rows[-1]["frame"] + 1, abs=1)
+
+
+def frames_as_images(clips: Path):
+    with av.open(str(clips / "crossing.mp4")) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_image()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_killed_run_leaves_nothing_under_a_final_name(long_clip, tmp_path):
+    with start(long_clip, "--save", tmp_path) as process:
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+        # The annotated video has begun by now, under another name.
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".")
+    assert ".partial" in left.name
+
+
+def test_a_reader_that_has_enough_ends_the_run_quietly(long_clip, tmp_path):
+    with start(long_clip, "--save", tmp_path / "pictures") as process:
+        assert process.stdout is not None and process.stderr is not None
+        json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 141
+    assert list((tmp_path / "pictures").iterdir()) == []
+
+
+def test_a_video_that_fails_half_way_is_not_left(tmp_path):
+    with pytest.raises(ZeroDivisionError), write_video(tmp_path / "half.mp4", (64, 48)) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8), 0)
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_a_full_disk_is_one_error(clips, tmp_path):
+    resource = pytest.importorskip("resource")
+    with start(
+        clips / "coming-back.mp4",
+        "--save",
+        tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
+    ) as process:
+        _, message = process.communicate()
+    assert process.returncode == 3, message
+    assert "cannot write" in message.splitlines()[-2]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []

@@ -1,0 +1,350 @@
+"""Whatever is in a video file: its frames, in time and upright, or one clear error."""
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from video_clips import crossing, gray, grays, write_clip
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.images import MAX_PIXELS
+from glamor_cli.vision.video_options import Sampling
+from glamor_cli.vision.video_reader import Frame, is_video, read_video
+
+GRAY_CLIPS = (
+    "gray.mp4",
+    "gray.mkv",
+    "gray.mov",
+    "gray.ts",
+    "gray.avi",
+    "gray.mpg",
+    "gray.flv",
+    "gray.webm",
+)
+
+
+def read(path: Path, **options: float) -> list[Frame]:
+    return list(read_video(path, Sampling(**options)))
+
+
+def read_what_there_is(path: Path) -> tuple[list[Frame], DataError | None]:
+    frames = []
+    try:
+        for frame in read_video(path):
+            frames.append(frame)
+    except DataError as error:
+        return frames, error
+    return frames, None
+
+
+@pytest.mark.parametrize("name", GRAY_CLIPS)
+def test_every_frame_comes_once_in_order_with_its_time(clips, name):
+    frames = read(clips / name)
+    assert [frame.index for frame in frames] == list(range(30))
+    assert [round(frame.time, 2) for frame in frames] == [round(n / 25, 2) for n in range(30)]
+    for frame in frames:
+        assert frame.image.shape == (48, 64, 3)
+        assert frame.image.dtype == np.uint8
+        assert frame.image.flags.c_contiguous
+        assert abs(frame.image.mean() - gray(frame.index)) < 5
+
+
+@pytest.mark.parametrize(
+    ("sampling", "indices"),
+    [
+        ({"stride": 7}, [0, 7, 14, 21, 28]),
+        ({"stride": 100}, [0]),
+        ({"every": 0.2}, [0, 5, 10, 15, 20, 25]),
+        # Frames are 0.04 s apart: the first in each interval, and the error does not add up.
+        ({"every": 0.1}, [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28]),
+        ({"every": 0.001}, list(range(30))),
+        ({"every": 60}, [0]),
+    ],
+)
+def test_sampling(clips, sampling, indices):
+    assert [frame.index for frame in read(clips / "gray.mp4", **sampling)] == indices
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [{"stride": 0}, {"every": 0}, {"every": -1}, {"every": float("inf")}, {"every": float("nan")}],
+)
+def test_sampling_that_cannot_be(sampling):
+    with pytest.raises(ConfigError):
+        Sampling(**sampling)
+
+
+def test_stride_and_time_together_are_refused():
+    with pytest.raises(ConfigError, match="not both"):
+        Sampling(2, 0.5)
+
+
+def test_a_variable_frame_rate_is_followed(tmp_path):
+    times = [0, 0.04, 0.08, 0.5, 0.52, 1.9, 2.0, 3.25]
+    path = write_clip(tmp_path / "vfr.mp4", grays(8), times=times)
+    assert [round(frame.time, 2) for frame in read(path)] == times
+    assert [round(frame.time, 2) for frame in read(path, every=0.5)] == [0, 0.5, 1.9, 2.0, 3.25]
+
+
+def test_time_begins_with_the_video_not_with_the_broadcast(tmp_path):
+    path = tmp_path / "late.ts"
+    write_clip(path, grays(5), times=[1000 + n / 10 for n in range(5)])
+    assert [round(frame.time, 2) for frame in read(path)] == [0, 0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("turned", "expected"),
+    [
+        ((0, False), ["red", "green", "blue", "white"]),
+        ((90, False), ["green", "white", "red", "blue"]),
+        ((180, False), ["white", "blue", "green", "red"]),
+        ((-90, False), ["blue", "red", "white", "green"]),
+        ((0, True), ["green", "red", "white", "blue"]),
+        ((180, True), ["blue", "white", "red", "green"]),
+    ],
+)
+def test_frames_are_upright_as_phones_say(tmp_path, turned, expected):
+    """The corners of a phone's frame, row by row, after turning it counter-clockwise."""
+    colours = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "white": (200,) * 3}
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48], image[:32, 48:] = colours["red"], colours["green"]
+    image[32:, :48], image[32:, 48:] = colours["blue"], colours["white"]
+    path = write_clip(tmp_path / "turned.mp4", [image] * 2, turned=turned)
+    (first, _) = read(path)
+    height, width = first.image.shape[:2]
+    assert (height, width) == ((96, 64) if abs(turned[0]) == 90 else (64, 96))
+    corners = [(y, x) for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)]
+    for corner, name in zip(corners, expected, strict=True):
+        np.testing.assert_allclose(first.image[corner], colours[name], atol=25)
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path):
+    path = write_clip(tmp_path / "wide.mp4", grays(2), aspect=Fraction(4, 3))
+    assert read(path)[0].image.shape == (48, 85, 3)
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_colours_are_those_that_were_filmed(tmp_path, tagged):
+    """High definition without a word about its colours is BT.709, as in every player."""
+    colour, path = (200, 30, 60), tmp_path / "colour.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "1"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        if tagged:
+            stream.codec_context.colorspace = 1
+        pixels = np.empty((720, 1280, 3), np.uint8)
+        pixels[:] = colour
+        frame = av.VideoFrame.from_ndarray(pixels)
+        container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="itu709")))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(read(path)[0].image.mean((0, 1)), colour, atol=4)
+
+
+@pytest.mark.parametrize("sound_first", [True, False])
+def test_the_sound_beside_a_video_does_not_matter(tmp_path, sound_first):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        streams = {}
+        for name in ("sound", "video") if sound_first else ("video", "sound"):
+            streams[name] = container.add_stream(*CODECS[name])
+        video = streams["video"]
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        add_silence(container, streams["sound"], seconds=4)
+        for pixels in grays(5):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(video.encode(None))
+    assert [frame.index for frame in read(path)] == [0, 1, 2, 3, 4]
+
+
+CODECS = {"sound": ("aac", 44100), "video": ("libx264", 10)}
+
+
+def add_silence(container, stream, *, seconds: int) -> None:
+    silence = np.zeros((1, 44100), np.float32)
+    for _ in range(seconds):
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.rate = 44100
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def test_a_file_of_sound_alone_is_told_apart(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        add_silence(container, container.add_stream("aac", rate=44100), seconds=1)
+    with pytest.raises(DataError, match="no video"):
+        read(path)
+
+
+def test_what_is_no_video_is_one_error(clips, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video\n" * 1000)
+    (tmp_path / "zeros.mkv").write_bytes(bytes(100_000))
+    # Playlists name other files, even on other machines.
+    (tmp_path / "list.mp4").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{clips / 'gray.ts'}\n#EXT-X-ENDLIST\n"
+    )
+    (tmp_path / "concat.mp4").write_text(f"ffconcat version 1.0\nfile '{clips / 'gray.mp4'}'\n")
+    (tmp_path / "folder.mp4").mkdir()
+    for name in ("empty", "text", "list", "concat", "folder", "missing"):
+        with pytest.raises(DataError) as caught:
+            read(tmp_path / f"{name}.mp4")
+        assert f"{name}.mp4" in caught.value.what
+        assert "\n" not in caught.value.what
+    with pytest.raises(DataError):
+        read(tmp_path / "zeros.mkv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a named pipe")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DataError, match="not a file"):
+        read(tmp_path / "pipe.mp4")
+
+
+@pytest.mark.parametrize(
+    "name", ["concat:x.mp4", "http:clip.mp4", "-i.mp4", "%d.mp4", "line\nbreak, 'é'.mp4"]
+)
+def test_a_name_is_only_a_name(clips, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clips / "gray.mp4", name)
+    assert len(read(Path(name))) == 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_name_that_is_no_unicode(clips, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(clips / "gray.mp4", path)
+    assert len(read(path)) == 30
+
+
+@pytest.mark.parametrize("name", GRAY_CLIPS)
+def test_of_a_file_cut_short_the_beginning_is_read(clips, tmp_path, name):
+    """Cut anywhere: nothing but a ``DataError``, after frames equal to the whole file's."""
+    whole = read(clips / name)
+    content = (clips / name).read_bytes()
+    path = tmp_path / name
+    generator = random.Random(0)
+    came = 0
+    for _ in range(12):
+        path.write_bytes(content[: generator.randrange(1, len(content) - 1)])
+        frames, error = read_what_there_is(path)
+        came = max(came, len(frames))
+        # The last one may be damaged, and what comes after a gap is not predictable.
+        for frame, expected in zip(frames[:-1], whole, strict=False):
+            assert frame.index == expected.index
+            if error is None:
+                assert np.abs(frame.image.astype(int) - expected.image).mean() < 12
+        # Only a container that tells its length can be found short.
+        if len(frames) < 15 and name not in ("gray.ts", "gray.mpg", "gray.flv"):
+            assert error is not None
+    # An MP4's table of contents lies at its end.
+    if name not in ("gray.mp4", "gray.mov"):
+        assert came > 3
+
+
+def test_a_stream_that_breaks_off_says_when(tmp_path):
+    path = write_clip(tmp_path / "fast.mp4", crossing(), options={"movflags": "faststart"})
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 7 // 10])
+    frames, error = read_what_there_is(path)
+    assert 5 <= len(frames) < 20
+    assert error is not None
+    assert f"ends after {frames[-1].time:.2f} s of 2.00 s" in error.what
+
+
+def test_damage_in_the_middle_is_passed_over_and_told(tmp_path):
+    path = write_clip(tmp_path / "damaged.mkv", crossing(40))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 400] = b"\xff" * 400
+    path.write_bytes(content)
+    frames, error = read_what_there_is(path)
+    assert error is not None
+    assert "cannot be decoded" in error.what
+    assert len(frames) > 20
+    assert frames[-1].time > 3.5
+    assert all(a.time < b.time for a, b in pairwise(frames))
+
+
+def test_a_recording_that_begins_between_key_frames_is_whole(clips, tmp_path):
+    """Broadcasts are joined at any place; what precedes the first key frame is not damage."""
+    content = (clips / "gray.ts").read_bytes()
+    path = tmp_path / "joined.ts"
+    with av.open(str(clips / "gray.ts")) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos]
+    # Stream tables come first and now and then.
+    path.write_bytes(content[: 3 * 188] + content[places[4] :])
+    frames, error = read_what_there_is(path)
+    assert error is None
+    assert len(frames) >= 20
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_frames_too_large_are_refused_before_they_are_decoded(tmp_path, header):
+    """A JPEG that says 12000 x 12000 pixels, in all frames or in a later one."""
+    path = write_clip(tmp_path / "bomb.avi", grays(4), codec="mjpeg")
+    content = bytearray(path.read_bytes())
+    place, number = content.find(b"\xff\xc0"), 0
+    while place >= 0:
+        if header or number == 2:
+            content[place + 5 : place + 9] = struct.pack(">HH", 12_000, 12_000)
+        place, number = content.find(b"\xff\xc0", place + 1), number + 1
+    path.write_bytes(content)
+    assert MAX_PIXELS < 12_000 * 12_000
+    frames, error = read_what_there_is(path)
+    assert error is not None
+    assert [frame.index for frame in frames] == ([] if header else [0, 1, 2])
+
+
+def test_a_resolution_that_changes(tmp_path):
+    small, large = tmp_path / "small.ts", tmp_path / "large.ts"
+    write_clip(small, grays(5))
+    write_clip(large, grays(5, (128, 96)))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    frames, _ = read_what_there_is(joined)
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3), (96, 128, 3)}
+    assert all(a.time < b.time for a, b in pairwise(frames))
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """Ten times the frames, the same memory; held, the frames would take 240 MB."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from glamor_cli.vision.video_reader import read_video\n"
+        "count = sum(1 for _ in read_video(Path(sys.argv[1]), threads=2))\n"
+        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for count in (60, 600):
+        path = write_clip(tmp_path / f"{count}.mp4", grays_of_any_number(count), codec="mpeg4")
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+        )
+        frames, peak = map(int, done.stdout.split())
+        assert frames == count
+        peaks.append(peak * (1 if sys.platform == "darwin" else 1024))
+    assert peaks[1] - peaks[0] < 25_000_000
+
+
+def grays_of_any_number(count: int):
+    for number in range(count):
+        yield np.full((360, 480, 3), number % 256, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.MP4", True), ("b/c.mkv", True), ("x*.mov", True), ("a.jpg", False), ("mp4", False)],
+)
+def test_videos_are_known_by_their_names(name, expected):
+    assert is_video(name) is expected

@@ -1,0 +1,89 @@
+"""Images that ask for much, and folders made to stumble over."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamor_cli.errors import DataError
+from glamor_cli.vision import images
+from glamor_cli.vision.images import list_images, read_image
+
+
+def modes():
+    pixels = np.random.default_rng(0).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    rgba = Image.fromarray(pixels)
+    rgb = rgba.convert("RGB")
+    return {
+        "RGBA": (rgba, {}),
+        "LA": (rgba.convert("LA"), {}),
+        "L": (rgb.convert("L"), {}),
+        "1": (rgb.convert("1"), {}),
+        "16-bit": (Image.fromarray(pixels[..., 0].astype(np.uint16) * 250), {}),
+        "palette": (rgb.convert("P"), {"transparency": 3}),
+        "transparent colour": (rgb, {"transparency": tuple(map(int, pixels[0, 0, :3]))}),
+    }
+
+
+@pytest.mark.parametrize("mode", modes())
+def test_large_images_are_converted_in_bands_to_the_same_pixels(tmp_path, monkeypatch, mode):
+    image, options = modes()[mode]
+    path = tmp_path / "image.png"
+    image.save(path, **options)
+    whole = read_image(path)
+    monkeypatch.setattr(images, "_BAND_PIXELS", 5 * 17)
+    np.testing.assert_array_equal(read_image(path), whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_large_image_takes_little_more_than_its_pixels(tmp_path, mode):
+    """16 million pixels in a file of a few kilobytes; 24 bytes a pixel would be 2 GB at most."""
+    path = tmp_path / "image.png"
+    Image.new(mode, (4000, 4000)).save(path, compress_level=1)
+    script = (
+        "import sys; from pathlib import Path; from glamor_cli.vision.images import read_image\n"
+        "read_image(Path(sys.argv[1]))\n"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    base = 80 * 2**20
+    assert int(done.stdout) * 1024 - base < 12 * 4000 * 4000
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
+    path = tmp_path / "image.webp"
+    with path.open("wb") as handle:
+        handle.write(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
+        handle.truncate(2 << 30)
+    with pytest.raises(DataError, match="has more than"):
+        read_image(path)
+
+
+def test_links_that_lead_to_themselves_are_passed_over(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "here").symlink_to(".")
+    assert list(list_images(tmp_path)) == [tmp_path / "a.png"]
+
+
+def test_folders_may_be_nested_deeper_than_calls(tmp_path):
+    folder = tmp_path
+    for _ in range(300):
+        folder /= "d"
+        folder.mkdir()
+    Image.new("RGB", (2, 2)).save(folder / "a.png")
+    depth = len(inspect.stack())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 150)
+    try:
+        assert list(list_images(tmp_path)) == [folder / "a.png"]
+    finally:
+        sys.setrecursionlimit(limit)
