@@ -130,9 +130,9 @@ def _print_table(result: "BenchResult") -> None:
         if row.p50_ms is None:
             name = " ".join(filter(None, (row.backend, row.precision)))
             missing.setdefault((row.what, row.status), {})[name] = None
-    for (what, reason), names in missing.items():
+    for (target, reason), names in missing.items():
         console.print(
-            f"not measured: {what}, {', '.join(names)}: {reason}", markup=False, soft_wrap=True
+            f"not measured: {target}, {', '.join(names)}: {reason}", markup=False, soft_wrap=True
         )
 
 
