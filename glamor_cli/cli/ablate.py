@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def ablate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the table to this file too.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""

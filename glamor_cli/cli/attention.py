@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.evaluation.fill import Fill
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def attention(
     fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
     regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default: all cores.")

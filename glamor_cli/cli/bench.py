@@ -9,6 +9,8 @@ from rich.table import Table
 
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.render import console
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def bench(
     images: Annotated[
         Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _DEFAULT.device,
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(help="CPU threads; else all cores.")] = None,
     seconds: Annotated[
         float, typer.Option(help="Least time measured for each row.")
@@ -118,32 +120,34 @@ def _print_table(result: "BenchResult") -> None:
         markup=False,
         soft_wrap=True,
     )
-    measured = [row for row in result.rows if row.p50_ms is not None]
-    if measured:
-        console.print(_table(measured))
+    for what in dict.fromkeys(row.what for row in result.rows):
+        measured = [row for row in result.rows if row.what is what and row.p50_ms is not None]
+        if measured:
+            console.print(_table(what, measured))
+    # One line a reason: a backend that is not here is not here at every batch size.
+    missing: dict[tuple[str, str], dict[str, None]] = {}
     for row in result.rows:
         if row.p50_ms is None:
-            console.print(
-                f"not measured: {row.what}, batch of {row.batch}, "
-                f"{' '.join(filter(None, (row.backend, row.precision)))}: {row.status}",
-                markup=False,
-                soft_wrap=True,
-            )
+            name = " ".join(filter(None, (row.backend, row.precision)))
+            missing.setdefault((row.what, row.status), {})[name] = None
+    for (target, reason), names in missing.items():
+        console.print(
+            f"not measured: {target}, {', '.join(names)}: {reason}", markup=False, soft_wrap=True
+        )
 
 
-def _table(rows: "list[Row]") -> Table:
+def _table(what: str, rows: "list[Row]") -> Table:
     # Columns that would be empty, as the GPU's are on a CPU, are left out.
     columns = [
         (heading, justify, [tell(row) for row in rows])
         for heading, justify, tell in _COLUMNS
         if any(tell(row) for row in rows)
     ]
-    table = Table(padding=(0, 0), pad_edge=False)
+    table = Table(title=what, title_justify="left", padding=(0, 0), pad_edge=False)
     for heading, justify, _ in columns:
         table.add_column(heading, justify=justify, no_wrap=True)
     for index, row in enumerate(rows):
-        following = rows[index + 1] if index + 1 < len(rows) else None
-        ends = following is None or (row.what, row.batch) != (following.what, following.batch)
+        ends = index + 1 == len(rows) or row.batch != rows[index + 1].batch
         table.add_row(*(cells[index] for _, _, cells in columns), end_section=ends)
     return table
 
@@ -153,16 +157,14 @@ def _figure(value: float | None, form: str) -> str:
 
 
 _COLUMNS: "list[tuple[str, Literal['left', 'right'], Callable[[Row], str]]]" = [
-    ("what", "left", lambda row: row.what),
     ("backend", "left", lambda row: f"{row.backend} {row.precision}"),
     ("provider", "left", lambda row: row.provider.removesuffix("ExecutionProvider")),
     ("batch", "right", lambda row: str(row.batch)),
     ("p50 ms", "right", lambda row: _figure(row.p50_ms, ".2f")),
-    ("p90", "right", lambda row: _figure(row.p90_ms, ".2f")),
     ("p99", "right", lambda row: _figure(row.p99_ms, ".2f")),
     ("GPU ms", "right", lambda row: _figure(row.device_p50_ms, ".4f")),
-    ("images/s", "right", lambda row: _figure(row.images_per_second, ".1f")),
-    ("x floor", "right", lambda row: _figure(row.floor_ratio, ".2f")),
+    ("img/s", "right", lambda row: _figure(row.images_per_second, ".1f")),
+    ("floor x", "right", lambda row: _figure(row.floor_ratio, ".2f")),
     ("diff", "right", lambda row: _figure(row.max_abs_diff, ".0e")),
     ("same", "right", lambda row: _figure(row.top1_agreement, ".1%").replace(".0%", "%")),
 ]

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
     from glamor_cli.evaluation.bootstrap import Interval
@@ -26,7 +28,7 @@ def compare(
     split: Annotated[
         str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default: all cores.")

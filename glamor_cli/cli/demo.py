@@ -7,6 +7,8 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from glamor_cli.cli.render import INTERRUPTED, console
+from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
     from glamor_cli.demo import Stage
@@ -19,7 +21,7 @@ def demo(
     full: Annotated[
         bool, typer.Option("--full", help="Also train all ablations over three seeds: hours.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
 ) -> None:
     """Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")

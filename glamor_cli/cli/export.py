@@ -57,7 +57,7 @@ def export(
     atol: Annotated[
         float | None, typer.Option(help="Largest difference allowed; else the precision's.")
     ] = None,
-    device: DeviceOption = Device.CPU,
+    device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     with_preprocessing: Annotated[

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.recipe_names import RecipeName
 
 
@@ -29,7 +31,7 @@ def train(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
 ) -> None:

@@ -11,12 +11,17 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import Agreement, BatchCheck, ExportConfig, ExportReport, Int8Form
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.pairs import load_pairs
-from glamor_cli.export.tensorrt_build import EngineConfig, EngineReport, build_engine
+from glamor_cli.export.tensorrt_build import (
+    EngineConfig,
+    EngineReport,
+    build_engine,
+    require_buildable,
+)
 from glamor_cli.export.triton_repository import write_triton_repository
 from glamor_cli.export.verify import check_agreement, check_batches
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.runtimes.gpus import query_driver
-from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchRuntime
 
 
@@ -101,7 +106,7 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
     """Find out before the slow part whether an engine can be built and served."""
     if config.engine is None:
         return
-    target, _ = load_library(config.engine.target)
+    target = require_buildable(config.engine)
     if target is Target.RTX and config.triton_repository is not None:
         raise ConfigError(
             "Triton serves engines of TensorRT, not of TensorRT-RTX",

@@ -89,8 +89,8 @@ class ExportConfig:
         half_storage: Keep the weights in float16 and compute in float32 (FP32 only): half the
             file. Exact where the weights themselves are stored in float16; others are rounded,
             which FP32's tolerance will hardly allow.
-        device: What the ONNX file is verified on. TensorRT's INT8 is verified by the CPU, which
-            alone computes it as the graph says.
+        device: What the ONNX file is verified on; ``auto`` is the provider's device, and without
+            one the CPU. TensorRT's INT8 is always verified on the CPU, as the graph says.
         threads: CPU threads for verification; None takes all cores.
         provider: What verifies the ONNX file; None takes ONNX Runtime on ``device``.
         int8_form: For which engine INT8 is made.
@@ -108,7 +108,7 @@ class ExportConfig:
     verification_pairs: int = 2000
     atol: float | None = None
     half_storage: bool = False
-    device: str = Device.CPU
+    device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None
     int8_form: Int8Form = Int8Form.CPU

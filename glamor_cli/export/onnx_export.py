@@ -14,7 +14,8 @@ from glamor_cli.export.pairs import Pairs, fill_contexts, load_pairs
 from glamor_cli.export.precision import quantize, store_half
 from glamor_cli.export.verify import check_agreement, check_batches, check_structure
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.base import Runtime, open_runtime, require_runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights import Metadata, load_network
@@ -38,13 +39,14 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
     config = config or ExportConfig()
     started = time.perf_counter()
     _check_suffixes(weights, out)
+    require_runtime(config.device, config.provider)
     network, metadata = load_network(weights)
     # Read before the slow part, so that a wrong folder is found at once.
     verification = None
     if config.verify is not None:
         verification = load_pairs(config.verify, config.verification_pairs, metadata.classes)
-    calibration = _calibration_pairs(config, metadata.classes)
-    model = _make(network, metadata, config, calibration)
+    calibration = load_calibration(config, metadata.classes)
+    model = make_graph(network, metadata, config, calibration)
     tolerance = config.tolerance
     with atomic_path(out) as temporary:
         onnx.save(model, temporary)
@@ -69,10 +71,17 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
     )
 
 
-def _make(
+def make_graph(
     network: GlamorNet, metadata: Metadata, config: ExportConfig, calibration: Pairs | None
 ) -> onnx.ModelProto:
-    """Build the graph in the precision asked for."""
+    """Build the graph in the precision asked for, not verified yet.
+
+    Args:
+        network: In evaluation mode, float32, on the CPU.
+        metadata: Written into the graph.
+        config: What to export.
+        calibration: From ``load_calibration``; INT8 needs it.
+    """
     half = config.precision is Precision.FP16
     fold = not config.half_storage
     model = build_graph(network, metadata, opset=config.opset, half=half, fold=fold)
@@ -98,12 +107,21 @@ def _open(path: Path, config: ExportConfig) -> Runtime:
     if config.precision is Precision.INT8 and config.int8_form is Int8Form.TENSORRT:
         # ONNX Runtime's own INT8 kernels are not what TensorRT will run.
         return OnnxRuntime(path, device="cpu", threads=config.threads, optimize=False)
+    on_cpu = config.provider is None and config.device == Device.AUTO
     return open_runtime(
-        path, device=config.device, threads=config.threads, provider=config.provider
+        path,
+        device=Device.CPU if on_cpu else config.device,
+        threads=config.threads,
+        provider=config.provider,
     )
 
 
-def _calibration_pairs(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | None:
+def load_calibration(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | None:
+    """Read the pairs that INT8's ranges are measured on; None for other precisions.
+
+    Raises:
+        DataError: The images cannot be used.
+    """
     source = config.calibration_source
     if config.precision is not Precision.INT8 or source is None:
         return None

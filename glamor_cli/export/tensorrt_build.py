@@ -14,6 +14,7 @@ from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
 from glamor_cli.export.config import BatchRange, Precision
 from glamor_cli.export.graph import EXPORT_KEY
 from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.onnx import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.sidecar import Sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
 from glamor_cli.weights import METADATA_KEY, Metadata, sha256
@@ -118,6 +119,21 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
     return EngineReport(out, sidecar, len(serialized), time.perf_counter() - started)
 
 
+def require_buildable(config: EngineConfig) -> Target:
+    """Find out, before anything slow, whether such an engine can be built here.
+
+    Returns:
+        The flavour that would build it.
+
+    Raises:
+        ConfigError: The target cannot do what is asked.
+        BackendUnavailable: TensorRT, or the GPU it needs, is not here.
+    """
+    target, trt = load_library(config.target)
+    _Build(trt, target, config)
+    return target
+
+
 def generations(trt: Any) -> tuple[str, ...]:
     """GPU generations that this TensorRT-RTX can build for, the oldest first."""
     names = [name for name in trt.ComputeCapability.__members__ if re.fullmatch(r"SM\d+", name)]
@@ -162,7 +178,8 @@ class _Build:
                 "Check the driver with glamor doctor.",
             ) from error
         network = self._parse(builder, source)
-        options = builder.create_builder_config()
+        self._check_interface(network)
+        options = self._made(builder.create_builder_config(), "a configuration")
         # TF32, on by default, would move the answers by 1e-3.
         options.clear_flag(trt.BuilderFlag.TF32)
         if self._config.workspace is not None:
@@ -177,29 +194,45 @@ class _Build:
         if serialized is None:
             raise self._refused("cannot build the engine")
         if cache is not None and self._config.timing_cache is not None:
+            learnt = self._made(options.get_timing_cache(), "a timing cache").serialize()
             with atomic_path(self._config.timing_cache) as temporary:
-                temporary.write_bytes(bytes(options.get_timing_cache().serialize()))
+                temporary.write_bytes(bytes(self._made(learnt, "a timing cache")))
         return bytes(serialized), self._precision(network)
 
     def _parse(self, builder: Any, source: Path) -> Any:
         trt = self._trt
         # Removed flags are no longer names of the enum; this one is ignored where it is implied.
         flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-        network = builder.create_network(flag)
+        network = self._made(builder.create_network(flag), "a network")
         parser = trt.OnnxParser(network, self._logger)
         if not parser.parse_from_file(str(source)):
             reasons = [str(parser.get_error(index)) for index in range(parser.num_errors)]
             raise self._refused(f"cannot read {source}", "; ".join(reasons))
         return network
 
+    def _check_interface(self, network: Any) -> None:
+        """Check what was parsed: names, types, and that the batch alone is dynamic."""
+        inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        outputs = [network.get_output(index) for index in range(network.num_outputs)]
+        names = [tensor.name for tensor in (*inputs, *outputs)]
+        if sorted(names) != sorted((*INPUT_NAMES, *OUTPUT_NAMES)):
+            raise self._refused(f"reads the inputs and outputs {', '.join(names)}", "not ours")
+        for tensor in (*inputs, *outputs):
+            shape = tuple(tensor.shape)
+            if tensor.dtype != self._trt.float32 or shape[0] != -1 or min(shape[1:]) < 1:
+                raise self._refused(f"reads {tensor.name} as {tensor.dtype} {shape}", "not ours")
+
     def _add_profile(self, builder: Any, network: Any, options: Any) -> None:
         batch = self._config.batch
-        profile = builder.create_optimization_profile()
+        profile = self._made(builder.create_optimization_profile(), "a profile")
         for index in range(network.num_inputs):
             tensor = network.get_input(index)
             rest = tuple(tensor.shape)[1:]
-            sizes = ((size, *rest) for size in (batch.minimum, batch.optimum, batch.maximum))
+            sizes = [(size, *rest) for size in (batch.minimum, batch.optimum, batch.maximum)]
             profile.set_shape(tensor.name, *sizes)
+            # A shape that is refused is only not there.
+            if [tuple(shape) for shape in profile.get_shape(tensor.name)] != sizes:
+                raise self._refused(f"refuses the profile {batch} for {tensor.name}")
         # A bad profile is only falsy; adding it gives -1.
         if not profile or options.add_optimization_profile(profile) < 0:
             raise self._refused(f"refuses the profile {batch}")
@@ -221,7 +254,10 @@ class _Build:
         options.num_compute_capabilities = len(self.architectures)
         for index, name in enumerate(self.architectures):
             capability = getattr(self._trt.ComputeCapability, name)
-            if not options.set_compute_capability(capability, index):
+            if (
+                not options.set_compute_capability(capability, index)
+                or options.get_compute_capability(index) != capability
+            ):
                 raise self._refused(f"refuses to build for {name}")
 
     def _load_timing_cache(self, options: Any) -> Any:
@@ -259,6 +295,12 @@ class _Build:
             )
         return names[kinds.pop()]
 
+    def _made(self, thing: Any, what: str) -> Any:
+        """Pass on what a factory made; TensorRT's give None where they fail."""
+        if thing is None:
+            raise self._refused(f"cannot make {what}")
+        return thing
+
     def _refused(self, what: str, reason: str = "") -> ExportError:
         reason = reason or self._logger.problems()
         remedy = "Try another precision, or another version of TensorRT."
@@ -281,7 +323,7 @@ def _read_onnx(source: Path) -> tuple[Metadata, str]:
             f"{source} was not exported by glamor", "Give an .onnx file from glamor export."
         )
     names = {value.name for value in model.graph.input}
-    if names != {"face", "context"}:
+    if names != set(INPUT_NAMES):
         raise ExportError(
             f"{source} takes {', '.join(sorted(names))}, not face and context",
             "Build engines from the network without preprocessing.",

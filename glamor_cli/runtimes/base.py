@@ -134,7 +134,12 @@ def open_runtime(
         raise ConfigError(f"there is no device {device!r}", f"Choose one of: {', '.join(Device)}.")
     path = find_weights(weights, suffix=".onnx")
     if provider is not None:
-        device = _device_of(provider, path, device)
+        if path.suffix != ".onnx":
+            raise ConfigError(
+                f"{path.name} has no choice of providers: only ONNX files have",
+                "Give an .onnx file, or leave --provider out.",
+            )
+        device = _device_of(provider, device)
     if precision != "fp32" and path.suffix != ".safetensors":
         raise ConfigError(
             f"{path.name} has its own precision; only .safetensors files are computed in another",
@@ -165,18 +170,36 @@ def open_runtime(
     return TensorRTRuntime(path, device=device)
 
 
-def _device_of(provider: str, path: Path, device: str) -> Device:
-    """Check that a provider can be had for a file, and tell its device."""
+def require_runtime(device: str, provider: str | None) -> None:
+    """Find out before anything slow whether an ONNX file could be run as asked for.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        provider: A ``Provider`` or its value; None takes ONNX Runtime on ``device``.
+
+    Raises:
+        ConfigError: No such provider, or it does not go with the device.
+        BackendUnavailable: Its libraries are not here.
+    """
+    if provider is not None:
+        device = _device_of(provider, device)
+    if provider == Provider.OPENVINO:
+        from glamor_cli.runtimes.openvino import load_openvino
+
+        load_openvino()
+    elif device == Device.CUDA:
+        from glamor_cli.runtimes.onnx import require_cuda
+
+        require_cuda()
+
+
+def _device_of(provider: str, device: str) -> Device:
+    """Check that a provider goes with a device, and tell the provider's."""
     if provider not in set(Provider):
         raise ConfigError(
             f"there is no provider {provider!r}", f"Choose one of: {', '.join(Provider)}."
         )
     needed = Provider(provider).device
-    if path.suffix != ".onnx":
-        raise ConfigError(
-            f"{path.name} has no choice of providers: only ONNX files have",
-            "Give an .onnx file, or leave --provider out.",
-        )
     if device not in (Device.AUTO, needed):
         raise ConfigError(
             f"{provider} runs on {needed}, not on {device}",

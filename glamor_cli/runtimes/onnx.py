@@ -94,11 +94,26 @@ def open_session(
         if device == "cuda":
             # A file that nothing can read is not CUDA's fault.
             _on_cpu(path, options)
-            raise BackendUnavailable(
-                f"ONNX Runtime cannot use CUDA: {problem}",
-                "Install what is missing (see glamor doctor), or choose --device cpu.",
-            )
+            raise _no_cuda(problem)
     return _on_cpu(path, options)
+
+
+def require_cuda() -> None:
+    """Find out before anything slow whether CUDA's libraries load.
+
+    Raises:
+        BackendUnavailable: They do not; the message names what is missing.
+    """
+    problem = cuda_problem()
+    if problem is not None:
+        raise _no_cuda(problem)
+
+
+def _no_cuda(problem: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"ONNX Runtime cannot use CUDA: {problem}",
+        "Install what is missing (see glamor doctor), or choose --device cpu.",
+    )
 
 
 def _on_cuda(

@@ -43,7 +43,7 @@ class OpenVINORuntime(Runtime):
             if threads < 1:
                 raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
             options["INFERENCE_NUM_THREADS"] = threads
-        openvino = _load_library()
+        openvino = load_openvino()
         self.metadata = _read_metadata(path)
         core = openvino.Core()
         half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -70,7 +70,12 @@ class OpenVINORuntime(Runtime):
         return Output(*(np.array(self._request.get_tensor(name).data) for name in _OUTPUTS))
 
 
-def _load_library() -> Any:
+def load_openvino() -> Any:
+    """Import OpenVINO.
+
+    Raises:
+        BackendUnavailable: It is not installed or does not load.
+    """
     try:
         import openvino
     except ImportError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.reading import read_bounded
 from glamor_cli.runtimes.gpus import Gpu
 from glamor_cli.runtimes.tensorrt_library import Target
@@ -63,6 +63,20 @@ class Sidecar:
             f"--batch-min {self.batch_min} --batch-opt {self.batch_opt} "
             f"--batch-max {self.batch_max}"
         )
+
+    def fit_batch(self, count: int) -> int:
+        """Say with which batch so many pairs are run: at least the profile's smallest.
+
+        Raises:
+            ConfigError: They are more than the profile's largest.
+        """
+        if count > self.batch_max:
+            raise ConfigError(
+                f"a batch of {count} is outside the engine's profile of {self.batch_min} to "
+                f"{self.batch_max}",
+                "Leave largest_batch at the profile's, or build with a larger --batch-max.",
+            )
+        return max(count, self.batch_min)
 
     def require_architecture(self, engine: Path, gpu: Gpu) -> None:
         """Check that a GPU can run the engine.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
 
@@ -55,19 +56,16 @@ class TensorRTRuntime(Runtime):
         self.largest_batch = self._sidecar.batch_max
         self._logger = make_logger(self._trt)
         self._engine = self._load(path)
+        self._check_interface(path)
+        self._cache = None
+        if self._sidecar.target is Target.RTX:
+            self._cache = RuntimeCache(self._engine, path)
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._calls: OrderedDict[int, _Call] = OrderedDict()
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         count = len(face)
-        size = max(count, self._sidecar.batch_min)
-        if size > self._sidecar.batch_max:
-            raise ConfigError(
-                f"a batch of {size} is outside the engine's profile of "
-                f"{self._sidecar.batch_min} to {self._sidecar.batch_max}",
-                "Leave largest_batch at the profile's, or build with a larger --batch-max.",
-            )
-        call = self._call(size)
+        call = self._call(self._sidecar.fit_batch(count))
         with torch.cuda.stream(self._stream):
             for name, values in zip(_INPUTS, (face, context), strict=True):
                 source = torch.from_numpy(np.require(values, requirements=["C", "W"]))
@@ -78,18 +76,41 @@ class TensorRTRuntime(Runtime):
         return Output(*answers)
 
     def _load(self, path: Path) -> Any:
-        engine = self._trt.Runtime(self._logger).deserialize_cuda_engine(path.read_bytes())
+        try:
+            runtime = self._trt.Runtime(self._logger)
+        except TypeError as error:  # how the bindings say that the factory gave nothing
+            raise BackendUnavailable(
+                f"TensorRT's runtime does not start: {self._logger.problems()}",
+                "Check the driver with glamor doctor.",
+            ) from error
+        engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise CheckpointError(
                 f"{path} does not load: {self._logger.problems()}", self._sidecar.rebuild
             )
-        names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
-        if names != {*_INPUTS, *_OUTPUTS}:
-            raise CheckpointError(
-                f"{path} has the inputs and outputs {', '.join(sorted(names))}",
-                self._sidecar.rebuild,
-            )
         return engine
+
+    def _check_interface(self, path: Path) -> None:
+        """Check the engine's names, types, directions and profile against what is expected."""
+        trt, engine, sidecar = self._trt, self._engine, self._sidecar
+        found = {}
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            found[name] = (is_input, engine.get_tensor_dtype(name) == trt.float32)
+        expected = {name: (name in _INPUTS, True) for name in (*_INPUTS, *_OUTPUTS)}
+        if found != expected:
+            raise CheckpointError(
+                f"{path} has the inputs and outputs {', '.join(sorted(found))}, or not in float32",
+                sidecar.rebuild,
+            )
+        for name in _INPUTS:
+            batches = tuple(size for size, *_ in engine.get_tensor_profile_shape(name, 0))
+            if batches != (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max):
+                raise CheckpointError(
+                    f"{path} takes batches of {batches} as {name}, its sidecar says otherwise",
+                    sidecar.rebuild,
+                )
 
     def _call(self, size: int) -> "_Call":
         """Prepare a batch size once; the sizes used least lately are let go."""
@@ -114,7 +135,7 @@ class TensorRTRuntime(Runtime):
         self._require(not missing, f"cannot infer the shapes of {missing}")
         for name in (*_INPUTS, *_OUTPUTS):
             shape = tuple(context.get_tensor_shape(name))
-            tensors[name] = torch.zeros(shape, dtype=torch.float32, device="cuda")
+            tensors[name] = self._allocate(shape)
             address = tensors[name].data_ptr()
             self._require(context.set_tensor_address(name, address), f"refuses {name}'s buffer")
         # The zeros were written on the default stream.
@@ -122,20 +143,33 @@ class TensorRTRuntime(Runtime):
         call = _Call(self, context, tensors)
         call.enqueue()
         self._stream.synchronize()
-        if self._sidecar.target is Target.TRT:
-            # RTX captures by itself, and may compile again after its first run.
+        if self._cache is None:
             call.capture()
+        else:
+            # RTX captures by itself, and may compile again after its first run.
+            self._cache.save()
         return call
 
     def _make_context(self) -> Any:
-        if self._sidecar.target is Target.RTX:
-            options = self._engine.create_runtime_config()
-            options.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            context = self._engine.create_execution_context(options)
-        else:
+        if self._cache is None:
             context = self._engine.create_execution_context()
+        else:
+            options = self._engine.create_runtime_config()
+            self._require(options is not None, "gives no runtime configuration")
+            options.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            self._cache.attach(options)
+            context = self._engine.create_execution_context(options)
         self._require(context is not None, "gives no execution context")
         return context
+
+    def _allocate(self, shape: tuple[int, ...]) -> torch.Tensor:
+        try:
+            return torch.zeros(shape, dtype=torch.float32, device="cuda")
+        except torch.OutOfMemoryError as error:
+            raise BackendUnavailable(
+                f"the GPU has no memory left for a batch of {shape[0]}",
+                "Free memory on the GPU, or give a smaller batch.",
+            ) from error
 
     def _require(self, answer: bool, what: str) -> None:
         """Raise where TensorRT says no."""

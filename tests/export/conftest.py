@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.scenes import SceneConfig, make_scenes
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.with_preprocessing import add_preprocessing
@@ -38,3 +41,12 @@ def graph(exported: Path) -> Path:
     path = exported.with_name("varied-image.onnx")
     add_preprocessing(exported, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("export-store")
+    make_scenes(root / "scenes", SceneConfig(train=14, validation=7, test=14, scale=1))
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
+    return root / "pairs"

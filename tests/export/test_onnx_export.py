@@ -7,12 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from glamor_cli.cli.app import app
-from glamor_cli.data.pair_making import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes
 from glamor_cli.errors import CheckpointError, ConfigError, DataError, ExportError
 from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
 from glamor_cli.export.graph import EXPORT_KEY
@@ -32,15 +27,6 @@ def write_weights(path: Path, config: NetworkConfig, *, half: bool = False) -> P
     torch.nn.init.normal_(network.classifier.logits.weight, 0, 1)
     save_network(path, network, Metadata("fresh", network=config, temperature=0.5), half=half)
     return path
-
-
-@pytest.fixture(scope="module")
-def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("export-store")
-    make_scenes(root / "scenes", SceneConfig(train=14, validation=7, test=14, scale=1))
-    making = PairMaking(boxes=BoxSource.CROP_FILES)
-    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
-    return root / "pairs"
 
 
 @pytest.mark.parametrize(
@@ -204,17 +190,3 @@ def test_wrong_files_are_refused(weights_file: Path, exported: Path, tmp_path: P
     with pytest.raises(DataError):
         export_onnx(weights_file, tmp_path / "x.onnx", ExportConfig(verify=empty))
     assert not (tmp_path / "x.onnx").exists()
-
-
-def test_the_command_writes_the_file_and_nothing_to_standard_output(
-    weights_file: Path, tmp_path: Path, scene_store: Path
-) -> None:
-    out = tmp_path / "by-command.onnx"
-    arguments = ["export", "--weights", str(weights_file), "--output", str(out)]
-    arguments += ["--batch-opt", "1", "--batch-max", "2", "--verify", str(scene_store)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.stderr
-    assert result.stdout == ""
-    assert "14 real pairs" in result.stderr
-    assert "100.00%" in result.stderr
-    assert out.is_file()

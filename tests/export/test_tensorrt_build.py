@@ -11,11 +11,13 @@ import onnx
 import pytest
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
+from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.config import BatchRange, ExportConfig, Precision
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine, generations
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.gpus import Gpu, query_driver
+from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path
 from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 
@@ -67,6 +69,14 @@ def test_every_generation_is_built_for_without_a_gpu(half, tmp_path, generation)
         assert version == report.sidecar.version
         (mask,) = struct.unpack_from("<I", header, GENERATIONS_OFFSET)
         assert mask == 1 << generations(trt).index(generation)
+    # Only a GPU loads an engine, but its inputs, outputs and profile stand in the file readably.
+    content = out.read_bytes()
+    for name in (b"face", b"context", b"probabilities", b"attention", b"stream_weights"):
+        assert name in content
+    for batch in (RTX.batch.minimum, RTX.batch.optimum, RTX.batch.maximum):
+        for size in (96, 112):
+            assert struct.pack("<4q", batch, 3, size, size) in content
+    assert struct.pack("<4q", 7, 3, 96, 96) not in content
 
 
 def test_engine_holds_the_whole_network_in_the_types_of_its_graph(engine, half, tmp_path):
@@ -204,14 +214,57 @@ def test_flavour_that_is_not_installed_is_named():
         assert load_library()[0] is Target.TRT
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not query_driver().gpus, reason="needs a GPU")
-@pytest.mark.parametrize("target", list(Target))
-def test_engine_gives_the_networks_answers(exported, tmp_path, target):
+def test_batches_outside_the_profile_are_refused_with_a_remedy(engine):
+    sidecar = dataclasses.replace(read_sidecar(engine), batch_min=4)
+    assert [sidecar.fit_batch(count) for count in (1, 4, 9, 16)] == [4, 4, 9, 16]
+    with pytest.raises(ConfigError, match="batch of 17 is outside the engine's profile of 4 to 16"):
+        sidecar.fit_batch(17)
+
+
+def test_damaged_cache_of_a_first_run_is_no_error(tmp_path):
+    """The library's side is stood in for, because only a GPU has one."""
+
+    class Library:
+        def __init__(self, takes):
+            self.takes, self.given = takes, None
+
+        def create_runtime_config(self):
+            return self
+
+        def create_runtime_cache(self):
+            return self
+
+        def deserialize(self, content):
+            self.given = content
+            return self.takes
+
+        def serialize(self):
+            return b"compiled"
+
+    engine_file = tmp_path / "x.engine"
+    cache_path(engine_file).write_bytes(b"of another GPU")
+    library = Library(takes=False)
+    cache = RuntimeCache(library, engine_file)
+    assert library.given == b"of another GPU"
+    cache.save()
+    assert cache_path(engine_file).read_bytes() == b"compiled"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.engine.cache"]
+
+
+@pytest.fixture(params=list(Target))
+def target(request):
+    """A flavour that this machine can build with and run."""
+    if not query_driver().gpus:
+        pytest.skip("needs a GPU")
     try:
-        load_library(target)
+        load_library(request.param)
     except BackendUnavailable as error:
         pytest.skip(error.what)
+    return request.param
+
+
+@pytest.mark.gpu
+def test_engine_gives_the_networks_answers_at_every_batch(target, exported, tmp_path):
     path = tmp_path / "here.engine"
     build_engine(exported, path, EngineConfig(target=target, batch=BatchRange(2, 4, 16)))
     runtime, reference = open_runtime(path), open_runtime(exported, device="cpu")
@@ -225,3 +278,52 @@ def test_engine_gives_the_networks_answers(exported, tmp_path, target):
             np.testing.assert_allclose(
                 getattr(found, name), getattr(expected, name), rtol=0, atol=1e-4
             )
+    runtime.largest_batch = 64
+    with pytest.raises(ConfigError, match="outside the engine's profile"):
+        runtime(
+            np.zeros((17, 3, 96, 96), np.float32),
+            np.zeros((17, 3, 112, 112), np.float32),
+        )
+
+
+@pytest.mark.gpu
+def test_each_batch_size_has_its_own_graph_on_a_stream_of_its_own(target, exported, tmp_path):
+    import torch
+
+    path = tmp_path / "here.engine"
+    build_engine(exported, path, EngineConfig(target=target, batch=BatchRange(1, 4, 16)))
+    runtime = open_runtime(path)
+    assert runtime._stream != torch.cuda.default_stream()
+    for count in range(1, 13):
+        runtime(
+            np.zeros((count, 3, 96, 96), np.float32),
+            np.zeros((count, 3, 112, 112), np.float32),
+        )
+    # The sizes used least lately were let go.
+    assert list(runtime._calls) == list(range(5, 13))
+    captured = [call.graph is not None for call in runtime._calls.values()]
+    assert captured == [target is Target.TRT] * 8
+    assert cache_path(path).exists() == (target is Target.RTX)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_export_verifies_the_engine_itself(target, weights_file, scene_store, tmp_path, precision):
+    onnx_config = ExportConfig(Precision(precision), batch=BatchRange(1, 2, 3), verify=scene_store)
+    # Engines fuse as they like: 1e-5 is for the ONNX file.
+    onnx_config = dataclasses.replace(onnx_config, atol=5e-3)
+    config = ArtefactConfig(onnx_config, engine=EngineConfig(target))
+    made = export_artefacts(weights_file, tmp_path / "x.engine", config)
+    assert made.verified
+    assert made.onnx.agreement is not None
+    assert made.onnx.agreement.pairs == 14
+    assert made.engine.sidecar.precision == precision
+
+
+@pytest.mark.gpu
+def test_engine_under_another_ones_sidecar_is_refused(target, exported, tmp_path):
+    path = tmp_path / "here.engine"
+    build_engine(exported, path, EngineConfig(target=target, batch=BatchRange(1, 4, 16)))
+    change_sidecar(path, batch_max=32)
+    with pytest.raises(CheckpointError, match="its sidecar says otherwise"):
+        open_runtime(path)

@@ -1,0 +1,209 @@
+"""The command as its users call it: every option does what it says, and a bad export is no file."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from glamor_cli.__main__ import main
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.runtimes.providers import cuda_problem
+from glamor_cli.runtimes.sidecar import read_sidecar
+from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.vision.pairs import make_pair, round_box
+
+SMALL = ("--batch-opt", "1", "--batch-max", "2", "--threads", "1")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """The command line in an empty folder: its exit code and what it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["glamor", "export", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert said.out == "", "standard output belongs to machine-readable output"
+        return ended.value.code or 0, said.err
+
+    return call
+
+
+def has(target):
+    try:
+        load_library(target)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def describe(path):
+    model = onnx.load(path)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    return model, json.loads(properties[EXPORT_KEY])
+
+
+def test_float32_is_compared_on_a_store_with_labels(run, weights_file, scene_store):
+    code, said = run("--weights", weights_file, "--verify", scene_store, *SMALL)
+    assert code == 0, said
+    assert "14 real pairs" in said
+    assert "100.00%" in said
+    assert [path.name for path in Path().iterdir()] == ["varied.onnx"]
+
+
+def test_float16_takes_opset_batches_and_provider(run, weights_file, scene_store):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    code, said = run(
+        *("--weights", weights_file, "--precision", "fp16", "--opset", "18"),
+        *("--batch-min", "2", "--batch-opt", "3", "--batch-max", "5", "--threads", "1"),
+        *("--verify", scene_store, "--provider", "openvino", "--atol", "0.1"),
+    )
+    assert code == 0, said
+    for size in (2, 3, 5):
+        assert f"batch of {size}" in said
+    assert "batch of 1" not in said
+    assert "up to 1e-01 were allowed" in said
+    model, how = describe("varied-fp16.onnx")
+    assert how["precision"] == "fp16"
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
+
+
+def test_int8_from_photograph_to_answer_in_a_triton_repository(run, weights_file, scene_store):
+    code, said = run(
+        *("--weights", weights_file, "--precision", "int8", "--calibrate", scene_store, *SMALL),
+        *("--with-preprocessing", "--triton-repository", "models", "--output", "out/photo.onnx"),
+    )
+    assert code == 0, said
+    _, how = describe("out/photo.onnx")
+    assert (how["precision"], how["int8_form"], how["calibration_pairs"]) == ("int8", "cpu", 14)
+    folder = Path("models/varied")
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "config.pbtxt", "labels.txt"]
+    served = onnxruntime.InferenceSession(
+        folder / "1/model.onnx", providers=["CPUExecutionProvider"]
+    )
+    box = np.array([[170, 60, 280, 170]], np.float32)
+    found = served.run(["probabilities"], {"image": astronaut(), "boxes": box})[0]
+    # The float32 network on the same photograph.
+    code, said = run("--weights", weights_file, "--output", "plain.onnx", *SMALL)
+    assert code == 0, said
+    plain = onnxruntime.InferenceSession("plain.onnx", providers=["CPUExecutionProvider"])
+    pair = make_pair(astronaut(), round_box(box[0]))
+    feeds = {"face": pair.face[None], "context": pair.context[None]}
+    expected = plain.run(["probabilities"], feeds)[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.25)
+
+
+def test_photographs_verify_too_and_one_bad_file_among_them_is_passed_over(run, weights_file):
+    Path("photographs").mkdir()
+    Image.fromarray(astronaut()).save("photographs/a.png")
+    Path("photographs/b.png").write_bytes(b"no picture")
+    code, said = run("--weights", weights_file, "--verify", "photographs", *SMALL)
+    assert code == 0, said
+    assert "1 real pairs" in said
+
+
+def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
+    code, said = run("--weights", weights_file, "--precision", "fp16", "--atol", "1e-9", *SMALL)
+    assert code == 6
+    assert "at batch 1" in said
+    assert "at batch 2" in said
+    assert "allowed is 1e-09" in said
+    assert "--atol" in said.splitlines()[-1]
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(not has(Target.RTX), reason="TensorRT-RTX is not installed")
+def test_rtx_engine_is_built_for_the_generations_asked_for(run, weights_file, scene_store):
+    code, said = run(
+        *("--weights", weights_file, "--precision", "int8", "--calibrate", scene_store),
+        *("--trt", "--target", "rtx", "--gpu", "SM89", "--gpu", "SM120", "--workspace", "512"),
+        *("--batch-min", "1", "--batch-opt", "2", "--batch-max", "3", "--threads", "1"),
+    )
+    assert code == 0, said
+    assert "for SM89, SM120, batch 1 to 3" in " ".join(said.split())
+    sidecar = read_sidecar(Path("varied-int8.engine"))
+    assert sidecar.architectures == ("SM89", "SM120")
+    assert sidecar.precision == "int8"
+    assert (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max) == (1, 2, 3)
+    names = sorted(path.name for path in Path().iterdir())
+    assert names == ["varied-int8.engine", "varied-int8.engine.json"]
+
+
+REFUSED = [
+    (("--opset", "12"), 3, "opset 12"),
+    (("--precision", "int8"), 3, "INT8 needs images"),
+    (("--batch-min", "4", "--batch-opt", "2"), 3, "not a range"),
+    (("--atol", "0"), 3, "tolerance"),
+    (("--gpu", "SM89"), 3, "are for engines"),
+    (("--timing-cache", "x"), 3, "are for engines"),
+    (("--trt", "--with-preprocessing"), 3, "preprocessing goes into ONNX files only"),
+    (("--output", "x.pt"), 3, "does not end in .onnx"),
+    (("--verify", "nowhere"), 4, "nowhere"),
+    (("--calibrate", "nowhere", "--precision", "int8"), 4, "nowhere"),
+    (("--provider", "openvino", "--device", "cuda"), 3, "runs on cpu, not on cuda"),
+    (("--provider", "TensorrtExecutionProvider"), 2, "openvino"),
+    (("--threads", "0"), 2, "threads"),
+]
+REFUSED_BY_RTX = [
+    (("--gpu", "SM90"), 3, "does not build for SM90"),
+    (("--timing-cache", "cache"), 3, "no timing cache"),
+    (("--workspace", "0"), 3, "workspace"),
+    (("--triton-repository", "models"), 3, "not of TensorRT-RTX"),
+    (("--output", "x.onnx"), 3, "does not end in .engine"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        *REFUSED,
+        *(
+            pytest.param(
+                ("--trt", "--target", "rtx", *options),
+                code,
+                says,
+                marks=pytest.mark.skipif(not has(Target.RTX), reason="no TensorRT-RTX"),
+            )
+            for options, code, says in REFUSED_BY_RTX
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_and_leaves_nothing(run, weights_file, options, code, says):
+    found, said = run("--weights", weights_file, *SMALL, *options)
+    assert found == code, said
+    assert says in said
+    assert "Traceback" not in said
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(has(Target.TRT), reason="TensorRT is installed")
+def test_tensorrt_that_is_not_installed_is_found_before_the_slow_part(run, weights_file):
+    code, said = run("--weights", weights_file, "--trt", "--target", "trt")
+    assert code == 7
+    assert "TensorRT is not installed" in said or "does not load" in said
+    assert "glamor[trt]" in said
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="has CUDA")
+def test_a_provider_that_does_not_load_is_never_the_cpu(run, weights_file):
+    code, said = run("--weights", weights_file, "--provider", "CUDAExecutionProvider", *SMALL)
+    assert code == 7
+    assert cuda_problem() in " ".join(said.split())
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_an_error(run, weights_file):
+    Path("locked").mkdir(mode=0o500)
+    code, _ = run("--weights", weights_file, "--output", "locked/x.onnx", *SMALL)
+    assert code == 3
