@@ -155,8 +155,8 @@ def accuracy(output: Output, labels: NDArray[np.int64]) -> float:
 def describe(row: Row) -> str:
     """One line for people."""
     return (
-        f"{row.export:<14}{row.runtime + ' ' + row.provider:<38}"
-        f"difference {row.max_abs_diff:.1e} (at most {row.allowed_diff:.0e})  "
+        f"{row.export:<14}{row.runtime + ' ' + row.provider:<44}"
+        f"difference {row.max_abs_diff:.1e} (at most {row.allowed_diff:g})  "
         f"same emotion {row.top1_agreement:.2%} (at least {row.least_agreement:.1%})  "
         f"accuracy {row.accuracy:.2%}, {row.accuracy_change:+.2%} "
         f"(at least {-row.largest_loss:.1%})  {'ok' if row.within else 'OUTSIDE'}"

@@ -153,7 +153,7 @@ def _print_report(report: "ExportReport") -> None:
     console.print(
         f"{report.path}: {report.precision}, opset {report.opset}, "
         f"{report.bytes / 1e6:.1f} MB, in {report.seconds:.0f} s; "
-        f"differences up to {report.atol:.0e} were allowed",
+        f"differences up to {report.atol:g} were allowed",
         markup=False,
         soft_wrap=True,
     )

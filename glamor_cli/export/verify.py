@@ -87,7 +87,7 @@ def check_batches(
         figures = ", ".join(f"{check.max_abs_diff:.2e} at batch {check.batch}" for check in checks)
         raise ExportError(
             f"the export's answers differ from the float32 network's: {figures}; "
-            f"allowed is {tolerance.atol:.0e}",
+            f"allowed is {tolerance.atol:g}",
             "Choose a higher precision, or allow more with --atol.",
         )
     return tuple(checks)
@@ -131,7 +131,7 @@ def _judge(agreement: Agreement, tolerance: Tolerance) -> None:
     problems = []
     if not agreement.max_abs_diff <= tolerance.atol:
         problems.append(
-            f"a difference of {agreement.max_abs_diff:.2e} (allowed {tolerance.atol:.0e})"
+            f"a difference of {agreement.max_abs_diff:.2e} (allowed {tolerance.atol:g})"
         )
     if changed > allowed:
         problems.append(f"another emotion for {changed} pairs (allowed {allowed})")

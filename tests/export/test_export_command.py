@@ -72,7 +72,7 @@ def test_float16_takes_opset_batches_and_provider(run, weights_file, scene_store
     for size in (2, 3, 5):
         assert f"batch of {size}" in said
     assert "batch of 1" not in said
-    assert "up to 1e-01 were allowed" in said
+    assert "up to 0.1 were allowed" in said
     model, how = describe("varied-fp16.onnx")
     assert how["precision"] == "fp16"
     assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
