@@ -6,6 +6,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What taking a stranger's JSON apart raises where it holds something else than it should."""
+
 
 def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading; a pipe or device of that name would never end.

@@ -15,6 +15,7 @@ from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.reading import MALFORMED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,14 +99,7 @@ class Metadata:
                 raise ValueError("temperature")
             if len(metadata.classes) != metadata.network.classes:
                 raise ValueError("classes")
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
+        except MALFORMED as error:
             raise CheckpointError(
                 f"{source} carries metadata that glamor cannot read ({error})",
                 "Use a file written by glamor train, import-checkpoint or export.",

@@ -9,7 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    SplitOption,
+    StoreArgument,
+    WeightsOption,
+)
 from glamor_cli.evaluation.fill import Fill
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -21,13 +26,9 @@ _HEADINGS = {"attention": "attention", "grad_cam": "Grad-CAM"}
 
 
 def attention(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
-    ] = DEFAULT_WEIGHTS,
-    split: Annotated[
-        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
-    ] = None,
+    store: StoreArgument,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
+    split: SplitOption = None,
     scenes: Annotated[
         Path | None,
         typer.Option(help="Folder of generated scenes: measures against the disc that decides."),

@@ -8,7 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    SplitOption,
+    StoreArgument,
+)
 from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
@@ -18,16 +22,14 @@ if TYPE_CHECKING:
 
 
 def compare(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
+    store: StoreArgument,
     weights: Annotated[
         list[str],
         typer.Argument(
             metavar="A B ...", help="Names from weights/, .safetensors, .onnx or .engine files."
         ),
     ],
-    split: Annotated[
-        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
-    ] = None,
+    split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
     threads: Annotated[

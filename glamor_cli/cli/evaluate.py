@@ -9,7 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    ProviderOption,
+    SplitOption,
+    StoreArgument,
+    ThreadsOption,
+    WeightsOption,
+)
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -19,13 +26,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")],
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
-    ] = DEFAULT_WEIGHTS,
-    split: Annotated[
-        str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
-    ] = None,
+    store: StoreArgument,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
+    split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
     threads: ThreadsOption = None,

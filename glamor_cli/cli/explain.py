@@ -7,7 +7,12 @@ import typer
 from rich.text import Text
 
 from glamor_cli.cli.render import console
-from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    ProviderOption,
+    ThreadsOption,
+    WeightsOption,
+)
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
@@ -22,9 +27,7 @@ def explain(
         Path | None,
         typer.Option(help="The picture to write (.png, .svg, .pdf); else <image>-explained.png."),
     ] = None,
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
-    ] = DEFAULT_WEIGHTS,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     face: Annotated[
         int, typer.Option(min=1, help="Which face, the most confident is the first.")
     ] = 1,

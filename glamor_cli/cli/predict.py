@@ -16,7 +16,12 @@ from glamor_cli.atomic import atomic_path
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import console
-from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    ProviderOption,
+    ThreadsOption,
+    WeightsOption,
+)
 from glamor_cli.errors import ConfigError
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
 from glamor_cli.runtimes.choices import Device
@@ -35,9 +40,7 @@ def predict(
         list[str],
         typer.Argument(metavar="SOURCE...", help="Images, folders of images, globs or videos."),
     ],
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
-    ] = DEFAULT_WEIGHTS,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     row_format: Annotated[
         RowFormat | None,
         typer.Option("--format", help="Default: by --output's ending, else a table."),

@@ -1,11 +1,19 @@
-"""The options of every command that opens a runtime, written once."""
+"""The options of commands that open a runtime, and what they run it on, written once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glamor_cli.runtimes.choices import Device, Provider
 
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
+]
+WeightsOption = Annotated[
+    str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 ProviderOption = Annotated[

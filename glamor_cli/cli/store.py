@@ -12,17 +12,16 @@ from rich.text import Text
 
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.runtime_options import StoreArgument
 
 store = typer.Typer(
     help="Look at pair stores, check them, merge them, take their boxes out.",
     no_args_is_help=True,
 )
 
-_Store = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
-
 
 @store.command("info")
-def info(path: _Store) -> None:
+def info(path: StoreArgument) -> None:
     """Show how a store was made and what it holds."""
     from glamor_cli.data.store import PairStore
 
@@ -51,7 +50,7 @@ def info(path: _Store) -> None:
 
 
 @store.command("verify")
-def verify(path: _Store) -> None:
+def verify(path: StoreArgument) -> None:
     """Compare every stored pair with its checksum."""
     from glamor_cli.data.store import PairStore
 
@@ -92,7 +91,7 @@ def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], Non
 
 @store.command("export-crops")
 def export_crops(
-    path: _Store,
+    path: StoreArgument,
     out: Annotated[Path, typer.Argument(help="Folder that gets crop/, beside images/ if it has.")],
 ) -> None:
     """Write the boxes as crop/<split>/<Class>/<name>.txt, as the authors keep them."""

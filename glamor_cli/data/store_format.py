@@ -19,7 +19,7 @@ import numpy as np
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.reading import read_bounded
+from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
 
 SCHEMA = 1
@@ -154,14 +154,7 @@ class StoreInfo:
             schema = values["schema"]
             if schema == SCHEMA:
                 return cls._from_values(values)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
+        except MALFORMED as error:
             raise DataError(
                 f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
             ) from error
