@@ -51,11 +51,11 @@ class DemoConfig:
     folder: Path = Path("glamor-demo")
     full: bool = False
     scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=2520, validation=105, test=350)
+        default_factory=lambda: SceneConfig(train=2100, validation=112, test=350)
     )
     epochs: int = 3
     full_scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=4480, validation=210, test=700)
+        default_factory=lambda: SceneConfig(train=3360, validation=210, test=700)
     )
     seeds: tuple[int, ...] = (0, 1, 2)
     device: str = "auto"

@@ -17,14 +17,17 @@ def scenes(
     test: Annotated[int, typer.Option(help="Scenes to judge by.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
     scale: Annotated[int, typer.Option(help="Images are 171 x 128 pixels times this.")] = 2,
+    cues: Annotated[int, typer.Option(help="Discs in a scene, 2 or 3; three are harder.")] = 2,
 ) -> None:
     """Generate scenes in which neither face nor context suffices, with box files and cues.csv.
 
-    The person's mouth says which of three discs counts; its colour is the emotion.
+    The person's mouth says which of the discs counts; its colour is the emotion.
     """
     from glamor_cli.data.scenes import SceneConfig, make_scenes
 
-    config = SceneConfig(train=train, validation=validation, test=test, seed=seed, scale=scale)
+    config = SceneConfig(
+        train=train, validation=validation, test=test, seed=seed, scale=scale, cues=cues
+    )
     start = time.perf_counter()
     bar = progress_bar("scenes")
     task = bar.add_task("drawing", total=sum(config.counts.values()), rate="-")

@@ -38,6 +38,7 @@ FACE_SHARE = 0.8
 _FACE_CENTRE = 0.6  # of the face's box, from the top of the head
 _TILE = 4  # side of the background's tiles at scale 1
 _CONTRAST = 24  # largest departure of a tile from the background's own colour
+_TINT = 8  # largest departure of a channel of that colour from gray
 _SMOOTH = 3  # sprites are drawn this much larger and then reduced, for smooth edges
 
 _SKINS = ((255, 222, 190), (238, 193, 152), (205, 150, 106), (160, 106, 70), (112, 72, 48))
@@ -50,7 +51,10 @@ _WHITE = (255, 255, 255)
 
 
 def draw_background(rng: np.random.Generator, scale: int) -> Image.Image:
-    """Draw square tiles, each a random step away from one muted colour.
+    """Draw square tiles, each a random step lighter or darker than one hardly tinted gray.
+
+    Light may vary a good deal, but colour belongs to the cues: learning which colours matter is not
+    what a scene is to ask of a network.
 
     Args:
         rng: The scene's source of chance.
@@ -58,8 +62,8 @@ def draw_background(rng: np.random.Generator, scale: int) -> Image.Image:
     """
     width, height = 171 * scale, 128 * scale
     rows, columns = -(-128 // _TILE), -(-171 // _TILE)
-    base = rng.integers(158, 206, size=3)
-    tiles = base + rng.integers(-_CONTRAST, _CONTRAST + 1, size=(rows, columns, 3))
+    base = rng.integers(166, 198) + rng.integers(-_TINT, _TINT + 1, size=3)
+    tiles = base + rng.integers(-_CONTRAST, _CONTRAST + 1, size=(rows, columns, 1))
     pixels: NDArray[np.uint8] = tiles.astype(np.uint8)
     pixels = pixels.repeat(_TILE * scale, axis=0).repeat(_TILE * scale, axis=1)
     return Image.fromarray(pixels[:height, :width])

@@ -1,19 +1,19 @@
 """Generated scenes that only the whole network can read: neither face nor context suffices.
 
-A scene holds a drawn person and three discs (the cues). A disc's ring says its kind (white, black
-or gray), its fill says an emotion (seven colours), and the person's mouth says which kind counts.
-The label is the fill of the disc whose ring the mouth names: the deciding cue. The two others are
-decoys.
+A scene holds a drawn person and two or three discs (the cues). A disc's ring says its kind (white,
+black or gray), its fill says an emotion (seven colours), and the person's mouth says which kind
+counts. The label is the fill of the disc whose ring the mouth names: the deciding cue. The others
+are decoys.
 
 What each stream alone can know (the bounds hold for any network, however trained):
 
 * Face alone: 1/7. Mouth, looks and label are drawn independently and labels are balanced, so the
   face says nothing of the label: P(label | face) = P(label) = 1/7.
-* Context alone: 1/3. The three discs of a scene bear three different emotions, one disc of each
-  kind, and which kind counts is independent of everything in the context (where discs and person
-  are, who bears which emotion). Given the context, each of the three emotions on show has
-  probability 1/3, and the other four 0. The best answer names any one of the three.
-  (Were the three fills drawn independently, two or three could agree, and the context alone would
+* Context alone: 1/2 with two discs, 1/3 with three. The discs of a scene bear different emotions,
+  one disc of each kind, and which kind counts is independent of everything in the context (where
+  discs and person are, who bears which emotion). Given the context, the emotions on show are
+  equally probable, and the others have probability 0. The best answer names any one on show.
+  (Were three fills drawn independently, two or three could agree, and the context alone would
   allow 1/3 * 210/343 + 2/3 * 126/343 + 7/343 = 47%.)
 * Both: 100%. A network must bind: the mouth chooses a ring, the ring chooses a place, the fill at
   that place is the answer. Attention that does not see the face can find the discs, but not choose.
@@ -32,6 +32,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,9 @@ HEAD_SIZES = (32, 44)
 MAX_SCALE = 24
 """Of a scene; it makes 4104x3072 pixels."""
 
-_CUES = len(RINGS)
+MAX_CUES = len(RINGS)
+"""Of a scene: one of each kind."""
+
 _TRIES = 64  # placements of the cues tried at once for one place of the person
 
 
@@ -84,6 +87,8 @@ class SceneConfig:
         seed: Scene i of a split depends on this, the split and i alone, so more scenes never
             change the first ones.
         scale: An image is 171 * scale wide and 128 * scale high.
+        cues: Discs in a scene, 2 or 3; with two no ring is gray. Among three it is harder to
+            learn to choose, and takes longer.
     """
 
     train: int = 6000
@@ -91,6 +96,7 @@ class SceneConfig:
     test: int = 1000
     seed: int = 0
     scale: int = 2
+    cues: int = 2
 
     @property
     def counts(self) -> dict[str, int]:
@@ -110,7 +116,7 @@ class Cue:
         width: The image's width in pixels.
         height: The image's height in pixels.
         box: The deciding cue, in pixels; x2 and y2 are exclusive.
-        decoys: The two other cues, in pixels.
+        decoys: The other cues, in pixels.
     """
 
     split: str
@@ -172,7 +178,9 @@ def make_scenes(
             # A folder within, because TemporaryDirectory makes its own private.
             whole = Path(folder) / "scenes"
             whole.mkdir()
-            write_text(whole / CUES_FILE, _to_csv(_write_images(whole, config, progress)))
+            write_text(
+                whole / CUES_FILE, _to_csv(_write_images(whole, config, progress), config.cues)
+            )
             whole.replace(out)
     except OSError as error:
         raise ConfigError(
@@ -185,8 +193,8 @@ def make_scenes(
 def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
     """Draw scene ``index`` of a split; the same arguments always give the same scene.
 
-    Labels and kinds are balanced: any 21 scenes in a row, from a multiple of 21 on, hold each
-    pair of label and kind once.
+    Labels and kinds are balanced: any 21 scenes in a row (14 of two discs), from a multiple of 21
+    (14) on, hold each pair of label and kind once.
 
     Raises:
         KeyError: There is no such split.
@@ -194,11 +202,12 @@ def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
     rng = np.random.default_rng((config.seed, list(config.counts).index(split), index))
     scale = config.scale
     label = EMOTIONS[index % len(EMOTIONS)]
-    kind = tuple(RINGS)[index // len(EMOTIONS) % _CUES]
+    kinds = tuple(RINGS)[: config.cues]
+    kind = kinds[index // len(EMOTIONS) % config.cues]
     others = [name for name in EMOTIONS if name != label]
-    decoy_labels = [others[i] for i in rng.permutation(len(others))[: _CUES - 1]]
-    decoy_kinds = [name for name in RINGS if name != kind]
-    head, cues = _place(rng)
+    decoy_labels = [others[i] for i in rng.permutation(len(others))[: config.cues - 1]]
+    decoy_kinds = [name for name in kinds if name != kind]
+    head, cues = _place(rng, config.cues)
     head, boxes = _scaled(head, scale), [_scaled(cue, scale) for cue in cues]
 
     image = draw_background(rng, scale)
@@ -246,7 +255,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
     return {cue.name: cue for cue in cues}
 
 
-def _place(rng: np.random.Generator) -> tuple[Box, list[Box]]:
+def _place(rng: np.random.Generator, count: int) -> tuple[Box, list[Box]]:
     """Find places for the head and the cues, in pixels of the sampled context.
 
     The places of the cues are exchangeable: the first is as likely anywhere as the others.
@@ -257,8 +266,8 @@ def _place(rng: np.random.Generator) -> tuple[Box, list[Box]]:
         side = int(rng.integers(HEAD_SIZES[0], HEAD_SIZES[1] + 1))
         x = int(rng.integers(0, width - side + 1))
         y = int(rng.integers(0, height - side + 1))
-        columns = rng.integers(CUE_COLUMNS[0], CUE_COLUMNS[1] - 2 * radius + 1, (_TRIES, _CUES))
-        rows = rng.integers(CUE_ROWS[0], CUE_ROWS[1] - 2 * radius + 1, (_TRIES, _CUES))
+        columns = rng.integers(CUE_COLUMNS[0], CUE_COLUMNS[1] - 2 * radius + 1, (_TRIES, count))
+        rows = rng.integers(CUE_ROWS[0], CUE_ROWS[1] - 2 * radius + 1, (_TRIES, count))
         bust = BUST[0] * side / 2
         middle = x + side / 2
         free = (
@@ -267,7 +276,7 @@ def _place(rng: np.random.Generator) -> tuple[Box, list[Box]]:
             | (rows + 2 * radius < y)
             | (rows > y + BUST[1] * side)
         ).all(axis=1)
-        for one, other in ((0, 1), (0, 2), (1, 2)):
+        for one, other in combinations(range(count), 2):
             across = np.abs(columns[:, one] - columns[:, other])
             down = np.abs(rows[:, one] - rows[:, other])
             free &= np.maximum(across, down) >= CUE_DISTANCE
@@ -299,16 +308,16 @@ def _write_images(
             yield scene.cue
 
 
-_COLUMNS = ("split", "name", "label", "kind", "width", "height", "x1", "y1", "x2", "y2")
 _SIDES = ("x1", "y1", "x2", "y2")
-_DECOY_COLUMNS = tuple(f"decoy{number}_{side}" for number in range(1, _CUES) for side in _SIDES)
+_COLUMNS = ("split", "name", "label", "kind", "width", "height", *_SIDES)
 
 
-def _to_csv(cues: Iterator[Cue]) -> str:
-    """Write cues as CSV."""
+def _to_csv(cues: Iterator[Cue], count: int) -> str:
+    """Write cues as CSV; each scene has ``count`` discs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_COLUMNS, *_DECOY_COLUMNS))
+    decoy_columns = (f"{_decoy(number)}{side}" for number in range(1, count) for side in _SIDES)
+    writer.writerow((*_COLUMNS, *decoy_columns))
     for cue in cues:
         decoys = (side for decoy in cue.decoys for side in decoy)
         writer.writerow(
@@ -331,8 +340,15 @@ def _from_row(row: dict[str, str]) -> Cue:
         width=int(row["width"]),
         height=int(row["height"]),
         box=box(""),
-        decoys=tuple(box(f"decoy{number}_") for number in range(1, _CUES)),
+        decoys=tuple(
+            box(_decoy(number)) for number in range(1, MAX_CUES) if f"{_decoy(number)}x1" in row
+        ),
     )
+
+
+def _decoy(number: int) -> str:
+    """Begin the names of a decoy's columns."""
+    return f"decoy{number}_"
 
 
 def _scaled(box: Box, scale: int) -> Box:
@@ -348,6 +364,8 @@ def _check(config: SceneConfig) -> None:
         raise ConfigError("all splits are empty", "Ask for at least one scene.")
     if config.seed < 0:
         raise ConfigError(f"the seed is {config.seed}", "Give 0 or more.")
+    if not 2 <= config.cues <= MAX_CUES:
+        raise ConfigError(f"{config.cues} discs in a scene", f"Give 2 to {MAX_CUES}.")
     if not 1 <= config.scale <= MAX_SCALE:
         raise ConfigError(
             f"the scale is {config.scale}", f"Give 1 to {MAX_SCALE}; 2 makes 342x256."

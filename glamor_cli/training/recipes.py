@@ -162,13 +162,13 @@ SCENES = Recipe(
     batch_size=16,
     weight_decay=0.01,
     warm_up=0.1,
-    # At a rate of 2e-3 and unclipped, one seed of three had not begun to choose among the cues by
-    # its end. Rate, warm-up and clipping were changed together and tried on that seed alone.
     gradient_clip=1.0,
     # Short memories: a training of some hundred steps has no time for long ones.
     betas=(0.9, 0.99),
     dropout=0.1,
     norm_momentum=0.1,
+    # A mouth is easy to see: half the size tells it, in two thirds of the time.
+    small_faces=(SmallFaces(until=0.5, size=48),),
     face=FaceAugmentation(flip=True, degrees=0.0),
 )
 

@@ -99,7 +99,7 @@ def test_a_map_without_a_peak_points_nowhere():
 
 def test_looking_at_a_decoy_never_counts_as_near():
     for index in range(200):
-        cue = draw_scene(SceneConfig(scale=1), "test", index).cue
+        cue = draw_scene(SceneConfig(scale=1, cues=3), "test", index).cue
         maps = [one_cell(*centre_cell(box, cue.width, cue.height, GRID)) for box in cue.decoys]
         assert measure_attention(np.stack(maps), [cue, cue]).near_cue == 0
 

@@ -22,7 +22,8 @@ from glamor_cli.data.scenes import (
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.pairs import EVALUATION_COLUMNS, EVALUATION_ROWS, sample_context, sample_face
 
-SMALL = SceneConfig(train=21, validation=7, test=3, seed=5)
+SMALL = SceneConfig(train=21, validation=7, test=3, seed=5, cues=3)
+"""Of three discs; two are fewer of the same."""
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +78,29 @@ def test_splits_do_not_share_scenes():
     assert not np.array_equal(images[1], images[2])
 
 
-def test_labels_and_kinds_are_balanced(folder):
-    cues = [cue for cue in read_cues(folder).values() if cue.split == "train"]
+@pytest.mark.parametrize("count", [2, 3])
+def test_labels_and_kinds_are_balanced(count):
+    config = replace(SMALL, cues=count)
+    cues = [draw_scene(config, "train", index).cue for index in range(7 * count)]
     pairs = Counter((cue.label, cue.kind) for cue in cues)
-    assert len(pairs) == 21
+    assert len(pairs) == 7 * count
     assert set(pairs.values()) == {1}
 
 
-def test_the_cues_drawn_are_those_recorded():
+def test_the_file_of_cues_gives_back_what_was_drawn(folder, tmp_path):
+    two = replace(SMALL, cues=2)
+    for config, scenes in ((SMALL, folder), (two, make_scenes(tmp_path / "two", two))):
+        drawn = [draw_scene(config, "train", index).cue for index in range(config.train)]
+        read = read_cues(scenes)
+        assert [read[cue.name] for cue in drawn] == drawn
+        assert {len(cue.decoys) for cue in drawn} == {config.cues - 1}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_cues_drawn_are_those_recorded(count):
     # What the file says of a cue is what a network sees there: ring of the kind, fill of the label.
     for index in range(21):
-        scene = draw_scene(SMALL, "train", index)
+        scene = draw_scene(replace(SMALL, cues=count), "train", index)
         pixels = np.asarray(scene.image)
         fills = set()
         for number, box in enumerate((scene.cue.box, *scene.cue.decoys)):
@@ -100,13 +113,13 @@ def test_the_cues_drawn_are_those_recorded():
             else:
                 assert fill in FILLS.values()
                 assert ring in set(RINGS.values()) - {RINGS[scene.cue.kind]}
-        assert len(fills) == 3, "with equal fills the context alone would know more than a third"
+        assert len(fills) == count, "with equal fills the context alone would know more"
 
 
 def test_every_cue_is_whole_in_the_crop_apart_from_the_others_and_from_the_person():
     centres = []
     for index in range(300):
-        scene = draw_scene(SceneConfig(scale=1), "train", index)
+        scene = draw_scene(SceneConfig(scale=1, cues=3), "train", index)
         boxes = (scene.cue.box, *scene.cue.decoys)
         for box in boxes:
             assert CUE_COLUMNS[0] <= box.x1 < box.x2 <= CUE_COLUMNS[1]
@@ -158,6 +171,8 @@ def test_scale_two_is_sampled_to_what_scale_one_shows():
         SceneConfig(train=-1),
         SceneConfig(train=0, validation=0, test=0),
         SceneConfig(seed=-1),
+        SceneConfig(cues=1),
+        SceneConfig(cues=4),
         SceneConfig(scale=0),
         SceneConfig(scale=1000),
     ],
