@@ -2,7 +2,8 @@
 
     uv run python benchmarks/publish_weights.py RUN/best.safetensors STORE NAME
 
-STORE is made of FER2013 by `glamor fer2013` and `glamor preprocess --boxes whole`. Fits the
+STORE is made of FER2013 by `glamor fer2013` (half votes, as it is unless told otherwise) and
+`glamor preprocess --boxes whole`. Fits the
 temperature on its validation split, writes NAME.safetensors (float16) and NAME.onnx (the same
 values, computing in float32), enters both with their SHA-256 into index.json, and writes what it
 measured to benchmarks/results/NAME.json, from which weights_card.py writes the card.
@@ -31,7 +32,7 @@ from glamor_cli.weights import load_network, save_network, sha256
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING_DATA = (
     "FER2013 training split, whole images as faces, without the copies of evaluation images, "
-    "half FER+ votes and half FER2013's labels; generated and zero contexts"
+    "FER2013's labels mixed with FER+'s votes; generated and zero contexts"
 )
 SUMMARY = "{} encoders, trained on FER2013 faces; led by the face"
 SWAPPED = 1000

@@ -26,20 +26,24 @@ values: `{name}.safetensors` (float16) and `{name}.onnx` (stored in float16, com
 
 FER2013's training split, 27,172 gray 48x48 face crops: the whole image is the face, so that the
 context is empty. Left out: 1,400 images that are copies or near copies of evaluation images, and
-137 that exist only as JPEG. Labels: half the votes of FER+'s ten annotators, half FER2013's own.
-FER2013's pictures were collected from the web for research; none is in this repository.
+137 that exist only as JPEG. Labels are mixtures of the votes of FER+'s ten annotators and FER2013's
+own label: halves of both to begin with, a quarter and three quarters to end with. FER2013's
+pictures were collected from the web for research; none is in this repository.
 
 ```
-glamor fer2013 FER2013 images
-glamor preprocess images store --boxes whole
+glamor fer2013 FER2013 images-half
+glamor preprocess images-half store-half --boxes whole
+glamor fer2013 FER2013 images-quarter --votes-share 0.25
+glamor preprocess images-quarter store-quarter --boxes whole
 {commands}
-python benchmarks/publish_weights.py {last}/best.safetensors store {name}
+python benchmarks/publish_weights.py {last}/best.safetensors store-half {name}
 ```
 
 The recipes are in `glamor_cli/training/recipes.py`. `fer2013` learns a face encoder, first on small
-faces and at last on whole ones; `fer2013-context` keeps it, and learns attention, fusion and
-classifier with contexts that are empty or generated and say nothing. The first convolution is then
-tied to brightness, so that a colour picture gets the answer of its gray copy.
+faces and at last on whole ones; `fer2013-finish` goes on with it, changing the pictures less;
+`fer2013-context` keeps it, and learns attention, fusion and classifier with contexts that are empty
+or generated and say nothing. The first convolution is then tied to brightness, so that a colour
+picture gets the answer of its gray copy.
 
 {runs}
 
@@ -149,7 +153,8 @@ def _commands(runs: list[Path]) -> str:
     lines = []
     for index, run in enumerate(runs):
         config = json.loads((run / CONFIG).read_text("utf-8"))
-        line = f"glamor train store --run {run.name} --recipe {config['recipe']['name']}"
+        line = f"glamor train {config['store']} --run {run.name}"
+        line += f" --recipe {config['recipe']['name']}"
         if config["network"]["encoder"] != "original":
             line += f" --network {config['network']['encoder']}"
         if config["network"]["variant"] != "full":
