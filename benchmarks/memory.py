@@ -1,9 +1,10 @@
-"""Prove that ``glamor predict`` takes constant memory: a small folder against a large one.
+"""Prove that ``glamor predict`` takes constant memory: a small folder or video against a large one.
 
     uv run python benchmarks/memory.py
 
 Writes ``benchmarks/results/memory-<hardware>.json``: the largest resident memory of the command on
-2,000 and on 10,000 small photographs, a face in each.
+2,000 and on 10,000 small photographs, a face in each, and on videos of 500 and of 5,000 small
+frames, with an annotated video made of each.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import skimage.data
 from PIL import Image
 from recording import RESULTS, record
@@ -22,36 +25,60 @@ POLL_SECONDS = 0.1
 
 
 def main() -> None:
-    """Predict folders of several sizes, and write the result."""
+    """Predict folders and videos of several sizes, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[2_000, 10_000])
+    parser.add_argument("--frames", type=int, nargs="+", default=[500, 5_000])
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
     options = parser.parse_args()
-    rows = []
+    folders, videos = [], []
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             make_folder(Path(folder) / "images", count)
-            rows.append({"images": count, **measure(Path(folder))})
-    record("memory", {"runs": rows}, options.out)
+            measured = measure(Path(folder), "images")
+        folders.append({"images": count, **measured})
+    for count in options.frames:
+        with tempfile.TemporaryDirectory() as folder:
+            make_video(Path(folder) / "clip.mp4", count)
+            measured = measure(Path(folder), "clip.mp4", "--save", f"{folder}/saved")
+        videos.append({"frames": count, **measured})
+    record("memory", {"folders": folders, "videos": videos}, options.out)
 
 
 def make_folder(folder: Path, count: int) -> None:
     """Write as many small JPEGs of one face; the same bytes, for memory does not mind."""
     folder.mkdir()
-    image = Image.new("RGB", (96, 72), (90, 110, 120))
-    image.paste(
-        Image.fromarray(skimage.data.astronaut()[40:200, 150:310]).resize((64, 64)), (16, 4)
-    )
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=90)
+    draw_face(16).save(buffer, "JPEG", quality=90)
     for number in range(count):
         (folder / f"{number:06d}.jpg").write_bytes(buffer.getvalue())
 
 
-def measure(folder: Path) -> dict[str, float | int]:
+def make_video(path: Path, count: int) -> None:
+    """Write a video in which one face moves to and fro."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        for number in range(count):
+            image = draw_face(abs(number % 64 - 32))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image))))
+        container.mux(stream.encode(None))
+
+
+def draw_face(left: int) -> Image.Image:
+    """Put scikit-image's astronaut into a small picture, so many pixels from the left."""
+    image = Image.new("RGB", (96, 72), (90, 110, 120))
+    image.paste(
+        Image.fromarray(skimage.data.astronaut()[40:200, 150:310]).resize((64, 64)), (left, 4)
+    )
+    return image
+
+
+def measure(folder: Path, name: str, *options: str) -> dict[str, float | int]:
     """Run the command and watch its memory; the system's own maximum would count this process."""
     rows = folder / "rows.jsonl"
-    command = [sys.executable, "-m", "glamor_cli", "predict", folder / "images", "--output", rows]
+    command = [sys.executable, "-m", "glamor_cli", "predict", folder / name, "--output", rows]
+    command += options
     began = time.monotonic()
     largest = 0
     with subprocess.Popen(
