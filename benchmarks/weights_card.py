@@ -40,7 +40,7 @@ python benchmarks/publish_weights.py {last}/best.safetensors store-half {name}
 ```
 
 The recipes are in `glamor_cli/training/recipes.py`. `fer2013` learns a face encoder, first on small
-faces and at last on whole ones; `fer2013-finish` goes on with it, changing the pictures less;
+faces and at last on whole ones; `fer2013-finish` goes on with it, changing the faces less;
 `fer2013-context` keeps it, and learns attention, fusion and classifier with contexts that are empty
 or generated and say nothing. The first convolution is then tied to brightness, so that a colour
 picture gets the answer of its gray copy.
