@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from glamor_cli.data.draws import Draws
 from glamor_cli.data.scenes import SceneConfig, draw_scene
 from glamor_cli.data.synthetic_contexts import synthetic_contexts
 from glamor_cli.runtimes.base import Runtime
@@ -92,7 +93,7 @@ def swapped_contexts(count: int) -> dict[str, Faces]:
     photographs = _photographs(count, rng)
     blurred = [image.filter(ImageFilter.GaussianBlur(6)) for image in photographs]
     scenes = (draw_scene(SceneConfig(), "test", index).image for index in range(count))
-    generated = synthetic_contexts(count, torch.Generator().manual_seed(0)).numpy()
+    generated = synthetic_contexts(count, Draws(torch.Generator().manual_seed(0))).numpy()
     return {
         "white": np.ones(size, np.float32),
         "gray": np.full(size, 0.5, np.float32),

@@ -3,7 +3,8 @@
 import sys
 
 from glamor_cli.cli.app import app
-from glamor_cli.errors import GlamorError
+from glamor_cli.errors import GlamorError, PeerFailed
+from glamor_cli.torchrun import is_follower
 
 
 def main() -> None:
@@ -16,7 +17,8 @@ def main() -> None:
 
         if "--verbose" in sys.argv:
             raise
-        print_error(error)
+        if not (isinstance(error, PeerFailed) and is_follower()):
+            print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         from glamor_cli.cli.render import INTERRUPTED

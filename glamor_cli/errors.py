@@ -50,3 +50,9 @@ class BackendUnavailable(GlamorError):  # noqa: N818 - the name is part of the c
     """A device, library or provider that this machine does not have."""
 
     exit_code = 7
+
+
+class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did not fail
+    """Another process of a training on several, so that this one cannot go on."""
+
+    exit_code = 8

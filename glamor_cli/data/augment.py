@@ -1,7 +1,7 @@
 """Augmentation of whole batches in training: the authors' (OFFICIAL.md, step 6) and more.
 
-Every random number comes from the generator that is passed in, drawn on its device, so a run can
-be repeated and a CPU's and a GPU's batches are augmented alike. Black stays black throughout:
+Every random number comes from what is passed in, drawn on its generator's device, so a run can be
+repeated and a CPU's and a GPU's batches are augmented alike. Black stays black throughout:
 zeros mean "no face here", and the network must not see them brightened.
 """
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
+from glamor_cli.data.draws import Draws
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.network.gray import LUMA
 
@@ -35,14 +36,14 @@ def to_float(batch: Tensor) -> Tensor:
     return batch
 
 
-def random_flip(faces: Tensor, generator: Generator) -> Tensor:
+def random_flip(faces: Tensor, draws: Draws) -> Tensor:
     """Mirror each image left to right with probability one half.
 
     Args:
         faces: (B, 3, H, W).
-        generator: The source of randomness.
+        draws: The source of randomness.
     """
-    flip = _chance(faces, 0.5, generator)
+    flip = _chance(faces, 0.5, draws)
     return torch.where(flip[:, None, None, None], faces.flip(3), faces)
 
 
@@ -57,23 +58,23 @@ def rotate(faces: Tensor, degrees: Tensor) -> Tensor:
     return _warp(faces, _rotation(angles.cos(), angles.sin()))
 
 
-def random_rotation(faces: Tensor, limit_degrees: float, generator: Generator) -> Tensor:
+def random_rotation(faces: Tensor, limit_degrees: float, draws: Draws) -> Tensor:
     """Rotate each image by its own angle, uniform between plus and minus the limit.
 
     Args:
         faces: (B, 3, H, W) with H = W.
         limit_degrees: The largest angle.
-        generator: The source of randomness.
+        draws: The source of randomness.
     """
-    return rotate(faces, _uniform(faces, -limit_degrees, limit_degrees, generator))
+    return rotate(faces, _uniform(faces, -limit_degrees, limit_degrees, draws))
 
 
-def random_crop(contexts: Tensor, generator: Generator) -> Tensor:
+def random_crop(contexts: Tensor, draws: Draws) -> Tensor:
     """Cut a 112x112 window out of each context, every place equally likely.
 
     Args:
         contexts: uint8 (B, 128, 171, 3) or float32 (B, 3, 128, 171).
-        generator: The source of randomness.
+        draws: The source of randomness.
 
     Returns:
         The same kind of batch: uint8 (B, 112, 112, 3) or float32 (B, 3, 112, 112).
@@ -81,13 +82,8 @@ def random_crop(contexts: Tensor, generator: Generator) -> Tensor:
     channels_last = contexts.dtype == torch.uint8
     images = contexts.permute(0, 3, 1, 2) if channels_last else contexts
     batch, _, height, width = images.shape
-    device = generator.device
-    tops = torch.randint(
-        height - CONTEXT_SIZE + 1, (batch,), generator=generator, device=device
-    ).to(contexts.device)
-    lefts = torch.randint(
-        width - CONTEXT_SIZE + 1, (batch,), generator=generator, device=device
-    ).to(contexts.device)
+    tops = draws.integers(batch, height - CONTEXT_SIZE + 1).to(contexts.device)
+    lefts = draws.integers(batch, width - CONTEXT_SIZE + 1).to(contexts.device)
     # Every window as a view, (B, C, tops, lefts, 112, 112); indexing copies only those chosen.
     windows = images.unfold(2, CONTEXT_SIZE, 1).unfold(3, CONTEXT_SIZE, 1)
     crops = windows[torch.arange(batch, device=contexts.device), :, tops, lefts]
@@ -120,36 +116,36 @@ class FaceAugmentation:
     blur: float = 0.0
     erase: float = 0.0
 
-    def __call__(self, faces: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, faces: Tensor, draws: Draws) -> Tensor:
         """Augment a batch.
 
         Args:
             faces: uint8 (B, 96, 96, 3) or float32 (B, 3, 96, 96), RGB in [0, 1].
-            generator: The source of randomness.
+            draws: The source of randomness.
 
         Returns:
             float32 (B, 3, 96, 96), RGB in [0, 1].
         """
-        faces = self._move(to_float(faces), generator)
+        faces = self._move(to_float(faces), draws)
         if self.blur:
-            faces = _random_blur(faces, self.blur, generator)
-        faces = _jitter(faces, self.brightness, self.contrast, self.gray, generator)
+            faces = _random_blur(faces, self.blur, draws)
+        faces = _jitter(faces, self.brightness, self.contrast, self.gray, draws)
         if self.erase:
-            faces = _random_erase(faces, self.erase, generator)
+            faces = _random_erase(faces, self.erase, draws)
         return faces
 
-    def _move(self, faces: Tensor, generator: Generator) -> Tensor:
+    def _move(self, faces: Tensor, draws: Draws) -> Tensor:
         """Flip, rotate, zoom and shift by sampling once."""
         if not self.degrees and not self.shift and self.scale == (1.0, 1.0):
-            return random_flip(faces, generator) if self.flip else faces
-        angles = torch.deg2rad(_uniform(faces, -self.degrees, self.degrees, generator))
-        zoom = _uniform(faces, *self.scale, generator)
+            return random_flip(faces, draws) if self.flip else faces
+        angles = torch.deg2rad(_uniform(faces, -self.degrees, self.degrees, draws))
+        zoom = _uniform(faces, *self.scale, draws)
         matrix = _rotation(angles.cos() / zoom, angles.sin() / zoom)
         # Coordinates run from -1 to 1, so a share of the size counts twice.
         for axis in (0, 1):
-            matrix[:, axis, 2] = _uniform(faces, -2 * self.shift, 2 * self.shift, generator)
+            matrix[:, axis, 2] = _uniform(faces, -2 * self.shift, 2 * self.shift, draws)
         if self.flip:
-            flip = _chance(faces, 0.5, generator)
+            flip = _chance(faces, 0.5, draws)
             matrix[:, 0] *= torch.where(flip, -1.0, 1.0)[:, None]
         return _warp(faces, matrix)
 
@@ -172,34 +168,33 @@ class ContextAugmentation:
     gray: float = 0.0
     erase: float = 0.0
 
-    def __call__(self, contexts: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, contexts: Tensor, draws: Draws) -> Tensor:
         """Augment a batch.
 
         Args:
             contexts: uint8 (B, 128, 171, 3) or float32 (B, 3, 128, 171), RGB in [0, 1].
-            generator: The source of randomness.
+            draws: The source of randomness.
 
         Returns:
             float32 (B, 3, 112, 112), RGB in [0, 1].
         """
-        crops = to_float(random_crop(contexts, generator))
+        crops = to_float(random_crop(contexts, draws))
         if self.flip:
-            crops = random_flip(crops, generator)
-        crops = _jitter(crops, self.brightness, self.contrast, self.gray, generator)
+            crops = random_flip(crops, draws)
+        crops = _jitter(crops, self.brightness, self.contrast, self.gray, draws)
         if self.erase:
-            crops = _random_erase(crops, self.erase, generator)
+            crops = _random_erase(crops, self.erase, draws)
         return crops
 
 
-def _uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:
+def _uniform(images: Tensor, low: float, high: float, draws: Draws) -> Tensor:
     """Draw one number for each image, on the images' device."""
-    draw = torch.rand(len(images), generator=generator, device=generator.device)
-    return (low + (high - low) * draw).to(images.device)
+    return (low + (high - low) * draws.uniform(len(images))).to(images.device)
 
 
-def _chance(images: Tensor, probability: float, generator: Generator) -> Tensor:
+def _chance(images: Tensor, probability: float, draws: Draws) -> Tensor:
     """Draw for each image whether something happens to it."""
-    return _uniform(images, 0, 1, generator) < probability
+    return _uniform(images, 0, 1, draws) < probability
 
 
 def _rotation(cosine: Tensor, sine: Tensor) -> Tensor:
@@ -218,16 +213,16 @@ def _warp(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _jitter(
-    images: Tensor, brightness: float, contrast: float, gray: float, generator: Generator
+    images: Tensor, brightness: float, contrast: float, gray: float, draws: Draws
 ) -> Tensor:
     """Change brightness, contrast and colour, each image by its own draw."""
     if gray:
         luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMA))[:, None]
-        chosen = _chance(images, gray, generator)[:, None, None, None]
+        chosen = _chance(images, gray, draws)[:, None, None, None]
         images = torch.where(chosen, luma, images)
     if brightness or contrast:
-        gain = _uniform(images, 1 - brightness, 1 + brightness, generator)[:, None, None, None]
-        slope = _uniform(images, 1 - contrast, 1 + contrast, generator)[:, None, None, None]
+        gain = _uniform(images, 1 - brightness, 1 + brightness, draws)[:, None, None, None]
+        slope = _uniform(images, 1 - contrast, 1 + contrast, draws)[:, None, None, None]
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         black = images.amax(dim=1, keepdim=True) == 0
         # gain * (slope * (x - mean) + mean), in one pass over the pixels
@@ -236,13 +231,13 @@ def _jitter(
     return images
 
 
-def _random_blur(images: Tensor, limit: float, generator: Generator) -> Tensor:
+def _random_blur(images: Tensor, limit: float, draws: Draws) -> Tensor:
     """Blur each image by its own Gaussian, of a deviation uniform up to the limit, in pixels."""
     batch, channels, height, width = images.shape
     reach = max(1, round(_BLUR_REACH * limit))
     offsets = torch.arange(-reach, reach + 1, device=images.device)
     # A deviation of zero would divide by zero; this small one leaves the image as it is.
-    deviation = _uniform(images, 0, limit, generator).clamp(min=0.05)
+    deviation = _uniform(images, 0, limit, draws).clamp(min=0.05)
     kernel = torch.exp(-0.5 * (offsets / deviation[:, None]) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     kernel = kernel.repeat_interleave(channels, dim=0)[:, None]  # (B * C, 1, taps)
@@ -253,16 +248,16 @@ def _random_blur(images: Tensor, limit: float, generator: Generator) -> Tensor:
     return flat.view(batch, channels, height, width)
 
 
-def _random_erase(images: Tensor, probability: float, generator: Generator) -> Tensor:
+def _random_erase(images: Tensor, probability: float, draws: Draws) -> Tensor:
     """Replace a rectangle of some images by the image's mean colour."""
     height, width = images.shape[2:]
-    chosen = _chance(images, probability, generator)
-    area = _uniform(images, *_ERASED_SHARE, generator)
-    aspect = _uniform(images, *_ERASED_ASPECT, generator)
+    chosen = _chance(images, probability, draws)
+    area = _uniform(images, *_ERASED_SHARE, draws)
+    aspect = _uniform(images, *_ERASED_ASPECT, draws)
 
     def span(size: int, share: Tensor) -> Tensor:
         """Mark (B, size) positions inside a stretch of the given share at a random place."""
-        start = _uniform(images, 0, 1, generator) * (1 - share)
+        start = _uniform(images, 0, 1, draws) * (1 - share)
         centres = (torch.arange(size, device=images.device) + 0.5) / size
         return (centres >= start[:, None]) & (centres < (start + share)[:, None])
 

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glamor_cli.data.draws import Part
+
 if TYPE_CHECKING:
     from glamor_cli.data.store import Split
 
@@ -23,11 +25,13 @@ class Batch:
         faces: uint8 (B, 96, 96, 3), RGB.
         contexts: uint8 (B, 128, 171, 3), RGB; None where the network has no context stream.
         targets: float32 (B, classes); each row sums to 1.
+        part: Which rows of the whole batch these are.
     """
 
     faces: Tensor
     contexts: Tensor | None
     targets: Tensor
+    part: Part
 
 
 class TrainingBatches:
@@ -39,11 +43,14 @@ class TrainingBatches:
     Args:
         split: Where the pairs are.
         rows: Which of its rows take part, int64 [N].
-        batch_size: Pairs per batch; the last of an epoch may hold fewer.
+        batch_size: Pairs per batch, of all processes together; the last of an epoch may hold
+            fewer.
         seed: Of the shuffling.
         with_contexts: Whether contexts are read at all.
         soft_targets: Use the split's soft labels where it has them.
         share: Of the rows, how many an epoch sees; each epoch draws others.
+        rank: Which part of each batch to read, where several processes share them.
+        size: How many processes do.
     """
 
     def __init__(
@@ -56,12 +63,15 @@ class TrainingBatches:
         with_contexts: bool = True,
         soft_targets: bool = True,
         share: float = 1.0,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self.split = split
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed
         self.with_contexts = with_contexts
+        self.rank, self.size = rank, size
         self.count = math.ceil(share * len(rows))
         self._targets = _targets(split, soft=soft_targets)
 
@@ -70,7 +80,10 @@ class TrainingBatches:
         return math.ceil(self.count / self.batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from step ``start`` on; the next is read ahead."""
+        """Yield this process's part of an epoch's batches from step ``start`` on.
+
+        The next is read ahead.
+        """
         shuffled = np.random.default_rng((self.seed, number)).permutation(len(self.rows))
         order = self.rows[shuffled[: self.count]]
         chunks = [
@@ -88,11 +101,13 @@ class TrainingBatches:
 
     def _read(self, rows: NDArray[np.int64]) -> Batch:
         # In the file's order: a batch then costs a sweep over the file, not a seek for each row.
-        rows = np.sort(rows)
+        part = Part.of(len(rows), self.rank, self.size)
+        rows = np.sort(rows)[part.rows]
         return Batch(
             torch.from_numpy(self.split.faces[rows]),
             torch.from_numpy(self.split.contexts[rows]) if self.with_contexts else None,
             torch.from_numpy(self._targets[rows]),
+            part,
         )
 
 

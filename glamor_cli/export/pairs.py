@@ -54,11 +54,12 @@ def fill_contexts(pairs: Pairs) -> Pairs:
         return pairs
     import torch
 
+    from glamor_cli.data.draws import Draws
     from glamor_cli.data.synthetic_contexts import synthetic_contexts
 
     context = pairs.context.copy()
-    generator = torch.Generator().manual_seed(0)
-    context[::2] = synthetic_contexts(len(context[::2]), generator).numpy()
+    draws = Draws(torch.Generator().manual_seed(0))
+    context[::2] = synthetic_contexts(len(context[::2]), draws).numpy()
     return Pairs(pairs.face, context, pairs.labels)
 
 

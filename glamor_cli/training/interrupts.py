@@ -9,12 +9,14 @@ from typing import Self
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM only sets ``requested``.
 
-    The second one acts as it would have without this. Outside of the main thread, where Python
-    allows no signal handlers, it does nothing.
+    The second one acts as it would have without this, unless ``patient``: under torchrun both the
+    terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. Outside of the
+    main thread, where Python allows no signal handlers, it does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.requested = False
+        self.patient = patient
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
@@ -33,7 +35,8 @@ class StopRequest:
 
     def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.requested = True
-        self._restore()
+        if not self.patient:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import Batch, TrainingBatches
+from glamor_cli.data.draws import Draws
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
@@ -43,7 +44,10 @@ from glamor_cli.training.precision import autocast_dtype, choose_device
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
+from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
+from glamor_cli.training.validation import resize, validate
+from glamor_cli.training.world import World, join_world
 from glamor_cli.weights import Metadata, save_network
 
 BEST = "best.safetensors"
@@ -52,7 +56,6 @@ CURVES = "curves.png"
 
 _CHECKPOINT_SECONDS = 300.0
 """Longest stretch of work that a power cut can cost."""
-_VALIDATION_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ def train(
     ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
     SIGTERM end it after the step in progress, with everything saved.
 
+    Started by torchrun, several processes train one network: they share every batch, compute what
+    one process would, and the first of them writes.
+
     Args:
         config: What to do.
         resume: Go on with the run in the folder.
@@ -120,15 +126,20 @@ def train(
         DataError: The store cannot be used.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
+        PeerFailed: Another process of the same training is gone.
     """
-    return _Run(config, resume=resume).go(on_progress)
+    with join_world(choose_device(config.device)) as world:
+        with world.together():
+            run = _Run(config, world, resume=resume)
+        return run.go(on_progress)
 
 
 class _Run:
     """A run's state: the network, its optimiser and its place."""
 
-    def __init__(self, config: TrainConfig, *, resume: bool) -> None:
+    def __init__(self, config: TrainConfig, world: World, *, resume: bool) -> None:
         self.config, self.recipe = config, config.recipe
+        self.world, self.device = world, world.device
         if has_checkpoint(config.run) and not resume:
             raise ConfigError(
                 f"{config.run} already holds a run",
@@ -136,7 +147,6 @@ class _Run:
             )
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        self.device = choose_device(config.device)
         self.autocast = autocast_dtype(
             config.precision, self.device, mixed=self.recipe.mixed_precision
         )
@@ -159,6 +169,8 @@ class _Run:
             config.seed,
             with_contexts=self.with_contexts,
             share=self.recipe.epoch_share,
+            rank=world.rank,
+            size=world.size,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
@@ -177,6 +189,7 @@ class _Run:
         set_norm_momentum(self.network, self.recipe)
         if self.recipe.freeze_face:
             freeze_face(self.network)
+        self.shared = share_batches(self.network, world) if world.shared else None
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.recipe, self.network)
         self.average = start_average(self.network) if self.recipe.ema_decay else None
@@ -184,12 +197,18 @@ class _Run:
         if resume and has_checkpoint(config.run):
             check_same_config(config)
             self.place = load_checkpoint(config.run, self.network, self.average, self.optimizer)
-        else:
+        elif world.leads:
             write_config(config)
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
-        with StopRequest() as stop:
+        # Sums the gradients of all processes while they are still being computed.
+        self.model: torch.nn.Module = (
+            DistributedDataParallel(self.network, broadcast_buffers=False)
+            if self.world.shared
+            else self.network
+        )
+        with StopRequest(patient=self.world.shared) as stop:
             while self.place.epoch < self.recipe.epochs:
                 if not self._epoch(stop, on_progress):
                     self._save()
@@ -205,14 +224,18 @@ class _Run:
         place, began = self.place, time.monotonic() - self.place.seconds
         saved = time.monotonic()
         for batch in self.batches.epoch(place.epoch, place.step):
-            loss, correct = self._step(batch)
+            loss, right = self.world.total(*self._step(batch))
             place.step += 1
-            place.loss_sum += loss * len(batch.faces)
-            place.correct += correct
-            place.seen += len(batch.faces)
+            place.loss_sum += loss
+            place.correct += int(right)
+            place.seen += batch.part.count
             place.seconds = time.monotonic() - began
-            on_progress(self._progress())
-            if stop.requested:
+            if not np.isfinite(loss):
+                self.world.fail(_diverged(loss, place))
+            if self.world.leads:
+                on_progress(self._progress())
+            # All processes end after the same step, whichever of them was asked to.
+            if any(self.world.total(stop.requested)):
                 return False
             if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self._save()
@@ -220,9 +243,8 @@ class _Run:
         return True
 
     def _step(self, batch: Batch) -> tuple[float, int]:
-        """Learn from one batch; gives its mean loss and how many were right."""
-        generator = self._seed_step()
-        faces, contexts = self._augment(batch, generator)
+        """Learn from one batch; gives the sum of the losses here and how many were right."""
+        faces, contexts = self._augment(batch, self._seed_step(batch))
         targets = batch.targets.to(self.device)
         done = self.place.epoch * len(self.batches) + self.place.step
         for group in self.optimizer.param_groups:
@@ -231,8 +253,10 @@ class _Run:
         with torch.autocast(
             self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
         ):
-            logits = self.network(faces, contexts).logits.float()
+            logits = self.model(faces, contexts).logits.float()
         loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+        # Gradients are averaged over the processes; the whole batch's are those of its mean loss.
+        loss = loss * (self.world.size * len(batch.part) / batch.part.count)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.gradient_clip:
@@ -240,46 +264,41 @@ class _Run:
         self.optimizer.step()
         if self.average is not None:
             move_average(self.average, self.network, self.recipe.ema_decay, done)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise DataError(
-                f"the loss is {value} in epoch {self.place.epoch + 1}, step {self.place.step + 1}",
-                "Lower the recipe's learning rate, or use --precision fp32.",
-            )
-        return value, int((logits.argmax(1) == targets.argmax(1)).sum())
+        if batch.part.idle:
+            return 0.0, 0
+        right = int((logits.argmax(1) == targets.argmax(1)).sum())
+        return float(loss.detach()) * batch.part.count / self.world.size, right
 
-    def _seed_step(self) -> torch.Generator:
-        """Seed dropout and augmentation by the step's number."""
+    def _seed_step(self, batch: Batch) -> Draws:
+        """Seed dropout and augmentation by the step's number, in all processes alike."""
         entropy = (self.config.seed, self.place.epoch, self.place.step)
         first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
         torch.manual_seed(int(first))
-        return torch.Generator().manual_seed(int(second))
+        if self.shared is not None:
+            self.shared.part = batch.part
+        part = batch.part if self.world.shared else None
+        return Draws(torch.Generator().manual_seed(int(second)), part)
 
-    def _augment(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Make the inputs of a training step."""
-        faces = self._resize(to_float(batch.faces.to(self.device)))
-        faces = self.recipe.face(faces, generator)
+        face_size = self.recipe.face_size(self.place.epoch)
+        faces = resize(to_float(batch.faces.to(self.device)), face_size)
+        faces = self.recipe.face(faces, draws)
         if batch.contexts is None:
             contexts = faces  # never looked at: there is no context stream
         else:
-            contexts = self.recipe.context(to_float(batch.contexts.to(self.device)), generator)
-            contexts = replace_contexts(contexts, self.recipe.synthetic_contexts, generator)
+            contexts = self.recipe.context(to_float(batch.contexts.to(self.device)), draws)
+            contexts = replace_contexts(contexts, self.recipe.synthetic_contexts, draws)
         return (
             faces.contiguous(memory_format=torch.channels_last),
             contexts.contiguous(memory_format=torch.channels_last),
         )
 
-    def _resize(self, faces: Tensor) -> Tensor:
-        """Shrink faces in the epochs that the recipe wants so."""
-        size = self.recipe.face_size(self.place.epoch)
-        if size == faces.shape[-1]:
-            return faces
-        return F.interpolate(faces, size=(size, size), mode="bilinear", align_corners=False)
-
     def _finish_epoch(self) -> None:
         """Judge on validation, keep the best, and write everything down."""
         place, judged = self.place, self._judged()
-        loss, accuracy = self._validate(judged)
+        size = self.recipe.face_size(place.epoch)
+        loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
         place.history.append(
             {
                 "epoch": place.epoch + 1,
@@ -292,12 +311,14 @@ class _Run:
                 "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
             }
         )
-        full_size = self.recipe.face_size(place.epoch) == FACE_SIZE
-        if full_size and accuracy > place.best_accuracy:
+        if size == FACE_SIZE and accuracy > place.best_accuracy:
             place.best_accuracy, place.best_epoch = accuracy, place.epoch
-            save_network(self.config.run / BEST, judged, self._metadata(accuracy))
+            if self.world.leads:
+                save_network(self.config.run / BEST, judged, self._metadata(accuracy))
         place.epoch, place.step = place.epoch + 1, 0
         place.loss_sum, place.correct, place.seen, place.seconds = 0.0, 0, 0, 0.0
+        if not self.world.leads:
+            return
         self._save()
         lines = "".join(json.dumps(entry) + "\n" for entry in place.history)
         write_text(self.config.run / METRICS, lines)
@@ -316,22 +337,6 @@ class _Run:
             see_in_gray(judged.face_encoder)
         return judged
 
-    def _validate(self, network: GlamorNet) -> tuple[float, float]:
-        """Mean loss and accuracy on validation, in float32."""
-        network.eval()
-        loss, correct = 0.0, 0
-        for start in range(0, len(self.validation_rows), _VALIDATION_BATCH):
-            rows = self.validation_rows[start : start + _VALIDATION_BATCH]
-            face_values, context_values = self.validation.pairs(rows)
-            labels = torch.from_numpy(self.validation.labels[rows]).to(self.device)
-            with torch.inference_mode():
-                faces = self._resize(_to(face_values, self.device))
-                logits = network(faces, _to(context_values, self.device)).logits
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            correct += int((logits.argmax(1) == labels).sum())
-        count = len(self.validation_rows)
-        return loss / count, correct / count
-
     def _metadata(self, accuracy: float) -> Metadata:
         return Metadata(
             name=self.config.run.name,
@@ -342,6 +347,8 @@ class _Run:
         )
 
     def _save(self) -> None:
+        if not self.world.leads:
+            return
         save_checkpoint(self.config.run, self.place, self.network, self.average, self.optimizer)
 
     def _progress(self) -> Progress:
@@ -363,5 +370,8 @@ class _Run:
         return TrainResult(finished, place.best_accuracy, place.best_epoch + 1, place.epoch)
 
 
-def _to(values: NDArray[np.float32], device: torch.device) -> Tensor:
-    return torch.from_numpy(values).to(device, memory_format=torch.channels_last)
+def _diverged(loss: float, place: Place) -> DataError:
+    return DataError(
+        f"the loss is {loss} in epoch {place.epoch + 1}, step {place.step}",
+        "Lower the recipe's learning rate, or use --precision fp32.",
+    )

@@ -14,10 +14,15 @@ from glamor_cli.data.augment import (
     rotate,
     to_float,
 )
+from glamor_cli.data.draws import Draws
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed=0):
+    return Draws(seeded(seed))
 
 
 def ramps(count, height=96, width=96):
@@ -53,7 +58,7 @@ def test_positive_angle_turns_counter_clockwise_on_screen():
 
 
 def test_random_rotation_is_uniform_within_its_limit():
-    found = angles(random_rotation(ramps(2000), 20.0, seeded())).numpy()
+    found = angles(random_rotation(ramps(2000), 20.0, draws())).numpy()
     assert np.abs(found).max() <= 20.01
     counts, _ = np.histogram(found, bins=8, range=(-20.0, 20.0))
     # Each bin expects 250 with a standard deviation of 15.
@@ -63,7 +68,7 @@ def test_random_rotation_is_uniform_within_its_limit():
 
 def test_random_flip_mirrors_half_and_keeps_the_rest():
     faces = ramps(2000, 8, 8)
-    flipped = random_flip(faces, seeded())
+    flipped = random_flip(faces, draws())
     mirrored = (flipped == faces.flip(3)).all(dim=(1, 2, 3))
     same = (flipped == faces).all(dim=(1, 2, 3))
     assert (mirrored ^ same).all()
@@ -73,7 +78,7 @@ def test_random_flip_mirrors_half_and_keeps_the_rest():
 def test_random_crop_takes_every_place_equally():
     height, width = 128, 171
     position = torch.arange(height * width).float().view(1, 1, height, width)
-    crops = random_crop(position.expand(6000, 3, -1, -1), seeded())
+    crops = random_crop(position.expand(6000, 3, -1, -1), draws())
     assert crops.shape == (6000, 3, 112, 112)
     corner = crops[:, 0, 0, 0].long()
     tops, lefts = corner // width, corner % width
@@ -88,10 +93,10 @@ def test_random_crop_takes_every_place_equally():
 
 def test_random_crop_of_stored_contexts_stays_uint8():
     contexts = torch.randint(0, 256, (4, 128, 171, 3), dtype=torch.uint8, generator=seeded(1))
-    crops = random_crop(contexts, seeded())
+    crops = random_crop(contexts, draws())
     assert crops.dtype == torch.uint8
     assert crops.shape == (4, 112, 112, 3)
-    assert torch.equal(to_float(crops), random_crop(to_float(contexts), seeded()))
+    assert torch.equal(to_float(crops), random_crop(to_float(contexts), draws()))
 
 
 def test_stored_pairs_become_float():
@@ -108,9 +113,9 @@ def test_default_face_augmentation_is_the_authors():
     """A flip or none, then a rotation; sampling only once must not change it."""
     faces = golden.make_inputs()[0]
     for seed in range(8):
-        augmented = FaceAugmentation()(faces, seeded(seed))
+        augmented = FaceAugmentation()(faces, draws(seed))
         # The same draws on ramps tell the angles; flipping leaves the ramp of rows as it is.
-        turned = angles(FaceAugmentation()(ramps(len(faces)), seeded(seed)))
+        turned = angles(FaceAugmentation()(ramps(len(faces)), draws(seed)))
         assert turned.abs().max() > 1
         unflipped, flipped = (
             (rotate(candidate, turned) - augmented).abs().amax(dim=(1, 2, 3))
@@ -121,18 +126,18 @@ def test_default_face_augmentation_is_the_authors():
 
 def test_default_context_augmentation_is_only_the_crop():
     contexts = torch.rand(3, 3, 128, 171, generator=seeded(1))
-    augmented = ContextAugmentation()(contexts, seeded(5))
-    assert torch.equal(augmented, random_crop(contexts, seeded(5)))
+    augmented = ContextAugmentation()(contexts, draws(5))
+    assert torch.equal(augmented, random_crop(contexts, draws(5)))
 
 
 def test_scale_and_shift_stay_in_their_ranges():
     still = {"flip": False, "degrees": 0.0}
-    zoomed = FaceAugmentation(**still, scale=(0.8, 1.25))(ramps(1000), seeded())
+    zoomed = FaceAugmentation(**still, scale=(0.8, 1.25))(ramps(1000), draws())
     slope = (zoomed[:, 1, 48, 55] - zoomed[:, 1, 48, 40]) * 96 / 15
     zoom = 1 / slope
     assert 0.799 < zoom.min() < 0.82
     assert 1.23 < zoom.max() < 1.251
-    moved = FaceAugmentation(**still, shift=0.1)(ramps(1000), seeded())
+    moved = FaceAugmentation(**still, shift=0.1)(ramps(1000), draws())
     for channel in (0, 1):
         centre = moved[:, channel, 47:49, 47:49].mean(dim=(1, 2)) - 0.5
         assert centre.abs().max() < 0.1001
@@ -142,11 +147,11 @@ def test_scale_and_shift_stay_in_their_ranges():
 
 def test_brightness_and_contrast_stay_in_their_ranges():
     faces = 0.25 + 0.5 * torch.rand(1000, 3, 16, 16, generator=seeded(1))
-    brighter = FaceAugmentation(flip=False, degrees=0.0, brightness=0.2)(faces, seeded())
+    brighter = FaceAugmentation(flip=False, degrees=0.0, brightness=0.2)(faces, draws())
     gain = brighter.mean(dim=(1, 2, 3)) / faces.mean(dim=(1, 2, 3))
     assert 0.799 < gain.min() < 0.81
     assert 1.19 < gain.max() < 1.201
-    harder = FaceAugmentation(flip=False, degrees=0.0, contrast=0.2)(faces, seeded())
+    harder = FaceAugmentation(flip=False, degrees=0.0, contrast=0.2)(faces, draws())
     np.testing.assert_allclose(harder.mean(dim=(1, 2, 3)), faces.mean(dim=(1, 2, 3)), atol=1e-6)
     slope = harder.std(dim=(1, 2, 3)) / faces.std(dim=(1, 2, 3))
     assert 0.799 < slope.min() < 0.81
@@ -155,7 +160,7 @@ def test_brightness_and_contrast_stay_in_their_ranges():
 
 def test_gray_images_come_at_their_share():
     faces = torch.rand(1000, 3, 8, 8, generator=seeded(1))
-    grayed = FaceAugmentation(flip=False, degrees=0.0, gray=0.3)(faces, seeded())
+    grayed = FaceAugmentation(flip=False, degrees=0.0, gray=0.3)(faces, draws())
     is_gray = (grayed == grayed[:, :1]).all(dim=1).all(dim=(1, 2))
     assert 240 < is_gray.sum() < 360
     assert torch.equal(grayed[~is_gray], faces[~is_gray])
@@ -166,10 +171,10 @@ def test_gray_images_come_at_their_share():
 def test_blur_keeps_flat_images_and_spreads_a_point():
     augment = FaceAugmentation(flip=False, degrees=0.0, blur=1.5)
     flat = torch.full((4, 3, 32, 32), 0.7)
-    torch.testing.assert_close(augment(flat, seeded()), flat)
+    torch.testing.assert_close(augment(flat, draws()), flat)
     point = torch.zeros(500, 3, 33, 33)
     point[:, :, 16, 16] = 1.0
-    blurred = augment(point, seeded())
+    blurred = augment(point, draws())
     torch.testing.assert_close(blurred.sum(dim=(2, 3)), torch.ones(500, 3))
     assert blurred[:, 0, 16, 16].min() < 0.1
     assert blurred[:, 0, 16, 16].max() > 0.99
@@ -177,7 +182,7 @@ def test_blur_keeps_flat_images_and_spreads_a_point():
 
 def test_erased_rectangles_come_at_their_share_and_size():
     faces = torch.rand(1000, 3, 64, 64, generator=seeded(1))
-    erased = FaceAugmentation(flip=False, degrees=0.0, erase=0.4)(faces, seeded())
+    erased = FaceAugmentation(flip=False, degrees=0.0, erase=0.4)(faces, draws())
     changed = (erased != faces).any(dim=1)
     touched = changed.any(dim=(1, 2))
     assert 330 < touched.sum() < 470
@@ -199,15 +204,15 @@ CONTEXTS = ContextAugmentation(flip=True, brightness=0.3, contrast=0.3, gray=0.3
 def test_a_missing_face_stays_black():
     """Zeros are how the network is told that there is no face."""
     nothing = torch.zeros(8, 96, 96, 3, dtype=torch.uint8)
-    assert not EVERYTHING(nothing, seeded()).any()
+    assert not EVERYTHING(nothing, draws()).any()
 
 
 def test_the_masked_face_stays_black_in_the_context():
     contexts = torch.randint(1, 256, (8, 128, 171, 3), dtype=torch.uint8, generator=seeded(1))
     contexts[:, 40:80, 60:100] = 0
     augment = ContextAugmentation(brightness=0.3, contrast=0.3, gray=0.3)
-    augmented = augment(contexts, seeded())
-    masked = to_float(random_crop(contexts, seeded())).amax(dim=1) == 0
+    augmented = augment(contexts, draws())
+    masked = to_float(random_crop(contexts, draws())).amax(dim=1) == 0
     assert masked.any()
     assert not augmented.amax(dim=1)[masked].any()
 
@@ -216,7 +221,7 @@ def test_the_masked_face_stays_black_in_the_context():
 def test_same_generator_same_batch_and_values_in_range(augment):
     shape = (6, 128, 171, 3) if augment is CONTEXTS else (6, 96, 96, 3)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(1))
-    first, again, other = (augment(images, seeded(seed)) for seed in (3, 3, 4))
+    first, again, other = (augment(images, draws(seed)) for seed in (3, 3, 4))
     assert first.dtype == torch.float32
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

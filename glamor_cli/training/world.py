@@ -1,0 +1,157 @@
+"""The processes of one training: alone, or started by torchrun on one machine or many."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NoReturn
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
+from glamor_cli.torchrun import local_rank, processes
+
+_PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others before it gives up; checkpoints are written meanwhile."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those of a training.
+
+    Attributes:
+        rank: Its number, from 0; process 0 alone writes files and tells of progress.
+        size: How many there are.
+        device: What it computes on; under torchrun each process has a GPU of its own.
+    """
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether there are others."""
+        return self.size > 1
+
+    def total(self, *values: float) -> tuple[float, ...]:
+        """Sum each value over all processes, in float64; every process gets the same."""
+        if not self.shared:
+            return values
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return tuple(sums.tolist())
+
+    def fail(self, error: GlamorError) -> NoReturn:
+        """Raise what all processes found alike: the first one tells it, the others just end.
+
+        Raises:
+            GlamorError: ``error``, in process 0.
+            PeerFailed: In all others.
+        """
+        raise error if self.leads else PeerFailed("process 0 failed", "Read what it says is wrong.")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run a block that any process may fail in; where one does, none goes on.
+
+        Raises:
+            GlamorError: In the first process that failed, its own error.
+            PeerFailed: In all others.
+        """
+        error: GlamorError | None = None
+        try:
+            yield
+        except GlamorError as caught:
+            error = caught
+        if self.shared:
+            failed = torch.tensor(self.rank if error else self.size, device=self.device)
+            dist.all_reduce(failed, dist.ReduceOp.MIN)
+            first = int(failed)
+            if first not in (self.rank, self.size):
+                raise PeerFailed(
+                    f"process {first} of this training failed", "Read what it says is wrong."
+                )
+        if error is not None:
+            raise error
+
+
+@contextmanager
+def join_world(device: torch.device) -> Iterator[World]:
+    """Meet the other processes that torchrun started; alone, there is nothing to do.
+
+    Args:
+        device: ``cpu`` (gloo) or ``cuda`` (nccl; each process takes the GPU of its local rank).
+
+    Raises:
+        ConfigError: The machine has fewer GPUs than processes, or torchrun's settings are broken.
+        PeerFailed: Another process is gone; what it was doing is in the last checkpoint.
+    """
+    size = processes()
+    if size == 1:
+        yield World(device)
+        return
+    if device.type == "cuda":
+        local = local_rank()
+        if local >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {local} of this machine finds {torch.cuda.device_count()} GPUs",
+                "Start torchrun with at most as many processes as the machine has GPUs.",
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"the processes of this training do not find each other ({_first_line(error)})",
+            "Start them with torchrun, and check its address and port.",
+        ) from error
+    try:
+        yield World(device, dist.get_rank(), size)
+    except RuntimeError as error:
+        if not _is_of_another_process(error):
+            raise
+        raise PeerFailed(
+            f"another process of this training is gone ({_first_line(error)})",
+            "Read what it says is wrong, and go on with --resume.",
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Sum a tensor over all processes, differentiably: its gradients are summed as well."""
+    summed: Tensor = _Sum.apply(values)
+    return summed
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(_: object, values: Tensor) -> Tensor:
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(_: object, gradient: Tensor) -> Tensor:
+        # What each process loses by the sum adds up: all of them depend on it.
+        summed = gradient.contiguous().clone()
+        dist.all_reduce(summed)
+        return summed
+
+
+def _is_of_another_process(error: RuntimeError) -> bool:
+    """Tell whether nccl, which has an exception of its own, or gloo, which has none, complains."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
