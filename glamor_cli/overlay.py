@@ -97,8 +97,9 @@ def overlay_attention(
         return picture
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = (round(edge) for edge in attention_region(height, width))
-    result = (mute(picture) * _UNSEEN).astype(np.uint8)
-    result[y1:y2, x1:x2] = mute(picture[y1:y2, x1:x2])
+    muted = mute(picture)
+    result = (muted * _UNSEEN).astype(np.uint8)
+    result[y1:y2, x1:x2] = muted[y1:y2, x1:x2]
     result[face.y1 : face.y2, face.x1 : face.x2] = picture[face.y1 : face.y2, face.x1 : face.x2]
     if x1 < x2 and y1 < y2:
         heat = upsample_attention(attention, y2 - y1, x2 - x1)

@@ -6,7 +6,7 @@ Nothing here needs torch unless the weights do.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,13 +320,21 @@ class _Waiting:
 
 
 def list_sources(
-    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
+    sources: Iterable[str | Path],
+    skip_suffix: str | tuple[str, ...] | None = None,
+    list_source: Callable[[Path], Iterator[Path]] = list_images,
 ) -> Iterator[Path | SourceImage]:
-    """List the images of all sources; a source without any is passed on as what went wrong."""
+    """List the images of all sources; a source without any is passed on as what went wrong.
+
+    Args:
+        sources: Files, folders and globs.
+        skip_suffix: Files whose names end so are not taken from folders and globs.
+        list_source: Lists the files of a source; it raises DataError where there are none.
+    """
     for source in sources:
         try:
             is_file = Path(source).is_file()
-            for path in list_images(Path(source)):
+            for path in list_source(Path(source)):
                 if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
                     yield path
         except DataError as error:

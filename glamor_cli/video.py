@@ -21,12 +21,19 @@ from glamor_cli.predict import (
     SourceImage,
     list_sources,
     open_predictor,
-    predict_images,
 )
 from glamor_cli.rows import FaceRow
+from glamor_cli.vision.images import IMAGE_SUFFIXES, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
-from glamor_cli.vision.video_reader import import_av, is_video, read_video
+from glamor_cli.vision.video_reader import (
+    FOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    has_av,
+    import_av,
+    is_video,
+    read_video,
+)
 
 SAVED_VIDEO_SUFFIX = "-emotions.mp4"
 """How the names of annotated videos end."""
@@ -81,9 +88,18 @@ class FramePrediction(ImagePrediction):
         )
 
 
-def has_video(sources: Iterable[str | Path]) -> bool:
-    """Say whether videos are named among sources, which decides the rows' columns."""
-    return any(map(is_video, sources))
+def has_video(
+    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
+) -> bool:
+    """Say whether there are videos among sources, which decides the rows' columns.
+
+    Folders and globs are searched, up to the first one.
+
+    Args:
+        sources: Images, folders, globs and videos.
+        skip_suffix: As in ``PredictConfig``.
+    """
+    return any(is_video(source) or _holds_video(source, skip_suffix) for source in sources)
 
 
 def predict_sources(
@@ -91,9 +107,10 @@ def predict_sources(
 ) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face in images and videos, in the order of the sources.
 
-    Videos are sources that are named like one, or globs that end like one (``clips/*.mp4``); in
-    folders only images are looked for. What cannot be read of a video is told by one last result
-    with a ``reason``, after the frames that could be.
+    Videos are sources that are named like one, globs that end like one (``clips/*.mp4``), and what
+    folders and other globs hold of them. Without PyAV those found are left out, and those named
+    are an error. What cannot be read of a video is told by one last result with a ``reason``,
+    after the frames that could be.
 
     Args:
         sources: Images, folders, globs and videos.
@@ -109,35 +126,54 @@ def predict_sources(
         BackendUnavailable: The device, the detector's libraries or PyAV are not here.
     """
     sources = list(sources)
-    if not has_video(sources):
-        yield from predict_images(sources, config)
-        return
-    import_av()
+    if any(map(is_video, sources)):
+        import_av()
     predictor = open_predictor(config)
-    for are_videos, group in groupby(sources, is_video):
+    list_source = _list_media if has_av() else list_images
+    files = list_sources(sources, _skipped(config.skip_suffix), list_source)
+    for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
-            yield from predictor.predict(list_sources(group, config.skip_suffix))
+            yield from predictor.predict(group)
             continue
-        for source in group:
-            for path in list_videos(source, skip_saved=config.skip_suffix is not None):
-                yield from _predict_video(path, predictor, config, video)
+        for path in group:
+            assert isinstance(path, Path)  # noqa: S101 - _is_video_file has seen it
+            yield from _predict_video(path, predictor, config, video)
 
 
-def list_videos(source: str | Path, *, skip_saved: bool = False) -> Iterator[Path]:
-    """List the videos of a source: itself, or, if there is no such file, what it matches as a glob.
+def _list_media(source: Path) -> Iterator[Path]:
+    """List the images and videos of a source; what is named like a video is one, even if missing.
 
-    Args:
-        source: A file or a glob.
-        skip_saved: Leave out of a glob's matches what an earlier run saved there.
+    Raises:
+        DataError: There is no such source, a folder cannot be read, or nothing is in it.
     """
-    pattern = str(source)
-    matches: list[str] = []
-    if glob.has_magic(pattern) and not Path(source).is_file():
-        # Path.glob takes no absolute pattern, which is what a user may well give.
-        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if skip_saved:
-            matches = [name for name in matches if not name.endswith(SAVED_VIDEO_SUFFIX)]
-    yield from map(Path, matches or [pattern])
+    if not is_video(source):
+        return list_files(source, IMAGE_SUFFIXES | FOUND_SUFFIXES, "images or videos")
+    if glob.has_magic(str(source)) and not source.is_file():
+        return list_files(source, VIDEO_SUFFIXES, "videos")
+    return iter((source,))
+
+
+def _holds_video(source: str | Path, skip_suffix: str | tuple[str, ...] | None) -> bool:
+    """Search a folder or glob up to its first video."""
+    skipped = _skipped(skip_suffix) or ()
+    try:
+        if Path(source).is_file():
+            return False
+        found = list_files(Path(source), FOUND_SUFFIXES, "videos")
+        return any(not path.name.endswith(skipped) for path in found)
+    except (DataError, OSError):  # none, or no such source, of which the run will tell
+        return False
+
+
+def _skipped(skip_suffix: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Add the endings of saved videos to those of saved pictures, where any are left out."""
+    if skip_suffix is None:
+        return None
+    return (*((skip_suffix,) if isinstance(skip_suffix, str) else skip_suffix), SAVED_VIDEO_SUFFIX)
+
+
+def _is_video_file(found: Path | SourceImage) -> bool:
+    return isinstance(found, Path) and is_video(found)
 
 
 def _predict_video(

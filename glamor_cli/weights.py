@@ -7,6 +7,7 @@ that make a network, so that ``predict`` can find and describe weights without i
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.reading import MALFORMED
+from glamor_cli.reading import MALFORMED, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,12 @@ SCHEMA = 1
 METADATA_KEY = "glamor"
 """The key under which safetensors and ONNX files carry our metadata, as JSON."""
 
-_LARGEST_WIDTH = 65_536
+MAX_WEIGHTS_BYTES = 512 * 2**20
+"""A larger file of weights is refused; ResNet-18's has 92 MB in float32."""
+MAX_HEADER_BYTES = 4 * 2**20
+"""Of a ``.safetensors`` file; ours have 10 KB."""
+_LARGEST_WIDTH = 4096
+"""Of a network that metadata may ask for: its largest matrix then has 67 MB."""
 
 _PACKAGE = Path(__file__).parent
 # In a wheel the weights lie inside the package, in a checkout beside it.
@@ -163,9 +169,10 @@ def read_metadata(path: Path) -> Metadata:
     from safetensors import SafetensorError, safe_open
 
     try:
+        _check_bounds(path)
         with safe_open(path, framework="numpy") as handle:
             raw = handle.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     return _parse(raw, path)
 
@@ -193,10 +200,11 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
     from safetensors import SafetensorError, safe_open
 
     try:
+        _check_bounds(path)
         with safe_open(path, framework="pt") as handle:
             raw = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     return tensors, _parse(raw, path)
 
@@ -266,6 +274,24 @@ def sha256(path: Path) -> str:
     """Hash a file, as ``weights/index.json`` and engines' sidecars record it."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _check_bounds(path: Path) -> None:
+    """Refuse a ``.safetensors`` file that would take more memory than any network of ours.
+
+    Raises:
+        OSError: It is no regular file, or cannot be read.
+        ValueError: It, or its header, is too large or too short.
+    """
+    with open_file(path) as handle:
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(0)
+        # The file begins with the length of its header, a little-endian number of 8 bytes.
+        header = int.from_bytes(handle.read(8), "little")
+    if size > MAX_WEIGHTS_BYTES:
+        raise ValueError(f"{size} bytes, and no network of ours has over {MAX_WEIGHTS_BYTES}")
+    if header > min(MAX_HEADER_BYTES, size - 8):
+        raise ValueError(f"a header of {header} bytes in a file of {size}")
 
 
 def _parse(raw: dict[str, str], path: Path) -> Metadata:

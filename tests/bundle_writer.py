@@ -69,11 +69,11 @@ def seal(body: bytes, kind: int = 0) -> bytes:
     return body + masked_crc32c(body).to_bytes(4, "little")
 
 
-def table(data_block: bytes) -> bytes:
-    """Make a table of one data block."""
+def table(data_block: bytes, ways: int = 1) -> bytes:
+    """Make a table of one data block, to which the index points once or more often."""
     meta = block([])
     handle = varint(0) + varint(len(data_block) - 5)
-    index = block([(b"\xff", handle)])
+    index = block([(way.to_bytes(4, "big"), handle) for way in range(ways)])
     footer = varint(len(data_block)) + varint(len(meta) - 5)
     footer += varint(len(data_block) + len(meta)) + varint(len(index) - 5)
     return data_block + meta + index + footer.ljust(40, b"\0") + MAGIC.to_bytes(8, "little")

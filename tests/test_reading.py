@@ -8,9 +8,11 @@ import pytest
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.index import read_index
 from glamor_cli.data.store import PairStore
-from glamor_cli.errors import DataError
+from glamor_cli.errors import CheckpointError, DataError
+from glamor_cli.export.tensor_bundle import TensorBundle
 from glamor_cli.reading import read_bounded
 from glamor_cli.vision.images import read_image
+from glamor_cli.weights import read_metadata, read_tensors
 
 
 def test_a_file_up_to_the_bound(tmp_path):
@@ -35,3 +37,16 @@ def test_pipes_devices_and_folders_are_refused_at_once(tmp_path, read):
     for place in places:
         with pytest.raises(DataError):
             read(place)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("read", [read_metadata, read_tensors, TensorBundle.open])
+def test_pipes_and_devices_are_no_weights(tmp_path, read):
+    path = tmp_path / "Model.index"
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        read(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        read(path)

@@ -11,8 +11,10 @@ from rich.text import Text
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
+    ProviderOption,
     SplitOption,
     StoreArgument,
+    ThreadsOption,
     WeightsOption,
 )
 from glamor_cli.evaluation.fill import Fill
@@ -43,9 +45,8 @@ def attention(
     steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = 8,
     device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
@@ -67,6 +68,7 @@ def attention(
         device=device,
         batch=batch,
         threads=threads,
+        provider=provider,
     )
     with progress_bar("pairs") as bar:
         task = bar.add_task("measuring", total=None, rate="-")

@@ -10,8 +10,10 @@ from rich.text import Text
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
+    ProviderOption,
     SplitOption,
     StoreArgument,
+    ThreadsOption,
 )
 from glamor_cli.runtimes.choices import Device
 
@@ -32,9 +34,8 @@ def compare(
     split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.")
-    ] = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
     latency: Annotated[bool, typer.Option(help="Measure how long each takes.")] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.")
@@ -48,7 +49,7 @@ def compare(
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
     from glamor_cli.evaluation.comparison_report import REPORT, write_comparison, write_figures
 
-    config = CompareConfig(store, tuple(weights), split, device, batch, threads, latency)
+    config = CompareConfig(store, tuple(weights), split, device, batch, threads, latency, provider)
     with progress_bar("pairs") as bar:
         task = bar.add_task("opening", total=None, rate="-")
 

@@ -38,7 +38,7 @@ INTERRUPTED = 130
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Images, folders of images, globs or videos."),
+        typer.Argument(metavar="SOURCE...", help="Images, videos, folders of them, or globs."),
     ],
     weights: WeightsOption = DEFAULT_WEIGHTS,
     row_format: Annotated[
@@ -85,9 +85,9 @@ def predict(
     """
     from glamor_cli.predict import PredictConfig
     from glamor_cli.video import VideoConfig, has_video, predict_sources
+    from glamor_cli.vision.video_reader import has_av, is_video
 
     row_format = _choose_format(row_format, output)
-    columns = VIDEO_COLUMNS if has_video(sources) else COLUMNS
     video = VideoConfig(
         Sampling(stride, None if every is None else parse_seconds(every, "--every")),
         TrackingConfig(parse_seconds(smooth, "--smooth")),
@@ -99,6 +99,17 @@ def predict(
 
         pictures = VideoFolder(save, threads=threads)
         skip_suffix = (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX)
+    columns = COLUMNS
+    if has_video(sources, skip_suffix):
+        if has_av() or any(map(is_video, sources)):
+            columns = VIDEO_COLUMNS
+        else:
+            console.print(
+                "videos in folders are left out: they need PyAV, which is not installed "
+                "(pip install 'glamor[video]')",
+                markup=False,
+                soft_wrap=True,
+            )
     config = PredictConfig(
         weights=weights,
         detector=detector,

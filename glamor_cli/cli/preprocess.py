@@ -67,6 +67,7 @@ def preprocess(
         making=PairMaking(boxes, detector, official_jpeg, skip_no_face),
         split=split,
         workers=workers or available_cpus(),
+        isolated=True,
         dask=dask,
     )
     try:

@@ -36,7 +36,9 @@ class PreprocessConfig:
         out: The store's folder.
         making: How pairs are made.
         split: Of a data set with splits, the only one to take; of one without, what to call it.
-        workers: Processes; with 1 all happens in this one.
+        workers: Processes.
+        isolated: With one worker, let it be a process of its own, which an image that kills its
+            reader takes along; else all happens in this one.
         dask: Address of a Dask cluster's scheduler, whose workers are used instead.
         images_per_task: How many images a worker takes at a time.
     """
@@ -46,6 +48,7 @@ class PreprocessConfig:
     making: PairMaking = field(default_factory=PairMaking)
     split: str | None = None
     workers: int = field(default_factory=available_cpus)
+    isolated: bool = False
     dask: str | None = None
     images_per_task: int = 8
 
@@ -288,7 +291,9 @@ def _pool(
         from glamor_cli.data.cluster import dask_workers
 
         return dask_workers(config.dask)
-    return nullcontext() if config.workers == 1 else process_pool(config.workers)
+    if config.workers == 1 and not config.isolated:
+        return nullcontext()
+    return process_pool(config.workers)
 
 
 def _describe(

@@ -37,6 +37,7 @@ class AttentionConfig:
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
+        provider: What runs an ONNX file; None chooses by ``device``.
     """
 
     store: Path
@@ -50,6 +51,7 @@ class AttentionConfig:
     device: str = "auto"
     batch: int = 32
     threads: int | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         if self.pairs < 1 or self.batch < 1:
@@ -178,7 +180,9 @@ def measure_store(
             f"the split {split.name} holds no pairs", "Choose another split with --split."
         )
     path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
-    runtime = open_runtime(path, device=config.device, threads=config.threads)
+    runtime = open_runtime(
+        path, device=config.device, threads=config.threads, provider=config.provider
+    )
     variant = runtime.metadata.network.variant
     if variant in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT):
         raise ConfigError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, Metrics, confusion_matrix
+from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, Metrics
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -67,12 +67,15 @@ def resample(
     answers = probabilities.argmax(axis=1)
     likelihood = probabilities[np.arange(count), labels].astype(np.float64)
     surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    # A pair's place in the confusion matrix is found once, not for every resample.
+    cells = labels.astype(np.int64) * classes + answers
     confusions = np.empty((resamples, classes, classes), np.int64)
     losses = np.empty(resamples)
     generator = np.random.default_rng(_SEED)
     for index in range(resamples):
         rows = generator.integers(count, size=count)
-        confusions[index] = confusion_matrix(labels[rows], answers[rows], classes)
+        drawn = np.bincount(cells[rows], minlength=classes**2)
+        confusions[index] = drawn.reshape(classes, classes)
         losses[index] = surprise[rows].mean()
     hits = np.diagonal(confusions, axis1=1, axis2=2)  # (R, C)
     support, answered = confusions.sum(axis=2), confusions.sum(axis=1)

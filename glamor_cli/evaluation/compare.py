@@ -46,6 +46,7 @@ class CompareConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engines.
         latency: Measure how long each takes, too.
+        provider: What runs the ONNX files among them; None chooses by ``device``.
 
     Raises:
         ConfigError: Fewer than two, one twice, or too many.
@@ -58,6 +59,7 @@ class CompareConfig:
     batch: int = 32
     threads: int | None = None
     latency: bool = True
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         names = [str(name) for name in self.weights]
@@ -194,7 +196,20 @@ def compare_store(
     split = store.split(config.split or choose_split(store.splits))
     files = [find_weights(name, suffix=".onnx") for name in config.weights]
     names = shorten_names([str(name) for name in config.weights])
-    runtimes = [open_runtime(file, device=config.device, threads=config.threads) for file in files]
+    if config.provider is not None and all(file.suffix != ".onnx" for file in files):
+        raise ConfigError(
+            "none of these has a choice of providers: only ONNX files have",
+            "Give .onnx files, or leave --provider out.",
+        )
+    runtimes = [
+        open_runtime(
+            file,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider if file.suffix == ".onnx" else None,
+        )
+        for file in files
+    ]
     evaluations = [
         evaluate(
             runtime,

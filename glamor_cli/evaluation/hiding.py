@@ -114,7 +114,8 @@ class Hider:
         probabilities: NDArray[np.float32],
         config: HidingConfig,
     ) -> None:
-        self._runtime, self._faces, self._contexts = runtime, faces, contexts
+        # The faces stay the same however often the network is asked.
+        self._answer, self._contexts = runtime.about(faces), contexts
         self._config = config
         self._first = probabilities.argmax(axis=1)
         self._each = np.arange(len(faces))
@@ -134,7 +135,7 @@ class Hider:
 
     def anywhere(self, rng: np.random.Generator) -> Costs:
         """Hide squares of the same size, placed anywhere alike."""
-        side, count = self._config.side, len(self._faces)
+        side, count = self._config.side, len(self._contexts)
         falls, answers = [], []
         for _ in range(self._config.regions):
             corners = rng.integers(0, CONTEXT_SIZE - side + 1, (count, 2)).tolist()
@@ -168,14 +169,14 @@ class Hider:
 
     def _without_context(self) -> NDArray[np.float32]:
         if self._blank is None:
-            everything = np.ones((len(self._faces), CONTEXT_SIZE, CONTEXT_SIZE), np.bool_)
+            everything = np.ones((len(self._contexts), CONTEXT_SIZE, CONTEXT_SIZE), np.bool_)
             self._blank = self._ask(everything)[0]
         return self._blank
 
     def _ask(self, hidden: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Give the first answer's probability and the answer with pixels [B, 112, 112] hidden."""
         contexts = np.where(hidden[:, None], self._filling, self._contexts)
-        probabilities = self._runtime(self._faces, contexts).probabilities
+        probabilities = self._answer(contexts).probabilities
         return probabilities[self._each, self._first], probabilities.argmax(axis=1)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import google_crc32c
 
-MAX_KEY_BYTES = 4096
+MAX_KEY_BYTES = 512
 """Longer keys are refused: prefix sharing would let a small file ask for much memory."""
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
@@ -33,9 +33,14 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
     index = _read_block(data, footer[position:])
     entries: dict[bytes, bytes] = {}
     last: bytes | None = None
+    read = 0
     for _, handle in _block_entries(index):
+        # Blocks stand in their order; an index of many ways to one block would take for ever.
+        offset, position = read_varint(handle, 0)
+        if offset < read:
+            raise ValueError("its blocks are not in order")
+        read = offset + read_varint(handle, position)[0] + _TRAILER_BYTES
         for key, value in _block_entries(_read_block(data, handle)):
-            # Rising keys also keep an index from pointing at one block many times.
             if last is not None and key <= last:
                 raise ValueError("its keys are not in order")
             entries[key] = value

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import CheckpointError
 from glamor_cli.export.leveldb_table import masked_crc32c, read_table, read_varint
+from glamor_cli.reading import open_file, read_bounded
 
-MAX_INDEX_BYTES = 16 * 2**20
-"""A larger index is refused; the authors' has 5 KB."""
+MAX_INDEX_BYTES = 2**20
+"""A larger index is refused: its entries take a hundred times its size. The authors' has 5 KB."""
 
 _REMEDY = "The checkpoint is damaged, incomplete or of another kind; copy all its files anew."
 _FLOAT = 1
@@ -79,17 +80,14 @@ class TensorBundle:
             prefix = prefix.with_suffix("")
         index = Path(f"{prefix}.index")
         try:
-            with index.open("rb") as handle:
-                data = handle.read(MAX_INDEX_BYTES + 1)
-        except OSError as error:
+            data = read_bounded(index, MAX_INDEX_BYTES)
+        except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"cannot read {index}: {error.strerror or error}",
+                f"cannot read {index}: {getattr(error, 'strerror', None) or error}",
                 "Give what the checkpoint's file names begin with: path/to/Model for "
                 "path/to/Model.index and its data files.",
             ) from error
         try:
-            if len(data) > MAX_INDEX_BYTES:
-                raise ValueError(f"it is larger than {MAX_INDEX_BYTES} bytes")
             table = read_table(data)
             shards = _parse_header(table.pop(b"", None))
             entries = {key.decode(): _parse_named(key, value) for key, value in table.items()}
@@ -123,7 +121,7 @@ class TensorBundle:
         if entry.size != 4 * prod(shape):
             raise self._error(key, f"has {entry.size} bytes, not {4 * prod(shape)}")
         try:
-            with self._shard(entry).open("rb") as handle:
+            with open_file(self._shard(entry)) as handle:
                 handle.seek(entry.offset)
                 data = handle.read(entry.size)
         except OSError as error:

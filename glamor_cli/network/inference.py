@@ -35,7 +35,18 @@ class InferenceNetwork(nn.Module):
 
     def forward(self, face: Tensor, context: Tensor) -> Answer:
         """Answer (B, 3, 96, 96) and (B, 3, 112, 112), RGB in [0, 1], channels last."""
-        logits, attention, stream_weights = self.network(face, context)
+        return self.answer(self.encode_face(face), context)
+
+    def encode_face(self, face: Tensor) -> Tensor | None:
+        """Encode (B, 3, 96, 96), RGB in [0, 1], channels last; None without a face's stream."""
+        encoder = self.network.face_encoder
+        return None if encoder is None else encoder(face)
+
+    def answer(self, face_map: Tensor | None, context: Tensor) -> Answer:
+        """Answer encoded faces and contexts (B, 3, 112, 112), RGB in [0, 1], channels last."""
+        encoder = self.network.context_encoder
+        context_map = None if encoder is None else encoder(context)
+        logits, attention, stream_weights = self.network.answer(face_map, context_map)
         probabilities = (logits.float() / self.temperature).softmax(dim=1)
         return probabilities, attention.float(), stream_weights.float()
 

@@ -1,6 +1,7 @@
 """One interface to every engine that runs the network: NumPy in, NumPy out, any batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,19 +73,44 @@ class Runtime(ABC):
             )
         if len(face) == 0:
             return self._nothing()
-        pieces = [
-            self._run(
-                face[start : start + self.largest_batch], context[start:][: self.largest_batch]
-            )
-            for start in range(0, len(face), self.largest_batch)
-        ]
-        if len(pieces) == 1:
-            return pieces[0]
-        return Output(
-            np.concatenate([piece.probabilities for piece in pieces]),
-            np.concatenate([piece.attention for piece in pieces]),
-            np.concatenate([piece.stream_weights for piece in pieces]),
+        return _join(
+            [
+                self._run(face[start:][: self.largest_batch], context[start:][: self.largest_batch])
+                for start in range(0, len(face), self.largest_batch)
+            ]
         )
+
+    def about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        """Take faces whose contexts are asked about several times.
+
+        Engines that can compute the face's half of the network once do so.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+
+        Returns:
+            A call from contexts, float32 [B, 3, 112, 112], to what the runtime answers about them
+            and these faces, but for the last bits. It raises what the runtime raises.
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
+        """
+        _check("face", face, FACE_SIZE)
+        starts = range(0, len(face), self.largest_batch)
+        pieces = [self._about(face[start:][: self.largest_batch]) for start in starts]
+
+        def ask(context: NDArray[np.float32]) -> Output:
+            if not pieces or len(context) != len(face):
+                return self(face, context)
+            _check("context", context, CONTEXT_SIZE)
+            return _join(
+                [
+                    piece(context[start:][: self.largest_batch])
+                    for start, piece in zip(starts, pieces, strict=True)
+                ]
+            )
+
+        return ask
 
     @property
     def device(self) -> str:
@@ -94,6 +120,10 @@ class Runtime(ABC):
     @abstractmethod
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         """Run a checked batch of 1 to ``largest_batch``."""
+
+    def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        """Take checked faces, 1 to ``largest_batch``; `about` for an engine without halves."""
+        return lambda context: self._run(face, context)
 
     def _nothing(self) -> Output:
         """Answer an empty batch without asking the engine, which may refuse it."""
@@ -191,6 +221,16 @@ def require_runtime(device: str, provider: str | None) -> None:
         from glamor_cli.runtimes.onnx import require_cuda
 
         require_cuda()
+
+
+def _join(pieces: Sequence[Output]) -> Output:
+    if len(pieces) == 1:
+        return pieces[0]
+    return Output(
+        np.concatenate([piece.probabilities for piece in pieces]),
+        np.concatenate([piece.attention for piece in pieces]),
+        np.concatenate([piece.stream_weights for piece in pieces]),
+    )
 
 
 def _device_of(provider: str, device: str) -> Device:

@@ -1,5 +1,7 @@
 """ONNX Runtime: the default engine, and the only one that ``predict`` needs. Never torch."""
 
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,29 +46,71 @@ class OnnxRuntime(Runtime):
         threads: int | None = None,
         optimize: bool = True,
     ) -> None:
-        self._session = open_session(path, device=device, threads=threads, optimize=optimize)
+        def start(model: Path | bytes) -> onnxruntime.InferenceSession:
+            return open_session(model, device=device, threads=threads, optimize=optimize)
+
+        self._path, self._start = path, start
+        self._session = start(path)
         self.provider = self._session.get_providers()[0]
         self.metadata = _read_metadata(self._session, path)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))
+        return Output(
+            *self._try(
+                self._session, OUTPUT_NAMES, dict(zip(INPUT_NAMES, (face, context), strict=True))
+            )
+        )
+
+    def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        if self._halves is None:
+            return super()._about(face)
+        first, rest, cut = self._halves
+        known = dict(zip(cut, self._try(first, cut, {INPUT_NAMES[0]: face}), strict=True))
+        return lambda context: Output(
+            *self._try(rest, OUTPUT_NAMES, {INPUT_NAMES[1]: context, **known})
+        )
+
+    @cached_property
+    def _halves(
+        self,
+    ) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession, tuple[str, ...]] | None:
+        """The face's half and the rest, ready to run; None where they cannot be told apart."""
+        # Late, because it brings the package onnx, which answering does not need.
+        from glamor_cli.runtimes.face_half import split_at_face
+
+        parts = split_at_face(self._path)
+        return None if parts is None else (self._start(parts[0]), self._start(parts[1]), parts[2])
+
+    def _try(
+        self,
+        session: onnxruntime.InferenceSession,
+        names: Sequence[str],
+        feeds: dict[str, NDArray[np.float32]],
+    ) -> list[NDArray[np.float32]]:
+        """Run a session, and turn what goes wrong into an error of ours."""
         try:
-            return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
+            values: list[NDArray[np.float32]] = session.run(list(names), feeds)
         except Exception as error:
             # ONNX Runtime's exceptions share no base but Exception.
+            count = len(next(iter(feeds.values())))
             raise BackendUnavailable(
-                f"{self.provider} fails on a batch of {len(face)}: {_first_line(error)}",
+                f"{self.provider} fails on a batch of {count}: {_first_line(error)}",
                 "Give a smaller batch, or choose --device cpu.",
             ) from error
+        return values
 
 
 def open_session(
-    path: Path, *, device: str = "auto", threads: int | None = None, optimize: bool = True
+    path: Path | bytes,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    optimize: bool = True,
 ) -> onnxruntime.InferenceSession:
     """Open any ONNX file on the provider that the device asks for, and check that it is used.
 
     Args:
-        path: The ``.onnx`` file.
+        path: The ``.onnx`` file, or what is in one.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None for one for each core.
         optimize: Let ONNX Runtime rewrite the graph.
@@ -117,7 +161,7 @@ def _no_cuda(problem: str) -> BackendUnavailable:
 
 
 def _on_cuda(
-    path: Path, options: onnxruntime.SessionOptions
+    path: Path | bytes, options: onnxruntime.SessionOptions
 ) -> tuple[onnxruntime.InferenceSession | None, str]:
     """Open a file on CUDA, or say why not."""
     problem = cuda_problem()
@@ -136,12 +180,15 @@ def _on_cuda(
     return session, ""
 
 
-def _on_cpu(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def _on_cpu(
+    path: Path | bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, [CPU_PROVIDER], enable_fallback=0)
     except Exception as error:
+        name = path if isinstance(path, Path) else "a half of the network"
         raise CheckpointError(
-            f"{path} cannot be read as ONNX ({_first_line(error)})",
+            f"{name} cannot be read as ONNX ({_first_line(error)})",
             "The file is damaged or of another kind; export it anew.",
         ) from error
 

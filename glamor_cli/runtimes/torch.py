@@ -128,6 +128,20 @@ class TorchRuntime(Runtime):
             *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
         )
 
+    @torch.inference_mode()
+    def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        # On CUDA the recorded graphs hold both halves.
+        if self.provider == "cuda":
+            return super()._about(face)
+        face_map = self._plain.encode_face(self._place(torch.tensor(face)))
+
+        @torch.inference_mode()
+        def ask(context: NDArray[np.float32]) -> Output:
+            contexts = self._place(torch.tensor(context))
+            return Output(*(value.numpy() for value in self._plain.answer(face_map, contexts)))
+
+        return ask
+
     def _place(self, values: Tensor) -> Tensor:
         return values.to(self.provider, self._dtype, memory_format=torch.channels_last)
 

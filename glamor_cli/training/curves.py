@@ -8,23 +8,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.pages import BLUE, VERMILION
+from glamor_cli.training.recipes import Recipe
 
 _TRAINING, _VALIDATION = BLUE, VERMILION
 
 
-def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
+def best_epoch(
+    history: Sequence[dict[str, float]], recipe: Recipe | None = None
+) -> dict[str, float] | None:
+    """Find the epoch whose weights a run keeps; None while faces are still small.
+
+    Args:
+        history: The entries of ``metrics.jsonl``.
+        recipe: Whose epochs on smaller faces are left out: their weights are never kept.
+    """
+    eligible = [
+        entry
+        for entry in history
+        if recipe is None or recipe.face_size(int(entry["epoch"]) - 1) == FACE_SIZE
+    ]
+    return max(eligible, key=lambda entry: entry["validation_accuracy"], default=None)
+
+
+def draw_curves(
+    path: Path, history: Sequence[dict[str, float]], title: str, recipe: Recipe | None = None
+) -> None:
     """Draw loss and accuracy over epochs as a PNG.
 
     Args:
         path: The picture; written atomically.
-        history: The entries of ``metrics.jsonl``.
+        history: The entries of ``metrics.jsonl``, one or more.
         title: Shown above.
+        recipe: What was trained by; the epoch that it keeps is marked.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    figure = make_curves(history, max(history, key=lambda entry: entry["validation_accuracy"]))
+    figure = make_curves(history, best_epoch(history, recipe))
     figure.suptitle(title)
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
@@ -49,6 +71,14 @@ def make_curves(
         axes.set_ylabel(label)
         _show_epochs(axes, epochs)
     if best is not None:
+        right.plot(
+            best["epoch"],
+            best["validation_accuracy"],
+            marker="o",
+            markersize=8,
+            markerfacecolor="none",
+            color=_VALIDATION,
+        )
         right.annotate(
             f"best {best['validation_accuracy']:.1%}",
             (best["epoch"], best["validation_accuracy"]),

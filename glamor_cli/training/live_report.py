@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.curves import draw_learning_rate, make_curves
+from glamor_cli.training.curves import best_epoch, draw_learning_rate, make_curves
 
 LIVE_REPORT = "training.html"
 _RELOAD_SECONDS = 10
@@ -41,11 +40,7 @@ def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) 
     """
     epochs = config.recipe.epochs
     left = epochs - len(history)
-    # What was reached on smaller faces is never kept.
-    eligible = [
-        entry for entry in history if config.recipe.face_size(int(entry["epoch"]) - 1) == FACE_SIZE
-    ]
-    best = max(eligible, key=lambda entry: entry["validation_accuracy"], default=None)
+    best = best_epoch(history, config.recipe)
     write_page(
         config.run / LIVE_REPORT,
         "training.html.j2",

@@ -51,9 +51,11 @@ class CenterFaceConfig:
 
     Attributes:
         long_side: An image with a longer side is shrunk to it, in pixels. Chosen by
-            ``benchmarks/detector_recall.py``: of 40 heads in 712x400 scenes, faces 64, 40, 32, 24
-            and 20 pixels wide are found in 100, 95, 90, 85 and 50%, and with every scene enlarged
-            to 960 in 100, 100, 95, 92 and 82%, for 2.1 times the time.
+            ``benchmarks/detector_recall.py`` on 712x400 scenes with 40 heads pasted in, which are
+            shrunk to 640. Of faces 64, 40, 32, 24 and 20 pixels wide in the scene, prediction
+            keeps 100, 95, 90, 85 and 50%; with scenes enlarged to 960, 100, 100, 95, 92 and 82%,
+            for 2.1 times the time. The heads are of portraits of which the detector is sure at
+            full size: blurred, turned or covered faces of these widths are found less often.
         small_side: An image whose long side is shorter is enlarged to it, in pixels: on 64 small
             portraits that raises the share with a face that prediction keeps from 92% to 97%.
         min_score: Peaks of the heat map below it are dropped.
@@ -75,10 +77,10 @@ class CenterFace:
 
     It holds an ONNX Runtime session on the CPU and may be used from several threads.
 
-    Prediction's least score was chosen on heads of photographs pasted at several sizes into 712x400
-    scenes with four backgrounds, 93 of each: at 0.35 no place without a face passes (at 0.3 one of
-    465 scenes has such, at 0.2 fourteen), and faces 64, 40, 32 and 24 pixels wide are found in 92,
-    66, 61 and 34%. On 300 photographs as they are, a face is kept in 99%, and never a second one.
+    Prediction's least score was chosen by what passes for a face and is none, on 465 scenes of
+    712x400 with heads pasted in: at 0.2 fourteen have such a place, at 0.3 one, at 0.35 none. Which
+    faces it keeps by their width, see ``CenterFaceConfig.long_side``. On 300 portraits as they are,
+    a face is kept in 99%, and never a second one.
     """
 
     kind = DetectorKind.CENTERFACE

@@ -118,29 +118,36 @@ def count_pixels(path: Path) -> int:
 
 
 def list_images(source: Path) -> Iterator[Path]:
-    """List the image files of a source, one by one.
+    """List the image files of a source, one by one; see `list_files`."""
+    return list_files(source, IMAGE_SUFFIXES, "images")
+
+
+def list_files(source: Path, suffixes: frozenset[str], kind: str) -> Iterator[Path]:
+    """List the files of a kind in a source, one by one.
 
     A file is listed whatever its name. In a folder, searched with its subfolders, and among the
-    matches of a glob (``*``, ``?``, ``[...]``, ``**``), files count whose name ends like an
-    image's and does not begin with a dot. Links to folders are followed, each folder once.
+    matches of a glob (``*``, ``?``, ``[...]``, ``**``), files count whose name ends like one of
+    the kind and does not begin with a dot. Links to folders are followed, each folder once.
 
     Args:
         source: A file, a folder or a glob.
+        suffixes: What their names end in, in lower case.
+        kind: What they are called, in the plural.
 
     Yields:
         Paths that begin with ``source`` (or match it), in the order of their names, folder by
         folder: the same on every machine.
 
     Raises:
-        DataError: There is no such source, a folder cannot be read, or no image is in it.
+        DataError: There is no such source, a folder cannot be read, or none is in it.
     """
     if source.is_file():
         yield source
         return
     if source.is_dir():
-        paths, kind = _walk(source), "folder"
+        paths, place = _walk(source, suffixes), "folder"
     elif glob.has_magic(str(source)):
-        paths, kind = _matches(str(source)), "pattern"
+        paths, place = _matches(str(source), suffixes), "pattern"
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
     empty = True
@@ -149,12 +156,12 @@ def list_images(source: Path) -> Iterator[Path]:
         yield path
     if empty:
         raise DataError(
-            f"the {kind} {source} holds no images",
-            f"Images are files that end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
+            f"the {place} {source} holds no {kind}",
+            f"{kind.capitalize()} are files that end in {', '.join(sorted(suffixes))}.",
         )
 
 
-def _walk(top: Path) -> Iterator[Path]:
+def _walk(top: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """Walk a folder in the order of names, each folder once: links may make loops."""
     seen: set[tuple[int, int]] = set()
     # A stack, not recursion: folders may be nested deeper than calls.
@@ -166,7 +173,7 @@ def _walk(top: Path) -> Iterator[Path]:
             if is_folder and not name.startswith("."):
                 waiting.append((path, _entries(path, seen)))
                 break
-            if _is_image_name(path) and path.is_file():
+            if _is_of_kind(path, suffixes) and path.is_file():
                 yield path
         else:
             waiting.pop()
@@ -185,19 +192,19 @@ def _entries(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, bo
         ) from error
 
 
-def _matches(pattern: str) -> Iterator[Path]:
-    """The image files that match a glob, in the order of their names."""
+def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[Path]:
+    """The files of a kind that match a glob, in the order of their names."""
     # Path.glob takes no absolute pattern, which is what a user may well give.
     found = glob.iglob(pattern, recursive=True)  # noqa: PTH207
     for name, _ in sort_bounded((name, False) for name in found):
         path = Path(name)
-        if _is_image_name(path) and path.is_file():
+        if _is_of_kind(path, suffixes) and path.is_file():
             yield path
 
 
-def _is_image_name(path: Path) -> bool:
+def _is_of_kind(path: Path, suffixes: frozenset[str]) -> bool:
     # Files that begin with a dot are what systems leave behind, like "._photo.jpg".
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ the decoder itself needs, however long the video is.
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ VIDEO_SUFFIXES = frozenset(
     }
 )
 """What a video's name ends in (in lower case)."""
+FOUND_SUFFIXES = VIDEO_SUFFIXES - {".ts", ".mts"}
+"""The same in folders, where these two are rather TypeScript."""
 
 # Containers that hold their own frames. Playlists, which name other files, are not among them.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
@@ -74,6 +77,14 @@ class Frame:
 def is_video(source: str | Path) -> bool:
     """Say whether a source's name ends like a video's."""
     return Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def has_av() -> bool:
+    """Say whether PyAV is installed, without loading it."""
+    try:
+        return find_spec("av") is not None
+    except ValueError:  # where it was forbidden to load
+        return False
 
 
 def import_av() -> Any:

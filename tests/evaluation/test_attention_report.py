@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,13 @@ from glamor_cli.evaluation.hiding import HidingConfig
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.weights import Metadata, load_network, save_network
+from glamor_cli.weights import (
+    DEFAULT_WEIGHTS,
+    Metadata,
+    load_network,
+    registered,
+    save_network,
+)
 
 FEW = HidingConfig(regions=2, steps=2)
 
@@ -202,3 +209,14 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
 
 def _rest(measures):
     return measures.costs, measures.curves, measures.place, measures.place_right
+
+
+@pytest.mark.skipif(DEFAULT_WEIGHTS not in registered(), reason="has no weights")
+def test_the_provider_is_what_measures(root):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    config = AttentionConfig(
+        root / "pairs", DEFAULT_WEIGHTS, pairs=2, hiding=FEW, threads=1, provider="openvino"
+    )
+    assert measure_store(config).runtime["backend"] == "openvino"
+    with pytest.raises(ConfigError, match="no choice of providers"):
+        measure_store(replace(config, weights=root / "full.safetensors"))

@@ -15,7 +15,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, compare_store, shorten_names
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
-from glamor_cli.weights import load_network, save_network
+from glamor_cli.weights import DEFAULT_WEIGHTS, load_network, registered, save_network
 
 NETWORKS = ("varied", "other", "face-only")
 
@@ -167,6 +167,23 @@ def test_what_is_not_there(folder, weights):
     assert isinstance(result.exception, ConfigError)
     result = CliRunner().invoke(app, ["compare", str(folder), *map(str, weights)])
     assert isinstance(result.exception, DataError)
+
+
+@pytest.mark.skipif(DEFAULT_WEIGHTS not in registered(), reason="has no weights")
+def test_the_provider_runs_the_onnx_files_and_no_others(folder, weights, tmp_path):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    arguments = ["compare", folder / "store", DEFAULT_WEIGHTS, weights[0], "--no-latency"]
+    arguments += ["--provider", "openvino", "--threads", 1, "--json", tmp_path / "figures.json"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    networks = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["networks"]
+    assert [one["runtime"]["backend"] for one in networks] == ["openvino", "torch"]
+
+
+def test_a_provider_for_nothing_is_refused(folder, weights):
+    config = CompareConfig(folder / "store", tuple(weights), provider="openvino")
+    with pytest.raises(ConfigError, match="none of these has a choice of providers"):
+        compare_store(config)
 
 
 def test_names_keep_what_tells_them_apart():

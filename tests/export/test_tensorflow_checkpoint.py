@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.export.leveldb_table import masked_crc32c
+from glamor_cli.export.leveldb_table import MAX_KEY_BYTES, masked_crc32c
 from glamor_cli.export.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
 from glamor_cli.export.tensorflow_checkpoint import convert_variables, import_checkpoint
 from glamor_cli.network.config import NetworkConfig
@@ -274,6 +274,20 @@ def test_repeated_keys_are_refused(tmp_path):
     rows = [(b"", bundle_writer.header()), (b"a", b""), (b"a", b"")]
     (tmp_path / "Model.index").write_bytes(bundle_writer.table(bundle_writer.block(rows)))
     refused(tmp_path / "Model", tmp_path, "keys are not in order")
+
+
+def test_an_index_of_many_ways_to_one_block_is_refused(tmp_path):
+    """A block without keys passes for rising ones; 70,000 checksums of it would take minutes."""
+    empty = bundle_writer.seal(bytes(4 * 50_000) + (50_000).to_bytes(4, "little"))
+    (tmp_path / "Model.index").write_bytes(bundle_writer.table(empty, ways=40_000))
+    refused(tmp_path / "Model", tmp_path, "blocks are not in order")
+
+
+def test_long_keys_are_refused(tmp_path):
+    """Keys share their beginnings: a megabyte of long ones would become gigabytes."""
+    rows = [(b"", bundle_writer.header()), (b"a" * (MAX_KEY_BYTES + 1), b"")]
+    (tmp_path / "Model.index").write_bytes(bundle_writer.table(bundle_writer.block(rows)))
+    refused(tmp_path / "Model", tmp_path, "does not fit its block")
 
 
 def test_what_tensorflow_keeps_beside_the_variables_is_left(tmp_path):

@@ -16,11 +16,11 @@ from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, 
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
-from glamor_cli.network.config import Encoder, NetworkConfig
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.network.fused_core import fused_core_problem
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.base import Runtime, max_abs_diff, open_runtime
 from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.cuda_graphs import recorded_size
 from glamor_cli.runtimes.providers import cuda_problem
@@ -158,6 +158,40 @@ def test_pieces_of_a_large_batch_keep_their_order(
         pieces.probabilities, whole.probabilities, rtol=0, atol=tolerance(runtime)
     )
     np.testing.assert_allclose(pieces.attention, whole.attention, rtol=0, atol=tolerance(runtime))
+
+
+def test_many_contexts_of_the_same_faces_are_answered_as_pair_by_pair(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines may compute the face's half once; a face must keep its own half in every piece."""
+    face, context = inputs(5)
+    monkeypatch.setattr(runtime, "largest_batch", 2)
+    ask = runtime.about(face)
+    for contexts in (context, context[::-1].copy(), np.zeros_like(context)):
+        ours, theirs = ask(contexts), runtime(face, contexts)
+        assert max_abs_diff(ours, theirs) <= tolerance(runtime) / 10
+
+
+def test_contexts_that_do_not_fit_the_faces_are_refused(runtime: Runtime) -> None:
+    face, context = inputs(3)
+    ask = runtime.about(face)
+    with pytest.raises(DataError, match="3 faces but 2 contexts"):
+        ask(context[:2])
+    with pytest.raises(DataError, match="not finite"):
+        ask(np.full_like(context, np.nan))
+    assert len(runtime.about(face[:0])(context[:0]).probabilities) == 0
+
+
+def test_a_network_that_never_sees_the_face_has_no_half_to_keep(tmp_path: Path) -> None:
+    network = lively_network(NetworkConfig(variant=Variant.CONTEXT_ONLY))
+    save_network(tmp_path / "c.safetensors", network, Metadata("c", network=network.config))
+    export_onnx(
+        tmp_path / "c.safetensors", tmp_path / "c.onnx", ExportConfig(batch=BatchRange(1, 2, 3))
+    )
+    face, context = inputs(2)
+    for name in ("c.safetensors", "c.onnx"):
+        runtime = open_runtime(tmp_path / name, device="cpu", threads=1)
+        assert max_abs_diff(runtime.about(face)(context), runtime(face, context)) < 1e-6
 
 
 def test_a_later_call_does_not_write_over_an_earlier_answer(runtime: Runtime) -> None:

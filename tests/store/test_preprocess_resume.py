@@ -52,8 +52,8 @@ def start(tmp_path):
     script.write_text(RUN)
     started = []
 
-    def begin(source, out, workers=1):
-        command = [sys.executable, str(script), str(source), str(out), str(workers)]
+    def begin(source, out, workers=1, command=None):
+        command = command or [sys.executable, script, source, out, str(workers)]
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
         started.append(process)
         return process
@@ -292,9 +292,12 @@ def test_workers_end_with_a_killed_parent(tmp_path, many_images, undisturbed, st
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
-def test_a_killed_worker_changes_nothing(tmp_path, many_images, undisturbed, start):
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_a_killed_worker_changes_nothing(tmp_path, many_images, undisturbed, start, count):
+    """Of the command, which reads in other processes even if there is only one worker."""
     out = tmp_path / "store"
-    process = start(many_images, out, workers=2)
+    words = ["preprocess", many_images, out, "--boxes", "crop-files", "--workers", count]
+    process = start(many_images, out, command=[sys.executable, "-m", "glamor_cli", *words])
     wait_until(lambda: size(out / "train" / "faces.npy") > 20 * FACE_BYTES, process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [

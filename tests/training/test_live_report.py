@@ -10,6 +10,7 @@ from PIL import Image
 
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.curves import best_epoch, make_curves
 from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
 from glamor_cli.training.recipes import MODERN, SmallFaces
 from glamor_cli.training.trainer import train
@@ -73,6 +74,16 @@ def test_epochs_on_small_faces_are_never_the_best(tmp_path):
     assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
     write_live_report(small, history(4))
     assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+
+
+def test_the_picture_marks_the_epoch_that_the_page_marks():
+    """Epoch 2 is the most accurate, but was seen on small faces; its weights are not kept."""
+    recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
+    assert best_epoch(history(2), recipe) is None
+    figure = make_curves(history(4), best_epoch(history(4), recipe))
+    assert [text.get_text() for text in figure.axes[1].texts] == ["best 50.0%"]
+    figure = make_curves(history(4), best_epoch(history(4)))
+    assert [text.get_text() for text in figure.axes[1].texts] == ["best 60.0%"]
 
 
 def test_a_training_leaves_it(scene_store, tmp_path):

@@ -23,7 +23,7 @@ from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.errors import ConfigError
-from glamor_cli.rows import VIDEO_COLUMNS
+from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS
 from glamor_cli.video_writer import write_video
 
 OPTIONS = ["--device", "cpu", "--threads", "1"]
@@ -115,11 +115,45 @@ def test_videos_and_images_in_one_call(clips, tmp_path):
     ]
 
 
-def test_in_folders_only_images_are_looked_for(clips, tmp_path):
-    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "astronaut.png")
-    shutil.copy(clips / "gray.mp4", tmp_path)
-    (row,) = rows_of(tmp_path)
-    assert "frame" not in row
+@pytest.fixture
+def mixed(clips, tmp_path) -> Path:
+    """A folder as a camera leaves it: photographs and clips, in it and below."""
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    Image.fromarray(skimage.data.astronaut()).save(folder / "astronaut.png")
+    shutil.copy(clips / "crossing.mp4", folder / "below" / "CLIP.MP4")
+    shutil.copy(clips / "gray.mp4", folder / "gray.mp4")
+    shutil.copy(clips / "gray.mp4", folder / "._gray.mp4")
+    (folder / "program.ts").write_text("export const frames = 0;")
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_clips_in_folders_and_globs_are_taken_like_named_ones(mixed, pattern):
+    names = ("astronaut.png", "below/CLIP.MP4", "gray.mp4")
+    rows = rows_of(mixed / pattern, "--every", "500ms")
+    assert list(dict.fromkeys(row["source"] for row in rows)) == [str(mixed / n) for n in names]
+    assert rows == rows_of(*(mixed / name for name in names), "--every", "500ms")
+
+
+def test_a_folder_without_clips_keeps_the_columns_of_images(mixed):
+    (mixed / "below" / "CLIP.MP4").unlink()
+    (mixed / "gray.mp4").unlink()
+    (row,) = rows_of(mixed)
+    assert list(row) == list(COLUMNS)
+
+
+def test_what_was_saved_into_the_folder_is_not_taken_again(mixed):
+    options = (mixed, "--every", "500ms", "--save", mixed / "saved")
+    first = rows_of(*options)
+    assert (mixed / "saved" / "CLIP-emotions.mp4").exists()
+    assert rows_of(*options) == first
+
+
+def test_a_pattern_without_videos_is_one_error(tmp_path):
+    (row,) = rows_of(tmp_path / "*.mp4", code=1)
+    assert row["status"] == "error"
+    assert "holds no videos" in row["reason"]
 
 
 def test_of_a_broken_video_the_rest_is_told_and_the_run_goes_on(clips, tmp_path):
@@ -240,6 +274,18 @@ def test_without_pyav_one_line_says_what_to_install(clips, tmp_path):
     assert done.returncode == 7
     assert done.stderr.splitlines()[-1] == "Install the extra: pip install 'glamor[video]'"
     assert not (tmp_path / "rows.csv").exists()
+
+
+def test_without_pyav_clips_in_folders_are_left_out_and_said(mixed):
+    program = "import sys; sys.modules['av'] = None\nfrom glamor_cli.__main__ import main\nmain()"
+    arguments = ["predict", *OPTIONS, str(mixed), "--format", "jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert list(row) == list(COLUMNS)
+    assert "videos in folders are left out" in done.stderr
 
 
 def start(clip: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:

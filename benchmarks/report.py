@@ -1,0 +1,62 @@
+"""Measure what the report of ``glamor evaluate`` costs: whole processes with and without it.
+
+    uv run python benchmarks/report.py --store PAIRS --split validation
+
+Evaluates with the shipped weights on ONNX Runtime, on all cores, in interleaved rounds. Writes
+``benchmarks/results/report-<hardware>.json``: wall and CPU seconds of both, and the size of the
+page.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from recording import RESULTS, ProcessFigures, record, run_process, summary
+
+from glamor_cli.data.store import PairStore
+from glamor_cli.evaluation.report import REPORT
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+
+def main() -> None:
+    """Evaluate in turn without and with a report, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "glamor_cli", "evaluate", options.store]
+    command += ["--split", options.split]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "report"
+        commands = {"evaluate": command, "evaluate --report": [*command, "--report", folder]}
+        runs: dict[str, list[ProcessFigures]] = {name: [] for name in commands}
+        for _ in range(options.rounds):
+            for key, one in commands.items():
+                runs[key].append(run_process(one))
+        size = (folder / REPORT).stat().st_size
+    figures = {
+        name: {
+            "wall_seconds": summary([run.wall for run in taken]),
+            "cpu_seconds": summary([run.cpu for run in taken]),
+        }
+        for name, taken in runs.items()
+    }
+    pairs = len(PairStore.open(options.store).split(options.split))
+    record(
+        "report",
+        {
+            "weights": DEFAULT_WEIGHTS,
+            "pairs": pairs,
+            "rounds": options.rounds,
+            "commands": figures,
+            "page_bytes": size,
+        },
+        options.out,
+    )
+
+
+if __name__ == "__main__":
+    main()
