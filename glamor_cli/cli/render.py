@@ -19,6 +19,7 @@ INTERRUPTED = 130
 def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""
     # soft_wrap keeps each on one line; markup off because paths may hold brackets.
+    console.quiet = False  # one of several processes may have let another speak until now
     console.print("error:", style="bold red", end=" ")
     console.print(printable(error.what), markup=False, soft_wrap=True)
     console.print(printable(error.remedy), markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
+from glamor_cli.torchrun import is_follower
 from glamor_cli.training.recipe_names import RecipeName
 
 
@@ -35,7 +36,10 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
 ) -> None:
-    """Train a network; Ctrl-C saves, and --resume goes on."""
+    """Train a network; Ctrl-C saves, and --resume goes on.
+
+    With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
+    """
     from glamor_cli.errors import ConfigError
     from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.config import TrainConfig
@@ -45,6 +49,7 @@ def train(
     from glamor_cli.training.trainer import BEST, Progress
     from glamor_cli.training.trainer import train as run_training
 
+    console.quiet = is_follower()
     if precision not in list(Precision):
         raise ConfigError(f"there is no precision {precision!r}", "Choose auto, fp32 or bf16.")
     config = TrainConfig(

@@ -18,6 +18,7 @@ from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
@@ -69,9 +70,14 @@ def ablate(
         for. The same call goes on from there.
 
     Raises:
-        ConfigError: The folder holds runs of another kind.
+        ConfigError: The folder holds runs of another kind, or torchrun started several processes.
         GlamorError: As ``train`` and ``evaluate`` do.
     """
+    if processes() > 1:
+        raise ConfigError(
+            f"torchrun started {processes()} processes for one ablation",
+            "Start glamor ablate without torchrun; several at once share the work by --variant.",
+        )
     for seed in dict.fromkeys(config.seeds):
         # Seed by seed, so that one that was stopped can already be compared.
         for variant in dict.fromkeys(config.variants):

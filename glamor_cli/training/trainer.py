@@ -323,7 +323,7 @@ class _Run:
         lines = "".join(json.dumps(entry) + "\n" for entry in place.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        draw_curves(self.config.run / CURVES, place.history, title)
+        draw_curves(self.config.run / CURVES, place.history, title, self.recipe)
         write_live_report(self.config, place.history)
 
     def _judged(self) -> GlamorNet:
