@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
@@ -83,7 +83,11 @@ def train(
                 rate=f"{progress.images_per_second:.1f}",
             )
 
-        result = run_training(config, resume=resume, on_progress=show)
+        def warn(checkpoint: Path, reason: str) -> None:
+            line = f"{checkpoint} is damaged ({reason}); going on from the checkpoint before it"
+            bar.console.print(printable(line), markup=False, soft_wrap=True)
+
+        result = run_training(config, resume=resume, on_progress=show, on_damaged=warn)
     if not result.finished:
         console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
         console.print("Go on with the same command and --resume.")
