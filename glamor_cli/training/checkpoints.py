@@ -154,7 +154,7 @@ def _checksum(place: str, tensors: dict[str, Tensor]) -> str:
     checksum = hashlib.sha256(place.encode())
     for name, value in sorted(tensors.items()):
         checksum.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        checksum.update(value.reshape(-1).view(torch.uint8).numpy())
+        checksum.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return checksum.hexdigest()
 
 

@@ -42,7 +42,7 @@ from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision import autocast_dtype, choose_device
+from glamor_cli.training.precision import autocast_dtype, choose_device, repeatable
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
@@ -55,9 +55,6 @@ from glamor_cli.weights import Metadata, save_network
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
-
-_CHECKPOINT_SECONDS = 300.0
-"""Longest stretch of work that a power cut can cost."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,10 @@ def train(
         BackendUnavailable: The device is not here.
         PeerFailed: Another process of the same training is gone.
     """
-    with join_world(choose_device(config.device)) as world:
+    with (
+        repeatable(config.deterministic),
+        join_world(choose_device(config.device)) as world,
+    ):
         with world.together():
             run = _Run(config, world, resume=resume)
             run.begin(on_damaged)
@@ -252,7 +252,7 @@ class _Run:
             # All processes end after the same step, whichever of them was asked to.
             if any(self.world.total(stop.requested)):
                 return False
-            if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            if time.monotonic() - saved >= self.config.checkpoint_every:
                 self._save()
                 saved = time.monotonic()
         return True

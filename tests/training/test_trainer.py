@@ -72,6 +72,48 @@ def test_same_seed_same_numbers(scene_store: Path, undisturbed: Path, tmp_path: 
     assert_same(undisturbed, tmp_path / "again")
 
 
+def test_deterministic_training_has_the_same_numbers(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """On the CPU it changes nothing but what torch is asked for, and only while it trains."""
+    asked: list[bool] = []
+    train(
+        config(scene_store, tmp_path / "run", deterministic=True),
+        on_progress=lambda _: asked.append(torch.are_deterministic_algorithms_enabled()),
+    )
+    assert set(asked) == {True}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    assert_same(undisturbed, tmp_path / "run")
+
+
+def test_deterministic_training_of_the_whole_network(scene_store: Path, tmp_path: Path) -> None:
+    """Every operation of the whole network and its augmentation is allowed."""
+    recipe = replace(QUICK, epochs=1, synthetic_contexts=0.5, gradient_clip=0.5)
+    for run in ("one", "two"):
+        train(
+            config(scene_store, tmp_path / run, recipe, network=NetworkConfig(), deterministic=True)
+        )
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_checkpoints_may_be_as_frequent_as_steps(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """And how frequent they are does not make a resumed run another."""
+    found: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        found.append((tmp_path / "run" / LAST).exists())
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config(scene_store, tmp_path / "run", checkpoint_every=0.0), on_progress=look)
+    assert found == [False, True, True]
+    assert train(config(scene_store, tmp_path / "run"), resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+
 @pytest.mark.parametrize("stop_after", [1, 5])
 def test_a_stopped_run_resumes_to_the_same_numbers(
     scene_store: Path, undisturbed: Path, tmp_path: Path, stop_after: int
