@@ -169,7 +169,7 @@ def read_metadata(path: Path) -> Metadata:
     from safetensors import SafetensorError, safe_open
 
     try:
-        _check_bounds(path)
+        check_bounds(path)
         with safe_open(path, framework="numpy") as handle:
             raw = handle.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
@@ -200,7 +200,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
     from safetensors import SafetensorError, safe_open
 
     try:
-        _check_bounds(path)
+        check_bounds(path)
         with safe_open(path, framework="pt") as handle:
             raw = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
@@ -276,8 +276,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _check_bounds(path: Path) -> None:
-    """Refuse a ``.safetensors`` file that would take more memory than any network of ours.
+def check_bounds(path: Path, largest: int = MAX_WEIGHTS_BYTES) -> None:
+    """Refuse a ``.safetensors`` file that would take more memory than any of ours.
+
+    Args:
+        path: The file.
+        largest: Bytes it may have.
 
     Raises:
         OSError: It is no regular file, or cannot be read.
@@ -288,8 +292,8 @@ def _check_bounds(path: Path) -> None:
         handle.seek(0)
         # The file begins with the length of its header, a little-endian number of 8 bytes.
         header = int.from_bytes(handle.read(8), "little")
-    if size > MAX_WEIGHTS_BYTES:
-        raise ValueError(f"{size} bytes, and no network of ours has over {MAX_WEIGHTS_BYTES}")
+    if size > largest:
+        raise ValueError(f"{size} bytes, and none of ours has over {largest}")
     if header > min(MAX_HEADER_BYTES, size - 8):
         raise ValueError(f"a header of {header} bytes in a file of {size}")
 

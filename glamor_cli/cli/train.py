@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
+from glamor_cli.cli.durations import parse_seconds
+from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
+from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.recipe_names import RecipeName
 
 
@@ -34,6 +36,12 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    checkpoint_every: Annotated[
+        str, typer.Option(help="Longest stretch of work that a kill may cost: 30s, 10min.")
+    ] = f"{CHECKPOINT_SECONDS / 60:g}min",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits on every run, on a GPU too.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
 ) -> None:
     """Train a network; Ctrl-C saves, and --resume goes on.
@@ -64,6 +72,8 @@ def train(
         precision=Precision(precision),
         device=device,
         threads=threads,
+        checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
+        deterministic=deterministic,
     )
     with progress_bar("images") as bar:
         task = bar.add_task("starting", total=None, rate="-")
@@ -83,7 +93,11 @@ def train(
                 rate=f"{progress.images_per_second:.1f}",
             )
 
-        result = run_training(config, resume=resume, on_progress=show)
+        def warn(checkpoint: Path, reason: str) -> None:
+            line = f"{checkpoint} is damaged ({reason}); going on from the checkpoint before it"
+            bar.console.print(printable(line), markup=False, soft_wrap=True)
+
+        result = run_training(config, resume=resume, on_progress=show, on_damaged=warn)
     if not result.finished:
         console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
         console.print("Go on with the same command and --resume.")

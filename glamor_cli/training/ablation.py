@@ -22,13 +22,13 @@ from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import CONFIG, TrainConfig
+from glamor_cli.training.config import CONFIG, FREE_TO_CHANGE, TrainConfig
 from glamor_cli.training.trainer import BEST, Progress, train
 
 RESULT = "result.json"
 TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"
 
-_MAY_DIFFER = ("store", "device", "threads", "seed", "network.variant")
+_MAY_DIFFER = (*FREE_TO_CHANGE, "seed", "network.variant")
 """Settings in which the runs of one ablation may differ."""
 
 

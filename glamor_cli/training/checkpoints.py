@@ -2,10 +2,12 @@
 
 A checkpoint holds the network, the moving average, the optimiser's state and the place in the
 run. The randomness of every step follows from the seed and the step's number, so there is no
-generator's state to keep.
+generator's state to keep. A checksum of all of it tells a damaged one.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,15 @@ from torch import Tensor
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
+from glamor_cli.reading import MALFORMED
+from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
 _KEY = "glamor-training"
+_CHECKSUM_KEY = "glamor-training-sha256"
+_LARGEST = 4 * MAX_WEIGHTS_BYTES
+"""A network, its average, and what an optimiser keeps: at most two values for each parameter."""
 
 
 @dataclass
@@ -68,13 +75,12 @@ def save_checkpoint(
         for key, value in state.items():
             if value is not None:  # a momentum that has not begun
                 tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    where = json.dumps(asdict(place))
+    metadata = {_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
     with atomic_path(last) as temporary:
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            temporary,
-            metadata={_KEY: json.dumps(asdict(place))},
-        )
+        save_file(tensors, temporary, metadata=metadata)
         if last.exists():
             last.replace(folder / PREVIOUS)
 
@@ -84,11 +90,18 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / LAST).exists() or (folder / PREVIOUS).exists()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the half-written files that a kill left in a run's folder."""
+    for leftover in folder.glob(".*.partial.*"):
+        leftover.unlink(missing_ok=True)
+
+
 def load_checkpoint(
     folder: Path,
     network: torch.nn.Module,
     average: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
+    on_damaged: Callable[[Path, str], None] = lambda *_: None,
 ) -> Place:
     """Put a run back to where its last whole checkpoint was.
 
@@ -97,29 +110,52 @@ def load_checkpoint(
         network: Takes its parameters and statistics.
         average: The moving average's tensors, filled in place.
         optimizer: Takes its state.
+        on_damaged: Called with the last checkpoint and what is wrong with it, where it is damaged
+            and the one before is used.
 
     Raises:
         CheckpointError: No whole checkpoint is there, or it is of another network.
     """
-    errors = []
+    errors: list[tuple[Path, str]] = []
     for name in (LAST, PREVIOUS):
+        path = folder / name
         try:
-            tensors, place = _read(folder / name)
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-            errors.append(f"{name}: {error}")
+            tensors, place = _read(path)
+        except (SafetensorError, OSError, *MALFORMED) as error:
+            # A kill between two renames leaves no last one, which then is no damage.
+            if path.exists():
+                errors.append((path, str(error)))
             continue
-        _restore(folder / name, tensors, network, average, optimizer)
+        _restore(path, tensors, network, average, optimizer)
+        for damaged in errors:
+            on_damaged(*damaged)
         return place
+    reasons = "; ".join(f"{path.name}: {reason}" for path, reason in errors)
     raise CheckpointError(
-        f"{folder} holds no whole checkpoint ({'; '.join(errors)})",
+        f"{folder} holds no whole checkpoint ({reasons})",
         "Begin anew in another folder with --run.",
     )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
+    check_bounds(path, _LARGEST)
     with safe_open(path, framework="pt") as handle:
-        place = Place(**json.loads(handle.metadata()[_KEY]))
-        return {name: handle.get_tensor(name) for name in handle.keys()}, place  # noqa: SIM118
+        metadata = handle.metadata()
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    where = metadata[_KEY]
+    # Checkpoints of older versions have no checksum.
+    if metadata.get(_CHECKSUM_KEY) not in (None, _checksum(where, tensors)):
+        raise ValueError("its checksum is another")
+    return tensors, Place(**json.loads(where))
+
+
+def _checksum(place: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the place and of every tensor's name, type, shape and bytes."""
+    checksum = hashlib.sha256(place.encode())
+    for name, value in sorted(tensors.items()):
+        checksum.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        checksum.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return checksum.hexdigest()
 
 
 def _restore(

@@ -8,12 +8,13 @@ from typing import Any
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import NetworkConfig
+from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import Precision
 from glamor_cli.training.recipes import Recipe
 
 CONFIG = "config.json"
 
-_FREE_TO_CHANGE = ("store", "device", "threads")
+FREE_TO_CHANGE = ("store", "device", "threads", "checkpoint_every", "deterministic")
 """Settings that do not change what a run computes, or only in the last bits."""
 
 
@@ -35,6 +36,9 @@ class TrainConfig:
         precision: Of convolutions and matrix products.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None leaves it to torch.
+        checkpoint_every: Seconds after which a step is followed by a checkpoint; 0: every step.
+        deterministic: Only use algorithms that give the same bits on every run, also on a GPU,
+            where they are slower.
     """
 
     store: Path
@@ -48,6 +52,8 @@ class TrainConfig:
     precision: Precision = Precision.AUTO
     device: str = "auto"
     threads: int | None = None
+    checkpoint_every: float = CHECKPOINT_SECONDS
+    deterministic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""
@@ -81,7 +87,7 @@ def check_same_config(config: TrainConfig) -> None:
         ) from error
     now = _flatten(config.to_dict())
     for key in sorted(before | now):
-        if key.split(".")[0] in _FREE_TO_CHANGE or before.get(key) == now.get(key):
+        if key.split(".")[0] in FREE_TO_CHANGE or before.get(key) == now.get(key):
             continue
         raise ConfigError(
             f"the run in {config.run} was begun with {key} = {before.get(key)}, not {now.get(key)}",

@@ -5,6 +5,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+CHECKPOINT_SECONDS = 300.0
+"""Longest stretch of work that a power cut can cost, unless told otherwise."""
+
 
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM only sets ``requested``.

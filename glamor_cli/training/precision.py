@@ -1,5 +1,8 @@
-"""Which precision to train in, by what the hardware is fast at."""
+"""Which device and precision to train in, and whether to the same bits on every run."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 import torch
@@ -48,3 +51,31 @@ def autocast_dtype(
     cpu = torch.cpu
     has_bf16 = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
     return torch.bfloat16 if has_bf16 else None
+
+
+@contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Let torch use only algorithms that give the same bits on every run, where ``wanted``.
+
+    On the CPU they do in any case. On a GPU, torch takes another algorithm or raises where it has
+    none, cuDNN chooses by its rules and not by what was faster just now, and cuBLAS keeps to a
+    workspace of a fixed size. cuBLAS reads that setting when it is first used: before that, this
+    must have been entered. A setting of the caller's is left as it is.
+
+    Args:
+        wanted: False changes nothing.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    measures = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.backends.cudnn.benchmark = measures

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from glamor_cli.training.checkpoints import (
     Place,
     has_checkpoint,
     load_checkpoint,
+    remove_leftovers,
     save_checkpoint,
 )
 from glamor_cli.training.config import TrainConfig, check_same_config, write_config
@@ -40,7 +42,7 @@ from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision import autocast_dtype, choose_device
+from glamor_cli.training.precision import autocast_dtype, choose_device, repeatable
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
@@ -53,9 +55,6 @@ from glamor_cli.weights import Metadata, save_network
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
-
-_CHECKPOINT_SECONDS = 300.0
-"""Longest stretch of work that a power cut can cost."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,7 @@ def train(
     *,
     resume: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_damaged: Callable[[Path, str], None] = lambda *_: None,
 ) -> TrainResult:
     """Train a network on a pair store.
 
@@ -120,6 +120,8 @@ def train(
         config: What to do.
         resume: Go on with the run in the folder.
         on_progress: Called after every step.
+        on_damaged: Called with the last checkpoint and what is wrong with it, where it is damaged
+            and the run goes on from the one before.
 
     Raises:
         ConfigError: The folder holds another run, or settings that cannot work.
@@ -128,9 +130,13 @@ def train(
         BackendUnavailable: The device is not here.
         PeerFailed: Another process of the same training is gone.
     """
-    with join_world(choose_device(config.device)) as world:
+    with (
+        repeatable(config.deterministic),
+        join_world(choose_device(config.device)) as world,
+    ):
         with world.together():
             run = _Run(config, world, resume=resume)
+            run.begin(on_damaged)
         return run.go(on_progress)
 
 
@@ -194,11 +200,20 @@ class _Run:
         self.optimizer = make_optimizer(self.recipe, self.network)
         self.average = start_average(self.network) if self.recipe.ema_decay else None
         self.place = Place()
-        if resume and has_checkpoint(config.run):
-            check_same_config(config)
-            self.place = load_checkpoint(config.run, self.network, self.average, self.optimizer)
-        elif world.leads:
-            write_config(config)
+
+    def begin(self, on_damaged: Callable[[Path, str], None]) -> None:
+        """Go to where the run's checkpoint is, if there is one, or begin its folder."""
+        run = self.config.run
+        if self.world.leads:
+            remove_leftovers(run)
+        if has_checkpoint(run):
+            check_same_config(self.config)
+            tell = on_damaged if self.world.leads else lambda *_: None
+            self.place = load_checkpoint(run, self.network, self.average, self.optimizer, tell)
+            if self.world.leads and self.place.epoch == self.recipe.epochs:
+                self._write_history()  # a kill may have come between the checkpoint and these
+        elif self.world.leads:
+            write_config(self.config)
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
@@ -237,7 +252,7 @@ class _Run:
             # All processes end after the same step, whichever of them was asked to.
             if any(self.world.total(stop.requested)):
                 return False
-            if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            if time.monotonic() - saved >= self.config.checkpoint_every:
                 self._save()
                 saved = time.monotonic()
         return True
@@ -317,9 +332,13 @@ class _Run:
                 save_network(self.config.run / BEST, judged, self._metadata(accuracy))
         place.epoch, place.step = place.epoch + 1, 0
         place.loss_sum, place.correct, place.seen, place.seconds = 0.0, 0, 0, 0.0
-        if not self.world.leads:
-            return
-        self._save()
+        if self.world.leads:
+            self._save()
+            self._write_history()
+
+    def _write_history(self) -> None:
+        """Write the metrics of the finished epochs, and draw them."""
+        place = self.place
         lines = "".join(json.dumps(entry) + "\n" for entry in place.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from glamor_cli.training.checkpoints import LAST, PREVIOUS
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.start import take_over
-from glamor_cli.training.trainer import BEST, CURVES, METRICS, train
+from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
 from glamor_cli.weights import load_network, read_metadata
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
@@ -71,6 +72,48 @@ def test_same_seed_same_numbers(scene_store: Path, undisturbed: Path, tmp_path: 
     assert_same(undisturbed, tmp_path / "again")
 
 
+def test_deterministic_training_has_the_same_numbers(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """On the CPU it changes nothing but what torch is asked for, and only while it trains."""
+    asked: list[bool] = []
+    train(
+        config(scene_store, tmp_path / "run", deterministic=True),
+        on_progress=lambda _: asked.append(torch.are_deterministic_algorithms_enabled()),
+    )
+    assert set(asked) == {True}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    assert_same(undisturbed, tmp_path / "run")
+
+
+def test_deterministic_training_of_the_whole_network(scene_store: Path, tmp_path: Path) -> None:
+    """Every operation of the whole network and its augmentation is allowed."""
+    recipe = replace(QUICK, epochs=1, synthetic_contexts=0.5, gradient_clip=0.5)
+    for run in ("one", "two"):
+        train(
+            config(scene_store, tmp_path / run, recipe, network=NetworkConfig(), deterministic=True)
+        )
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_checkpoints_may_be_as_frequent_as_steps(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """And how frequent they are does not make a resumed run another."""
+    found: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        found.append((tmp_path / "run" / LAST).exists())
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config(scene_store, tmp_path / "run", checkpoint_every=0.0), on_progress=look)
+    assert found == [False, True, True]
+    assert train(config(scene_store, tmp_path / "run"), resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+
 @pytest.mark.parametrize("stop_after", [1, 5])
 def test_a_stopped_run_resumes_to_the_same_numbers(
     scene_store: Path, undisturbed: Path, tmp_path: Path, stop_after: int
@@ -90,25 +133,98 @@ def test_a_stopped_run_resumes_to_the_same_numbers(
     assert_same(undisturbed, tmp_path / "run")
 
 
-def test_a_torn_checkpoint_falls_back_to_the_one_before(
-    scene_store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    def stop(progress: object) -> None:
+@pytest.fixture(scope="module")
+def twice_stopped(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run stopped after its first and its second step, so that it has two checkpoints."""
+
+    def stop(_: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    run = config(scene_store, tmp_path / "run")
+    folder = tmp_path_factory.mktemp("twice-stopped") / "run"
     for resume in (False, True):
-        assert not train(run, resume=resume, on_progress=stop).finished
-    last = tmp_path / "run" / LAST
-    assert (tmp_path / "run" / PREVIOUS).exists()
-    last.write_bytes(last.read_bytes()[:-1000])
-    assert train(run, resume=True).finished
-    assert_same(undisturbed, tmp_path / "run")
+        stopped = train(config(scene_store, folder), resume=resume, on_progress=stop)
+        assert not stopped.finished
+    assert (folder / PREVIOUS).exists()
+    return folder
 
+
+def flip(data: bytes, place: int, bit: int = 0) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+
+
+DAMAGES = {
+    "truncated": lambda data: data[:-1000],
+    "bit in a tensor": lambda data: flip(data, len(data) - 1000),
+    # Without a checksum, step 2 would be taken for step 3, and one be left out.
+    "bit in the place": lambda data: flip(data, data.index(b'step\\": 2') + 8),
+    "bit in the header's length": lambda data: flip(data, 6),
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
+    scene_store: Path, undisturbed: Path, twice_stopped: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    last = folder / LAST
+    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    told: list[Path] = []
+    steps: list[int] = []
+    result = train(
+        config(scene_store, folder),
+        resume=True,
+        on_progress=lambda progress: steps.append(progress.step),
+        on_damaged=lambda path, _: told.append(path),
+    )
+    assert result.finished
+    assert told == [last]
+    assert steps[0] == 2, "it goes on after the first step"
+    assert_same(undisturbed, folder)
+
+
+def test_a_kill_between_two_renames_is_no_damage(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    """A checkpoint is written, the last one is already the one before, and the power goes."""
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    (folder / LAST).rename(folder / PREVIOUS)
+    half_written = folder / ".last-x1y2z3.partial.safetensors"
+    half_written.write_bytes(b"half")
+    told: list[Path] = []
+    steps: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        steps.append(progress.step)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    train(
+        config(scene_store, folder),
+        resume=True,
+        on_progress=stop,
+        on_damaged=lambda path, _: told.append(path),
+    )
+    assert (steps, told) == ([3], [])
+    assert not half_written.exists()
+
+
+def test_without_a_whole_checkpoint_it_says_so(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
     for name in (LAST, PREVIOUS):
-        (tmp_path / "run" / name).write_bytes(b"torn")
+        (folder / name).write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
-        train(run, resume=True)
+        train(config(scene_store, folder), resume=True)
+
+
+def test_a_kill_after_the_last_checkpoint_costs_no_metrics(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    (folder / METRICS).unlink()
+    assert train(config(scene_store, folder), resume=True).finished
+    assert_same(undisturbed, folder)
 
 
 @pytest.mark.slow

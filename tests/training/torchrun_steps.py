@@ -40,6 +40,7 @@ def main() -> None:
     with join_world(torch.device("cpu")) as world:
         config = TrainConfig(store, out / f"run-{world.size}-{world.rank}", RECIPES[name])
         run = trainer._Run(config, world, resume=False)
+        run.begin(print)
         run.network.double()
         run.average = trainer.start_average(run.network) if run.recipe.ema_decay else None
         augment = run._augment
