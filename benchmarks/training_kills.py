@@ -1,8 +1,8 @@
 """Kill ``glamor train`` at random moments, go on with ``--resume``, and compare with undisturbed.
 
 A network of the face alone is trained on generated scenes by the real command. SIGKILL ends it at a
-random moment; every other kill waits from there for a checkpoint to be begun and falls into its
-writing. The command is given again with ``--resume`` until the run is finished; then its metrics
+random moment: one in five before the first step, and two in five wait from their moment for a
+checkpoint to be begun and fall into its writing. The command is given again with ``--resume`` until the run is finished; then its metrics
 (without seconds and rates) and its kept weights must be those of the undisturbed run to the bit. A
 new run is begun until there were enough kills:
 
@@ -31,7 +31,6 @@ from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scenes import SceneConfig, make_scenes
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
-from glamor_cli.training.config import CONFIG
 from glamor_cli.training.trainer import BEST, METRICS
 from glamor_cli.weights import sha256
 
@@ -64,6 +63,8 @@ class Tally:
 class Training:
     """The command, and the CPU seconds it takes undisturbed: to its first step, and from there."""
 
+    BEGUN = "curves after each epoch"
+
     def __init__(self, options: argparse.Namespace, store: Path) -> None:
         recipe = ["--recipe", "modern", "--variant", "face-only", "--batch", "8"]
         machine = ["--threads", "1", "--device", "cpu"]
@@ -72,32 +73,35 @@ class Training:
         self.command += [*recipe, *machine, *often]
         self.start_up = self.work = 0.0
 
-    def start(self, run: Path) -> subprocess.Popen[str]:
-        """Begin a run, or go on with it; what it says is kept for messages."""
-        return subprocess.Popen(
-            [*self.command, "--run", str(run), "--resume"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, run: Path) -> subprocess.Popen[bytes]:
+        """Begin a run, or go on with it; what it says goes to a file."""
+        run.parent.mkdir(exist_ok=True)
+        with said(run).open("w") as output:
+            return subprocess.Popen(
+                [*self.command, "--run", str(run), "--resume"], stdout=output, stderr=output
+            )
 
     def finish(self, run: Path) -> None:
         """Run undisturbed, and measure."""
         process, used = self.start(run), 0.0
         while process.poll() is None:
             used = cpu_seconds(process) or used
-            if not (run / CONFIG).exists():
+            if not self.has_begun(run):
                 self.start_up = used
             time.sleep(0.01)
         self.work = used - self.start_up
-        check(process)
+        check(process, run)
+
+    def has_begun(self, run: Path) -> bool:
+        """Tell whether the process took its first step."""
+        return self.BEGUN in said(run).read_text()
 
 
 def main() -> int:
     """Make the pairs, kill, compare, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--pairs", type=int, default=84, help="to train on")
+    parser.add_argument("--pairs", type=int, default=56, help="to train on")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--checkpoint-every", default="500ms")
     parser.add_argument("--seed", type=int, default=0)
@@ -143,31 +147,38 @@ def torture(training: Training, run: Path, enough: int, chance: random.Random, t
     kills = 0
     while tally.kills < enough:
         process = training.start(run)
-        # In CPU seconds, which do not depend on other work of the machine. Some are before the
-        # first step; none is near the end, for a run that goes on has less to do.
-        moment = 0.9 * training.start_up + chance.uniform(0, 0.4 * training.work)
+        # In CPU seconds, which other work of the machine stretches less than wall time. Every fifth
+        # is counted from the start, the others from the first step; none is near the end, for a
+        # run that goes on has less to do.
+        early = tally.kills % 5 == 4
+        moment = chance.uniform(0, training.start_up if early else 0.4 * training.work)
+        while process.poll() is None and not early and not training.has_begun(run):
+            time.sleep(0.02)
+        moment += 0 if early else cpu_seconds(process)
         while process.poll() is None and cpu_seconds(process) < moment:
             time.sleep(0.01)
-        if tally.kills % 2:
+        if not early and tally.kills % 2:
             wait_for_writing(process, run)
             time.sleep(chance.uniform(0, 0.1))
         process.kill()
-        _, said = process.communicate()
+        process.wait()
         if process.returncode == 0:
             return kills
         if process.returncode != -signal.SIGKILL:
-            raise SystemExit(f"a run ended with {process.returncode}: {said}")
+            raise SystemExit(f"a run ended with {process.returncode}: {said(run).read_text()}")
         kills += 1
         tally.kills += 1
-        tally.damaged += "is damaged" in said
-        tally.before_training += "curves after each epoch" not in said
-        tally.while_writing += any(run.glob(".*.partial.*"))
+        tally.damaged += "is damaged" in said(run).read_text()
+        tally.before_training += not training.has_begun(run)
+        tally.while_writing += any(run.glob(".*"))
         tally.places.append(place(run))
-    tally.damaged += "is damaged" in check(training.start(run))
+        print(f"kill {tally.kills} at {tally.places[-1]}", flush=True)
+    check(training.start(run), run)
+    tally.damaged += "is damaged" in said(run).read_text()
     return kills
 
 
-def cpu_seconds(process: subprocess.Popen[str]) -> float:
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """Tell what a process has used; 0 where it is gone."""
     try:
         text = Path(f"/proc/{process.pid}/stat").read_text()
@@ -177,18 +188,21 @@ def cpu_seconds(process: subprocess.Popen[str]) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for_writing(process: subprocess.Popen[str], run: Path) -> None:
+def wait_for_writing(process: subprocess.Popen[bytes], run: Path) -> None:
     """Wait until a checkpoint is being written, or the run is over."""
     while process.poll() is None and not any(run.glob(".last-*.partial.*")):
         time.sleep(0.002)
 
 
-def check(process: subprocess.Popen[str]) -> str:
-    """Wait for a run that must succeed; give what it said."""
-    _, said = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"a run ended with {process.returncode}: {said}")
-    return said
+def check(process: subprocess.Popen[bytes], run: Path) -> None:
+    """Wait for a run that must succeed."""
+    if process.wait():
+        raise SystemExit(f"a run ended with {process.returncode}: {said(run).read_text()}")
+
+
+def said(run: Path) -> Path:
+    """Where the process of a run writes what it says."""
+    return run.with_name("said.txt")
 
 
 def place(run: Path) -> tuple[int, int]:
