@@ -2,9 +2,9 @@
 
 A network of the face alone is trained on generated scenes by the real command. SIGKILL ends it at a
 random moment: one in five before the first step, and two in five wait from their moment for a
-checkpoint to be begun and fall into its writing. The command is given again with ``--resume`` until the run is finished; then its metrics
-(without seconds and rates) and its kept weights must be those of the undisturbed run to the bit. A
-new run is begun until there were enough kills:
+checkpoint to be begun and fall into its writing. The command is given again with ``--resume`` until
+the run is finished; then its metrics (without seconds and rates) and its kept weights must be those
+of the undisturbed run to the bit. A new run is begun until there were enough kills:
 
     uv run python benchmarks/training_kills.py --kills 20
 
