@@ -92,8 +92,10 @@ def has_checkpoint(folder: Path) -> bool:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the half-written files that a kill left in a run's folder."""
-    for leftover in folder.glob(".*.partial.*"):
-        leftover.unlink(missing_ok=True)
+    # safetensors writes to a file of its own beside the one it is given, and renames it.
+    for pattern in (".*.partial.*", ".tmp??????"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def load_checkpoint(
