@@ -13,14 +13,16 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.training.config import CONFIG
-from glamor_cli.training.trainer import METRICS
+from glamor_cli.training.trainer import BEST, METRICS
+from glamor_cli.weights import read_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 
 CARD = """# {name}
 
 GLAMOR-Net with the {encoder} encoders ({parameters:,} parameters), in two files with the same
-values: `{name}.safetensors` (float16) and `{name}.onnx` (stored in float16, computing in float32).
+values: `{name}.safetensors` (float16) and `{name}.onnx` (stored in float16, computing in
+float32).
 
 ## Trained on
 
@@ -177,7 +179,7 @@ def _runs(runs: list[Path]) -> str:
         hours = sum(line["seconds"] for line in lines) / 3600
         rows.append(
             f"| {run.name} | {config['recipe']['name']} | {config['seed']} | {len(lines)} "
-            f"| {max(line['validation_accuracy'] for line in lines):.2%} | {hours:.1f} |"
+            f"| {read_metadata(run / BEST).accuracy['validation']:.2%} | {hours:.1f} |"
         )
     return "\n".join(rows)
 
