@@ -110,7 +110,7 @@ def draw_ablation() -> None:
     values = json.loads(ABLATION.read_text(encoding="utf-8"))
     runs = [RunResult.from_dict(run) for line in values["variants"] for run in line["runs"]]
     target = IMAGES / "ablation.png"
-    save_ablation(target, summarise(runs))
+    save_ablation(target, summarise(runs), values["discs"])
     shrink(target, target, width=1400)
 
 

@@ -110,7 +110,7 @@ def write_table(config: AblationConfig) -> list[VariantResult]:
     if table:
         write_text(folder / TABLE, json.dumps(to_dict(config, table), indent=2) + "\n")
         write_text(folder / MARKDOWN, to_markdown(table))
-        save_ablation(folder / PICTURE, table)
+        save_ablation(folder / PICTURE, table, _discs(config))
     return table
 
 
@@ -122,6 +122,7 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
         "encoder": config.training.network.encoder.value,
         "store": config.training.store.resolve().name,
         "split": config.test_split,
+        "discs": _discs(config),
         "variants": [line.to_dict() for line in table],
     }
 
@@ -201,6 +202,11 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
     )
     write_text(folder / RESULT, json.dumps(asdict(result)) + "\n")
     return result
+
+
+def _discs(config: AblationConfig) -> int | None:
+    """Count the discs of a scene, where the cues are known."""
+    return next((1 + len(cue.decoys) for cue in (config.cues or {}).values()), None)
 
 
 def _attends(variant: Variant) -> bool:

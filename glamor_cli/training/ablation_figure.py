@@ -7,32 +7,32 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Variant
 from glamor_cli.training.ablation_table import MEANINGS, VariantResult, with_deviation
 
 _DPI = 140
 # Okabe and Ito's blue for the whole network, gray for its parts: told apart by all readers.
 _WHOLE, _PART, _INK, _FAINT = "#0072B2", "#A9A9A9", "#1A1A1A", "#5C5C5C"
-_BOUNDS = ((1 / 7, "1/7"), (1 / 3, "1/3"))
-"""What face and context alone can know of generated scenes (`glamor_cli.data.scenes`)."""
 
 
-def save_ablation(path: Path, table: Sequence[VariantResult]) -> None:
+def save_ablation(path: Path, table: Sequence[VariantResult], discs: int | None = None) -> None:
     """Draw an ablation's table and write it atomically.
 
     Args:
         path: The picture; its ending chooses the format.
         table: At least one line.
+        discs: How many a generated scene has, so that what one stream alone can know is marked.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    figure = draw_ablation(table)
+    figure = draw_ablation(table, discs)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=_DPI)
 
 
-def draw_ablation(table: Sequence[VariantResult]) -> Figure:
+def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> Figure:
     """Draw a bar for each variant's mean, a point for each seed, and the deviation as a line.
 
     On scenes, where attention was measured against the cues, a second panel shows its peaks.
@@ -48,9 +48,12 @@ def draw_ablation(table: Sequence[VariantResult]) -> Figure:
     note = "bar: mean; point: a seed; line: standard deviation"
     if max(len(line.runs) for line in table) == 1:
         note = "one seed each"
+    if discs is not None:
+        # What face and context alone can know of generated scenes (`glamor_cli.data.scenes`).
+        bounds = {f"1/{count}": 1 / count for count in (len(EMOTIONS), discs)}
+        note += f"; dotted: the most that face and context alone allow ({' and '.join(bounds)})"
+        _draw_bounds(panels[0], bounds)
     if peaks:
-        note += "; dotted: the most that face (1/7) and context (1/3) alone allow"
-        _draw_bounds(panels[0])
         found = [(line.peaks, line.near_cue, line.near_cue_deviation) for line in table]
         _draw_panel(panels[1], table, found)
         panels[1].set_title(
@@ -99,9 +102,9 @@ def _draw_panel(
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_bounds(axes: Any) -> None:
+def _draw_bounds(axes: Any, bounds: dict[str, float]) -> None:
     """Mark what one stream alone allows."""
-    for share, name in _BOUNDS:
+    for name, share in bounds.items():
         axes.axvline(100 * share, color=_INK, linewidth=1, linestyle=":")
         axes.annotate(
             name,

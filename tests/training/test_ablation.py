@@ -174,5 +174,5 @@ def test_the_table_by_hand(tmp_path):
     assert with_deviation(None, None) == "-"
     assert set(MEANINGS) == set(Variant)
     for name in ("whole.png", "whole.svg"):
-        save_ablation(tmp_path / name, table)
+        save_ablation(tmp_path / name, table, discs=2)
         assert (tmp_path / name).stat().st_size > 5000
