@@ -28,8 +28,9 @@ from glamor_cli.training.ablation import AblationConfig, ablate
 from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import BEST, Progress, train
+from glamor_cli.training.trainer import BEST, train
 
 _MARK = ".glamor-demo"
 

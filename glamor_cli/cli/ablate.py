@@ -17,7 +17,7 @@ from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
     from glamor_cli.training.ablation_table import VariantResult
-    from glamor_cli.training.trainer import Progress
+    from glamor_cli.training.progress import Progress
 
 
 def ablate(

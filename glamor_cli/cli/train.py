@@ -53,8 +53,9 @@ def train(
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.live_report import LIVE_REPORT
     from glamor_cli.training.precision import Precision
+    from glamor_cli.training.progress import Progress
     from glamor_cli.training.recipes import find_recipe
-    from glamor_cli.training.trainer import BEST, Progress
+    from glamor_cli.training.trainer import BEST
     from glamor_cli.training.trainer import train as run_training
 
     console.quiet = is_follower()
@@ -94,7 +95,9 @@ def train(
             )
 
         def warn(checkpoint: Path, reason: str) -> None:
-            line = f"{checkpoint} is damaged ({reason}); going on from the checkpoint before it"
+            line = (
+                f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
+            )
             bar.console.print(printable(line), markup=False, soft_wrap=True)
 
         result = run_training(config, resume=resume, on_progress=show, on_damaged=warn)

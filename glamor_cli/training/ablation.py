@@ -23,7 +23,8 @@ from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.config import CONFIG, FREE_TO_CHANGE, TrainConfig
-from glamor_cli.training.trainer import BEST, Progress, train
+from glamor_cli.training.progress import Progress
+from glamor_cli.training.trainer import BEST, train
 
 RESULT = "result.json"
 TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"

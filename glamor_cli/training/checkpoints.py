@@ -24,6 +24,7 @@ from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
+DAMAGED = "damaged.safetensors"
 _KEY = "glamor-training"
 _CHECKSUM_KEY = "glamor-training-sha256"
 _LARGEST = 4 * MAX_WEIGHTS_BYTES
@@ -88,6 +89,15 @@ def save_checkpoint(
 def has_checkpoint(folder: Path) -> bool:
     """Tell whether a run in this folder can be resumed."""
     return (folder / LAST).exists() or (folder / PREVIOUS).exists()
+
+
+def set_aside(damaged: Path) -> None:
+    """Rename a damaged checkpoint to ``damaged.safetensors``.
+
+    Left where it is, the next one would put it in the place of the whole one before it, and a kill
+    just then would leave nothing to go on from.
+    """
+    damaged.replace(damaged.with_name(DAMAGED))
 
 
 def remove_leftovers(folder: Path) -> None:

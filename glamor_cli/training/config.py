@@ -61,6 +61,11 @@ class TrainConfig:
         del values["run"]
         return values
 
+    def lasting(self) -> dict[str, Any]:
+        """Give the settings that make a run what it is."""
+        values = self.to_dict()
+        return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
+
 
 def write_config(config: TrainConfig) -> None:
     """Write a run's settings into its folder.

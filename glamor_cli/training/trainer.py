@@ -8,7 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from glamor_cli.training.checkpoints import (
     load_checkpoint,
     remove_leftovers,
     save_checkpoint,
+    set_aside,
 )
 from glamor_cli.training.config import TrainConfig, check_same_config, write_config
 from glamor_cli.training.curves import draw_curves
@@ -43,6 +44,7 @@ from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import autocast_dtype, choose_device, repeatable
+from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
@@ -55,48 +57,6 @@ from glamor_cli.weights import Metadata, save_network
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is, told after every step.
-
-    Attributes:
-        epoch: The epoch in progress, from 1.
-        epochs: How many there are.
-        step: Steps of the epoch that are done.
-        steps: How many an epoch has.
-        loss: Mean over the epoch so far.
-        accuracy: Share of the epoch's training pairs so far that were right.
-        images_per_second: Over the epoch so far.
-        validation_accuracy: Of the last finished epoch; None before.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-    validation_accuracy: float | None
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-        finished: False where it was asked to stop; it can be resumed.
-        best_accuracy: On validation; -1 where no epoch was finished.
-        best_epoch: Where it was reached, from 1.
-        epochs: How many were finished.
-    """
-
-    finished: bool
-    best_accuracy: float
-    best_epoch: int
-    epochs: int
 
 
 def train(
@@ -121,10 +81,11 @@ def train(
         resume: Go on with the run in the folder.
         on_progress: Called after every step.
         on_damaged: Called with the last checkpoint and what is wrong with it, where it is damaged
-            and the run goes on from the one before.
+            and the run goes on from the one before; it is now ``damaged.safetensors``.
 
     Raises:
-        ConfigError: The folder holds another run, or settings that cannot work.
+        ConfigError: The folder holds another run, settings that cannot work, or processes that were
+            given different ones.
         DataError: The store cannot be used.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
@@ -136,7 +97,11 @@ def train(
     ):
         with world.together():
             run = _Run(config, world, resume=resume)
+        if world.shared:
+            world.agree(run.foundations())
+        with world.together():
             run.begin(on_damaged)
+        world.agree({"the checkpoint they go on from": asdict(run.place)})
         return run.go(on_progress)
 
 
@@ -201,6 +166,16 @@ class _Run:
         self.average = start_average(self.network) if self.recipe.ema_decay else None
         self.place = Place()
 
+    def foundations(self) -> dict[str, object]:
+        """What the processes of a training must have in common for their work to fit together."""
+        train_labels = self.batches.split.labels[self.batches.rows]
+        return {
+            "torch's version": torch.__version__,
+            "settings": self.config.lasting(),
+            "the pairs to learn from": train_labels.tolist(),
+            "the pairs to judge by": self.validation.labels[self.validation_rows].tolist(),
+        }
+
     def begin(self, on_damaged: Callable[[Path, str], None]) -> None:
         """Go to where the run's checkpoint is, if there is one, or begin its folder."""
         run = self.config.run
@@ -208,8 +183,13 @@ class _Run:
             remove_leftovers(run)
         if has_checkpoint(run):
             check_same_config(self.config)
-            tell = on_damaged if self.world.leads else lambda *_: None
-            self.place = load_checkpoint(run, self.network, self.average, self.optimizer, tell)
+
+            def put_aside(checkpoint: Path, reason: str) -> None:
+                if self.world.leads:
+                    set_aside(checkpoint)
+                    on_damaged(checkpoint, reason)
+
+            self.place = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
             if self.world.leads and self.place.epoch == self.recipe.epochs:
                 self._write_history()  # a kill may have come between the checkpoint and these
         elif self.world.leads:

@@ -1,6 +1,8 @@
 """The processes of one training: alone, or started by torchrun on one machine or many."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,6 +59,32 @@ class World:
             PeerFailed: In all others.
         """
         raise error if self.leads else PeerFailed("process 0 failed", "Read what it says is wrong.")
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """Check that all processes know the same: different ones would train nonsense, or hang.
+
+        Args:
+            facts: What is compared, as JSON, under the name that an error gives it.
+
+        Raises:
+            ConfigError: They do not; the message names the first difference.
+            PeerFailed: In all processes but the first.
+        """
+        if not self.shared:
+            return
+        digests = [_digest(value) for value in facts.values()]
+        least = torch.tensor(digests, dtype=torch.int64, device=self.device)
+        most = least.clone()
+        dist.all_reduce(least, dist.ReduceOp.MIN)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        for name, same in zip(facts, (least == most).tolist(), strict=True):
+            if not same:
+                self.fail(
+                    ConfigError(
+                        f"the processes of this training differ in {name}",
+                        "Give all the same command, the same store, and a run folder they share.",
+                    )
+                )
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -151,6 +179,12 @@ class _Sum(torch.autograd.Function):
 def _is_of_another_process(error: RuntimeError) -> bool:
     """Tell whether nccl, which has an exception of its own, or gloo, which has none, complains."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _digest(fact: object) -> int:
+    """Hash a value to 64 bits, alike in all processes."""
+    digest = hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _first_line(error: Exception) -> str:

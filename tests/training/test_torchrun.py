@@ -122,3 +122,26 @@ def test_what_all_find_wrong_is_said_once(scene_store: Path, tmp_path: Path) -> 
     assert wrong.returncode != 0
     assert said.count("has no split 'nowhere'") == 1
     assert not (tmp_path / "run" / CONFIG).exists()
+
+
+def test_processes_that_were_given_different_work_are_refused(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """Another command on a machine, or a run folder on its own disk, would train nonsense."""
+
+    def refused(options: str) -> str:
+        command = f"exec {sys.executable} -m glamor_cli train {scene_store} --epochs 1 {options}"
+        both = start(*TORCHRUN, "--no-python", "--", "sh", "-c", f"{command} --device cpu")
+        said = finish(both)
+        assert both.returncode != 0
+        return said
+
+    said = refused(f"--variant face-only --run {tmp_path}/run --seed $RANK")
+    assert said.count("differ in settings") == 1
+    assert not (tmp_path / "run" / CONFIG).exists()
+
+    alone = train(scene_store, tmp_path / "run-0", "--epochs", 1, processes=1)
+    said = finish(alone)
+    assert alone.returncode == 0, said
+    said = refused(f"--variant face-only --batch 5 --run {tmp_path}/run-$RANK --resume")
+    assert said.count("differ in the checkpoint they go on from") == 1

@@ -18,7 +18,7 @@ from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.checkpoints import LAST, PREVIOUS
+from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.start import take_over
@@ -181,6 +181,25 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
     assert told == [last]
     assert steps[0] == 2, "it goes on after the first step"
     assert_same(undisturbed, folder)
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    """The next checkpoint would make it the one before; a kill then would leave nothing."""
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    last, whole = folder / LAST, (folder / PREVIOUS).read_bytes()
+    last.write_bytes(last.read_bytes()[:-1000])
+    seen: list[tuple[bool, bool]] = []
+
+    def look(progress: Progress) -> None:
+        seen.append((last.exists(), (folder / PREVIOUS).read_bytes() == whole))
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config(scene_store, folder, checkpoint_every=0.0), resume=True, on_progress=look)
+    assert seen == [(False, True), (True, True), (True, False)]
+    assert (folder / DAMAGED).exists()
 
 
 def test_a_kill_between_two_renames_is_no_damage(
