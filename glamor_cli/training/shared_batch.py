@@ -5,14 +5,16 @@ processes computes what one would. (torch's own ``SyncBatchNorm`` runs on GPUs o
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glamor_cli.data.draws import Part
 from glamor_cli.network.attention import BiasedVarianceNorm
-from glamor_cli.training.world import World, sum_over_processes
+from glamor_cli.training.world import World
 
 
 @dataclass
@@ -42,8 +44,8 @@ def share_batches(network: nn.Module, world: World) -> SharedBatch:
 class SharedNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the rows of all processes.
 
-    Each process gives the count, the mean and the sum of squared distances of its own values, and
-    all put the same whole together (Chan, Golub and LeVeque 1979, for parts of any size).
+    Each process gives the count, the mean and the variance of its own values, and all put the same
+    whole together (Chan, Golub and LeVeque 1979, for parts of any size).
     """
 
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm, batch: SharedBatch) -> None:
@@ -61,40 +63,107 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
         """Normalise (N, C) or (N, C, H, W), of which other processes hold other rows."""
         if not self.training:
             return super().forward(x)
-        values = x if x.dtype == torch.float64 else x.float()
-        count, mean, variance = self._statistics(values)
-        self._move_average(count, mean.detach(), variance.detach())
-        shape = (1, -1, *(1 for _ in x.shape[2:]))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        # The mean is taken off first: folded into one shift it would cost digits.
-        normed = (values - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
-        return normed.to(x.dtype)
+        whole = self._statistics(x.detach())
+        self._move_average(whole)
+        normed: Tensor = _Normalise.apply(x, self.weight, self.bias, whole)
+        return normed
 
-    def _statistics(self, values: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Count, mean and biased variance of all processes' values, by channel."""
-        axes = [axis for axis in range(values.ndim) if axis != 1]
-        variance, mean = torch.var_mean(values, axes, correction=0)
-        own = 0 if self.batch.part.idle else values.numel() // values.shape[1]
+    def _statistics(self, x: Tensor) -> "_Whole":
+        """Put together the statistics of all processes' values."""
+        # At least float32, also under autocast: half precision loses the small variances.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        # torch's batch norm's own statistics: var_mean takes far longer on channels last.
+        mean, variance = torch.batch_norm_update_stats(x.to(dtype), None, None, 0.0)
+        idle, world = self.batch.part.idle, self.batch.world
+        own = 0 if idle else x.numel() // x.shape[1]
         # A row for each process, filled here and added up: one exchange instead of three.
-        rank, size = self.batch.world.rank, self.batch.world.size
-        mine = torch.stack((torch.full_like(mean, own), mean * own, variance * own))
-        parts = sum_over_processes(F.pad(mine[None], (0, 0, 0, 0, rank, size - 1 - rank)))
-        counts, sums, squares = parts.unbind(1)  # (size, C) each
-        count = counts.sum(0)
-        whole = sums.sum(0) / count
-        apart = counts * (sums / counts.clamp(min=1) - whole) ** 2
-        return float(count[0].detach()), whole, (squares + apart).sum(0) / count
+        parts = mean.new_zeros(world.size, 3, len(mean), dtype=torch.float64)
+        parts[world.rank] = torch.stack((torch.full_like(mean, own), mean, variance))
+        dist.all_reduce(parts)
+        counts, means, variances = parts.unbind(1)  # (size, C) each
+        total = counts[:, 0].sum()  # stays on the device: asking for it would stop the GPU's queue
+        shares = counts / total
+        centre = (shares * means).sum(0)
+        spread = (shares * (variances + (means - centre) ** 2)).sum(0)
+        return _Whole(total, centre.to(dtype), spread.to(dtype), self.eps, idle)
 
     @torch.no_grad()
-    def _move_average(self, count: float, mean: Tensor, variance: Tensor) -> None:
+    def _move_average(self, whole: "_Whole") -> None:
         if self.running_mean is None or self.running_var is None or self.momentum is None:
             return
+        variance = whole.variance
         if self.unbiased:
-            variance = variance * (count / max(count - 1, 1))
-        self.running_mean.lerp_(mean, self.momentum)
+            variance = variance * (whole.total / (whole.total - 1).clamp(min=1)).to(variance.dtype)
+        self.running_mean.lerp_(whole.mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
         if self.num_batches_tracked is not None and self.unbiased:
             self.num_batches_tracked.add_(1)
+
+
+class _Whole(NamedTuple):
+    """What a norm needs to know of the whole batch.
+
+    Attributes:
+        total: Values in each channel, float64 ().
+        mean: (C).
+        variance: Biased, (C).
+        eps: The norm's.
+        idle: Whether the values here do not belong to it.
+    """
+
+    total: Tensor
+    mean: Tensor
+    variance: Tensor
+    eps: float
+    idle: bool
+
+
+class _Normalise(torch.autograd.Function):
+    """Normalise by the whole batch's statistics, which depend on every process's values.
+
+    Written out because torch's own kernels then do the passes over the values, and nothing as
+    large as these is kept but themselves.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, whole: _Whole) -> Tensor:
+        mean, variance = whole.mean, whole.variance
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.total, ctx.eps, ctx.idle = whole.total, whole.eps, whole.idle
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=whole.eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Follow Ioffe and Szegedy (2015), section 3, with sums over all processes.
+
+        The parameters' gradients are those of the values here, as everywhere else in the network.
+        """
+        x, weight, mean, variance = ctx.saved_tensors
+        (gradient,) = gradients
+        # As if the statistics were constants; it gives the two sums that the rest needs as well.
+        by_x, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient,
+            x,
+            weight,
+            mean,
+            variance,
+            None,
+            None,
+            False,
+            ctx.eps,
+            [True, True, True],
+        )
+        sums = torch.stack((by_bias, by_weight)).double()
+        dist.all_reduce(sums)
+        if ctx.idle:
+            return by_x, by_weight, by_bias, None
+        every_bias, every_weight = (sums / ctx.total).to(mean.dtype).unbind(0)
+        scale = torch.rsqrt(variance + ctx.eps)
+        slope = -weight * scale * scale * every_weight
+        offset = -weight * scale * every_bias - slope * mean
+        shape = (1, -1, *(1 for _ in x.shape[2:]))
+        by_x = by_x + torch.addcmul(offset.view(shape), x, slope.view(shape)).to(by_x.dtype)
+        return by_x, by_weight, by_bias, None
 
 
 class SharedDropout(nn.Dropout):

@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
 from glamor_cli.torchrun import local_rank, processes
@@ -153,27 +152,6 @@ def join_world(device: torch.device) -> Iterator[World]:
         ) from error
     finally:
         dist.destroy_process_group()
-
-
-def sum_over_processes(values: Tensor) -> Tensor:
-    """Sum a tensor over all processes, differentiably: its gradients are summed as well."""
-    summed: Tensor = _Sum.apply(values)
-    return summed
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(_: object, values: Tensor) -> Tensor:
-        summed = values.clone()
-        dist.all_reduce(summed)
-        return summed
-
-    @staticmethod
-    def backward(_: object, gradient: Tensor) -> Tensor:
-        # What each process loses by the sum adds up: all of them depend on it.
-        summed = gradient.contiguous().clone()
-        dist.all_reduce(summed)
-        return summed
 
 
 def _is_of_another_process(error: RuntimeError) -> bool:
