@@ -10,6 +10,7 @@ from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
+    BatchOption,
     DeviceOption,
     ProviderOption,
     SplitOption,
@@ -44,7 +45,7 @@ def attention(
     regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = 8,
     device: DeviceOption = Device.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    batch: BatchOption = 32,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     json_file: Annotated[

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
+    BatchOption,
     DeviceOption,
     ProviderOption,
     SplitOption,
@@ -33,7 +34,7 @@ def compare(
     ],
     split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    batch: BatchOption = 32,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     latency: Annotated[bool, typer.Option(help="Measure how long each takes.")] = True,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
+    BatchOption,
     DeviceOption,
     ProviderOption,
     SplitOption,
@@ -30,7 +31,7 @@ def evaluate(
     weights: WeightsOption = DEFAULT_WEIGHTS,
     split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 32,
+    batch: BatchOption = 32,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     json_file: Annotated[

@@ -15,7 +15,7 @@ from rich.text import Text
 from glamor_cli.atomic import atomic_path
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.face_table import FaceTable, error_line
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     ProviderOption,
@@ -31,8 +31,6 @@ from glamor_cli.weights import DEFAULT_WEIGHTS
 
 CLOSED_PIPE = 141
 """The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
-INTERRUPTED = 130
-"""The exit code of a run ended by Ctrl-C, as shells have it."""
 
 
 def predict(

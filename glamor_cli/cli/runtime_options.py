@@ -14,6 +14,7 @@ SplitOption = Annotated[
 WeightsOption = Annotated[
     str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
 ]
+BatchOption = Annotated[int, typer.Option(min=1, help="Pairs per step.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 ProviderOption = Annotated[

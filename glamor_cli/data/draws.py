@@ -56,11 +56,7 @@ class Draws:
 
     def uniform(self, count: int, *shape: int) -> Tensor:
         """Draw from [0, 1): float32 (count, *shape), for ``count`` rows here."""
-        return self._own(
-            torch.rand(
-                self._whole(count), *shape, generator=self.generator, device=self.generator.device
-            )
-        )
+        return self._own(self._uniform(self._whole(count), *shape))
 
     def integers(self, count: int, limit: int) -> Tensor:
         """Draw from 0 to ``limit - 1``: int64 (count), for ``count`` rows here."""
@@ -74,16 +70,17 @@ class Draws:
         Returns:
             A mask over the ``count`` rows here, bool (count), and what draws for the chosen ones.
         """
-        whole = torch.rand(
-            self._whole(count), generator=self.generator, device=self.generator.device
-        )
-        chosen = whole < share
+        chosen = self._uniform(self._whole(count)) < share
         if self.part is None:
             return chosen, self
         before = int(chosen[: self.part.start].sum())
         here = chosen[self.part.rows]
         part = Part(int(chosen.sum()), before, before + int(here.sum()))
         return here, Draws(self.generator, part)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        """Draw for rows of the whole batch."""
+        return torch.rand(*shape, generator=self.generator, device=self.generator.device)
 
     def _whole(self, count: int) -> int:
         return count if self.part is None else self.part.count
