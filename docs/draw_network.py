@@ -19,13 +19,20 @@ from glamor_cli.atomic import write_text
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
 from glamor_cli.network.encoders import FILTERS
-from glamor_cli.overlay import CONTEXT_COLOUR, FACE_COLOUR, emotion_colour
+from glamor_cli.rendering.colours import (
+    CONTEXT_COLOUR,
+    FACE_COLOUR,
+    FAINT,
+    INK,
+    PAPER,
+    emotion_colour,
+)
 from glamor_cli.vision.faces import open_detector
 from glamor_cli.vision.pairs import clip_box, make_pair, round_box, to_uint8
 
 TARGET = Path(__file__).parent / "network.svg"
 WIDTH, HEIGHT = 1210, 440
-INK, FAINT, LINE, PAPER = "#1A1A1A", "#5C5C5C", "#8A8A8A", "#FFFFFF"
+LINE = "#8A8A8A"
 TINTS = {FACE_COLOUR: "#E3F0F8", CONTEXT_COLOUR: "#FDF3DC", FAINT: "#F1F1F1"}
 FACE_ROW, CONTEXT_ROW = 112, 318
 """Middle of the two streams, in units of the drawing."""

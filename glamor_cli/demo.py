@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from glamor_cli.annotate import PictureFolder
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
@@ -24,6 +23,7 @@ from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.predict import PredictConfig, predict_images
+from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.training.ablation import AblationConfig, ablate
 from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.checkpoints import has_checkpoint

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.attention_map import Region, squares
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict import FacePrediction, PredictConfig, Predictor, SourceImage
-from glamor_cli.regions import Region, squares
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.vision.faces import open_detector
 from glamor_cli.vision.images import read_image

@@ -51,8 +51,8 @@ def explain(
     with console.status("looking"):
         # Late, because drawing and engines take longer to import than --help may.
         from glamor_cli.explain import explain as explain_image
-        from glamor_cli.explain_figure import save_explanation
         from glamor_cli.predict import PredictConfig
+        from glamor_cli.rendering.explanation import save_explanation
 
         config = PredictConfig(
             weights=weights,

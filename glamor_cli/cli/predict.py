@@ -92,8 +92,8 @@ def predict(
     )
     pictures = skip_suffix = None
     if save is not None:
-        from glamor_cli.annotate import SAVED_SUFFIX
-        from glamor_cli.video_pictures import SAVED_TIMELINE_SUFFIX, VideoFolder
+        from glamor_cli.rendering.annotate import SAVED_SUFFIX
+        from glamor_cli.rendering.videos import SAVED_TIMELINE_SUFFIX, VideoFolder
 
         pictures = VideoFolder(save, threads=threads)
         skip_suffix = (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.attention_map import upsample_attention
 from glamor_cli.data.scenes import Cue
 from glamor_cli.evaluation.attention import to_crop
 from glamor_cli.evaluation.attention_report import (
@@ -18,23 +19,24 @@ from glamor_cli.evaluation.attention_report import (
 )
 from glamor_cli.evaluation.attention_summary import summarise_hiding
 from glamor_cli.evaluation.hiding import Curves
-from glamor_cli.overlay import (
+from glamor_cli.rendering.colours import (
+    BLUE,
     CONTEXT_COLOUR,
-    blend_heat,
+    FAINT,
+    INK,
+    VERMILION,
     emotion_colour,
-    mute,
-    upsample_attention,
 )
+from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.vision.pairs import to_uint8
 
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
 
 _DPI = 140
 _NAMES = {ATTENTION: "attention", GRAD_CAM: "Grad-CAM"}
-# Okabe and Ito's colours, each with a line of its own for readers who see none.
-_LINES = {ATTENTION: ("#0072B2", "-"), GRAD_CAM: ("#D55E00", "--")}
-_RANDOM_LINE = ("#6E6E6E", ":")
-_INK, _FAINT = "#1A1A1A", "#5C5C5C"
+# Each with a line of its own, for readers who see no colours.
+_LINES = {ATTENTION: (BLUE, "-"), GRAD_CAM: (VERMILION, "--")}
+_RANDOM_LINE = (FAINT, ":")
 _ACROSS = 336
 """Side of a context as drawn: a multiple of its 112 pixels."""
 _MARGIN = 9
@@ -96,9 +98,9 @@ def draw_gallery(report: AttentionReport) -> Any:
             axes.spines[:].set_visible(False)
         if row == 0:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
-                axes.set_title(name, fontsize=9, color=_INK)
+                axes.set_title(name, fontsize=9, color=INK)
     note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
-    figure.supxlabel(f"{_short(report.weights['name'], 40)}; {note}", fontsize=9, color=_FAINT)
+    figure.supxlabel(f"{_short(report.weights['name'], 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 
 
@@ -142,7 +144,7 @@ def draw_streams(report: AttentionReport) -> Any:
             own = values[report.labels == label]
             height = row + rng.uniform(-0.22, 0.22, len(own))
             axes.scatter(own, height, s=11, color=CONTEXT_COLOUR, alpha=0.75, linewidths=0)
-            axes.plot([own.mean()] * 2, (row - 0.34, row + 0.34), color=_INK, linewidth=2)
+            axes.plot([own.mean()] * 2, (row - 0.34, row + 0.34), color=INK, linewidth=2)
         axes.set_xlim(-0.02, 1.02)
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -170,7 +172,7 @@ def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> 
         ha="center",
         va="top",
         fontsize=8,
-        color=_INK,
+        color=INK,
         fontweight="bold" if label == answer else "normal",
     )
     from matplotlib.patches import Rectangle
@@ -197,7 +199,7 @@ def _frame(axes: Any, cue: Cue) -> None:
 
     x1, y1, x2, y2 = (edge * _ACROSS / 112 for edge in to_crop(cue.box, cue.width, cue.height))
     corner, sides = (x1 - _MARGIN, y1 - _MARGIN), (x2 - x1 + 2 * _MARGIN, y2 - y1 + 2 * _MARGIN)
-    for ink, width in ((_INK, 3.2), ("white", 1.6)):
+    for ink, width in ((INK, 3.2), ("white", 1.6)):
         axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=ink, linewidth=width))
 
 
@@ -231,7 +233,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     rows.append(("anywhere", report.random_costs.falls, _RANDOM_LINE[0]))
     for row, (_, values, colour) in enumerate(rows):
         error = float(values.std() / np.sqrt(len(values)))
-        axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=_INK, capsize=3)
+        axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=INK, capsize=3)
         end = max(0.0, float(values.mean()) + error)
         axes.annotate(
             f"{values.mean():.3f}",
@@ -249,7 +251,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     side = report.config.hiding.side
     axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")
     axes.set_xlabel("fall of the answer's probability")
-    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
 

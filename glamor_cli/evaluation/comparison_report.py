@@ -20,17 +20,8 @@ from glamor_cli.evaluation.figures import plain_name
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.report import environment_facts
 from glamor_cli.evaluation.significance import SIGNIFICANT
-from glamor_cli.pages import (
-    BLUE,
-    GREEN,
-    INK,
-    MUTED,
-    PURPLE,
-    VERMILION,
-    draw_svg,
-    embed_jpeg,
-    write_page,
-)
+from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
+from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
 
 REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
     "comparison.html",
@@ -173,7 +164,7 @@ def draw_comparison(comparison: Comparison, *, names: bool) -> Any:
     else:
         axes.set_xticks(range(len(contenders)), [contender.letter for contender in contenders])
         axes.set_xlim(-0.5, len(contenders) - 0.5)
-    axes.grid(alpha=0.3, color=MUTED)
+    axes.grid(alpha=0.3, color=FAINT)
     axes.spines[["top", "right"]].set_visible(False)
     if names:
         figure.legend(loc="outside lower left", frameon=False)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from glamor_cli.data.store import Split
 from glamor_cli.evaluation.evaluate import Evaluation
-from glamor_cli.overlay import overlay_attention
-from glamor_cli.pages import embed_jpeg
+from glamor_cli.rendering.heat import overlay_attention
+from glamor_cli.rendering.pages import embed_jpeg
 from glamor_cli.vision.pairs import NO_FACE
 
 CARDS = 24

@@ -22,7 +22,7 @@ from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_pr
 from glamor_cli.evaluation.figures import save_confusion
 from glamor_cli.evaluation.gallery import choose_surest, make_cards
 from glamor_cli.evaluation.report_charts import draw_reliability, draw_risk_coverage
-from glamor_cli.pages import draw_svg, write_page
+from glamor_cli.rendering.pages import draw_svg, write_page
 
 REPORT, CONFUSION, FIGURES, PREDICTIONS = (
     "report.html",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from glamor_cli.evaluation.confidence import Reliability, RiskCoverage
-from glamor_cli.pages import BLUE, GREEN, INK, MUTED, VERMILION
+from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, VERMILION
 
 _SIZE = (5.4, 4.4)
 
@@ -23,7 +23,7 @@ def draw_reliability(reliability: Reliability) -> Any:
     filled = reliability.counts > 0
     width = reliability.edges[1] - reliability.edges[0]
     centres = (reliability.edges[:-1] + reliability.edges[1:]) / 2
-    upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle="--")
+    upper.plot((0, 1), (0, 1), color=FAINT, linewidth=1, linestyle="--")
     upper.bar(centres[filled], reliability.accuracy[filled], width * 0.9, color=BLUE)
     middle = (reliability.expected_low + reliability.expected_high)[filled] / 2
     upper.errorbar(
@@ -38,7 +38,7 @@ def draw_reliability(reliability: Reliability) -> Any:
     )
     upper.set_ylim(0, 1.02)
     upper.set_ylabel("share of right answers")
-    lower.bar(centres, reliability.counts, width * 0.9, color=MUTED)
+    lower.bar(centres, reliability.counts, width * 0.9, color=FAINT)
     lower.set_ylabel("answers")
     lower.set_xlabel("confidence")
     lower.set_xlim(0, 1)
@@ -60,7 +60,7 @@ def draw_risk_coverage(risk: RiskCoverage) -> Any:
     # More points than pixels would only make the page heavy.
     shown = np.unique(np.linspace(0, len(risk.coverage) - 1, 400).astype(int))
     coverage = risk.coverage[shown]
-    axes.axhline(risk.risk[-1], color=MUTED, linewidth=1, linestyle="--")
+    axes.axhline(risk.risk[-1], color=FAINT, linewidth=1, linestyle="--")
     axes.plot(coverage, risk.risk[shown], color=BLUE, linewidth=2, label="by confidence")
     axes.plot(
         coverage, risk.best_risk[shown], color=GREEN, linewidth=1.5, linestyle=":", label="at best"

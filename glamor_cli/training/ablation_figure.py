@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from glamor_cli.atomic import atomic_path
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Variant
+from glamor_cli.rendering.colours import BLUE, FAINT, INK
 from glamor_cli.training.ablation_table import MEANINGS, VariantResult, with_deviation
 
 _DPI = 140
 # Okabe and Ito's blue for the whole network, gray for its parts: told apart by all readers.
-_WHOLE, _PART, _INK, _FAINT = "#0072B2", "#A9A9A9", "#1A1A1A", "#5C5C5C"
+_WHOLE, _PART = BLUE, "#A9A9A9"
 
 
 def save_ablation(path: Path, table: Sequence[VariantResult], discs: int | None = None) -> None:
@@ -59,7 +60,7 @@ def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> F
         panels[1].set_title(
             "attention peaks at the deciding disc, %", fontsize=11, loc="left", pad=18
         )
-    figure.supxlabel(note, fontsize=8.5, color=_FAINT)
+    figure.supxlabel(note, fontsize=8.5, color=FAINT)
     return figure
 
 
@@ -70,17 +71,15 @@ def _draw_panel(
 ) -> None:
     for row, (line, (points, mean, deviation)) in enumerate(zip(table, values, strict=True)):
         if mean is None:
-            axes.text(1, row, "looks at no place", va="center", fontsize=9, color=_FAINT)
+            axes.text(1, row, "looks at no place", va="center", fontsize=9, color=FAINT)
             continue
         colour = _WHOLE if line.variant is Variant.FULL else _PART
         axes.barh(row, 100 * mean, 0.62, color=colour, alpha=0.55)
         if deviation is not None:
             ends = (100 * (mean - deviation), 100 * (mean + deviation))
-            axes.plot(ends, (row, row), color=_INK, linewidth=1.4)
+            axes.plot(ends, (row, row), color=INK, linewidth=1.4)
         spread = [row + 0.14 * (n - (len(points) - 1) / 2) for n in range(len(points))]
-        axes.scatter(
-            [100 * p for p in points], spread, s=22, color=colour, edgecolor=_INK, zorder=3
-        )
+        axes.scatter([100 * p for p in points], spread, s=22, color=colour, edgecolor=INK, zorder=3)
         end = 100 * max(*points, mean, mean + (deviation or 0))
         axes.annotate(
             with_deviation(mean, deviation),
@@ -105,7 +104,7 @@ def _draw_panel(
 def _draw_bounds(axes: Any, bounds: dict[str, float]) -> None:
     """Mark what one stream alone allows."""
     for name, share in bounds.items():
-        axes.axvline(100 * share, color=_INK, linewidth=1, linestyle=":")
+        axes.axvline(100 * share, color=INK, linewidth=1, linestyle=":")
         axes.annotate(
             name,
             (100 * share, 1),
@@ -113,6 +112,6 @@ def _draw_bounds(axes: Any, bounds: dict[str, float]) -> None:
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             fontsize=8.5,
-            color=_FAINT,
+            color=FAINT,
             ha="center",
         )

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.network.config import FACE_SIZE
-from glamor_cli.pages import BLUE, VERMILION
+from glamor_cli.rendering.colours import BLUE, VERMILION
 from glamor_cli.training.recipes import Recipe
 
 _TRAINING, _VALIDATION = BLUE, VERMILION

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.pages import draw_svg, write_page
+from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import best_epoch, draw_learning_rate, make_curves
 

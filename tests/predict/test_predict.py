@@ -1,5 +1,7 @@
 """From real photographs to rows: what is answered, for whom, and that nothing stops the run."""
 
+import shutil
+
 import numpy as np
 import pytest
 import skimage.data
@@ -7,6 +9,7 @@ import skimage.data
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict import PredictConfig, predict, predict_images
+from glamor_cli.rendering.annotate import SAVED_SUFFIX, PictureFolder
 from glamor_cli.rows import Status
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.vision.pairs import Box, make_pair
@@ -131,3 +134,22 @@ def test_missing_weights_are_an_error_before_any_row(photographs):
 def test_settings_that_cannot_work(wrong):
     with pytest.raises(ConfigError):
         PredictConfig(**wrong)
+
+
+def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
+    photographs, onnx_weights, tmp_path
+):
+    shutil.copy(photographs / "astronaut.png", tmp_path / "photo.jpg")
+    before = (tmp_path / "photo.jpg").read_bytes()
+    config = PredictConfig(
+        weights=onnx_weights,
+        device="cpu",
+        threads=1,
+        keep_images=True,
+        skip_suffix=SAVED_SUFFIX,
+    )
+    for _ in range(2):
+        folder = PictureFolder(tmp_path)
+        paths = [folder.save(image) for image in predict_images([tmp_path], config)]
+        assert [path.name for path in paths] == [f"photo{SAVED_SUFFIX}"]
+    assert (tmp_path / "photo.jpg").read_bytes() == before

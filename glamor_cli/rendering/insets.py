@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glamor_cli.overlay import (
+from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.rendering.colours import (
     CONTEXT_COLOUR,
     FACE_COLOUR,
-    blend_heat,
+    FAINT,
+    INK,
+    PAPER,
     emotion_colour,
-    overlay_attention,
+    ink_on,
 )
-from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.vision.pairs import Box
-
-INK, FAINT, PAPER = "#1A1A1A", "#5C5C5C", "#FFFFFF"
-"""Text, lesser text and background."""
 
 CARD_WIDTH = 13
 """Least width of a card, in heights of its text."""
@@ -55,14 +55,6 @@ class Style:
     def small_font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         """The font of lesser text."""
         return ImageFont.load_default(self.small)
-
-
-def ink_on(colour: str) -> str:
-    """Choose black or white, whichever is easier to read on a colour (WCAG's luminance)."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = float(np.dot((0.2126, 0.7152, 0.0722), linear))
-    return INK if luminance > 0.18 else PAPER
 
 
 def ellipsis(

@@ -8,16 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.attention_map import attention_region, upsample_attention
 from glamor_cli.explain import Explanation
-from glamor_cli.overlay import (
-    CONTEXT_COLOUR,
-    FACE_COLOUR,
-    attention_region,
-    blend_heat,
-    emotion_colour,
-    overlay_attention,
-    upsample_attention,
-)
+from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
+from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.vision.pairs import Box, to_uint8
 
 _DPI = 130
@@ -29,7 +23,6 @@ _WIDE = 2
 """From this shape on, width over height, a photograph is drawn above the rest."""
 _LONGEST_FILE, _LONGEST_CLASS = 40, 24
 """Letters of names as drawn."""
-_GRAY, _INK = "#C8C8C8", "#1A1A1A"
 
 
 def save_explanation(path: Path, explanation: Explanation) -> None:
@@ -99,7 +92,7 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
     colour = emotion_colour(explanation.classes, best)
     # Pixel i covers i - 0.5 to i + 0.5 in matplotlib's coordinates.
     corner, sides = (box.x1 - 0.5, box.y1 - 0.5), (box.x2 - box.x1, box.y2 - box.y1)
-    axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=_INK, linewidth=5))
+    axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=INK, linewidth=5))
     axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=3))
     if explanation.most is not None:
         left, top, right, bottom = attention_region(size[1], size[0])
@@ -157,7 +150,7 @@ def _draw_answers(axes: Any, explanation: Explanation) -> None:
             index,
             value,
             color=colour if chosen else "#ECECEC",
-            edgecolor=colour if index == second else _INK if chosen else _GRAY,
+            edgecolor=colour if index == second else INK if chosen else GRAY,
             linewidth=2 if index == second else 0.6,
         )
         note = "  first choice" if chosen else "  second choice" if index == second else ""
@@ -178,7 +171,7 @@ def _draw_changes(axes: Any, explanation: Explanation) -> None:
     name = _plain(explanation.classes[best])
     for row, (_, probabilities) in enumerate(cases):
         value, now = float(probabilities[best]), int(probabilities.argmax())
-        axes.barh(row, value, color=colour, edgecolor=_INK, linewidth=0.6)
+        axes.barh(row, value, color=colour, edgecolor=INK, linewidth=0.6)
         text = f"{value:.1%}"
         if now != best:
             text += f"  now {_plain(explanation.classes[now])} {probabilities[now]:.1%}"

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.atomic import atomic_path
-from glamor_cli.insets import FAINT, ink_on
-from glamor_cli.overlay import emotion_colour
+from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.timeline import Line, Timeline
 
 _DPI = 120

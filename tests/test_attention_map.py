@@ -1,13 +1,10 @@
-"""Attention is drawn where the network looked, to the pixel, and nowhere else."""
+"""Attention lies where the network looked, to the pixel."""
 
 import numpy as np
 import pytest
-import skimage.data
 
-from glamor_cli.overlay import attention_region, overlay_attention, upsample_attention
-from glamor_cli.vision.pairs import NO_FACE, Box, crop_context, sample_context
-
-FACE = Box(172, 60, 274, 180)
+from glamor_cli.attention_map import attention_region, upsample_attention
+from glamor_cli.vision.pairs import NO_FACE, crop_context, sample_context
 
 
 def hot(row: int, column: int, size: int = 7) -> np.ndarray:
@@ -48,27 +45,3 @@ def test_a_cell_of_resnet_is_centred_where_its_strides_put_it(cell):
     row, column = np.unravel_index(values.argmax(), values.shape)
     assert abs(row - 32) <= 1
     assert abs(column - 32 * cell) <= 1
-
-
-def test_what_is_looked_at_changes_and_nothing_outside_the_view():
-    picture = skimage.data.astronaut()
-    one = overlay_attention(picture, hot(6, 0), FACE)
-    other = overlay_attention(picture, hot(0, 6), FACE)
-    x1, y1, x2, y2 = (round(edge) for edge in attention_region(512, 512))
-    changed = (one != other).any(axis=-1)
-    assert changed[y2 - 20, x1 + 20] and changed[y1 + 20, x2 - 20]
-    changed[y1:y2, x1:x2] = False
-    assert not changed.any()
-
-
-def test_a_face_that_is_not_looked_at_keeps_its_colours():
-    picture = skimage.data.astronaut()
-    drawn = overlay_attention(picture, hot(6, 6), FACE)
-    part = np.s_[FACE.y1 : FACE.y2, FACE.x1 : FACE.x2]
-    np.testing.assert_array_equal(drawn[part], picture[part])
-
-
-def test_without_attention_the_picture_stays_as_it_is():
-    picture = skimage.data.astronaut()
-    drawn = overlay_attention(picture, np.zeros((7, 7), np.float32), FACE)
-    np.testing.assert_array_equal(drawn, picture)

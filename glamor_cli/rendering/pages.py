@@ -15,16 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.atomic import write_text
-
-INK, MUTED = "#1a1a1a", "#6b6b6b"
-"""Text and lesser lines of charts; pages replace them by their own."""
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-"""Okabe and Ito's colours, told apart by people of any colour vision."""
+from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _THEMED = {
     INK: "ink",
-    MUTED: "muted",
+    FAINT: "faint",
     BLUE: "blue",
     VERMILION: "vermilion",
     GREEN: "green",
@@ -64,7 +60,7 @@ def draw_svg(figure: Any, name: str, description: str) -> Any:
 
     Args:
         figure: A ``matplotlib.figure.Figure``. Black becomes the page's ink, and the colours of
-            this module those of the page's light or dark theme. It must show no stranger's text.
+            `colours` those of the page's light or dark theme. It must show no stranger's text.
         name: Made part of every id, so that several charts go into one page.
         description: What somebody hears who does not see it.
 
@@ -125,4 +121,4 @@ def _use_ink(figure: Any) -> None:
         if to_hex(artist.get_color()) == "#000000":
             artist.set_color(INK)
     for spine in figure.findobj(Spine):
-        spine.set_edgecolor(MUTED)
+        spine.set_edgecolor(FAINT)

@@ -1,17 +1,15 @@
 """Annotated pictures: any size, any number of faces, names that harm nothing."""
 
-import shutil
-
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
-from glamor_cli.annotate import SAVED_SUFFIX, PictureFolder, annotate
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.overlay import emotion_colour
-from glamor_cli.predict import FacePrediction, ImagePrediction, PredictConfig, predict_images
+from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.rendering.annotate import PictureFolder, annotate
+from glamor_cli.rendering.colours import emotion_colour
 from glamor_cli.vision.pairs import Box
 
 LONG_NAMES = tuple(f"{name}, a feeling with a very long name [bold]" for name in EMOTIONS)
@@ -111,22 +109,3 @@ def test_a_file_in_the_folders_place_is_an_error(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken"):
         PictureFolder(tmp_path / "taken")
-
-
-def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
-    photographs, onnx_weights, tmp_path
-):
-    shutil.copy(photographs / "astronaut.png", tmp_path / "photo.jpg")
-    before = (tmp_path / "photo.jpg").read_bytes()
-    config = PredictConfig(
-        weights=onnx_weights,
-        device="cpu",
-        threads=1,
-        keep_images=True,
-        skip_suffix=SAVED_SUFFIX,
-    )
-    for _ in range(2):
-        folder = PictureFolder(tmp_path)
-        paths = [folder.save(image) for image in predict_images([tmp_path], config)]
-        assert [path.name for path in paths] == [f"photo{SAVED_SUFFIX}"]
-    assert (tmp_path / "photo.jpg").read_bytes() == before

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.annotate import Label, PictureFolder, draw_labels
-from glamor_cli.insets import Style, draw_box, percent, scale_box
-from glamor_cli.overlay import emotion_colour
 from glamor_cli.predict import ImagePrediction
+from glamor_cli.rendering.annotate import Label, PictureFolder, draw_labels
+from glamor_cli.rendering.colours import emotion_colour
+from glamor_cli.rendering.insets import Style, draw_box, percent, scale_box
+from glamor_cli.rendering.timeline import save_timeline
+from glamor_cli.rendering.video_writer import even_size, write_video
 from glamor_cli.timeline import Timeline
-from glamor_cli.timeline_figure import save_timeline
 from glamor_cli.video import SAVED_VIDEO_SUFFIX, FramePrediction
-from glamor_cli.video_writer import even_size, write_video
 
 SAVED_TIMELINE_SUFFIX = "-timeline.png"
 """How the names of timelines end."""

@@ -12,20 +12,18 @@ from PIL import Image, ImageDraw
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.insets import (
+from glamor_cli.predict import ImagePrediction
+from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
+from glamor_cli.rendering.heat import overlay_attention
+from glamor_cli.rendering.insets import (
     CARD_WIDTH,
-    INK,
-    PAPER,
     Style,
     draw_box,
     draw_strip,
     ellipsis,
-    ink_on,
     percent,
     scale_box,
 )
-from glamor_cli.overlay import emotion_colour, overlay_attention
-from glamor_cli.predict import ImagePrediction
 
 SAVED_SUFFIX = "-emotions.jpg"
 """How the names of saved pictures end; the source's own name is never used."""

@@ -1,0 +1,1 @@
+"""What people look at: pictures of predictions, charts, pages and videos."""

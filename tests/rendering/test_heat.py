@@ -1,0 +1,40 @@
+"""Attention is drawn where the network looked, and nowhere else."""
+
+import numpy as np
+import skimage.data
+
+from glamor_cli.attention_map import attention_region
+from glamor_cli.rendering.heat import overlay_attention
+from glamor_cli.vision.pairs import Box
+
+FACE = Box(172, 60, 274, 180)
+
+
+def hot(row: int, column: int, size: int = 7) -> np.ndarray:
+    attention = np.zeros((size, size), np.float32)
+    attention[row, column] = 1
+    return attention
+
+
+def test_what_is_looked_at_changes_and_nothing_outside_the_view():
+    picture = skimage.data.astronaut()
+    one = overlay_attention(picture, hot(6, 0), FACE)
+    other = overlay_attention(picture, hot(0, 6), FACE)
+    x1, y1, x2, y2 = (round(edge) for edge in attention_region(512, 512))
+    changed = (one != other).any(axis=-1)
+    assert changed[y2 - 20, x1 + 20] and changed[y1 + 20, x2 - 20]
+    changed[y1:y2, x1:x2] = False
+    assert not changed.any()
+
+
+def test_a_face_that_is_not_looked_at_keeps_its_colours():
+    picture = skimage.data.astronaut()
+    drawn = overlay_attention(picture, hot(6, 6), FACE)
+    part = np.s_[FACE.y1 : FACE.y2, FACE.x1 : FACE.x2]
+    np.testing.assert_array_equal(drawn[part], picture[part])
+
+
+def test_without_attention_the_picture_stays_as_it_is():
+    picture = skimage.data.astronaut()
+    drawn = overlay_attention(picture, np.zeros((7, 7), np.float32), FACE)
+    np.testing.assert_array_equal(drawn, picture)
