@@ -13,6 +13,7 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.training.config import CONFIG
+from glamor_cli.training.recipes import find_recipe
 from glamor_cli.training.trainer import BEST, METRICS
 from glamor_cli.weights import read_metadata
 
@@ -156,7 +157,12 @@ def _commands(runs: list[Path]) -> str:
     for index, run in enumerate(runs):
         config = json.loads((run / CONFIG).read_text("utf-8"))
         line = f"glamor train {config['store']} --run {run.name}"
-        line += f" --recipe {config['recipe']['name']}"
+        recipe = find_recipe(config["recipe"]["name"])
+        line += f" --recipe {recipe.name}"
+        if config["recipe"]["epochs"] != recipe.epochs:
+            line += f" --epochs {config['recipe']['epochs']}"
+        if config["recipe"]["learning_rate"] != recipe.learning_rate:
+            line += f" --lr {config['recipe']['learning_rate']:g}"
         if config["network"]["encoder"] != "original":
             line += f" --network {config['network']['encoder']}"
         if config["network"]["variant"] != "full":

@@ -92,7 +92,7 @@ def _draw_panel(
             fontweight="bold" if line.variant is Variant.FULL else "normal",
         )
     # Beyond 100 there is room for the figures behind full bars.
-    axes.set_xlim(0, 128)
+    axes.set_xlim(0, 134)
     axes.set_xticks(range(0, 101, 20))
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

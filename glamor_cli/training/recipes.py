@@ -161,7 +161,8 @@ SCENES = Recipe(
     epochs=3,
     batch_size=16,
     weight_decay=0.01,
-    warm_up=0.1,
+    # After a rise half as long, equal fusion learnt to choose with none of three seeds.
+    warm_up=0.2,
     gradient_clip=1.0,
     # Short memories: a training of some hundred steps has no time for long ones.
     betas=(0.9, 0.99),
