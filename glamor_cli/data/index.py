@@ -11,6 +11,7 @@ that are not UTF-8 as ``\udcNN``.
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from glamor_cli.vision.pairs import Box
 
 COLUMNS = ("row", "source", "label", "x1", "y1", "x2", "y2", "score", "status", "crc32", "reason")
 HEADER = (",".join(COLUMNS) + "\n").encode("ascii")
+
+_SCORE_DIGITS = 6
 
 _ESCAPED = re.compile("[\\\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(\\|n|r|x[0-9a-f]{2}|u[0-9a-f]{4})")
@@ -77,7 +80,7 @@ class IndexRow:
                 _escape(self.source),
                 self.label,
                 *(self.box or ("", "", "", "")),
-                "" if self.score is None else f"{self.score:.6f}",
+                "" if self.score is None else f"{self.score:.{_SCORE_DIGITS}f}",
                 self.status.value,
                 "" if self.crc32 is None else f"{self.crc32:08x}",
                 _escape(self.reason),
@@ -105,10 +108,18 @@ class IndexRow:
             label,
             _STATUSES.get(status) or Status(status),
             Box(int(x1), int(y1), int(x2), int(y2)) if x1 else None,
-            float(score) if score else None,
+            _score(score) if score else None,
             int(crc32, 16) if crc32 else None,
             _unescape(reason),
         )
+
+
+def _score(text: str) -> float:
+    """Read a detector's confidence, to the digits that are written."""
+    score = round(float(text), _SCORE_DIGITS)
+    if not math.isfinite(score):
+        raise ValueError(f"a score of {text}")
+    return score
 
 
 def read_index(path: Path, *, unfinished: bool = False) -> Iterator[tuple[IndexRow, int]]:

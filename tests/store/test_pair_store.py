@@ -127,6 +127,8 @@ def edit_index(store, edit):
         (lambda raw: raw[: raw.rindex(b"\n", 0, -1) + 1], "has 8 rows, the arrays 9"),
         (lambda raw: raw.replace(b"Anger,", b"Angst,"), "unknown class 'Angst'"),
         (lambda raw: raw.replace(b",5,", b",99999999999999,", 1), "impossible box"),
+        (lambda raw: raw.replace(b",,ok,", b",NaN,ok,", 1), "line 2 .*a score of NaN"),
+        (lambda raw: raw.replace(b",,ok,", b",1e999,ok,", 1), "line 2 .*a score of 1e999"),
     ],
 )
 def test_damaged_index_is_refused_by_line(store, edit, message):
