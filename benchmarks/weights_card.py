@@ -19,6 +19,9 @@ from glamor_cli.weights import read_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 
+OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
+"""Options of ``glamor train`` that change a recipe."""
+
 CARD = """# {name}
 
 GLAMOR-Net with the {encoder} encoders ({parameters:,} parameters), in two files with the same
@@ -159,10 +162,10 @@ def _commands(runs: list[Path]) -> str:
         line = f"glamor train {config['store']} --run {run.name}"
         recipe = find_recipe(config["recipe"]["name"])
         line += f" --recipe {recipe.name}"
-        if config["recipe"]["epochs"] != recipe.epochs:
-            line += f" --epochs {config['recipe']['epochs']}"
-        if config["recipe"]["learning_rate"] != recipe.learning_rate:
-            line += f" --lr {config['recipe']['learning_rate']:g}"
+        for option, setting in OVERRIDES.items():
+            value = config["recipe"][setting]
+            if value != getattr(recipe, setting):
+                line += f" {option} {value:g}"
         if config["network"]["encoder"] != "original":
             line += f" --network {config['network']['encoder']}"
         if config["network"]["variant"] != "full":

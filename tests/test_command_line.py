@@ -1,7 +1,6 @@
 """What every command shares: a quick start, two lines for an error, and the right exit code."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,10 @@ from pathlib import Path
 import pytest
 import skimage.data
 import typer.main
+from permissions import bound_by_permissions
 from PIL import Image
 
+from glamor_cli.__main__ import main
 from glamor_cli.cli.app import COMMANDS, app
 
 COMMAND = [sys.executable, "-m", "glamor_cli"]
@@ -126,11 +127,18 @@ def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_output_folder_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    done = run("scenes", "locked/scenes", "--train", "1", cwd=tmp_path)
-    assert done.returncode == 3
+def test_a_read_only_output_folder_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    command = ["glamor", "scenes", str(locked / "scenes"), "--train", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    # In this process, because one that root starts has all its powers again.
+    with bound_by_permissions(), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert "Permission denied" in capsys.readouterr().err
 
 
 def test_weights_of_another_network_are_named(tmp_path: Path) -> None:

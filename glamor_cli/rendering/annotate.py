@@ -21,7 +21,6 @@ from glamor_cli.rendering.insets import (
     draw_box,
     draw_strip,
     ellipsis,
-    percent,
     scale_box,
 )
 
@@ -146,7 +145,7 @@ def _fit(image: NDArray[np.uint8]) -> tuple[Image.Image, float]:
 def _label(prediction: ImagePrediction, index: int, box: tuple[int, int, int, int]) -> "Label":
     face = prediction.faces[index]
     tag = f"{index + 1}" if len(prediction.faces) > 1 else ""
-    full = f"{tag} {prediction.classes[face.emotion]} {percent(face.probabilities.max())}".strip()
+    full = f"{tag} {prediction.classes[face.emotion]} {face.probabilities.max():.0%}".strip()
     colour = emotion_colour(prediction.classes, face.emotion)
     return Label((full, tag) if tag else (full,), box, colour)
 

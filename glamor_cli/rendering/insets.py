@@ -85,11 +85,6 @@ def draw_box(picture: Image.Image, box: Box, colour: str, line: int) -> None:
         draw.rectangle(outer, outline=ink, width=width)
 
 
-def percent(value: float) -> str:
-    """Write a share as whole per cent."""
-    return f"{value:.0%}"
-
-
 def draw_strip(
     prediction: ImagePrediction, picture: Image.Image, width: int, style: Style
 ) -> Image.Image:
@@ -170,12 +165,12 @@ def _draw_card(card: _Card, tag: str, face: FacePrediction, classes: tuple[str, 
     middle = y + style.text * 0.65
     draw.text((x + side / 2, middle), tag, ink_on(colour), style.font, anchor="mm")
     x_text, x_end = x + side + style.gap, x + card.width
-    sure = percent(face.probabilities[best])
+    sure = f"{face.probabilities[best]:.0%}"
     room = x_end - x_text - draw.textlength(f" {sure}", style.font)
     title = f"{ellipsis(draw, classes[best], style.font, room)} {sure}"
     draw.text((x_text, middle), title, INK, style.font, anchor="lm")
     used = x_text + draw.textlength(title, style.font) + 2 * style.gap
-    then = f"then {classes[second]} {percent(face.probabilities[second])}"
+    then = f"then {classes[second]} {face.probabilities[second]:.0%}"
     if used + draw.textlength(then, style.small_font) <= x_end:
         draw.text((used, middle), then, FAINT, style.small_font, anchor="lm")
     _draw_streams(card, round(y + style.text * 1.75), float(face.stream_weights[0]))
@@ -192,8 +187,8 @@ def _draw_streams(card: _Card, y: int, share: float) -> None:
         draw.rectangle((x, y, border, y + height), fill=FACE_COLOUR)
     middle = y + height / 2
     for text, left, right, anchor, colour in (
-        (f"face {percent(share)}", x, border, "lm", FACE_COLOUR),
-        (f"context {percent(1 - share)}", border, x + width, "rm", CONTEXT_COLOUR),
+        (f"face {share:.0%}", x, border, "lm", FACE_COLOUR),
+        (f"context {1 - share:.0%}", border, x + width, "rm", CONTEXT_COLOUR),
     ):
         # A share too small for its text is told by the other's.
         if draw.textlength(text, style.small_font) + style.gap <= right - left:

@@ -15,7 +15,7 @@ from PIL import Image
 from glamor_cli.predict import ImagePrediction
 from glamor_cli.rendering.annotate import Label, PictureFolder, draw_labels
 from glamor_cli.rendering.colours import emotion_colour
-from glamor_cli.rendering.insets import Style, draw_box, percent, scale_box
+from glamor_cli.rendering.insets import Style, draw_box, scale_box
 from glamor_cli.rendering.timeline import save_timeline
 from glamor_cli.rendering.video_writer import even_size, write_video
 from glamor_cli.timeline import Timeline
@@ -52,7 +52,7 @@ def annotate_frame(prediction: FramePrediction, size: tuple[int, int]) -> NDArra
         box = scale_box(face.box, scale)
         draw_box(picture, box, colour, style.line)
         name = f"{person.track} {prediction.classes[best]}"
-        full = f"{name} {percent(person.probabilities[best])}"
+        full = f"{name} {person.probabilities[best]:.0%}"
         labels.append(Label((full, name, str(person.track)), box, colour))
     draw_labels(picture, labels, size, style)
     return np.asarray(picture)

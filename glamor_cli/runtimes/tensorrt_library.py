@@ -54,7 +54,7 @@ def load_library(target: Target | None = None) -> tuple[Target, Any]:
 def _load(target: Target) -> Any:
     try:
         module = importlib.import_module(_MODULES[target])
-        module.Builder  # noqa: B018 - the placeholder package imports, but is empty
+        module.Builder  # noqa: B018 - without its libraries the vendor's package imports, but empty
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError)
         reason = "is not installed" if absent else f"does not load ({error})"

@@ -91,7 +91,7 @@ def ablate(
 def write_table(config: AblationConfig) -> list[VariantResult]:
     """Put all runs finished in the folder into one table, and write and draw it.
 
-    A run that was judged by less than is asked for now (without cues, on another split) is judged
+    A run that was judged otherwise than ``config`` says (without cues, on another split) is judged
     again; nothing is trained.
 
     Args:

@@ -13,7 +13,7 @@ from glamor_cli.rendering.colours import BLUE, FAINT, INK
 from glamor_cli.training.ablation_table import MEANINGS, VariantResult, with_deviation
 
 _DPI = 140
-# Okabe and Ito's blue for the whole network, gray for its parts: told apart by all readers.
+# The whole network in colour, its parts in gray.
 _WHOLE, _PART = BLUE, "#A9A9A9"
 
 

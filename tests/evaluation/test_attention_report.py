@@ -29,7 +29,6 @@ from glamor_cli.weights import (
     DEFAULT_WEIGHTS,
     Metadata,
     load_network,
-    registered,
     save_network,
 )
 
@@ -211,7 +210,6 @@ def _rest(measures):
     return measures.costs, measures.curves, measures.place, measures.place_right
 
 
-@pytest.mark.skipif(DEFAULT_WEIGHTS not in registered(), reason="has no weights")
 def test_the_provider_is_what_measures(root):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     config = AttentionConfig(

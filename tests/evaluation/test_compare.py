@@ -15,7 +15,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, compare_store, shorten_names
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
-from glamor_cli.weights import DEFAULT_WEIGHTS, load_network, registered, save_network
+from glamor_cli.weights import DEFAULT_WEIGHTS, load_network, save_network
 
 NETWORKS = ("varied", "other", "face-only")
 
@@ -169,7 +169,6 @@ def test_what_is_not_there(folder, weights):
     assert isinstance(result.exception, DataError)
 
 
-@pytest.mark.skipif(DEFAULT_WEIGHTS not in registered(), reason="has no weights")
 def test_the_provider_runs_the_onnx_files_and_no_others(folder, weights, tmp_path):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     arguments = ["compare", folder / "store", DEFAULT_WEIGHTS, weights[0], "--no-latency"]

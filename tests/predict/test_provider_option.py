@@ -9,9 +9,6 @@ from skimage.data import astronaut
 
 from glamor_cli.__main__ import main
 from glamor_cli.runtimes.providers import cuda_problem
-from glamor_cli.weights import DEFAULT_WEIGHTS, registered
-
-pytestmark = pytest.mark.skipif(DEFAULT_WEIGHTS not in registered(), reason="has no weights")
 
 
 @pytest.fixture

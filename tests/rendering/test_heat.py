@@ -10,8 +10,8 @@ from glamor_cli.vision.pairs import Box
 FACE = Box(172, 60, 274, 180)
 
 
-def hot(row: int, column: int, size: int = 7) -> np.ndarray:
-    attention = np.zeros((size, size), np.float32)
+def hot(row: int, column: int) -> np.ndarray:
+    attention = np.zeros((7, 7), np.float32)
     attention[row, column] = 1
     return attention
 

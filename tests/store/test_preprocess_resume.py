@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from permissions import bound_by_permissions
 from small_data_sets import tree, write_authors_data_set, write_image
 
 from glamor_cli.data.pair_options import BoxSource, PairMaking
@@ -198,10 +199,9 @@ def test_folders_with_other_things_are_refused(tmp_path, authors_data_set, run):
     assert list(tree(tmp_path)) == ["thesis.txt"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path, authors_data_set, run):
     tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match="cannot write"):
+    with bound_by_permissions(), pytest.raises(ConfigError, match="cannot write"):
         run(authors_data_set, tmp_path / "store")
 
 
