@@ -87,7 +87,7 @@ def make_curves(
             ha="center",
             color=_VALIDATION,
         )
-    right.set_ylim(0, 1)
+    right.set_ylim(0, 1.02)
     left.legend(frameon=False)
     return figure
 
