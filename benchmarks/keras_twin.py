@@ -6,13 +6,17 @@ asked over pipes (``keras_twin_child.py``), so that both sides take turns in one
     uv run python benchmarks/keras_twin.py
 
 The child gets our weights, and its answers are compared with ours before anything is timed: it is
-the same network. Each side times itself, without the pipes. Writes
+the same network. Each side times itself, without the pipes, and in each of its turns first works
+untimed, so that its threads are awake and its weights in the caches. ``--export`` adds other
+exports, on ONNX Runtime and on OpenVINO. Writes
 ``benchmarks/results/keras-twin-<cpu>-torch-<version>.json``.
 """
 
 import argparse
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +38,7 @@ from glamor_cli.cpus import available_cpus
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.choices import Provider
 from glamor_cli.training.keras_sgd import KerasSGD
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.weights import find_weights, load_network
@@ -41,12 +46,18 @@ from glamor_cli.weights import find_weights, load_network
 CHILD = Path(__file__).with_name("keras_twin_child.py")
 RESULTS = Path(__file__).parent / "results"
 REQUIREMENTS = ("tensorflow-cpu", "numpy")
-SETTLE_SECONDS = 0.02
-"""Between two sides: the threads of the one spin for a while after their work."""
+SETTLE_SECONDS = 0.05
+"""Between two turns: the threads of the one spin for a while after their work."""
+UNTIMED_CALLS = 2
+TIMED_CALLS = 5
+"""In each turn; its time is their median."""
 
 
 class Twin:
-    """The child process: one request a line, one answer a line, both JSON."""
+    """The child process: one request a line, one answer a line, both JSON.
+
+    Between requests it is stopped: TensorFlow's threads stay busy for seconds after their work.
+    """
 
     def __init__(self, python: Path | None, threads: int) -> None:
         command = ["uv", "run", "--no-project", "--quiet"]
@@ -58,6 +69,7 @@ class Twin:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # the signals are for all its processes, and not for ours
         )
 
     def __enter__(self) -> Self:
@@ -66,19 +78,29 @@ class Twin:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
+        os.killpg(self._process.pid, signal.SIGCONT)
         self._process.wait(timeout=60)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise SystemExit(f"the child ended with exit code {self._process.wait()}")
+        os.killpg(self._process.pid, signal.SIGSTOP)
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def seconds(self, what: str, way: str, batch: int) -> float:
+        """Let the child take its turn."""
+        answer = self.ask(
+            do="time", what=what, way=way, batch=batch, untimed=UNTIMED_CALLS, timed=TIMED_CALLS
+        )
+        return float(np.median(answer["seconds"]))
 
 
 def main() -> None:
@@ -124,12 +146,17 @@ def measure_networks(
     files = {
         "onnxruntime fp32": weights.with_suffix(".onnx"),
         "torch fp32": weights,
-        **{path.name: path for path in exports},
+        **{f"onnxruntime {path.stem}": path for path in exports},
     }
     runtimes = {
         f"glamor {name}": open_runtime(path, device="cpu", threads=threads)
         for name, path in files.items()
     }
+    for path in (weights.with_suffix(".onnx"), *exports):
+        name = "fp32" if path.stem == weights.stem else path.stem
+        runtimes[f"glamor openvino {name}"] = open_runtime(
+            path, threads=threads, provider=Provider.OPENVINO
+        )
     result: dict[str, Any] = {
         f"network, batch {batch}": measure_network(
             twin, runtimes, batch, rounds * (3 if batch == 1 else 1)
@@ -159,7 +186,7 @@ def measure_network(
     """Every contender once a round."""
     pairs = random_pairs(batch)
     calls: dict[str, Callable[[], float]] = {
-        f"tensorflow {way}": lambda way=way: twin.ask(do="predict", way=way, batch=batch)["seconds"]
+        f"tensorflow {way}": lambda way=way: twin.seconds("predict", way, batch)
         for way in ("graph", "xla")
     }
     for name, runtime in runtimes.items():
@@ -171,7 +198,7 @@ def measure_training(twin: Twin, network: GlamorNet, rounds: int) -> dict[str, A
     """The authors' settings on both sides: batch 4, SGD with momentum 0.9, float32."""
     pairs = random_pairs(4)
     calls: dict[str, Callable[[], float]] = {
-        f"tensorflow {way}": lambda way=way: twin.ask(do="train", way=way, batch=4)["seconds"]
+        f"tensorflow {way}": lambda way=way: twin.seconds("train", way, batch=4)
         for way in ("graph", "xla")
     }
     step = our_step(network, pairs)
@@ -189,18 +216,22 @@ def our_step(network: GlamorNet, pairs: Pairs) -> Callable[[], float]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    """Take a turn on our side."""
+    for _ in range(UNTIMED_CALLS):
+        work()
+    times = []
+    for _ in range(TIMED_CALLS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 def compare(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:
     """Take turns, the order rotating; medians, and ratios round by round to the fastest twin."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(2):
-        for call in calls.values():
-            call()
+    for call in calls.values():
+        call()
     names = list(calls)
     for turn in range(rounds):
         for position in range(len(names)):

@@ -110,13 +110,17 @@ class Answering:
         probabilities = tf.nn.softmax(self.model([face, context], training=False))
         return {"probabilities": probabilities.numpy().tolist()}
 
-    def predict(self, way: str, batch: int) -> dict[str, float]:
-        """Time one prediction, NumPy in and out."""
-        return {"seconds": timed(self.call("predict", way, batch))}
-
-    def train(self, way: str, batch: int) -> dict[str, float]:
-        """Time one step."""
-        return {"seconds": timed(self.call("train", way, batch))}
+    def time(self, what: str, way: str, batch: int, untimed: int, timed: int) -> dict[str, Any]:
+        """Time predictions, NumPy in and out, or training steps."""
+        call = self.call(what, way, batch)
+        for _ in range(untimed):
+            call()
+        times = []
+        for _ in range(timed):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+        return {"seconds": times}
 
     def call(self, what: str, way: str, batch: int) -> Callable[[], Any]:
         """Make a call once, and run it until it is compiled."""
@@ -150,13 +154,6 @@ class Answering:
             zip(gradients, self.trained.trainable_variables, strict=True)
         )
         return loss
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """Time one call."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def main() -> None:
