@@ -172,6 +172,8 @@ def _commands(runs: list[Path]) -> str:
             line += f" --variant {config['network']['variant']}"
         if index:
             line += f" --init {runs[index - 1].name}/best.safetensors"
+        if config["teacher"]:
+            line += f" --teacher {'/'.join(Path(config['teacher']).parts[-2:])}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -33,6 +33,9 @@ def train(
         typer.Option(help="Split to choose by; else validation, val, or a held-out tenth."),
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Trained weights whose answers to learn from too.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: DeviceOption = Device.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
@@ -70,6 +73,7 @@ def train(
         train_split=train_split,
         validation_split=validation_split,
         initial_weights=init,
+        teacher=teacher,
         precision=Precision(precision),
         device=device,
         threads=threads,

@@ -33,6 +33,8 @@ class TrainConfig:
             is one, and else holds out a tenth of the training split.
         initial_weights: A ``.safetensors`` whose tensors of the same name and shape are taken over
             before the first step.
+        teacher: A ``.safetensors`` of a trained network; its answers become a share of the targets,
+            the recipe's ``teacher_share``.
         precision: Of convolutions and matrix products.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None leaves it to torch.
@@ -49,6 +51,7 @@ class TrainConfig:
     train_split: str = "train"
     validation_split: str | None = None
     initial_weights: Path | None = None
+    teacher: Path | None = None
     precision: Precision = Precision.AUTO
     device: str = "auto"
     threads: int | None = None

@@ -68,6 +68,7 @@ class Recipe:
         warm_up: Share of a one-cycle schedule spent rising.
         gradient_clip: Largest norm of all gradients together; 0 leaves them.
         label_smoothing: Share of the target spread over all classes.
+        teacher_share: Where a run has a teacher, the share of the target that is its answer.
         betas: AdamW's decay rates of the gradient's first and second moments.
         dropout: Instead of the network's own share; None keeps it.
         mixed_precision: Let ``auto`` choose bf16; the paper's numbers are float32's.
@@ -97,6 +98,7 @@ class Recipe:
     warm_up: float = 0.2
     gradient_clip: float = 0.0
     label_smoothing: float = 0.0
+    teacher_share: float = 0.5
     betas: tuple[float, float] = (0.9, 0.999)
     dropout: float | None = None
     mixed_precision: bool = True

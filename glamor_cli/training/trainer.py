@@ -50,6 +50,7 @@ from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
+from glamor_cli.training.teacher import Teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
 from glamor_cli.weights import Metadata, save_network
@@ -160,11 +161,23 @@ class _Run:
         set_norm_momentum(self.network, self.recipe)
         if self.recipe.freeze_face:
             freeze_face(self.network)
+        self.teacher = self._find_teacher()
         self.shared = share_batches(self.network, world) if world.shared else None
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.recipe, self.network)
         self.average = start_average(self.network) if self.recipe.ema_decay else None
         self.place = Place()
+
+    def _find_teacher(self) -> Teacher | None:
+        if self.config.teacher is None:
+            return None
+        return Teacher(
+            self.config.teacher,
+            self.recipe.teacher_share,
+            self.classes,
+            with_contexts=self.with_contexts,
+            device=self.device,
+        )
 
     def foundations(self) -> dict[str, object]:
         """What the processes of a training must have in common for their work to fit together."""
@@ -249,7 +262,10 @@ class _Run:
             self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
         ):
             logits = self.model(faces, contexts).logits.float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+            taught = targets
+            if self.teacher is not None:
+                taught = self.teacher.mix(targets, faces, contexts)
+        loss = F.cross_entropy(logits, taught, label_smoothing=self.recipe.label_smoothing)
         # Gradients are averaged over the processes; the whole batch's are those of its mean loss.
         loss = loss * (self.world.size * len(batch.part) / batch.part.count)
         self.optimizer.zero_grad(set_to_none=True)

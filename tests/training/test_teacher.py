@@ -1,0 +1,83 @@
+"""A student learns from a trained network's answers, and not only from the labels."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import ConfigError
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.recipes import MODERN, Recipe
+from glamor_cli.training.trainer import BEST, METRICS, train
+from glamor_cli.weights import Metadata, load_network, save_network
+
+ALWAYS = 3
+"""What the stubborn teacher answers to everything."""
+QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.0)
+
+
+def stubborn(path: Path, variant: Variant = Variant.FACE_ONLY, **metadata: object) -> Path:
+    """Save a network that is nearly sure of one emotion, whatever it sees."""
+    network = GlamorNet(NetworkConfig(variant=variant))
+    with torch.no_grad():
+        network.classifier.logits.weight.zero_()
+        network.classifier.logits.bias.copy_(8 * torch.eye(7)[ALWAYS])
+    save_network(path, network, Metadata(name="stubborn", network=network.config, **metadata))
+    return path
+
+
+def config(
+    store: Path, run: Path, teacher: Path, recipe: Recipe = QUICK, **changes: object
+) -> TrainConfig:
+    values = {"network": NetworkConfig(variant=Variant.FACE_ONLY), "threads": 1} | changes
+    return TrainConfig(store=store, run=run, recipe=recipe, teacher=teacher, **values)
+
+
+def answers(run: Path, store: Path) -> list[int]:
+    network, _ = load_network(run / BEST)
+    split = PairStore.open(store).split("train")
+    faces, contexts = (torch.from_numpy(part) for part in split.pairs(slice(None)))
+    with torch.inference_mode():
+        return network(faces, contexts).logits.argmax(1).tolist()
+
+
+def test_a_student_of_the_answers_alone_says_what_its_teacher_says(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """And its train accuracy is still of the labels, of which a seventh is the teacher's."""
+    teacher = stubborn(tmp_path / "teacher.safetensors")
+    only = replace(QUICK, teacher_share=1.0, learning_rate=5e-3, epochs=6)
+    assert train(config(scene_store, tmp_path / "run", teacher, only)).finished
+    assert set(answers(tmp_path / "run", scene_store)) == {ALWAYS}
+    last = json.loads((tmp_path / "run" / METRICS).read_text().splitlines()[-1])
+    assert last["train_accuracy"] == pytest.approx(1 / 7, abs=0.08)
+
+
+def test_a_teacher_of_other_emotions_is_refused(scene_store: Path, tmp_path: Path) -> None:
+    names = ("joy", "fear", "rage", "calm", "grief", "awe", "love")
+    teacher = stubborn(tmp_path / "teacher.safetensors", classes=names)
+    with pytest.raises(ConfigError, match="tells joy, fear"):
+        train(config(scene_store, tmp_path / "run", teacher))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_looks_at_contexts_needs_them(scene_store: Path, tmp_path: Path) -> None:
+    teacher = stubborn(tmp_path / "teacher.safetensors", Variant.FULL)
+    with pytest.raises(ConfigError, match="looks at contexts") as refused:
+        train(config(scene_store, tmp_path / "run", teacher))
+    assert "--variant full" in refused.value.remedy
+    whole = config(scene_store, tmp_path / "whole", teacher, network=NetworkConfig())
+    assert train(replace(whole, recipe=replace(QUICK, epochs=1))).finished
+
+
+def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) -> None:
+    teacher = stubborn(tmp_path / "teacher.safetensors")
+    begun = config(scene_store, tmp_path / "run", teacher, replace(QUICK, epochs=1))
+    train(begun)
+    with pytest.raises(ConfigError, match="teacher"):
+        train(replace(begun, teacher=None), resume=True)
