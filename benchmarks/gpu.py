@@ -2,16 +2,21 @@
 
     uv run python benchmarks/gpu.py
     uv run python benchmarks/gpu.py --dry-run      # the same road on a CPU, as far as it goes
+    PYTHONPATH=. python benchmarks/gpu.py          # where glamor is not installed
 
-Each part runs in a process of its own, so that one that fails or hangs costs only itself; the parts
-that matter most come first, and what no time is left for is recorded as such. Writes
-``benchmarks/results/gpu-<name>-torch-<version>.json``.
+Each part runs in a process of its own and has a time of its own, so that one that fails or hangs
+costs only itself; the parts that matter most come first, and what no time is left for is recorded
+as such. What a part has measured is kept from then on. Writes
+``benchmarks/results/gpu-<name>-torch-<version>.json``, anew after every part.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,39 +35,57 @@ from glamor_cli.bench.run import run_bench
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BUDGET_SECONDS = 570.0
+GPU_TESTS = (
+    "tests/network/test_fused_core.py",
+    "tests/runtimes/test_runtimes.py",
+    "tests/training/test_cuda.py",
+    "tests/export/test_tensorrt_build.py",
+)
 ALL = (Precision.FP32, Precision.FP16, Precision.BF16)
 RUNNERS = (Backend.EAGER, Backend.CUDAGRAPH, Backend.FUSED)
 
 
-def bench(*, dry: bool, compile_mode: str | None = None, **settings: Any) -> list[dict[str, Any]]:
+Keep = Callable[[Any], None]
+"""Takes all that a part has found so far, and writes it down."""
+
+
+def bench(
+    keep: Keep, *, dry: bool, batches: tuple[int, ...], **settings: Any
+) -> list[dict[str, Any]]:
     """Run ``glamor bench`` and give its rows; on a dry run the same targets on the CPU, shortly."""
     if dry:
         settings["precisions"] = None
         backends = tuple(b for b in settings["backends"] if b is not Backend.COMPILE)
-        settings |= {"backends": (Backend.EAGER, *backends[1:]), "batches": settings["batches"][:1]}
-    config = BenchConfig(
-        device="cpu" if dry else "cuda",
-        seconds=0.0 if dry else 0.4,
-        iterations=1 if dry else 30,
-        warmup_seconds=0.0 if dry else 0.2,
-        compile_mode=compile_mode,
-        **settings,
-    )
-    result = run_bench(config, lambda what: print(what, file=sys.stderr, flush=True))
-    return [row.to_dict() for row in result.rows]
+        settings["backends"] = (Backend.EAGER, *backends[1:])
+        batches = batches[:1]
+    rows: list[dict[str, Any]] = []
+    for batch in batches:
+        config = BenchConfig(
+            device="cpu" if dry else "cuda",
+            seconds=0.0 if dry else 0.4,
+            iterations=1 if dry else 30,
+            warmup_seconds=0.0 if dry else 0.2,
+            batches=(batch,),
+            **settings,
+        )
+        result = run_bench(config, lambda what: print(what, file=sys.stderr, flush=True))
+        rows += [row.to_dict() for row in result.rows]
+        keep(rows)
+    return rows
 
 
-def tests(*, dry: bool) -> dict[str, Any]:
+def tests(_: Keep, *, dry: bool) -> dict[str, Any]:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-q"]
-    command += ["tests/network/test_fused_core.py", "tests/runtimes", "tests/export"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-q", *GPU_TESTS]
+    # What another version of a library warns of is not what is asked here.
+    command += ["--continue-on-collection-errors", "-W", "default"]
     if dry:
         command.append("--collect-only")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return {"exit_code": done.returncode, "end": done.stdout.strip().splitlines()[-15:]}
 
 
-def launch(*, dry: bool) -> dict[str, Any]:
+def launch(_: Keep, *, dry: bool) -> dict[str, Any]:
     """Time an empty kernel: what no launch can be faster than."""
     if dry:
         return {"skipped": "there is no launch on a CPU"}
@@ -103,28 +126,34 @@ def launch(*, dry: bool) -> dict[str, Any]:
     }
 
 
-def core(*, dry: bool) -> list[dict[str, Any]]:
+def core(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     """The core at every batch size and precision, without compiling."""
-    batches = (32, 1, 8, 64, 128, 256)
-    return bench(dry=dry, targets=(Target.CORE,), batches=batches, backends=RUNNERS, precisions=ALL)
-
-
-def network(*, dry: bool) -> list[dict[str, Any]]:
-    """The network, with ONNX Runtime beside."""
-    backends = (*RUNNERS, Backend.ORT_CUDA)
-    precisions = (Precision.FP32, Precision.FP16)
     return bench(
+        keep,
         dry=dry,
-        targets=(Target.NETWORK,),
-        batches=(32, 1, 256),
-        backends=backends,
-        precisions=precisions,
+        targets=(Target.CORE,),
+        batches=(32, 1, 8, 64, 128, 256),
+        backends=RUNNERS,
+        precisions=ALL,
     )
 
 
-def core_compiled(*, dry: bool) -> list[dict[str, Any]]:
+def network(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+    """The network, with ONNX Runtime beside."""
+    return bench(
+        keep,
+        dry=dry,
+        targets=(Target.NETWORK,),
+        batches=(32, 1, 256),
+        backends=(*RUNNERS, Backend.ORT_CUDA),
+        precisions=(Precision.FP32, Precision.FP16),
+    )
+
+
+def core_compiled(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     """The core against torch.compile in its best mode."""
     return bench(
+        keep,
         dry=dry,
         targets=(Target.CORE,),
         batches=(32, 1, 256),
@@ -133,11 +162,12 @@ def core_compiled(*, dry: bool) -> list[dict[str, Any]]:
     )
 
 
-def network_compiled(*, dry: bool) -> list[dict[str, Any]]:
+def network_compiled(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     """The network against torch.compile: CUDA graphs first, then also tuned."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for mode in ("reduce-overhead", "max-autotune"):
         rows += bench(
+            lambda more, before=tuple(rows): keep([*before, *more]),  # type: ignore[misc]
             dry=dry,
             compile_mode=mode,
             targets=(Target.NETWORK,),
@@ -148,9 +178,30 @@ def network_compiled(*, dry: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def tensorrt(*, dry: bool) -> list[dict[str, Any]]:
-    """Engines built here, where TensorRT is."""
+def training(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+    """A training step."""
     return bench(
+        keep,
+        dry=dry,
+        targets=(Target.TRAIN,),
+        batches=(32, 256),
+        backends=(Backend.EAGER,),
+        precisions=(Precision.FP32, Precision.BF16),
+    )
+
+
+def tensorrt(keep: Keep, *, dry: bool) -> Any:
+    """Engines built here, where TensorRT is."""
+    from glamor_cli.errors import BackendUnavailable
+    from glamor_cli.runtimes.tensorrt_library import Target as Flavour
+    from glamor_cli.runtimes.tensorrt_library import load_library
+
+    try:
+        load_library(Flavour.TRT)
+    except BackendUnavailable as error:
+        return {"skipped": error.what}
+    return bench(
+        keep,
         dry=dry,
         targets=(Target.NETWORK,),
         batches=(32, 1),
@@ -159,7 +210,7 @@ def tensorrt(*, dry: bool) -> list[dict[str, Any]]:
     )
 
 
-def layouts(*, dry: bool) -> list[dict[str, Any]]:
+def layouts(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     """Layouts of the kernel, for ``choose_launch``."""
     if dry:
         return [{"skipped": "the kernel needs a GPU"}]
@@ -179,6 +230,7 @@ def layouts(*, dry: bool) -> list[dict[str, Any]]:
             )
             for side in (6, 7)
         ]
+        right = fused(*maps).probabilities.float()
         out = fused.allocate(batch, 7, 7)
         half = dtype is torch.float16
         for samples, step, warps, stages in itertools.product(
@@ -190,52 +242,72 @@ def layouts(*, dry: bool) -> list[dict[str, Any]]:
                 try:
                     call = lambda f=fused, m=maps, o=out, c=layout: f(*m, out=o, launch=c)  # noqa: E731
                     call()
+                    off = float((out.probabilities.float() - right).abs().max())
+                    if not off < 2e-3:
+                        raise ValueError(f"its answers are off by {off}")
                     times = [device_clock(call) for _ in range(20)]
                     row["device_p50_ms"] = float(np.median(times)) * 1e3
                 except Exception as error:
                     row["failed"] = f"{type(error).__name__}: {error}"
                 rows.append(row)
+        keep(rows)
     return rows
 
 
-PARTS = {
-    part.__name__: part
-    for part in (
-        launch,
-        core,
-        network,
-        tests,
-        core_compiled,
-        network_compiled,
-        tensorrt,
-        layouts,
+PARTS: dict[str, tuple[Callable[..., Any], float]] = {
+    part.__name__: (part, seconds)
+    for part, seconds in (
+        (launch, 40),
+        (core, 150),
+        (network, 120),
+        (tests, 120),
+        (core_compiled, 150),
+        (training, 40),
+        (network_compiled, 200),
+        (tensorrt, 200),
+        (layouts, 150),
     )
 }
+"""In their order, with the seconds that each may take."""
 
 
-def run_parts(*, dry: bool) -> dict[str, Any]:
+def run_parts(keep: Keep, *, dry: bool) -> dict[str, Any]:
     """Run every part in its own process, within what is left of the time."""
     began, found = time.monotonic(), {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in PARTS:
-            left = BUDGET_SECONDS - (time.monotonic() - began)
+        for name, (_, most) in PARTS.items():
+            left = min(most, BUDGET_SECONDS - (time.monotonic() - began))
             if left < 10 and not dry:
                 found[name] = {"skipped": "no time was left"}
                 continue
-            print(f"== {name}, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(f"== {name}, at most {left:.0f} s", file=sys.stderr, flush=True)
             out = Path(folder) / f"{name}.json"
             command = [sys.executable, __file__, "--part", name, "--out", str(out)]
             command += ["--dry-run"] if dry else []
             started = time.monotonic()
-            try:
-                done = subprocess.run(command, cwd=ROOT, timeout=None if dry else left, check=False)
-                outcome: Any = {"failed": f"exit code {done.returncode}"}
-            except subprocess.TimeoutExpired:
-                outcome = {"failed": "the time was up"}
+            problem = run_process(command, None if dry else left)
+            found[name] = {"seconds": round(time.monotonic() - started, 1)}
+            if problem is not None:
+                found[name]["failed"] = problem
             if out.is_file():
-                outcome = json.loads(out.read_text(encoding="utf-8"))
-            found[name] = {"seconds": round(time.monotonic() - started, 1), "result": outcome}
+                found[name]["result"] = json.loads(out.read_text(encoding="utf-8"))
+            keep(found)
     return found
+
+
+def run_process(command: list[str], seconds: float | None) -> str | None:
+    """Run a command and all that it starts; says what went wrong."""
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return "the time was up"
+    finally:
+        # Compilers' and tests' own processes would go on, and disturb the next part.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return None if code == 0 else f"exit code {code}"
 
 
 def main() -> None:
@@ -246,34 +318,46 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="on a CPU, as far as it goes")
     options = parser.parse_args()
     if options.part is not None:
-        result: Any = PARTS[options.part](dry=options.dry_run)
-    else:
-        result = run_parts(dry=options.dry_run)
-        # Here, so that the parts' processes have the GPU's memory to themselves.
-        import torch
 
-        result = {"environment": describe_environment(), **result}
-        name = torch.cuda.get_device_name() if torch.cuda.is_available() else "dry-run"
-        slug = re.sub(r"[^a-z0-9]+", "-", f"gpu-{name}-torch-{torch.__version__}".lower())
-        options.out = options.out or RESULTS / f"{slug}.json"
-    text = json.dumps(result, indent=1) + "\n"
-    if options.out is None:
-        print(text)
+        def keep(result: Any) -> None:
+            if options.out is not None:
+                write(options.out, result)
+
+        part, _ = PARTS[options.part]
+        result = part(keep, dry=options.dry_run)
+        keep(result)
+        if options.out is None:
+            print(json.dumps(result, indent=1))
         return
-    write_text(options.out, text)
-    if options.part is None:
-        summarise(result)
-        print(f"written to {options.out}")
+
+    import torch
+
+    environment = describe_environment()
+    name = environment["gpu"] or "dry-run"
+    slug = re.sub(r"[^a-z0-9]+", "-", f"gpu-{name}-torch-{torch.__version__}".lower())
+    out = options.out or RESULTS / f"{slug}.json"
+    found = run_parts(
+        lambda found: write(out, {"environment": environment, **found}), dry=options.dry_run
+    )
+    write(out, {"environment": environment, **found})
+    summarise(found)
+    print(f"written to {out}")
+
+
+def write(path: Path, result: Any) -> None:
+    """Write a result as JSON."""
+    write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def summarise(result: dict[str, Any]) -> None:
     """Print a short table: where the result is read through a narrow window, it comes last."""
     for part, found in result.items():
-        rows = found.get("result") if isinstance(found, dict) else None
+        rows = found.get("result")
         if not isinstance(rows, list):
-            if part != "environment":
-                print(part, json.dumps(found)[:300])
+            print(part, json.dumps(found)[:300])
             continue
+        if "failed" in found:
+            print(part, found["failed"])
         for row in rows:
             if row.get("device_p50_ms") or row.get("p50_ms"):
                 keys = ("batch", "backend", "provider", "precision", "dtype", "samples", "step")

@@ -147,9 +147,9 @@ class Row:
         device_p50_ms: Median time on the GPU's own clock, the inputs there already, without what
             the host takes to launch; None on a CPU.
         device_p90_ms: 90th percentile of it.
-        floor_ms: No implementation could be faster here: the larger of the fewest bytes over the
-            measured bandwidth and the operations over the measured rate of a matrix product. None
-            where neither is counted.
+        floor_ms: The larger of the fewest bytes over the bandwidth measured from memory and the
+            operations over the measured rate of a matrix product. What lies in a cache, and
+            convolutions that save operations, can be faster. None where neither is counted.
         floor_bound: Which of the two: ``bytes`` or ``operations``.
         floor_ratio: Time over floor: of the GPU where it has its own, else of the host.
         max_abs_diff: Of any output, against float32 eager; None where nothing is compared.

@@ -18,7 +18,7 @@ from glamor_cli.bench.config import (
 )
 from glamor_cli.bench.floor import Work
 from glamor_cli.cpus import available_cpus
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, random_pairs
@@ -69,6 +69,14 @@ class Absent:
 
 
 Entry = Contender | Absent
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a backend cannot take part, or failed."""
+    if isinstance(error, GlamorError):
+        return error.what
+    lines = str(error).strip().splitlines() or [""]
+    return f"failed: {type(error).__name__}: {lines[0]}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glamor_cli.bench.config import Backend, Precision
-from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.floor import DTYPES, Work, count_work
 from glamor_cli.bench.torch_backends import (
     TORCH_BACKENDS,
@@ -17,7 +17,7 @@ from glamor_cli.bench.torch_backends import (
     make_work,
     on_device,
 )
-from glamor_cli.errors import ConfigError, GlamorError
+from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
 from glamor_cli.network.config import Variant
@@ -52,8 +52,9 @@ def core_line_up(setup: Setup, batch: int) -> LineUp:
     for backend, precision in setup.each():
         try:
             entries += _enter(setup, backend, precision, module, maps)
-        except GlamorError as error:
-            entries.append(Absent(backend, precision, error.what))
+        except Exception as error:
+            # Compilers and drivers raise whatever they like; the others still take part.
+            entries.append(Absent(backend, precision, reason(error)))
     return LineUp(tuple(entries), reference)
 
 
@@ -74,6 +75,10 @@ def _enter(
         placed = AsWritten(setup.network, setup.metadata.temperature, core=True).eval()
         placed = placed.to(setup.device, dtype)
         run = make_work(backend, placed, setup.compile_mode)
+        if backend is Backend.COMPILE:
+            # Its graphs would else copy the inputs on every call; the others read them in place.
+            for values in on_it:
+                torch._dynamo.mark_static_address(values)
         device_run = on_device(run, *on_it)
         provider = setup.device if backend is not Backend.COMPILE else setup.compile_mode
         return [

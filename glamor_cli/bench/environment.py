@@ -2,15 +2,24 @@
 
 import os
 import platform
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glamor_cli import __version__
 from glamor_cli.cpus import available_cpus
+from glamor_cli.runtimes.gpus import query_driver
 
-_PACKAGES = ("torch", "onnxruntime-gpu", "onnxruntime", "openvino", "tensorrt", "numpy", "pillow")
+_PACKAGES = (
+    "torch",
+    "triton",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "numpy",
+    "pillow",
+)
 
 
 def describe_environment() -> dict[str, str | int | float | None]:
@@ -44,9 +53,6 @@ def _cpu_name() -> str:
 
 
 def _gpu_name() -> str | None:
-    """Ask torch, if the benchmark brought it, for the GPU's name."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return None
-    name: str = torch.cuda.get_device_name()
-    return name
+    """Name the first GPU, if there is one."""
+    gpus = query_driver().gpus
+    return gpus[0].name if gpus else None

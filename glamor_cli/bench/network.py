@@ -8,7 +8,7 @@ import onnx
 import torch
 
 from glamor_cli.bench.config import Backend, Precision
-from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
+from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.core import torch_problem
 from glamor_cli.bench.floor import DTYPES, Work, count_work
 from glamor_cli.bench.torch_backends import TORCH_BACKENDS, AsWritten, TorchWork, make_work
@@ -38,6 +38,12 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
         # The size itself is what is measured, so it must not be cut up.
         runtime.largest_batch = max(runtime.largest_batch, batch)
         itemsize = 2 if precision in (Precision.FP16, Precision.BF16) else 4
+        try:
+            device_run = _device_run(runtime, pairs)
+        except Exception as error:
+            # Recording is the driver's to refuse.
+            entries.append(Absent(backend, precision, reason(error)))
+            continue
         entries.append(
             Contender(
                 backend,
@@ -46,7 +52,7 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
                 runtime.device,
                 lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
                 as_output,
-                _device_run(runtime, pairs),
+                device_run,
                 _count(module, batch, itemsize),
             )
         )
@@ -95,8 +101,9 @@ def precision_of(path: Path) -> str:
 def _try(opening: Callable[[], Runtime]) -> Runtime | str:
     try:
         return opening()
-    except GlamorError as error:
-        return error.what
+    except Exception as error:
+        # Compilers and drivers raise whatever they like; the others still take part.
+        return reason(error)
 
 
 def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> Runtime:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.bench.config import BenchConfig, BenchResult, Precision, Row, Target
-from glamor_cli.bench.contenders import Absent, Contender, LineUp, Setup
+from glamor_cli.bench.contenders import Absent, Contender, LineUp, Setup, reason
 from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.environment import describe_environment
@@ -137,12 +137,13 @@ def _fill(
     """Put the figures, or the failure, into a row."""
     failure = answer if isinstance(answer, Exception) else lasted
     if isinstance(failure, Exception):
-        text = str(failure).strip().splitlines() or [""]
-        return replace(row, status=f"failed: {type(failure).__name__}: {text[0]}")
+        return replace(row, status=reason(failure))
     p50, p90, p95, p99 = (float(value) for value in np.percentile(failure, (50, 90, 95, 99)) * 1e3)
     difference = agreement = None
     if isinstance(answer, Output) and reference is not None:
         difference, agreement = _compare(answer, reference)
+        if not np.isfinite(difference):
+            return replace(row, status="failed: its answers are no numbers")
     return replace(
         row,
         iterations=len(failure),

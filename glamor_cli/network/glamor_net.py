@@ -93,10 +93,10 @@ class GlamorNet(nn.Module):
         """Fuse whichever streams there are and classify."""
         if context_vector is None:
             assert face_vector is not None  # noqa: S101 - one stream always exists
-            weights = face_vector.new_tensor([1.0, 0.0]).expand(face_vector.shape[0], 2)
+            weights = _one_hot(face_vector, first=True)
             fused = face_vector
         elif face_vector is None:
-            weights = context_vector.new_tensor([0.0, 1.0]).expand(context_vector.shape[0], 2)
+            weights = _one_hot(context_vector, first=False)
             fused = context_vector
         else:
             if self.fusion is None:
@@ -112,3 +112,12 @@ class GlamorNet(nn.Module):
         """An all-zero map (B, h, w) for the variant without a context."""
         size = self.config.attention_size
         return face_vector.new_zeros((face_vector.shape[0], size, size))
+
+
+def _one_hot(vector: Tensor, *, first: bool) -> Tensor:
+    """Stream weights (B, 2) of a network of one stream, (B, C).
+
+    Filled on the device: a CUDA graph cannot record a copy of values from the host.
+    """
+    one, none = vector.new_ones((len(vector), 1)), vector.new_zeros((len(vector), 1))
+    return torch.cat((one, none) if first else (none, one), dim=1)

@@ -43,7 +43,8 @@ class TorchRuntime(Runtime):
 
     On CUDA the core is one launch (``network/fused_core.py``) and each batch size's launches are
     recorded as a CUDA graph. Both are tried when the network is opened; where the fused core
-    cannot be had, or its answers are not the plain modules', these take its place.
+    cannot be had, or its answers are not the plain modules', these take its place, and where
+    nothing can be recorded, everything is launched anew for every batch.
 
     Attributes:
         core: ``fused``, or ``plain`` and why.
@@ -90,7 +91,7 @@ class TorchRuntime(Runtime):
         if self.provider == "cuda":
             self.largest_batch = 512
             self._fast, self.core = self._try_fast(network, precision)
-            self._graphed = GraphedWork(self.answer)
+            self._graphed = self._try_graphs()
 
     @torch.inference_mode()
     def answer(self, face: Tensor, context: Tensor) -> Answer:
@@ -141,6 +142,17 @@ class TorchRuntime(Runtime):
             return Output(*(value.numpy() for value in self._plain.answer(face_map, contexts)))
 
         return ask
+
+    @torch.inference_mode()
+    def _try_graphs(self) -> GraphedWork | None:
+        """Record a batch of one; None where that cannot be done here."""
+        graphed = GraphedWork(self.answer)
+        try:
+            graphed.recording(1, torch.Size((3, 96, 96)), torch.Size((3, 112, 112)))
+        except Exception:
+            # What cannot be recorded is known to the driver alone.
+            return None
+        return graphed
 
     def _place(self, values: Tensor) -> Tensor:
         return values.to(self.provider, self._dtype, memory_format=torch.channels_last)

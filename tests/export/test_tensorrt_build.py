@@ -260,6 +260,8 @@ def target(request):
         load_library(request.param)
     except BackendUnavailable as error:
         pytest.skip(error.what)
+    if request.param is Target.RTX and query_driver().gpus[0].architecture == "SM90":
+        pytest.skip("TensorRT-RTX does not build for this GPU")
     return request.param
 
 
