@@ -1,6 +1,8 @@
 """Writing files so that a reader sees the old one or the new one, never half of either."""
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,51 +10,89 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What writing fails with where there is no more room."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Lend a temporary path beside ``path``; on success it takes the place of ``path``.
 
     The temporary file keeps the suffix of ``path``, because writers choose a format by it. If the
-    block raises, nothing is left behind and an older ``path`` is untouched.
+    block raises, nothing is left behind and an older ``path`` is untouched. A link stays one, and
+    what it points to is replaced. A pipe or a device, ``/dev/stdout`` for one, cannot be replaced:
+    the finished file is copied into it.
 
     Args:
         path: Where the finished file belongs. Its folder is made if it is missing.
 
     Raises:
-        ConfigError: The folder cannot be made or written to.
+        ConfigError: ``path`` is a folder, its folder cannot be made or written to, or there is no
+            more room.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder", "Give the name of a file.")
+        replaceable = path.is_file() or not path.exists()
+        if path.is_symlink() and replaceable:
+            path = path.resolve()
+        if replaceable:
+            path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=f".partial{path.suffix}"
+            dir=path.parent if replaceable else None,
+            prefix=f".{path.stem}-",
+            suffix=f".partial{path.suffix}",
         )
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise _cannot_write(path, error) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
+        _finish(temporary, path, replace=replaceable)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
+    """Put the finished file in its place."""
+    try:
+        if not replace:
+            with temporary.open("rb") as finished, path.open("wb") as sink:
+                shutil.copyfileobj(finished, sink)
+            return
         # mkstemp makes files private; give the finished one what open() would have given it.
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot write {path}: {error.strerror or error}",
+        "Choose a folder that you may write to and that has room.",
+    )
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` atomically.
 
+    What is no Unicode, as names of files may be, is written as an escape.
+
     Raises:
-        ConfigError: The folder cannot be written to.
+        ConfigError: ``path`` is a folder, or its folder cannot be written to.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _umask() -> int:

@@ -70,7 +70,12 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
         BackendUnavailable: The device or the detector's libraries are not here.
     """
     image = read_image(path)
-    detector = open_detector(config.detector, threads=config.threads)
+    detector = open_detector(
+        config.detector,
+        threads=config.threads,
+        long_side=config.long_side,
+        min_score=config.min_score,
+    )
     runtime = open_runtime(
         config.weights, device=config.device, threads=config.threads, provider=config.provider
     )

@@ -20,7 +20,7 @@ from glamor_cli.rows import FaceRow, Status
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
-from glamor_cli.vision.images import count_pixels, list_images, read_image
+from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -189,7 +189,10 @@ def open_predictor(config: PredictConfig) -> "Predictor":
             provider=config.provider,
         )
         detector = open_detector(
-            config.detector, threads=config.threads, long_side=config.long_side
+            config.detector,
+            threads=config.threads,
+            long_side=config.long_side,
+            min_score=config.min_score,
         )
         return Predictor(detector, opening.result(), config)
 
@@ -322,21 +325,29 @@ class _Waiting:
 def list_sources(
     sources: Iterable[str | Path],
     skip_suffix: str | tuple[str, ...] | None = None,
-    list_source: Callable[[Path], Iterator[Path]] = list_images,
+    list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
 ) -> Iterator[Path | SourceImage]:
-    """List the images of all sources; a source without any is passed on as what went wrong.
+    """List the images of all sources; what cannot be read is passed on as what went wrong.
 
     Args:
         sources: Files, folders and globs.
         skip_suffix: Files whose names end so are not taken from folders and globs.
-        list_source: Lists the files of a source; it raises DataError where there are none.
+        list_source: Lists the files of a source, and reports folders that it passes over; it raises
+            DataError where there are none.
     """
     for source in sources:
+        passed_over: list[DataError] = []
         try:
+            if not str(source):
+                raise DataError("a source has no name", "Name a file, a folder or a glob.")
             is_file = Path(source).is_file()
-            for path in list_source(Path(source)):
+            for path in list_source(Path(source), passed_over.append):
+                while passed_over:
+                    yield SourceImage(str(source), None, passed_over.pop(0).what)
                 if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
                     yield path
+            for error in passed_over:
+                yield SourceImage(str(source), None, error.what)
         except DataError as error:
             yield SourceImage(str(source), None, error.what)
         except OSError as error:

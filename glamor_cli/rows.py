@@ -4,12 +4,13 @@ The columns are a contract: the same ones in the same order for every row and ev
 with a video among their sources have more of them, empty for images.
 """
 
-import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol, TextIO
+
+from glamor_cli.csv_line import csv_line
 
 
 class Status(StrEnum):
@@ -128,19 +129,19 @@ class JsonSink:
     def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream = stream
         self._columns = columns
-        self._separator = ""
-        stream.write("[")
+        # Nothing is written before the first row is there: until then everything may fail.
+        self._before = "["
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Write rows and pass them on at once."""
         for row in rows:
-            self._stream.write(f"{self._separator}\n  {_to_json(row, self._columns)}")
-            self._separator = ","
+            self._stream.write(f"{self._before}\n  {_to_json(row, self._columns)}")
+            self._before = ","
         self._stream.flush()
 
     def close(self) -> None:
         """Close the array, whatever has been written of it."""
-        self._stream.write("\n]\n")
+        self._stream.write("[\n]\n" if self._before == "[" else "\n]\n")
         self._stream.flush()
 
 
@@ -150,19 +151,24 @@ class CsvSink:
     def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream = stream
         self._columns = columns
-        self._writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        self._writer.writeheader()
+        self._begun = False
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Write rows and pass them on at once."""
         for row in rows:
-            cells = row.to_dict(self._columns)
-            self._writer.writerow({name: _to_cell(value) for name, value in cells.items()})
+            self._begin()
+            self._stream.write(csv_line(map(_to_cell, row.to_dict(self._columns).values())))
         self._stream.flush()
 
     def close(self) -> None:
-        """Pass on the header, if it is all there is."""
+        """Write the header, if it is all there is."""
+        self._begin()
         self._stream.flush()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._stream.write(csv_line(self._columns))
+            self._begun = True
 
 
 def open_sink(row_format: RowFormat, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> RowSink:

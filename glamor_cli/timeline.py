@@ -45,7 +45,7 @@ class Timeline:
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self.end = 0.0
-        self.forgotten = 0
+        self._people = 0
         self._width = _FIRST_BIN
         # Of each track and bin: how many faces, the sum of their times, the sums of probabilities.
         self._sums: dict[int, NDArray[np.float64]] = {}
@@ -61,22 +61,37 @@ class Timeline:
         while time >= self._width * BINS:
             self._width *= 2
             self._sums = {track: _halve(sums) for track, sums in self._sums.items()}
+        present = {person.track for person in people}
         for person in people:
+            self._people = max(self._people, person.track)
             if person.track not in self._sums:
-                self._make_room()
+                if not self._make_room(present):
+                    continue
                 self._sums[person.track] = np.zeros((BINS, 2 + len(self.classes)))
             point = np.concatenate([[1.0, time], person.probabilities])
             self._sums[person.track][int(time / self._width)] += point
+
+    @property
+    def forgotten(self) -> int:
+        """How many people have no line; they are numbered from 1 without gaps."""
+        return self._people - len(self._sums)
 
     def lines(self) -> list[Line]:
         """Give everybody's line, in the order of appearing."""
         return [_line(track, sums) for track, sums in sorted(self._sums.items())]
 
-    def _make_room(self) -> None:
-        if len(self._sums) >= MOST_TRACKS:
-            least = min(self._sums, key=lambda track: self._sums[track][:, 0].sum())
-            del self._sums[least]
-            self.forgotten += 1
+    def _make_room(self, present: set[int]) -> bool:
+        """Forget somebody if need be, but nobody who is in the picture: newcomers have few frames.
+
+        False where all who are kept are.
+        """
+        if len(self._sums) < MOST_TRACKS:
+            return True
+        gone = [track for track in self._sums if track not in present]
+        if not gone:
+            return False
+        del self._sums[min(gone, key=lambda track: self._sums[track][:, 0].sum())]
+        return True
 
 
 def _halve(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from glamor_cli.predict import (
     open_predictor,
 )
 from glamor_cli.rows import FaceRow
-from glamor_cli.vision.images import IMAGE_SUFFIXES, list_files, list_images
+from glamor_cli.vision.images import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.video_reader import (
@@ -140,16 +140,16 @@ def predict_sources(
             yield from _predict_video(path, predictor, config, video)
 
 
-def _list_media(source: Path) -> Iterator[Path]:
+def _list_media(source: Path, report: Report) -> Iterator[Path]:
     """List the images and videos of a source; what is named like a video is one, even if missing.
 
     Raises:
         DataError: There is no such source, a folder cannot be read, or nothing is in it.
     """
     if not is_video(source):
-        return list_files(source, IMAGE_SUFFIXES | FOUND_SUFFIXES, "images or videos")
+        return list_files(source, IMAGE_SUFFIXES | FOUND_SUFFIXES, "images or videos", report)
     if glob.has_magic(str(source)) and not source.is_file():
-        return list_files(source, VIDEO_SUFFIXES, "videos")
+        return list_files(source, VIDEO_SUFFIXES, "videos", report)
     return iter((source,))
 
 
@@ -159,7 +159,7 @@ def _holds_video(source: str | Path, skip_suffix: str | tuple[str, ...] | None) 
     try:
         if Path(source).is_file():
             return False
-        found = list_files(Path(source), FOUND_SUFFIXES, "videos")
+        found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
         return any(not path.name.endswith(skipped) for path in found)
     except (DataError, OSError):  # none, or no such source, of which the run will tell
         return False

@@ -9,6 +9,7 @@ from rich.text import Text
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
+    LongSideOption,
     ProviderOption,
     ThreadsOption,
     WeightsOption,
@@ -40,6 +41,7 @@ def explain(
     min_score: Annotated[
         float | None, typer.Option(help="Leave out faces the detector is less sure of.")
     ] = None,
+    long_side: LongSideOption = None,
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
     target = output or Path(f"{image.stem}-explained.png")
@@ -61,6 +63,7 @@ def explain(
             threads=threads,
             provider=provider,
             min_score=min_score,
+            long_side=long_side,
         )
         explanation = explain_image(image, config, face)
         save_explanation(target, explanation)

@@ -18,11 +18,13 @@ from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
+    LongSideOption,
     ProviderOption,
     ThreadsOption,
     WeightsOption,
 )
 from glamor_cli.errors import ConfigError
+from glamor_cli.extras import install_extra
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
@@ -68,13 +70,7 @@ def predict(
         float | None,
         typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
     ] = None,
-    long_side: Annotated[
-        int | None,
-        typer.Option(
-            help="Shrink images to this long side, in pixels, to look for faces; default: "
-            "CenterFace's own. A larger one finds smaller faces and takes longer."
-        ),
-    ] = None,
+    long_side: LongSideOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = 16,
 ) -> None:
     """Find every face in images and videos and tell its emotion, one row a face.
@@ -103,8 +99,8 @@ def predict(
             columns = VIDEO_COLUMNS
         else:
             console.print(
-                "videos in folders are left out: they need PyAV, which is not installed "
-                "(pip install 'glamor[video]')",
+                "videos in folders are left out: they need PyAV, which is not installed. "
+                f"{install_extra('video')}",
                 markup=False,
                 soft_wrap=True,
             )
@@ -153,20 +149,28 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
 def _open_rows(
     row_format: RowFormat, output: Path | None, columns: tuple[str, ...]
 ) -> Iterator[RowSink]:
-    """Open where rows go; after Ctrl-C what came so far is complete, and the exit code 130."""
+    """Open where rows go; after Ctrl-C, and in a file after any failure, those so far are kept."""
     if row_format is RowFormat.TABLE:
         streams: AbstractContextManager[RowSink] = nullcontext(FaceTable())
     elif output is None:
         streams = _write_stdout(row_format, columns)
     else:
         streams = _write_file(row_format, output, columns)
-    interrupted = False
+    interrupted, failure = False, None
     with streams as sink:
         try:
             yield sink
         except KeyboardInterrupt:
             interrupted = True
+        except Exception as error:
+            # An earlier file must not be lost for one without a row.
+            if output is None or not (isinstance(sink, _ErrorPrinter) and sink.rows):
+                raise
+            failure = error
         sink.close()
+    if failure is not None:
+        console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
+        raise failure
     if interrupted:
         console.print("interrupted: the rows so far are kept")
         raise typer.Exit(INTERRUPTED)
@@ -194,14 +198,16 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
 
 
 class _ErrorPrinter:
-    """Passes rows on, and tells people of errors, who do not see the rows."""
+    """Passes rows on and counts them, and tells people of errors, who do not see the rows."""
 
     def __init__(self, sink: RowSink) -> None:
         self._sink = sink
+        self.rows = 0
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         rows = list(rows)
         self._sink.write(rows)
+        self.rows += len(rows)
         for row in rows:
             if row.status is Status.ERROR:
                 console.print(

@@ -16,6 +16,13 @@ WeightsOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option(min=1, help="Pairs per step.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
+LongSideOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Shrink images to this long side, in pixels, to look for faces; default: "
+        "CenterFace's own. A larger one finds smaller faces and takes longer."
+    ),
+]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 ProviderOption = Annotated[
     Provider | None,

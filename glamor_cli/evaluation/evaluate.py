@@ -1,7 +1,5 @@
 """Run a network over a split of a pair store and judge its answers."""
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.atomic import write_text
+from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
@@ -216,18 +215,15 @@ def write_predictions(path: Path, evaluation: Evaluation) -> None:
         ConfigError: The folder cannot be written to.
     """
     classes = evaluation.metrics.classes
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     streams = ("face_weight", "context_weight")
-    writer.writerow(("source", "label", "emotion", "probability", *streams, *classes))
+    lines = [csv_line(("source", "label", "emotion", "probability", *streams, *classes))]
     for row, (source, label) in enumerate(zip(evaluation.sources, evaluation.labels, strict=True)):
         probabilities = evaluation.probabilities[row]
         best = int(probabilities.argmax())
         numbers = (probabilities[best], *evaluation.stream_weights[row], *probabilities)
-        writer.writerow(
-            (source, classes[label], classes[best], *(f"{value:.6f}" for value in numbers))
-        )
-    write_text(path, text.getvalue())
+        shown = (f"{value:.6f}" for value in numbers)
+        lines.append(csv_line((source, classes[label], classes[best], *shown)))
+    write_text(path, "".join(lines))
 
 
 def _translate_labels(split: Split, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
@@ -122,7 +122,7 @@ class CenterFace:
         """Find the faces of several images; those of one working size share a run.
 
         Raises:
-            DataError: An image has another shape or type.
+            DataError: An image has another shape or type, or memory does not suffice.
         """
         by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
@@ -145,7 +145,15 @@ class CenterFace:
             small = _resize(image, height, width)
             pixels[:, :height, :width] = small.transpose(2, 0, 1)
             ratios.append((width / image.shape[1], height / image.shape[0]))
-        heat, size, offset = self._session.run(list(_OUTPUTS), dict.fromkeys(_INPUTS, batch))
+        try:
+            heat, size, offset = self._session.run(list(_OUTPUTS), dict.fromkeys(_INPUTS, batch))
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base; it fails where memory does not suffice.
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"CenterFace failed at {shape[1]}x{shape[0]} pixels: {reason}",
+                "Look for faces at a smaller --long-side.",
+            ) from error
         return [self._faces(*maps) for maps in zip(heat[:, 0], size, offset, ratios, strict=True)]
 
     def _faces(

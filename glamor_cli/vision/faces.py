@@ -1,7 +1,7 @@
 """Where the faces are: what a detector answers, and which detectors there are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
+
+_LOWEST_SCORE = 0.01
+"""Below it every cell of CenterFace's heat map would be a face to compare with all others."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def open_detector(
     *,
     threads: int | None = None,
     long_side: int | None = None,
+    min_score: float | None = None,
     corrected: bool = False,
 ) -> Detector:
     """Open a detector.
@@ -89,6 +93,8 @@ def open_detector(
         threads: CPU threads of CenterFace; None takes every core. dlib's runs on one.
         long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
             default. A larger one finds smaller faces and takes longer.
+        min_score: CenterFace looks for faces of this score too, down to 0.01; None is its default.
+            dlib's detector has a bound of its own.
         corrected: Feed dlib's detector as it was meant to be fed, not as the authors did.
 
     Raises:
@@ -104,7 +110,11 @@ def open_detector(
                 "only dlib's detector has a corrected form",
                 "Choose the detector dlib, or leave the correction out.",
             )
-        config = CenterFaceConfig() if long_side is None else CenterFaceConfig(long_side=long_side)
+        config = CenterFaceConfig()
+        if long_side is not None:
+            config = replace(config, long_side=long_side)
+        if min_score is not None and min_score < config.min_score:
+            config = replace(config, min_score=max(min_score, _LOWEST_SCORE))
         return CenterFace(config, threads=threads)
     if long_side is not None:
         raise ConfigError(

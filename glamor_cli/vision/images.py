@@ -4,7 +4,7 @@ import glob
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -117,12 +117,18 @@ def count_pixels(path: Path) -> int:
         return 0
 
 
-def list_images(source: Path) -> Iterator[Path]:
+Report = Callable[[DataError], None]
+"""Takes what went wrong with a part of a source, where the rest is gone on with."""
+
+
+def list_images(source: Path, report: Report | None = None) -> Iterator[Path]:
     """List the image files of a source, one by one; see `list_files`."""
-    return list_files(source, IMAGE_SUFFIXES, "images")
+    return list_files(source, IMAGE_SUFFIXES, "images", report)
 
 
-def list_files(source: Path, suffixes: frozenset[str], kind: str) -> Iterator[Path]:
+def list_files(
+    source: Path, suffixes: frozenset[str], kind: str, report: Report | None = None
+) -> Iterator[Path]:
     """List the files of a kind in a source, one by one.
 
     A file is listed whatever its name. In a folder, searched with its subfolders, and among the
@@ -133,6 +139,7 @@ def list_files(source: Path, suffixes: frozenset[str], kind: str) -> Iterator[Pa
         source: A file, a folder or a glob.
         suffixes: What their names end in, in lower case.
         kind: What they are called, in the plural.
+        report: Called for each folder that cannot be read, which is then passed over; None raises.
 
     Yields:
         Paths that begin with ``source`` (or match it), in the order of their names, folder by
@@ -144,8 +151,16 @@ def list_files(source: Path, suffixes: frozenset[str], kind: str) -> Iterator[Pa
     if source.is_file():
         yield source
         return
+    reported: list[DataError] = []
+
+    def pass_over(error: DataError) -> None:
+        if report is None:
+            raise error
+        reported.append(error)
+        report(error)
+
     if source.is_dir():
-        paths, place = _walk(source, suffixes), "folder"
+        paths, place = _walk(source, suffixes, pass_over), "folder"
     elif glob.has_magic(str(source)):
         paths, place = _matches(str(source), suffixes), "pattern"
     else:
@@ -154,32 +169,34 @@ def list_files(source: Path, suffixes: frozenset[str], kind: str) -> Iterator[Pa
     for path in paths:
         empty = False
         yield path
-    if empty:
+    if empty and not reported:
         raise DataError(
             f"the {place} {source} holds no {kind}",
             f"{kind.capitalize()} are files that end in {', '.join(sorted(suffixes))}.",
         )
 
 
-def _walk(top: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _walk(top: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
     """Walk a folder in the order of names, each folder once: links may make loops."""
     seen: set[tuple[int, int]] = set()
     # A stack, not recursion: folders may be nested deeper than calls.
-    waiting = [(top, _entries(top, seen))]
+    waiting = [(top, _entries(top, seen, pass_over))]
     while waiting:
         folder, entries = waiting[-1]
         for name, is_folder in entries:
             path = folder / name
             if is_folder and not name.startswith("."):
-                waiting.append((path, _entries(path, seen)))
+                waiting.append((path, _entries(path, seen, pass_over)))
                 break
-            if _is_of_kind(path, suffixes) and path.is_file():
+            if _is_of_kind(path, suffixes) and _is_file(path, pass_over):
                 yield path
         else:
             waiting.pop()
 
 
-def _entries(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+def _entries(
+    folder: Path, seen: set[tuple[int, int]], pass_over: Report
+) -> Iterator[tuple[str, bool]]:
     """List a folder that is not in ``seen`` yet; it is then."""
     try:
         identity = folder.stat()
@@ -187,9 +204,20 @@ def _entries(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, bo
             seen.add((identity.st_dev, identity.st_ino))
             yield from list_names(folder)
     except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror}", "Check its permissions."
-        ) from error
+        pass_over(
+            DataError(
+                f"cannot read the folder {folder}: {error.strerror}", "Check its permissions."
+            )
+        )
+
+
+def _is_file(path: Path, pass_over: Report) -> bool:
+    """Whether a path is a file; in a folder that may be listed but not entered nobody can tell."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        pass_over(DataError(f"cannot open {path}: {error.strerror}", "Check its permissions."))
+        return False
 
 
 def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[Path]:

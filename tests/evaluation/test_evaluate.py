@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.evaluate import choose_split, evaluate
+from glamor_cli.evaluation.evaluate import choose_split, evaluate, write_predictions
 from glamor_cli.runtimes.base import open_runtime
 
 
@@ -104,3 +105,13 @@ def test_what_is_not_there(folder, arguments, error):
 def test_a_folder_that_is_no_store(folder):
     result = CliRunner().invoke(app, ["evaluate", str(folder)])
     assert isinstance(result.exception, DataError)
+
+
+def test_names_that_are_no_unicode_do_not_stop_the_report(split, runtime, tmp_path):
+    evaluation = evaluate(runtime, split)
+    sources = (os.fsdecode(b"a\xff\rb.jpg"), *evaluation.sources[1:])
+    write_predictions(tmp_path / "predictions.csv", replace(evaluation, sources=sources))
+    with (tmp_path / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(sources)
+    assert rows[0]["source"] == "a\\udcff\rb.jpg"

@@ -4,17 +4,20 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from permissions import bound_by_permissions
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
+from glamor_cli.errors import ConfigError
 from glamor_cli.rows import COLUMNS
 
 GLAMOR = [sys.executable, "-m", "glamor_cli"]
@@ -164,3 +167,84 @@ def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
     kept = json.loads(rows.read_text(encoding="utf-8"))
     assert 0 < len(kept) < 2000
     assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]
+
+
+def test_a_folder_that_cannot_be_read_costs_only_itself(photographs, options, tmp_path):
+    """As of a disk with its lost+found."""
+    folder = tmp_path / "photos"
+    for name in ("a", "lost+found", "z"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(photographs / "coffee.jpg", folder / name)
+    (folder / "lost+found").chmod(0)
+    (folder / "listed").mkdir()
+    shutil.copy(photographs / "coffee.jpg", folder / "listed")
+    (folder / "listed").chmod(0o444)
+    try:
+        with bound_by_permissions():
+            result = run(folder, *options, "--format", "jsonl")
+    finally:
+        for name in ("lost+found", "listed"):
+            (folder / name).chmod(0o755)
+    assert result.exit_code == 1
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    errors = [row["reason"] for row in rows if row["status"] == "error"]
+    assert [os.path.relpath(row["source"], folder) for row in rows if row["status"] != "error"] == [
+        "a/coffee.jpg",
+        "z/coffee.jpg",
+    ]
+    assert any("cannot read the folder" in reason and "lost+found" in reason for reason in errors)
+    assert any("listed" in reason for reason in errors)
+
+
+def test_an_empty_name_is_not_the_working_folder(options):
+    result = run("", *options, "--format", "jsonl")
+    assert json.loads(result.stdout)["reason"] == "a source has no name"
+
+
+def test_what_fails_at_once_writes_nothing(photographs):
+    for row_format in ("json", "csv"):
+        result = run(photographs / "coffee.jpg", "--weights", "nobody", "--format", row_format)
+        assert isinstance(result.exception, ConfigError)
+        assert result.stdout == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_the_rows_so_far_outlive_a_failure(photographs, options, tmp_path):
+    """There is room for the rows, and not for the second picture."""
+    small = Image.new("RGB", (64, 48), "gray")
+    small.save(tmp_path / "a.png")
+    code = (
+        "import resource, sys; from glamor_cli.__main__ import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "sys.argv[0] = 'glamor'; main()"
+    )
+    sources = [tmp_path / "a.png", photographs / "group.jpg"]
+    arguments = ["predict", *sources, *options]
+    arguments += ["--save", tmp_path / "saved", "--output", tmp_path / "rows.jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert "the rows so far are in" in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert rows[0]["source"] == str(tmp_path / "a.png")
+    assert len(list((tmp_path / "saved").iterdir())) == 1
+
+
+def test_a_low_bound_finds_faces_that_the_usual_one_does_not(photographs, options):
+    usual, low = (
+        [
+            json.loads(line)["detector_score"] or 1
+            for line in run(
+                photographs / "group.jpg", *options, "--format", "jsonl", "--min-score", bound
+            ).stdout.splitlines()
+        ]
+        for bound in ("0.2", "0.03")
+    )
+    assert len(low) > len(usual)
+    assert min(low) < 0.2 <= min(usual)

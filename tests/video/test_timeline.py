@@ -109,3 +109,25 @@ def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
     anger = np.array([0xD5, 0x5E, 0x00])
     # More than the legend's patch of 34 x 10 pixels.
     assert (np.abs(pixels.astype(int) - anger).max(axis=1) < 3).sum() > 500
+
+
+def test_newcomers_who_come_together_all_get_a_line():
+    timeline = Timeline(EMOTIONS)
+    for number in range(MOST_TRACKS):
+        for frame in range(3):
+            timeline.add(number + frame / 10, [person(1 + number)])
+    for frame in range(50):
+        timeline.add(100 + frame / 10, [person(track) for track in (101, 102, 103)])
+    frames = {line.track: line.frames for line in timeline.lines()}
+    assert len(frames) == MOST_TRACKS
+    assert [frames[track] for track in (101, 102, 103)] == [50] * 3
+
+
+def test_of_too_many_at_once_the_first_are_kept():
+    timeline = Timeline(EMOTIONS)
+    for frame in range(20):
+        timeline.add(frame / 10, [person(1 + number) for number in range(MOST_TRACKS + 6)])
+    lines = timeline.lines()
+    assert [line.track for line in lines] == list(range(1, 1 + MOST_TRACKS))
+    assert {line.frames for line in lines} == {20}
+    assert timeline.forgotten == 6

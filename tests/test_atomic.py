@@ -1,0 +1,78 @@
+"""Files are whole or as they were, and what cannot be replaced is written into."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.csv_line import csv_line
+from glamor_cli.errors import ConfigError
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        write_text(tmp_path, "text")
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "elsewhere" / "target.txt", tmp_path / "link.txt"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        write_text(pipe, "through the pipe")
+        assert reader.communicate(timeout=20)[0] == "through the pipe"
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_no_more_room_is_told_in_two_lines() -> None:
+    with pytest.raises(ConfigError, match="cannot write /dev/full: No space left on device"):
+        write_text(Path("/dev/full"), "text")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_standard_output_can_be_named(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from glamor_cli.atomic import write_text\n"
+        "write_text(Path('/dev/stdout'), 'on standard output')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "on standard output"
+
+
+def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    write_text(path, os.fsdecode(b"a\xffb.jpg"))
+    assert path.read_text() == "a\\udcffb.jpg"
+
+
+def test_a_carriage_return_in_a_cell_begins_no_line() -> None:
+    import csv
+    import io
+
+    line = csv_line(("a\rb", 'say "c"', 1.5, None))
+    assert list(csv.reader(io.StringIO(line, newline=""))) == [["a\rb", 'say "c"', "1.5", ""]]
+    assert csv_line(("plain", 1)) == "plain,1\n"
