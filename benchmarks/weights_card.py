@@ -98,7 +98,7 @@ more than one answer in three is wrong. People themselves agree with FER2013's l
 Expect worse on children, on profiles and covered faces, and on emotions with a low recall above.
 Trained on gray pictures only: colour is ignored. The context stream has only learnt to be ignored;
 it knows nothing of scenes. Whoever has CAER-S or NCAER-S trains it from here with
-`glamor train STORE --init {name}.safetensors`.
+`glamor train STORE --init {name}`.
 
 ## Licence
 
@@ -172,7 +172,9 @@ def _commands(runs: list[Path]) -> str:
             line += f" --variant {config['network']['variant']}"
         if index:
             line += f" --init {runs[index - 1].name}/best.safetensors"
-        if config["teacher"]:
+        if config["seed"]:
+            line += f" --seed {config['seed']}"
+        if config.get("teacher"):
             line += f" --teacher {'/'.join(Path(config['teacher']).parts[-2:])}"
         lines.append(line)
     return "\n".join(lines)

@@ -148,7 +148,7 @@ def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> P
     if path.suffix in (".safetensors", ".onnx", ".engine"):
         if path.is_file():
             return path
-        raise ConfigError(f"there is no file {path}", "Check the path given as --weights.")
+        raise ConfigError(f"there is no file {path}", "Check the path.")
     for folder in _FOLDERS:
         candidate = folder / f"{name_or_path}{suffix}"
         if candidate.is_file():

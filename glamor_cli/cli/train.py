@@ -26,15 +26,18 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     train_split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
     validation_split: Annotated[
         str | None,
         typer.Option(help="Split to choose by; else validation, val, or a held-out tenth."),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Weights to start from: a name or a .safetensors.")
+    ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Trained weights whose answers to learn from too.")
+        str | None,
+        typer.Option(help="Weights whose answers to learn from too: a name or a .safetensors."),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: DeviceOption = Device.AUTO,
@@ -60,6 +63,7 @@ def train(
     from glamor_cli.training.recipes import find_recipe
     from glamor_cli.training.trainer import BEST
     from glamor_cli.training.trainer import train as run_training
+    from glamor_cli.weights import find_weights
 
     console.quiet = is_follower()
     if precision not in list(Precision):
@@ -72,8 +76,8 @@ def train(
         seed=seed,
         train_split=train_split,
         validation_split=validation_split,
-        initial_weights=init,
-        teacher=teacher,
+        initial_weights=None if init is None else find_weights(init),
+        teacher=None if teacher is None else find_weights(teacher),
         precision=Precision(precision),
         device=device,
         threads=threads,

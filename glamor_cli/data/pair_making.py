@@ -25,6 +25,7 @@ from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import (
     NO_FACE,
     Box,
+    jpeg_step_version,
     round_box,
     sample_context,
     sample_face,
@@ -78,6 +79,8 @@ def deciding_versions(making: PairMaking) -> dict[str, str]:
         detector_of_thread(making.detector)
         engine = _ENGINES[making.detector]
         versions[engine] = str(importlib.import_module(engine).__version__)
+    if making.official_jpeg:
+        versions["simplejpeg"] = jpeg_step_version()
     return versions
 
 

@@ -6,6 +6,7 @@
 (float32 [N, classes]).
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Iterator
@@ -85,6 +86,18 @@ class Counts:
     failed: int = 0
 
 
+_IDENTITY = (
+    "source",
+    "boxes",
+    "detector",
+    "official_jpeg",
+    "skip_no_face",
+    "soft_labels",
+    "classes",
+)
+"""What makes a store's pairs others; versions of packages move their values in the last bits."""
+
+
 @dataclass(frozen=True)
 class StoreInfo:
     """How a store was made. It holds no times and no paths, so that equal work gives equal bytes.
@@ -123,6 +136,12 @@ class StoreInfo:
         """List the arrays that each split has."""
         base = (FACES, CONTEXTS)
         return (*base, targets_format(len(self.classes))) if self.soft_labels else base
+
+    @property
+    def identity(self) -> str:
+        """A digest of the images and of what was made of them: the same wherever the store lies."""
+        values = {name: getattr(self, name) for name in _IDENTITY}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def write(self, store: Path) -> None:
         """Write ``store.json`` atomically.

@@ -13,6 +13,7 @@ from typing import Any
 from glamor_cli.atomic import write_text
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
@@ -22,7 +23,7 @@ from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import CONFIG, FREE_TO_CHANGE, TrainConfig
+from glamor_cli.training.config import CONFIG, FREE_TO_CHANGE, TrainConfig, describe
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.trainer import BEST, train
 
@@ -232,7 +233,8 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
         raise DataError(
             f"{path} cannot be read ({error})", f"Remove {folder}, and train it again."
         ) from error
-    difference = _difference(before, config.training.to_dict())
+    store = StoreInfo.read(config.training.store)
+    difference = _difference(before, describe(config.training, store))
     if difference is not None:
         key, then, now = difference
         raise ConfigError(

@@ -1,16 +1,18 @@
 """What a run is asked to do, and how it is written into the run's folder."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
+from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import Precision
 from glamor_cli.training.recipes import Recipe
+from glamor_cli.weights import sha256
 
 CONFIG = "config.json"
 
@@ -70,21 +72,39 @@ class TrainConfig:
         return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
 
 
-def write_config(config: TrainConfig) -> None:
+def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
+    """Give what ``config.json`` holds: the settings, and what the files they name contained.
+
+    Stores may move, and a file of weights may be written anew: their content must stay.
+
+    Raises:
+        CheckpointError: The teacher's file cannot be read.
+    """
+    values = config.to_dict() | {"pairs": store.identity}
+    if config.teacher is not None:
+        values["teacher_sha256"] = sha256(config.teacher)
+    return values
+
+
+def write_config(config: TrainConfig, store: StoreInfo) -> None:
     """Write a run's settings into its folder.
 
     Raises:
         ConfigError: The folder cannot be written to.
+        CheckpointError: The teacher's file cannot be read.
     """
-    write_text(config.run / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+    write_text(config.run / CONFIG, json.dumps(describe(config, store), indent=2) + "\n")
 
 
-def check_same_config(config: TrainConfig) -> None:
+def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
     """Check that a run is resumed as it was begun.
+
+    Settings that an older version did not know count as left at their defaults.
 
     Raises:
         ConfigError: The folder's settings are missing, damaged or others; the message names the
             first difference.
+        CheckpointError: The teacher's file cannot be read.
     """
     path = config.run / CONFIG
     try:
@@ -93,7 +113,8 @@ def check_same_config(config: TrainConfig) -> None:
         raise ConfigError(
             f"{path} cannot be read ({error})", "Begin anew in another folder with --run."
         ) from error
-    now = _flatten(config.to_dict())
+    now = _flatten(describe(config, store))
+    before = _flatten(_defaults(config, now)) | before
     for key in sorted(before | now):
         if key.split(".")[0] in FREE_TO_CHANGE or before.get(key) == now.get(key):
             continue
@@ -101,6 +122,19 @@ def check_same_config(config: TrainConfig) -> None:
             f"the run in {config.run} was begun with {key} = {before.get(key)}, not {now.get(key)}",
             "Resume with the same settings, or begin anew in another folder with --run.",
         )
+
+
+def _defaults(config: TrainConfig, now: dict[str, Any]) -> dict[str, Any]:
+    """What a ``config.json`` may lack: settings with defaults, and the content of files."""
+    recipe = {
+        entry.name: entry.default for entry in fields(config.recipe) if entry.default is not MISSING
+    }
+    defaults = {
+        entry.name: entry.default for entry in fields(config) if entry.default is not MISSING
+    }
+    known = {"pairs": now["pairs"], "recipe": recipe, **defaults}
+    values: dict[str, Any] = json.loads(json.dumps(known, default=str))
+    return values
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

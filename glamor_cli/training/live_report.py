@@ -104,6 +104,7 @@ def _facts(config: TrainConfig) -> dict[str, Any]:
         f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}",
         "Seed": config.seed,
         "Start": config.initial_weights or "random weights",
+        **({} if config.teacher is None else {"Teacher": config.teacher}),
         "Device": f"{config.device}, precision {config.precision}",
     }
 

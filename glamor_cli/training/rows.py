@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.errors import DataError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
 
 
@@ -13,7 +13,10 @@ def choose_rows(
 ) -> tuple[NDArray[np.int64], Split, NDArray[np.int64]]:
     """Choose the training rows, the split to validate on, and its rows.
 
+    Where a tenth of the training split is held out, pairs of one image stay together.
+
     Raises:
+        ConfigError: Training and validation would be the same split.
         DataError: A named split is not there, or too few pairs are left.
     """
     for name in (config.train_split, config.validation_split):
@@ -24,6 +27,11 @@ def choose_rows(
     train_split = store.split(config.train_split)
     names = [name for name in ("validation", "val") if name in store.splits]
     chosen = config.validation_split or (names[0] if names else None)
+    if chosen == config.train_split:
+        raise ConfigError(
+            f"the split {chosen!r} cannot both be learnt from and judge what was learnt",
+            "Choose another --validation-split or --train-split.",
+        )
     rows = np.arange(len(train_split))
     if chosen is not None:
         validation = store.split(chosen)
@@ -32,7 +40,9 @@ def choose_rows(
         # The test split is for the final figure alone, so a tenth of the training split it is.
         shuffled = np.random.default_rng(config.seed).permutation(rows)
         cut = max(1, len(rows) // 10)
-        validation, validation_rows, rows = train_split, np.sort(shuffled[:cut]), shuffled[cut:]
+        images = {train_split.sources[row] for row in shuffled[:cut]}
+        held = np.fromiter((source in images for source in train_split.sources), bool)
+        validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
     if len(rows) == 0 or len(validation_rows) == 0:
         raise DataError(
             f"{store.path} has too few pairs to train on", "Preprocess more labelled images."

@@ -43,7 +43,7 @@ from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision import autocast_dtype, choose_device, repeatable
+from glamor_cli.training.precision import autocast_dtype, choose_device, exact_float32, repeatable
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
@@ -93,6 +93,7 @@ def train(
         PeerFailed: Another process of the same training is gone.
     """
     with (
+        exact_float32(),
         repeatable(config.deterministic),
         join_world(choose_device(config.device)) as world,
     ):
@@ -131,7 +132,7 @@ class _Run:
                 "Train for more epochs.",
             )
         store = PairStore.open(config.store)
-        self.classes = tuple(store.info.classes)
+        self.store, self.classes = store.info, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
         self.with_contexts = config.network.variant is not Variant.FACE_ONLY
         self.batches = TrainingBatches(
@@ -195,7 +196,7 @@ class _Run:
         if self.world.leads:
             remove_leftovers(run)
         if has_checkpoint(run):
-            check_same_config(self.config)
+            check_same_config(self.config, self.store)
 
             def put_aside(checkpoint: Path, reason: str) -> None:
                 if self.world.leads:
@@ -206,7 +207,7 @@ class _Run:
             if self.world.leads and self.place.epoch == self.recipe.epochs:
                 self._write_history()  # a kill may have come between the checkpoint and these
         elif self.world.leads:
-            write_config(self.config)
+            write_config(self.config, self.store)
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
@@ -310,6 +311,7 @@ class _Run:
         place, judged = self.place, self._judged()
         size = self.recipe.face_size(place.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
+        done = (place.epoch + 1) * len(self.batches)
         place.history.append(
             {
                 "epoch": place.epoch + 1,
@@ -317,7 +319,7 @@ class _Run:
                 "train_accuracy": place.correct / max(1, place.seen),
                 "validation_loss": loss,
                 "validation_accuracy": accuracy,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "learning_rate": learning_rate(self.recipe, done - 1, len(self.batches)),
                 "seconds": round(place.seconds, 3),
                 "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
             }
@@ -357,6 +359,7 @@ class _Run:
             name=self.config.run.name,
             network=self.network.config,
             classes=self.classes,
+            geometry="official-jpeg" if self.store.official_jpeg else "sampled",
             training_data=f"{self.config.store.name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
         )

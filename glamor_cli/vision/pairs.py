@@ -4,8 +4,10 @@ Resizing a 4K frame to 128x171 without antialiasing reads only 2*128 rows and 2*
 So nothing is ever resized whole: the pixels that count are gathered, masked and blended.
 """
 
+import importlib
 from dataclasses import dataclass
 from io import BytesIO
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, DataError
+from glamor_cli.extras import install_extra
 
 FACE_SHAPE = (96, 96)
 """Rows and columns of a face."""
@@ -25,7 +28,7 @@ EVALUATION_COLUMNS = slice(29, 141)
 """Where evaluation and prediction crop; training crops at random."""
 
 _WHITE = np.float32(255)
-_EXTRA = "Install it with: pip install 'glamor[official-jpeg]'"
+_EXTRA = install_extra("official-jpeg")
 
 
 class Box(NamedTuple):
@@ -238,12 +241,25 @@ def _mix(
     return second
 
 
-def _jpeg_round_trip(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Encode and decode as the authors' program does: quality 95, 4:2:0, fast integer DCT."""
+def _import_simplejpeg() -> ModuleType:
     try:
-        import simplejpeg
+        return importlib.import_module("simplejpeg")
     except ImportError as error:
         raise BackendUnavailable("the official JPEG step needs simplejpeg", _EXTRA) from error
+
+
+def jpeg_step_version() -> str:
+    """Tell the version of the package that the authors' JPEG step depends on.
+
+    Raises:
+        BackendUnavailable: It is not installed here.
+    """
+    return str(_import_simplejpeg().__version__)
+
+
+def _jpeg_round_trip(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Encode and decode as the authors' program does: quality 95, 4:2:0, fast integer DCT."""
+    simplejpeg = _import_simplejpeg()
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=95, subsampling="4:2:0")
     decoded = simplejpeg.decode_jpeg(buffer.getvalue(), "RGB", fastdct=True, fastupsample=False)

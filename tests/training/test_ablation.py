@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.scenes import read_cues
 from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
@@ -176,3 +178,15 @@ def test_the_table_by_hand(tmp_path):
     for name in ("whole.png", "whole.svg"):
         save_ablation(tmp_path / name, table, discs=2)
         assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_results_of_another_store_are_not_taken_for_this_ones(finished, scene_store, tmp_path):
+    """The default folder for runs is the same for every store."""
+    config, _ = finished
+    store = shutil.copytree(scene_store, tmp_path / "pairs")
+    info = json.loads((store / STORE_FILE).read_text())
+    info["source"]["test"]["digest"] = "0" * 64
+    (store / STORE_FILE).write_text(json.dumps(info))
+    other = replace(config, training=replace(config.training, store=store))
+    with pytest.raises(ConfigError, match="was trained with pairs = "):
+        ablate(other)

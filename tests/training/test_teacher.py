@@ -79,5 +79,8 @@ def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) ->
     teacher = stubborn(tmp_path / "teacher.safetensors")
     begun = config(scene_store, tmp_path / "run", teacher, replace(QUICK, epochs=1))
     train(begun)
-    with pytest.raises(ConfigError, match="teacher"):
+    with pytest.raises(ConfigError, match="was begun with teacher = "):
         train(replace(begun, teacher=None), resume=True)
+    stubborn(teacher, temperature=2.0)
+    with pytest.raises(ConfigError, match="was begun with teacher_sha256 = "):
+        train(begun, resume=True)

@@ -13,17 +13,22 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from glamor_cli.cli.app import app
+from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
+from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import take_over
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
-from glamor_cli.weights import load_network, read_metadata
+from glamor_cli.weights import load_network, read_metadata, sha256
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 
@@ -114,7 +119,7 @@ def test_checkpoints_may_be_as_frequent_as_steps(
     assert_same(undisturbed, tmp_path / "run")
 
 
-@pytest.mark.parametrize("stop_after", [1, 5])
+@pytest.mark.parametrize("stop_after", [1, 4, 5])
 def test_a_stopped_run_resumes_to_the_same_numbers(
     scene_store: Path, undisturbed: Path, tmp_path: Path, stop_after: int
 ) -> None:
@@ -310,6 +315,32 @@ def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed:
         train(config(scene_store, undisturbed, network=resnet), resume=True)
 
 
+def test_resuming_on_other_pairs_is_refused(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(scene_store, tmp_path / "moved")
+    assert train(config(moved, undisturbed), resume=True).finished
+    info = json.loads((moved / STORE_FILE).read_text())
+    info["source"]["train"]["digest"] = "0" * 64
+    (moved / STORE_FILE).write_text(json.dumps(info))
+    with pytest.raises(ConfigError, match="was begun with pairs = "):
+        train(config(moved, undisturbed), resume=True)
+
+
+def test_a_run_of_an_older_version_can_be_resumed(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """What it did not know yet counts as left at its default."""
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    settings = json.loads((run / CONFIG).read_text())
+    del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
+    (run / CONFIG).write_text(json.dumps(settings))
+    assert train(config(scene_store, run), resume=True).finished
+    other = replace(QUICK, teacher_share=0.9)
+    with pytest.raises(ConfigError, match=r"recipe\.teacher_share = 0\.5, not 0\.9"):
+        train(config(scene_store, run, other), resume=True)
+
+
 def test_a_finished_run_resumes_to_nothing(scene_store: Path, undisturbed: Path) -> None:
     before = (undisturbed / BEST).stat().st_mtime_ns
     assert train(config(scene_store, undisturbed), resume=True).finished
@@ -416,3 +447,43 @@ def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_p
     only_test = replace(only_test, validation_split="nowhere")
     with pytest.raises(DataError, match="no split 'nowhere'"):
         train(only_test)
+
+
+def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
+    for settings in ({"validation_split": "train"}, {"train_split": "validation"}):
+        with pytest.raises(ConfigError, match="cannot both be learnt from and judge"):
+            train(config(scene_store, tmp_path / "run", **settings))
+
+
+def test_pairs_of_one_image_are_held_out_together(scene_store: Path, tmp_path: Path) -> None:
+    store = PairStore.open(scene_store)
+    store.splits = ("train",)
+    split = store.split("train")
+    split.sources[:] = [f"group-{row // 4}.jpg" for row in range(len(split))]
+    rows, _, held = choose_rows(store, config(scene_store, tmp_path / "run"))
+    learnt, judged = ({split.sources[row] for row in part} for part in (rows, held))
+    assert judged
+    assert not learnt & judged
+    assert sorted([*rows, *held]) == list(range(len(split)))
+
+
+def test_weights_say_how_their_pairs_were_made(scene_store: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(scene_store, tmp_path / "store")
+    info = json.loads((store / STORE_FILE).read_text()) | {"official_jpeg": True}
+    (store / STORE_FILE).write_text(json.dumps(info))
+    for pairs, geometry in ((store, "official-jpeg"), (scene_store, "sampled")):
+        run = tmp_path / geometry
+        train(config(pairs, run, replace(QUICK, epochs=1)))
+        assert read_metadata(run / BEST).geometry == geometry
+
+
+def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Path) -> None:
+    arguments = ["train", scene_store, "--run", tmp_path / "run", "--epochs", "1", "--threads", "1"]
+    named = ["--init", "glamor-original", "--teacher", "glamor-original"]
+    result = CliRunner().invoke(app, [*map(str, arguments), *named])
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "run" / CONFIG).read_text())
+    assert Path(settings["initial_weights"]).name == "glamor-original.safetensors"
+    assert settings["teacher_sha256"] == sha256(Path(settings["teacher"]))
+    missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
+    assert isinstance(missing.exception, ConfigError)
