@@ -19,6 +19,7 @@ import numpy as np
 from glamor_cli import __version__
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import BackendUnavailable, GlamorError
+from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
@@ -32,6 +33,9 @@ _BASE = (
     "onnx",
     "onnxscript",
     "safetensors",
+    "scipy",
+    "jinja2",
+    "google-crc32c",
     "matplotlib",
     "typer",
     "rich",
@@ -281,7 +285,7 @@ def _tensorrt(target: Target, name: str, driver: Driver) -> Row:
 def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
     absent = isinstance(error, ModuleNotFoundError)
     detail = "not installed" if absent else _first_line(error)
-    return Row(group, name, Status.MISSING, detail, f"Optional: pip install 'glamor[{extra}]'")
+    return Row(group, name, Status.MISSING, detail, f"Optional. {install_extra(extra)}")
 
 
 def _detectors() -> Iterator[Row]:
@@ -308,9 +312,10 @@ def _extras() -> Iterator[Row]:
         ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
         ("PyAV", "av", "video", "videos as sources of predict"),
         ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
+        ("Captum", "captum", "attribution", "Grad-CAM beside the attention"),
     ):
         if importlib.util.find_spec(module) is None:
-            remedy = f"Optional, for {use}: pip install 'glamor[{extra}]'"
+            remedy = f"Optional, for {use}. {install_extra(extra)}"
             yield Row("extras", name, Status.MISSING, "not installed", remedy)
         else:
             yield Row("extras", name, Status.OK, use)

@@ -6,8 +6,9 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import BenchResult, Row
+from glamor_cli.rendering.figure_files import save_figure
 
 
 def to_json(result: BenchResult) -> str:
@@ -75,8 +76,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.grid(which="both", alpha=0.3)
         panel.legend()
     figure.suptitle(f"{result.environment['cpu']}, {result.environment['cores']} cores", size=10)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(path, figure, 150)
 
 
 def _name(row: Row) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from glamor_cli.cli.render import console
@@ -46,21 +47,16 @@ def _print(examination: "Examination") -> None:
                 table.add_row()
             group = row.group
             table.add_row(f"[bold]{group}[/]")
-        found = _plain(row.detail)
+        found = escape(row.detail)
         if row.remedy:
-            found += f"\n[dim]→ {_plain(row.remedy)}[/]"
+            found += f"\n[dim]→ {escape(row.remedy)}[/]"
         table.add_row(f"  {row.name}", _MARKS[row.status], found)
     console.print(table)
     versions = " · ".join(f"{name} {known}" for name, known in examination.versions.items())
-    console.print(f"\n[bold]versions[/]\n[dim]{_plain(versions)}[/]\n")
+    console.print(f"\n[bold]versions[/]\n[dim]{escape(versions)}[/]\n")
     verdict = (
         "[green]The base works.[/]"
         if examination.works
         else "[bold red]The base does not work:[/] see the rows that are broken."
     )
     console.print(verdict)
-
-
-def _plain(text: str) -> str:
-    """Keep brackets such as ``glamor[trt]`` from being read as markup."""
-    return text.replace("[", "\\[")

@@ -49,8 +49,11 @@ def export(
         Path | None, typer.Option(help="Pair store or images for INT8; else those of --verify.")
     ] = None,
     int8_form: Annotated[
-        Int8Form, typer.Option(help="Which engine INT8 is made for.")
-    ] = Int8Form.CPU,
+        Int8Form | None,
+        typer.Option(
+            help=f"Which engine INT8 is made for; default: {Int8Form.CPU}, of --trt its own."
+        ),
+    ] = None,
     half_storage: Annotated[
         bool, typer.Option("--half-storage", help="FP32 whose weights are kept in float16.")
     ] = False,
@@ -82,24 +85,32 @@ def export(
     ] = None,
 ) -> None:
     """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
+    if precision is not Precision.INT8 and (calibrate or int8_form):
+        raise ConfigError(
+            "--calibrate and --int8-form are for INT8", "Add --precision int8, or leave them out."
+        )
+    if trt and int8_form is Int8Form.CPU:
+        raise ConfigError(
+            f"TensorRT does not take the INT8 form {int8_form}", "Leave --int8-form out."
+        )
+    if not trt and (target or gpu or workspace or timing_cache):
+        raise ConfigError(
+            "--target, --gpu, --workspace and --timing-cache are for engines",
+            "Add --trt, or leave them out.",
+        )
     onnx = ExportConfig(
         precision=precision,
         opset=opset,
         batch=BatchRange(batch_min, batch_opt, batch_max),
         verify=verify,
         calibrate=calibrate,
-        int8_form=int8_form,
+        int8_form=int8_form or (Int8Form.TENSORRT if trt else Int8Form.CPU),
         half_storage=half_storage,
         atol=atol,
         device=device,
         threads=threads,
         provider=provider,
     )
-    if not trt and (target or gpu or workspace or timing_cache):
-        raise ConfigError(
-            "--target, --gpu, --workspace and --timing-cache are for engines",
-            "Add --trt, or leave them out.",
-        )
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from glamor_cli.data.workers import Workers
 from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.extras import install_extra
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -36,9 +37,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
         from distributed.comm.addressing import parse_address, parse_host_port
         from distributed.scheduler import KilledWorker
     except ImportError as error:
-        raise BackendUnavailable(
-            "Dask is not installed", "Install the extra cluster: pip install 'glamor[cluster]'"
-        ) from error
+        raise BackendUnavailable("Dask is not installed", install_extra("cluster")) from error
     # A lost scheduler is told by an error of ours, not by a page of theirs.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:

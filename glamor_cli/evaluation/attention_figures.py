@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.attention_map import upsample_attention
 from glamor_cli.data.scenes import Cue
 from glamor_cli.evaluation.attention import to_crop
@@ -27,6 +26,7 @@ from glamor_cli.rendering.colours import (
     VERMILION,
     emotion_colour,
 )
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.vision.pairs import to_uint8
 
@@ -62,8 +62,7 @@ def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
         STREAMS: draw_streams(report),
     }
     for name, figure in drawn.items():
-        with atomic_path(folder / name) as temporary:
-            figure.savefig(temporary, dpi=_DPI)
+        save_figure(folder / name, figure, _DPI)
     return [folder / name for name in drawn]
 
 

@@ -73,8 +73,10 @@ def summarise_hiding(report: AttentionReport, measures: MapMeasures) -> HidingSu
     if anywhere > 0:
         ratio = attended / anywhere
         rng = np.random.default_rng(report.config.seed)
-        drawn = rng.integers(0, len(labels), (_RESAMPLES, len(labels)))
-        above, below = own.falls[drawn].mean(axis=1), random.falls[drawn].mean(axis=1)
+        # One resample at a time: all at once would be thousands of times the pairs.
+        draws = (rng.integers(0, len(labels), len(labels)) for _ in range(_RESAMPLES))
+        means = [(own.falls[drawn].mean(), random.falls[drawn].mean()) for drawn in draws]
+        above, below = np.array(means).T
         # Where random squares cost nothing, the attended one costs any number of times more.
         ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
         low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")

@@ -1,9 +1,6 @@
 """A comparison as files: one HTML page, a picture, figures, and every pair they disagree on."""
 
-import csv
-import io
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
-from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.atomic import write_text
+from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
@@ -21,6 +19,7 @@ from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.report import environment_facts
 from glamor_cli.evaluation.significance import SIGNIFICANT
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
 
 REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
@@ -70,14 +69,12 @@ def write_disagreements(path: Path, comparison: Comparison) -> None:
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     columns = [
         f"{contender.letter}_{what}"
         for contender in comparison.contenders
         for what in ("emotion", "probability")
     ]
-    writer.writerow(("source", "label", "right", *columns))
+    lines = [csv_line(("source", "label", "right", *columns))]
     answers = comparison.answers
     for row in comparison.disagreements:
         label = comparison.labels[row]
@@ -88,8 +85,8 @@ def write_disagreements(path: Path, comparison: Comparison) -> None:
         ):
             cells += (comparison.classes[answer], f"{values[answer]:.6f}")
             right += contender.letter if answer == label else ""
-        writer.writerow((comparison.sources[row], comparison.classes[label], right, *cells))
-    write_text(path, text.getvalue())
+        lines.append(csv_line((comparison.sources[row], comparison.classes[label], right, *cells)))
+    write_text(path, "".join(lines))
 
 
 def save_picture(path: Path, comparison: Comparison) -> None:
@@ -103,9 +100,7 @@ def save_picture(path: Path, comparison: Comparison) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_comparison(comparison, names=True)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(path, figure, _DPI)
 
 
 def draw_comparison(comparison: Comparison, *, names: bool) -> Any:

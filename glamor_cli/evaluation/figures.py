@@ -1,13 +1,12 @@
 """Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.evaluation.metrics import Metrics
+from glamor_cli.rendering.figure_files import save_figure
 
 _DPI = 150
 _LONGEST_NAME = 18
@@ -27,10 +26,7 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_confusion(metrics)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # Names in scripts that the font lacks become boxes; the page shows them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(path, figure, _DPI)
 
 
 def draw_confusion(metrics: Metrics) -> Any:

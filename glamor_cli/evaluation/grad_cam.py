@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.weights import load_network
 
@@ -34,7 +35,7 @@ class GradCam:
         if find_spec("captum") is None:
             raise BackendUnavailable(
                 "Grad-CAM needs Captum, which is not here",
-                "Install it with: pip install 'glamor[attribution]', or leave --gradcam out.",
+                f"{install_extra('attribution')}. Or leave --gradcam out.",
             )
         if path.suffix != ".safetensors":
             raise ConfigError(

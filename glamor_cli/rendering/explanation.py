@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.attention_map import attention_region, upsample_attention
 from glamor_cli.explain import Explanation
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.vision.pairs import Box, to_uint8
 
@@ -36,8 +36,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_explanation(explanation)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(path, figure, _DPI)
 
 
 def draw_explanation(explanation: Explanation) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.timeline import Line, Timeline
 
 _DPI = 120
@@ -42,8 +42,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_timeline(timeline, title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(path, figure, _DPI)
 
 
 def draw_timeline(timeline: Timeline, title: str) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
+from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.weights import METADATA_KEY, Metadata
 
@@ -82,7 +83,7 @@ def load_openvino() -> Any:
         absent = isinstance(error, ModuleNotFoundError)
         raise BackendUnavailable(
             "OpenVINO is not installed" if absent else f"OpenVINO does not load ({error})",
-            "Install it with: pip install 'glamor[openvino]'",
+            install_extra("openvino"),
         ) from error
     return openvino
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable
+from glamor_cli.extras import install_extra
 
 
 class Target(StrEnum):
@@ -23,8 +24,8 @@ class Target(StrEnum):
 _MODULES = {Target.TRT: "tensorrt", Target.RTX: "tensorrt_rtx"}
 _NAMES = {Target.TRT: "TensorRT", Target.RTX: "TensorRT-RTX"}
 _REMEDIES = {
-    Target.TRT: "Install it with: pip install 'glamor[trt]' (libraries come from NVIDIA's index).",
-    Target.RTX: "Install it with: pip install 'glamor[trt-rtx]'.",
+    Target.TRT: f"{install_extra('trt')} (libraries come from NVIDIA's index).",
+    Target.RTX: install_extra("trt-rtx"),
 }
 
 

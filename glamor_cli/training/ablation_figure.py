@@ -6,10 +6,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Variant
 from glamor_cli.rendering.colours import BLUE, FAINT, INK
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.training.ablation_table import MEANINGS, VariantResult, with_deviation
 
 _DPI = 140
@@ -29,8 +29,7 @@ def save_ablation(path: Path, table: Sequence[VariantResult], discs: int | None 
         ConfigError: The folder cannot be written to.
     """
     figure = draw_ablation(table, discs)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+    save_figure(path, figure, _DPI)
 
 
 def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> Figure:

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.rendering.colours import BLUE, VERMILION
+from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.training.recipes import Recipe
 
 _TRAINING, _VALIDATION = BLUE, VERMILION
@@ -48,8 +48,7 @@ def draw_curves(
     """
     figure = make_curves(history, best_epoch(history, recipe))
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    save_figure(path, figure)
 
 
 def make_curves(

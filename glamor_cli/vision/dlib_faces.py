@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
+from glamor_cli.extras import install_extra
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 
@@ -16,7 +17,7 @@ MAX_PIXELS = 1920 * 1080
 """Pixels of the largest image; it takes about 4 GB of memory for each million (measured)."""
 
 _UPSAMPLE = 1
-_REMEDY = "Install the extra: pip install 'glamor[dlib]'"
+_REMEDY = install_extra("dlib")
 
 
 class DlibFaces:

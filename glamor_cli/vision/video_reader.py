@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
+from glamor_cli.extras import install_extra
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.video_options import EVERY_FRAME, SHORTEST, Sampling
@@ -49,7 +50,7 @@ FOUND_SUFFIXES = VIDEO_SUFFIXES - {".ts", ".mts"}
 
 # Containers that hold their own frames. Playlists, which name other files, are not among them.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
-_REMEDY = "Install the extra: pip install 'glamor[video]'"
+_REMEDY = install_extra("video")
 _MOST_THREADS = 4
 _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""

@@ -208,3 +208,17 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(run, weights_file):
         code, said = run("--weights", weights_file, "--output", "locked/x.onnx", *SMALL)
     assert code == 3, said
     assert "locked" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--calibrate", "photographs"), "are for INT8"),
+        (("--int8-form", "cpu"), "are for INT8"),
+        (("--trt", "--precision", "int8", "--int8-form", "cpu"), "does not take the INT8 form"),
+    ],
+)
+def test_options_without_effect_are_refused(run, options, says):
+    code, said = run(*options)
+    assert code == 3
+    assert says in said

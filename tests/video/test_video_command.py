@@ -23,6 +23,7 @@ from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.errors import ConfigError
+from glamor_cli.extras import install_extra
 from glamor_cli.rendering.video_writer import write_video
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS
 
@@ -272,7 +273,7 @@ def test_without_pyav_one_line_says_what_to_install(clips, tmp_path):
         check=False,
     )
     assert done.returncode == 7
-    assert done.stderr.splitlines()[-1] == "Install the extra: pip install 'glamor[video]'"
+    assert done.stderr.splitlines()[-1] == install_extra("video")
     assert not (tmp_path / "rows.csv").exists()
 
 
