@@ -254,8 +254,6 @@ def save_network(
     Raises:
         ConfigError: The folder cannot be written to, or the metadata is of another network.
     """
-    from safetensors.torch import save_file
-
     if metadata.network != network.config:
         raise ConfigError(
             f"the metadata describes {metadata.network}, the network is {network.config}",
@@ -267,7 +265,33 @@ def save_network(
         if not name.endswith("num_batches_tracked")
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={METADATA_KEY: metadata.to_json()})
+        write_tensors(temporary, tensors, {METADATA_KEY: metadata.to_json()}, of=path)
+
+
+def write_tensors(
+    temporary: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str], *, of: Path
+) -> None:
+    """Write a ``.safetensors`` file.
+
+    Args:
+        temporary: What ``atomic_path`` lent.
+        tensors: Contiguous, on the CPU.
+        metadata: Texts by name.
+        of: The file that it will be, for the message.
+
+    Raises:
+        ConfigError: It cannot be written, for want of room for one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+    except SafetensorError as error:
+        raise ConfigError(
+            f"cannot write {of}: {error}",
+            "Choose a folder that you may write to and that has room.",
+        ) from error
 
 
 def sha256(path: Path) -> str:

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
 from glamor_cli.reading import MALFORMED
-from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds
+from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
@@ -81,7 +80,7 @@ def save_checkpoint(
     metadata = {_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
     with atomic_path(last) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        write_tensors(temporary, tensors, metadata, of=last)
         if last.exists():
             last.replace(folder / PREVIOUS)
 
