@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
@@ -19,6 +20,9 @@ Result = TypeVar("Result")
 # Tasks under way for each worker: enough that none waits, few enough to hold in memory.
 _TASKS_PER_WORKER = 3
 _MOST_KILLERS = 10
+_LOOK_SECONDS = 0.5
+_NOTICE_SECONDS = 2.0
+"""A pool that can notice a worker's death has done so long before."""
 
 
 class Workers:
@@ -79,8 +83,10 @@ def process_pool(workers: int) -> Iterator[Workers]:
 
     def renew() -> Executor:
         shut_down()
-        pools.append(ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker))
-        return pools[-1]
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+        threading.Thread(target=_watch, args=(pool,), daemon=True).start()
+        pools.append(pool)
+        return pool
 
     def shut_down() -> None:
         while pools:
@@ -195,6 +201,28 @@ class _Run(Generic[Item, Result]):
                     ) from error
                 results.append(self._lost(item))
         return results
+
+
+def _watch(pool: ProcessPoolExecutor) -> None:
+    """Break a pool that does not notice a death itself.
+
+    A worker killed in the middle of sending a result leaves half of it in the pipe, and its lock
+    taken: the pool then waits for the other half, and the other workers for the lock, for ever. The
+    pipe ends when nobody is left who could write into it, the pool's own end included.
+    """
+    while (processes := pool._processes) is not None:
+        sentinels = [process.sentinel for process in list(processes.values())]
+        if not wait(sentinels, _LOOK_SECONDS):
+            if not sentinels:
+                time.sleep(_LOOK_SECONDS)
+            continue
+        time.sleep(_NOTICE_SECONDS)
+        if pool._processes is None or pool._broken:
+            return
+        for process in list(pool._processes.values()):
+            process.kill()
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        return
 
 
 def _nothing() -> None:

@@ -1,6 +1,9 @@
 """Tasks on processes: their order, and what becomes of them when processes die."""
 
 import os
+import signal
+import struct
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,6 +31,18 @@ def double_or_die_once(items):
         if isinstance(item, Path) and item.exists():
             item.unlink()
             os._exit(1)
+    return [str(item) for item in items]
+
+
+def double_or_die_while_sending(items):
+    """A path has the first that touches it killed with half of a result sent, and the lock held."""
+    for item in items:
+        if isinstance(item, Path) and item.exists():
+            item.unlink()
+            queue = sys._getframe(1).f_locals["result_queue"]
+            queue._wlock.acquire()
+            os.write(queue._writer.fileno(), struct.pack("!i", 1_000_000) + b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
     return [str(item) for item in items]
 
 
@@ -82,3 +97,15 @@ def test_workers_that_cannot_even_start_are_an_error():
         broken = Workers(executor, lambda: 1, deaths=(OSError,))
         with pytest.raises(DataError, match="die before they do anything"):
             list(run_in_order(double, [(1,)], broken, lost=lost))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends otherwise")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_worker_killed_while_it_sends_does_not_hang_the_others(tmp_path, count):
+    trigger = tmp_path / "trigger"
+    trigger.touch()
+    tasks = [(number,) for number in range(10)]
+    tasks[4] = (trigger,)
+    with process_pool(count) as pool:
+        results = list(run_in_order(double_or_die_while_sending, tasks, pool, lost=lost))
+    assert results == [[str(item)] for (item,) in tasks]
