@@ -44,7 +44,6 @@ GPU_TESTS = (
 ALL = (Precision.FP32, Precision.FP16, Precision.BF16)
 RUNNERS = (Backend.EAGER, Backend.CUDAGRAPH, Backend.FUSED)
 
-
 Keep = Callable[[Any], None]
 """Takes all that a part has found so far, and writes it down."""
 
@@ -279,6 +278,7 @@ def run_parts(keep: Keep, *, dry: bool) -> dict[str, Any]:
             left = min(most, BUDGET_SECONDS - (time.monotonic() - began))
             if left < 10 and not dry:
                 found[name] = {"skipped": "no time was left"}
+                keep(found)
                 continue
             print(f"== {name}, at most {left:.0f} s", file=sys.stderr, flush=True)
             out = Path(folder) / f"{name}.json"
@@ -330,16 +330,13 @@ def main() -> None:
             print(json.dumps(result, indent=1))
         return
 
-    import torch
-
     environment = describe_environment()
-    name = environment["gpu"] or "dry-run"
-    slug = re.sub(r"[^a-z0-9]+", "-", f"gpu-{name}-torch-{torch.__version__}".lower())
+    name = f"gpu-{environment['gpu'] or 'dry-run'}-torch-{environment['torch']}"
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
     out = options.out or RESULTS / f"{slug}.json"
     found = run_parts(
         lambda found: write(out, {"environment": environment, **found}), dry=options.dry_run
     )
-    write(out, {"environment": environment, **found})
     summarise(found)
     print(f"written to {out}")
 

@@ -27,6 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from turns import take_turn
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Precision
@@ -48,9 +49,6 @@ RESULTS = Path(__file__).parent / "results"
 REQUIREMENTS = ("tensorflow-cpu", "numpy")
 SETTLE_SECONDS = 0.05
 """Between two turns: the threads of the one spin for a while after their work."""
-UNTIMED_CALLS = 2
-TIMED_CALLS = 5
-"""In each turn; its time is their median."""
 
 
 class Twin:
@@ -97,10 +95,7 @@ class Twin:
 
     def seconds(self, what: str, way: str, batch: int) -> float:
         """Let the child take its turn."""
-        answer = self.ask(
-            do="time", what=what, way=way, batch=batch, untimed=UNTIMED_CALLS, timed=TIMED_CALLS
-        )
-        return float(np.median(answer["seconds"]))
+        return float(self.ask(do="take_turn", what=what, way=way, batch=batch)["seconds"])
 
 
 def main() -> None:
@@ -190,7 +185,7 @@ def measure_network(
         for way in ("graph", "xla")
     }
     for name, runtime in runtimes.items():
-        calls[name] = lambda r=runtime: seconds(lambda: r(pairs.face, pairs.context))
+        calls[name] = lambda r=runtime: take_turn(lambda: r(pairs.face, pairs.context))
     return compare(calls, rounds)
 
 
@@ -202,7 +197,7 @@ def measure_training(twin: Twin, network: GlamorNet, rounds: int) -> dict[str, A
         for way in ("graph", "xla")
     }
     step = our_step(network, pairs)
-    calls["glamor torch fp32"] = lambda: seconds(step)
+    calls["glamor torch fp32"] = lambda: take_turn(step)
     return compare(calls, rounds)
 
 
@@ -213,18 +208,6 @@ def our_step(network: GlamorNet, pairs: Pairs) -> Callable[[], float]:
     trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = KerasSGD(trained.parameters(), lr=0.0, momentum=0.9)
     return training_step(trained, optimizer, pairs)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Take a turn on our side."""
-    for _ in range(UNTIMED_CALLS):
-        work()
-    times = []
-    for _ in range(TIMED_CALLS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return float(np.median(times))
 
 
 def compare(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:

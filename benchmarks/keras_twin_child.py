@@ -7,7 +7,6 @@ line; everything else goes to standard error.
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
 import tensorflow as tf
+from turns import take_turn
 
 KERNELS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 STATISTICS = {"moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -110,17 +110,9 @@ class Answering:
         probabilities = tf.nn.softmax(self.model([face, context], training=False))
         return {"probabilities": probabilities.numpy().tolist()}
 
-    def time(self, what: str, way: str, batch: int, untimed: int, timed: int) -> dict[str, Any]:
+    def take_turn(self, what: str, way: str, batch: int) -> dict[str, float]:
         """Time predictions, NumPy in and out, or training steps."""
-        call = self.call(what, way, batch)
-        for _ in range(untimed):
-            call()
-        times = []
-        for _ in range(timed):
-            began = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - began)
-        return {"seconds": times}
+        return {"seconds": take_turn(self.call(what, way, batch))}
 
     def call(self, what: str, way: str, batch: int) -> Callable[[], Any]:
         """Make a call once, and run it until it is compiled."""

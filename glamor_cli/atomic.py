@@ -44,7 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             suffix=f".partial{path.suffix}",
         )
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error.strerror or error) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -53,7 +53,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error.strerror or error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,15 +70,14 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error.strerror or error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> ConfigError:
+def cannot_write(path: Path, reason: object) -> ConfigError:
+    """Make the error that says a file cannot be written, and why."""
     return ConfigError(
-        f"cannot write {path}: {error.strerror or error}",
+        f"cannot write {path}: {reason}",
         "Choose a folder that you may write to and that has room.",
     )
 

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from glamor_cli.attention_map import Region, squares
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.predict import FacePrediction, PredictConfig, Predictor, SourceImage
-from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.predict import FacePrediction, PredictConfig, SourceImage, open_predictor
+from glamor_cli.runtimes.base import Runtime
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
 
@@ -70,16 +69,7 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
         BackendUnavailable: The device or the detector's libraries are not here.
     """
     image = read_image(path)
-    detector = open_detector(
-        config.detector,
-        threads=config.threads,
-        long_side=config.long_side,
-        min_score=config.min_score,
-    )
-    runtime = open_runtime(
-        config.weights, device=config.device, threads=config.threads, provider=config.provider
-    )
-    predictor = Predictor(detector, runtime, config)
+    predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
     if not prediction.faces:
         raise DataError(
@@ -92,14 +82,14 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
         )
     face = prediction.faces[number - 1]
     pair = make_pair(image, face.box)
-    most, hidden = hide(runtime, pair, face.attention)
+    most, hidden = hide(predictor.runtime, pair, face.attention)
     return Explanation(
         source=str(path),
         image=image,
         number=number,
         faces=len(prediction.faces),
         face=face,
-        classes=runtime.metadata.classes,
+        classes=prediction.classes,
         pair=pair,
         most=most,
         hidden=hidden,

@@ -342,17 +342,21 @@ def list_sources(
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
             is_file = Path(source).is_file()
             for path in list_source(Path(source), passed_over.append):
-                while passed_over:
-                    yield SourceImage(str(source), None, passed_over.pop(0).what)
+                yield from _tell(source, passed_over)
                 if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
                     yield path
-            for error in passed_over:
-                yield SourceImage(str(source), None, error.what)
+            yield from _tell(source, passed_over)
         except DataError as error:
             yield SourceImage(str(source), None, error.what)
         except OSError as error:
             # Names that the system takes for none, too long ones for example.
             yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
+
+
+def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
+    """Pass on what went wrong with parts of a source; none is left then."""
+    while errors:
+        yield SourceImage(str(source), None, errors.pop(0).what)
 
 
 def read_source(path: Path) -> SourceImage:

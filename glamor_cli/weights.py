@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glamor_cli.atomic import atomic_path
+from glamor_cli.atomic import atomic_path, cannot_write
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
@@ -288,10 +288,7 @@ def write_tensors(
     try:
         save_file(tensors, temporary, metadata=metadata)
     except SafetensorError as error:
-        raise ConfigError(
-            f"cannot write {of}: {error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise cannot_write(of, error) from error
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,7 @@
 """Files are whole or as they were, and what cannot be replaced is written into."""
 
+import csv
+import io
 import os
 import subprocess
 import sys
@@ -54,7 +56,7 @@ def test_no_more_room_is_told_in_two_lines() -> None:
     assert Path("/dev/full").is_char_device()
 
 
-def test_standard_output_can_be_named(tmp_path: Path) -> None:
+def test_standard_output_can_be_named() -> None:
     code = (
         "from pathlib import Path; from glamor_cli.atomic import write_text\n"
         "write_text(Path('/dev/stdout'), 'on standard output')"
@@ -70,9 +72,6 @@ def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
 
 
 def test_a_carriage_return_in_a_cell_begins_no_line() -> None:
-    import csv
-    import io
-
     line = csv_line(("a\rb", 'say "c"', 1.5, None))
     assert list(csv.reader(io.StringIO(line, newline=""))) == [["a\rb", 'say "c"', "1.5", ""]]
     assert csv_line(("plain", 1)) == "plain,1\n"

@@ -51,7 +51,8 @@ def export(
     int8_form: Annotated[
         Int8Form | None,
         typer.Option(
-            help=f"Which engine INT8 is made for; default: {Int8Form.CPU}, of --trt its own."
+            help=f"Which engine INT8 is made for; default: {ExportConfig.int8_form}, "
+            "and for --trt its own."
         ),
     ] = None,
     half_storage: Annotated[
@@ -104,7 +105,7 @@ def export(
         batch=BatchRange(batch_min, batch_opt, batch_max),
         verify=verify,
         calibrate=calibrate,
-        int8_form=int8_form or (Int8Form.TENSORRT if trt else Int8Form.CPU),
+        int8_form=int8_form or ExportConfig.int8_form,
         half_storage=half_storage,
         atol=atol,
         device=device,

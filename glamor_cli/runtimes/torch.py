@@ -47,7 +47,7 @@ class TorchRuntime(Runtime):
     nothing can be recorded, everything is launched anew for every batch.
 
     Attributes:
-        core: ``fused``, or ``plain`` and why.
+        core: ``fused``, or ``plain`` and why; and why nothing is recorded, where nothing is.
 
     Args:
         path: The ``.safetensors`` file.
@@ -149,8 +149,9 @@ class TorchRuntime(Runtime):
         graphed = GraphedWork(self.answer)
         try:
             graphed.recording(1, torch.Size((3, 96, 96)), torch.Size((3, 112, 112)))
-        except Exception:
+        except Exception as error:
             # What cannot be recorded is known to the driver alone.
+            self.core += f"; not recorded: {type(error).__name__}: {error}"
             return None
         return graphed
 

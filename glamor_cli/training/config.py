@@ -76,9 +76,6 @@ def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
     """Give what ``config.json`` holds: the settings, and what the files they name contained.
 
     Stores may move, and a file of weights may be written anew: their content must stay.
-
-    Raises:
-        CheckpointError: The teacher's file cannot be read.
     """
     values = config.to_dict() | {"pairs": store.identity}
     if config.teacher is not None:
@@ -91,7 +88,6 @@ def write_config(config: TrainConfig, store: StoreInfo) -> None:
 
     Raises:
         ConfigError: The folder cannot be written to.
-        CheckpointError: The teacher's file cannot be read.
     """
     write_text(config.run / CONFIG, json.dumps(describe(config, store), indent=2) + "\n")
 
@@ -104,7 +100,6 @@ def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
     Raises:
         ConfigError: The folder's settings are missing, damaged or others; the message names the
             first difference.
-        CheckpointError: The teacher's file cannot be read.
     """
     path = config.run / CONFIG
     try:

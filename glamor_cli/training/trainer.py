@@ -311,7 +311,7 @@ class _Run:
         place, judged = self.place, self._judged()
         size = self.recipe.face_size(place.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
-        done = (place.epoch + 1) * len(self.batches)
+        last_step = (place.epoch + 1) * len(self.batches) - 1
         place.history.append(
             {
                 "epoch": place.epoch + 1,
@@ -319,7 +319,7 @@ class _Run:
                 "train_accuracy": place.correct / max(1, place.seen),
                 "validation_loss": loss,
                 "validation_accuracy": accuracy,
-                "learning_rate": learning_rate(self.recipe, done - 1, len(self.batches)),
+                "learning_rate": learning_rate(self.recipe, last_step, len(self.batches)),
                 "seconds": round(place.seconds, 3),
                 "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
             }

@@ -39,12 +39,16 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
-def has(target):
+def problem(target):
+    """Say why a flavour of TensorRT cannot be used here; None if it can."""
     try:
         load_library(target)
-    except BackendUnavailable:
-        return False
-    return True
+    except BackendUnavailable as error:
+        return error.what
+    return None
+
+
+needs_rtx = pytest.mark.skipif(problem(Target.RTX) is not None, reason=str(problem(Target.RTX)))
 
 
 def describe(path):
@@ -122,7 +126,7 @@ def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.skipif(not has(Target.RTX), reason="TensorRT-RTX is not installed")
+@needs_rtx
 def test_rtx_engine_is_built_for_the_generations_asked_for(run, weights_file, scene_store):
     code, said = run(
         *("--weights", weights_file, "--precision", "int8", "--calibrate", scene_store),
@@ -172,7 +176,7 @@ REFUSED_BY_RTX = [
                 ("--trt", "--target", "rtx", *options),
                 code,
                 says,
-                marks=pytest.mark.skipif(not has(Target.RTX), reason="no TensorRT-RTX"),
+                marks=needs_rtx,
             )
             for options, code, says in REFUSED_BY_RTX
         ),
@@ -186,7 +190,7 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(run, weights_file, optio
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.skipif(has(Target.TRT), reason="TensorRT is installed")
+@pytest.mark.skipif(problem(Target.TRT) is None, reason="TensorRT can be used here")
 def test_tensorrt_that_is_not_installed_is_found_before_the_slow_part(run, weights_file):
     code, said = run("--weights", weights_file, "--trt", "--target", "trt")
     assert code == 7
@@ -194,7 +198,7 @@ def test_tensorrt_that_is_not_installed_is_found_before_the_slow_part(run, weigh
     assert "glamor[trt]" in said
 
 
-@pytest.mark.skipif(cuda_problem() is None, reason="has CUDA")
+@pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")
 def test_a_provider_that_does_not_load_is_never_the_cpu(run, weights_file):
     code, said = run("--weights", weights_file, "--provider", "CUDAExecutionProvider", *SMALL)
     assert code == 7

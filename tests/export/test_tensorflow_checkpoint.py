@@ -97,7 +97,7 @@ def test_imports_both_forms_bit_for_bit(tmp_path, form):
 def test_imports_what_tensorflow_wrote(tmp_path, form):
     prefix = golden.SHARED / f"checkpoint_{form}" / "Model"
     if not Path(f"{prefix}.index").is_file():
-        pytest.skip("the golden checkpoints are not on this machine")
+        pytest.skip("the golden checkpoints are not beside this checkout")
     out = tmp_path / "imported.safetensors"
     import_checkpoint(prefix, out)
     tensors, _ = read_tensors(out)

@@ -257,11 +257,12 @@ def target(request):
     if not query_driver().gpus:
         pytest.skip("needs a GPU")
     try:
-        load_library(request.param)
+        _, trt = load_library(request.param)
     except BackendUnavailable as error:
         pytest.skip(error.what)
-    if request.param is Target.RTX and query_driver().gpus[0].architecture == "SM90":
-        pytest.skip("TensorRT-RTX does not build for this GPU")
+    here = query_driver().gpus[0].architecture
+    if request.param is Target.RTX and here not in generations(trt):
+        pytest.skip(f"TensorRT-RTX builds for {', '.join(generations(trt))}, not for {here}")
     return request.param
 
 

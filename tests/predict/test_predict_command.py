@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from little_room import run_with_little_room
 from permissions import bound_by_permissions
 from PIL import Image
 from typer.testing import CliRunner
@@ -213,20 +214,9 @@ def test_the_rows_so_far_outlive_a_failure(photographs, options, tmp_path):
     """There is room for the rows, and not for the second picture."""
     small = Image.new("RGB", (64, 48), "gray")
     small.save(tmp_path / "a.png")
-    code = (
-        "import resource, sys; from glamor_cli.__main__ import main\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        "sys.argv[0] = 'glamor'; main()"
-    )
     sources = [tmp_path / "a.png", photographs / "group.jpg"]
-    arguments = ["predict", *sources, *options]
-    arguments += ["--save", tmp_path / "saved", "--output", tmp_path / "rows.jsonl"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    outputs = ["--save", tmp_path / "saved", "--output", tmp_path / "rows.jsonl"]
+    done = run_with_little_room(60_000, "predict", *sources, *options, *outputs)
     assert done.returncode == ConfigError.exit_code, done.stderr
     assert "the rows so far are in" in done.stderr
     assert "File too large" in done.stderr

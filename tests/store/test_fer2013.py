@@ -93,7 +93,7 @@ def test_other_files_are_refused(folder, tmp_path):
 def test_the_real_files_hold_what_their_description_says(tmp_path):
     real = Path(__file__).resolve().parents[2] / "../shared/data/fer2013"
     if not real.is_dir():
-        pytest.skip("FER2013 is not here")
+        pytest.skip("FER2013 is not beside this checkout")
     with np.load(real / "validation.npz", allow_pickle=False) as archive:
         small = {
             name: archive[name] if name.endswith("classes") else archive[name][:60]

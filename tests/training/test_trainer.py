@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from little_room import run_with_little_room
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -491,19 +492,9 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
 def test_a_full_disk_is_told_in_two_lines(scene_store: Path, tmp_path: Path) -> None:
-    code = (
-        "import resource; from glamor_cli.__main__ import main\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
-        "main()"
-    )
-    arguments = ["train", scene_store, "--run", tmp_path / "run", "--threads", "1"]
-    arguments += ["--variant", "face-only", "--checkpoint-every", "0s"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ("--variant", "face-only", "--checkpoint-every", "0s", "--threads", "1")
+    run = tmp_path / "run"
+    done = run_with_little_room(500_000, "train", scene_store, "--run", run, *options)
     assert done.returncode == ConfigError.exit_code, done.stderr
     what, remedy = done.stderr.splitlines()[-2:]
     assert what.startswith("error: cannot write")
