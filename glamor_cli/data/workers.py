@@ -217,11 +217,14 @@ def _watch(pool: ProcessPoolExecutor) -> None:
                 time.sleep(_LOOK_SECONDS)
             continue
         time.sleep(_NOTICE_SECONDS)
-        if pool._processes is None or pool._broken:
-            return
-        for process in list(pool._processes.values()):
-            process.kill()
-        pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        # The pool's thread cannot end without this lock, and only after its end does a shutdown
+        # close the pipe: closed twice at once, it would be a file that another thread has opened.
+        with pool._shutdown_lock:
+            if pool._processes is None or pool._broken:
+                return
+            for process in list(pool._processes.values()):
+                process.kill()
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
         return
 
 

@@ -4,7 +4,10 @@ import os
 import signal
 import struct
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,22 @@ def test_a_worker_killed_while_it_sends_does_not_hang_the_others(tmp_path, count
     with process_pool(count) as pool:
         results = list(run_in_order(double_or_die_while_sending, tasks, pool, lost=lost))
     assert results == [[str(item)] for (item,) in tasks]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends otherwise")
+def test_the_pipe_of_a_broken_pool_is_closed_once_however_slowly(tmp_path, monkeypatch):
+    closed = []
+
+    def close_slowly_where_it_is_broken(connection):
+        os.close(connection._handle)
+        if threading.current_thread().name.endswith("(_watch)"):
+            closed.append(connection)
+            time.sleep(1)
+
+    monkeypatch.setattr(Connection, "_close", close_slowly_where_it_is_broken)
+    trigger = tmp_path / "trigger"
+    trigger.touch()
+    with process_pool(1) as pool:
+        results = list(run_in_order(double_or_die_while_sending, [(trigger,)], pool, lost=lost))
+    assert results == [[str(trigger)]]
+    assert len(closed) == 1
