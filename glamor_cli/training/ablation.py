@@ -14,7 +14,7 @@ from glamor_cli.atomic import write_text
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
@@ -23,7 +23,7 @@ from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import CONFIG, FREE_TO_CHANGE, TrainConfig, describe
+from glamor_cli.training.config import FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.trainer import BEST, train
 
@@ -226,29 +226,10 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
         ConfigError: It was not; the message names the first difference.
         DataError: Its settings are damaged.
     """
-    path = folder / CONFIG
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error})", f"Remove {folder}, and train it again."
-        ) from error
     store = StoreInfo.read(config.training.store)
-    difference = _difference(before, describe(config.training, store))
-    if difference is not None:
-        key, then, now = difference
+    change = first_change(folder, config.training, store, _MAY_DIFFER)
+    if change is not None:
         raise ConfigError(
-            f"{folder} was trained with {key} = {then}, not {now}",
+            f"{folder} was trained with {change.key} = {change.before}, not {change.now}",
             "Repeat the ablation's settings, or begin another in a new folder with --run.",
         )
-
-
-def _difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """Find the first setting that both know and disagree on; a newer version may know more."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() & now.keys()):
-            found = _difference(before[key], now[key], f"{name}.{key}".removeprefix("."))
-            if found is not None:
-                return found
-        return None
-    return None if name in _MAY_DIFFER or before == now else (name, before, now)

@@ -7,7 +7,7 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.store_format import StoreInfo
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import Precision
@@ -92,29 +92,64 @@ def write_config(config: TrainConfig, store: StoreInfo) -> None:
     write_text(config.run / CONFIG, json.dumps(describe(config, store), indent=2) + "\n")
 
 
-def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
-    """Check that a run is resumed as it was begun.
+@dataclass(frozen=True)
+class Change:
+    """A setting in which a run and what is asked for now differ.
+
+    Attributes:
+        key: The setting, with dots: ``recipe.face.degrees``.
+        before: What the run was begun with; None if it had nothing of that name.
+        now: What is asked for.
+    """
+
+    key: str
+    before: Any
+    now: Any
+
+
+def first_change(
+    run: Path, config: TrainConfig, store: StoreInfo, free: tuple[str, ...] = FREE_TO_CHANGE
+) -> Change | None:
+    """Find the first setting in which a run differs from what is asked for now.
 
     Settings that an older version did not know count as left at their defaults.
 
+    Args:
+        run: The run's folder.
+        config: What is asked for; its own folder does not matter.
+        store: The store it learns from.
+        free: Settings that may differ.
+
     Raises:
-        ConfigError: The folder's settings are missing, damaged or others; the message names the
-            first difference.
+        DataError: The folder's settings are missing or damaged.
     """
-    path = config.run / CONFIG
+    path = run / CONFIG
     try:
         before = _flatten(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error})", "Begin anew in another folder with --run."
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error})", f"Remove {run} to train anew, or name another."
         ) from error
     now = _flatten(describe(config, store))
     before = _flatten(_defaults(config, now)) | before
     for key in sorted(before | now):
-        if key.split(".")[0] in FREE_TO_CHANGE or before.get(key) == now.get(key):
-            continue
+        if before.get(key) != now.get(key) and key not in free:
+            return Change(key, before.get(key), now.get(key))
+    return None
+
+
+def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
+    """Check that a run is resumed as it was begun.
+
+    Raises:
+        ConfigError: It was begun otherwise; the message names the first difference.
+        DataError: The folder's settings are missing or damaged.
+    """
+    change = first_change(config.run, config, store)
+    if change is not None:
         raise ConfigError(
-            f"the run in {config.run} was begun with {key} = {before.get(key)}, not {now.get(key)}",
+            f"the run in {config.run} was begun with {change.key} = {change.before}, "
+            f"not {change.now}",
             "Resume with the same settings, or begin anew in another folder with --run.",
         )
 
