@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from glamor_cli.errors import ConfigError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
+_UMASK = threading.Lock()
 
 
 @contextmanager
@@ -96,6 +98,7 @@ def write_text(path: Path, text: str) -> None:
 
 def _umask() -> int:
     """Read the process's umask (there is no call that reads without setting)."""
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -1,17 +1,12 @@
 """Running tasks on processes or a cluster: in order, with bounded memory, whoever dies."""
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
 from typing import Generic, TypeVar
 
+from glamor_cli.data.process_pool import ProcessPool
 from glamor_cli.errors import DataError
 
 Item = TypeVar("Item")
@@ -20,9 +15,6 @@ Result = TypeVar("Result")
 # Tasks under way for each worker: enough that none waits, few enough to hold in memory.
 _TASKS_PER_WORKER = 3
 _MOST_KILLERS = 10
-_LOOK_SECONDS = 0.5
-_NOTICE_SECONDS = 2.0
-"""A pool that can notice a worker's death has done so long before."""
 
 
 class Workers:
@@ -31,8 +23,7 @@ class Workers:
     Args:
         executor: Runs what it is given.
         count: How many tasks it runs at once; asked anew all the time, for clusters grow.
-        deaths: What its futures raise when the worker that ran them died.
-        renew: Makes a new executor after a death; None for one that goes on by itself.
+        deaths: What its futures raise when the worker that ran them died; it goes on without.
     """
 
     def __init__(
@@ -41,26 +32,22 @@ class Workers:
         count: Callable[[], int],
         *,
         deaths: tuple[type[BaseException], ...] = (BrokenExecutor,),
-        renew: Callable[[], Executor] | None = None,
     ) -> None:
         self.executor = executor
         self.deaths = deaths
         self._count = count
-        self._renew = renew
 
     @property
     def ahead(self) -> int:
         """How many tasks may be under way or wait for an earlier one."""
         return _TASKS_PER_WORKER * max(1, self._count())
 
-    def renew(self) -> None:
-        """Make ready for more tasks after a death.
+    def check(self) -> None:
+        """See, after a death, that there are workers that live.
 
         Raises:
             DataError: Workers die whatever they run.
         """
-        if self._renew is not None:
-            self.executor = self._renew()
         try:
             self.executor.submit(_nothing).result()
         except self.deaths as error:
@@ -72,30 +59,16 @@ class Workers:
 
 @contextmanager
 def process_pool(workers: int) -> Iterator[Workers]:
-    """Lend a pool of fresh local processes; on an error or Ctrl-C, what has not begun is dropped.
+    """Lend a pool of fresh local processes; what is not done when it is given back is dropped.
 
     Args:
         workers: How many processes.
     """
-    # Spawned, not forked: a fork would copy the state of native threads without the threads.
-    context = multiprocessing.get_context("spawn")
-    pools: list[Executor] = []
-
-    def renew() -> Executor:
-        shut_down()
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
-        threading.Thread(target=_watch, args=(pool,), daemon=True).start()
-        pools.append(pool)
-        return pool
-
-    def shut_down() -> None:
-        while pools:
-            pools.pop().shutdown(cancel_futures=True)
-
+    pool = ProcessPool(workers)
     try:
-        yield Workers(renew(), lambda: workers, renew=renew)
+        yield Workers(pool, lambda: workers)
     finally:
-        shut_down()
+        pool.shutdown(cancel_futures=True)
 
 
 def run_in_order(
@@ -159,7 +132,7 @@ class _Run(Generic[Item, Result]):
                 future.cancel()
 
     def _submit(self, task: tuple[Item, ...]) -> Future[list[Result]]:
-        # A pool that broke since the last result refuses; the future then tells, in its turn.
+        # An executor may refuse at once; the future then tells, in its turn.
         try:
             return self._workers.executor.submit(self._function, task)
         except self._workers.deaths as error:
@@ -172,7 +145,8 @@ class _Run(Generic[Item, Result]):
         try:
             result = self._pending[0][1].result()
         except self._workers.deaths:
-            self._workers.renew()
+            wait(future for _, future in self._pending)
+            self._workers.check()
             while self._pending:
                 task, future = self._pending.popleft()
                 yield self._again(task, future)
@@ -185,13 +159,13 @@ class _Run(Generic[Item, Result]):
             return future.result()
         with suppress(*self._workers.deaths):
             return self._submit(task).result()
-        self._workers.renew()
+        self._workers.check()
         results: list[Result] = []
         for item in task:
             try:
                 results += self._submit((item,)).result()
             except self._workers.deaths as error:
-                self._workers.renew()
+                self._workers.check()
                 self._killers += 1
                 if self._killers > _MOST_KILLERS:
                     raise DataError(
@@ -203,43 +177,5 @@ class _Run(Generic[Item, Result]):
         return results
 
 
-def _watch(pool: ProcessPoolExecutor) -> None:
-    """Break a pool that does not notice a death itself.
-
-    A worker killed in the middle of sending a result leaves half of it in the pipe, and its lock
-    taken: the pool then waits for the other half, and the other workers for the lock, for ever. The
-    pipe ends when nobody is left who could write into it, the pool's own end included.
-    """
-    while (processes := pool._processes) is not None:
-        sentinels = [process.sentinel for process in list(processes.values())]
-        if not wait(sentinels, _LOOK_SECONDS):
-            if not sentinels:
-                time.sleep(_LOOK_SECONDS)
-            continue
-        time.sleep(_NOTICE_SECONDS)
-        # The pool's thread cannot end without this lock, and only after its end does a shutdown
-        # close the pipe: closed twice at once, it would be a file that another thread has opened.
-        with pool._shutdown_lock:
-            if pool._processes is None or pool._broken:
-                return
-            for process in list(pool._processes.values()):
-                process.kill()
-            pool._result_queue._writer.close()  # type: ignore[attr-defined]
-        return
-
-
 def _nothing() -> None:
     """Show that a worker lives."""
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
+from glamor_cli.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
 _TICK = Fraction(1, 90_000)
@@ -61,12 +62,15 @@ class VideoWriter:
         )
         self._last = max(self._last + 1, round(time / _TICK))
         frame.pts, frame.time_base = self._last, _TICK
-        self._container.mux(self._stream.encode(frame))
+        # What the encoder gives is lost if a Ctrl-C comes before it is written.
+        with undisturbed():
+            self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
         """Encode what is still held and complete the file."""
-        self._container.mux(self._stream.encode(None))
-        self.release()
+        with undisturbed():
+            self._container.mux(self._stream.encode(None))
+            self.release()
 
     def release(self) -> None:
         """Let go of the file, whole or not."""

@@ -351,6 +351,8 @@ def mutate(data, draw):
 FUZZ = settings(
     max_examples=150,
     deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -144,7 +144,7 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(photographs, options):
         json.loads(process.stdout.readline())
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 141
+        assert process.wait(240) == 141
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
@@ -163,7 +163,7 @@ def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
             time.sleep(0.05)
         assert process.stderr is not None
         message = process.stderr.read()
-        assert process.wait() == 130, message
+        assert process.wait(240) == 130, message
     assert "Traceback" not in message
     kept = json.loads(rows.read_text(encoding="utf-8"))
     assert 0 < len(kept) < 2000

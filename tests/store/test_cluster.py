@@ -58,11 +58,13 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster, run, monkeypatch):
     command += ["--boxes", "crop-files", "--dask", address, "--json", "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     faces = Path("store") / "train" / "faces.npy"
+    deadline = time.monotonic() + 240
     while not (faces.exists() and faces.stat().st_size > 40 * 96 * 96 * 3):
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     workers[0].kill()
-    stdout, stderr = process.communicate()
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr  # for the rotten one
     assert json.loads(stdout)["stored"] == 180
     assert tree(Path("store")) == tree(tmp_path / "undisturbed")

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from small_data_sets import tree, write_authors_data_set, write_image
@@ -79,12 +81,14 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     faces = out / "train" / "faces.npy"
+    deadline = time.monotonic() + 240
     while not (faces.exists() and faces.stat().st_size > 300_000):
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     # To all of its processes, as a terminal does.
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate()
+    stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 130
     assert stdout == ""
     assert "Run the same command again" in stderr
@@ -94,6 +98,39 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
     report = json.loads(done.stdout)
     assert report["stored"] == 300
     assert report["resumed"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1])
+def test_ctrl_c_while_workers_begin(tmp_path, delay):
+    """A Python that is still starting says a page about a Ctrl-C, unless it never hears of it."""
+    source = write_authors_data_set(tmp_path / "set", {"train": 100})
+    command = [sys.executable, "-m", "glamor_cli", "preprocess", str(source), str(tmp_path / "out")]
+    command += ["--boxes", "crop-files", "--workers", "4"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    while not has_workers(process.pid):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == 130, stderr
+    assert "Run the same command again" in stderr
+    assert "Traceback" not in stderr
+
+
+def has_workers(pid: int) -> bool:
+    with suppress(OSError):  # a thread or a child may have ended meanwhile
+        return any(
+            b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        )
+    return False
 
 
 def test_torch_is_not_loaded(tmp_path):

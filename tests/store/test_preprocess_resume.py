@@ -88,15 +88,16 @@ def test_killed_again_and_again(tmp_path, many_images, undisturbed, start):
         lambda: size(out / "train" / "contexts.npy") > 0,
         lambda: size(out / "train" / "faces.npy") > 90 * FACE_BYTES,
         lambda: size(out / "train" / "index.csv") > 1000,
-        lambda: size(out / "train" / "faces.npy") > 170 * FACE_BYTES,
+        lambda: size(out / "train" / "faces.npy") > 150 * FACE_BYTES,
     ]
     for moment in moments:
         process = start(many_images, out)
         wait_until(moment, process)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        # A fast machine may have finished.
+        assert process.wait(240) in (-signal.SIGKILL, 0)
     process = start(many_images, out)
-    assert process.wait() == 0
+    assert process.wait(240) == 0
     assert tree(out) == tree(undisturbed)
 
 
@@ -299,14 +300,15 @@ def test_a_killed_worker_changes_nothing(tmp_path, many_images, undisturbed, sta
     words = ["preprocess", many_images, out, "--boxes", "crop-files", "--workers", count]
     process = start(many_images, out, command=[sys.executable, "-m", "glamor_cli", *words])
     wait_until(lambda: size(out / "train" / "faces.npy") > 20 * FACE_BYTES, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
     workers = [
         int(child)
-        for child in children
+        for thread in threads
+        for child in (thread / "children").read_text().split()
         if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
     os.kill(workers[0], signal.SIGKILL)
-    assert process.wait() == 0, process.stderr.read().decode()
+    assert process.wait(240) == 0, process.stderr.read().decode()
     assert tree(out) == tree(undisturbed)
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import CONFIG
+from glamor_cli.training.live_report import LIVE_REPORT
 from glamor_cli.training.trainer import BEST, METRICS
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
@@ -82,7 +83,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert said.count("best validation accuracy") == 1, "one process speaks for both"
 
     stopped = train(scene_store, tmp_path / "run")
-    wait_for(stopped, tmp_path / "run" / METRICS)
+    wait_for(stopped, tmp_path / "run" / LIVE_REPORT)
     stopped.send_signal(signal.SIGTERM)
     said = finish(stopped)
     assert (tmp_path / "run" / LAST).exists()

@@ -312,7 +312,10 @@ def test_ctrl_c_keeps_rows_video_and_timeline_so_far(clips, tmp_path):
         # Rows come long before the video's end.
         first = "".join(process.stdout.readline() for _ in range(40))
         process.send_signal(signal.SIGINT)
-        rest, message = process.communicate()
+        # Not communicate(): it passes over what has been read ahead.
+        assert process.stderr is not None
+        rest, message = process.stdout.read(), process.stderr.read()
+        process.wait(240)
     assert process.returncode == 130, message
     assert "Traceback" not in message
     rows = [json.loads(line) for line in (first + rest).splitlines()]
@@ -353,7 +356,7 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(long_clip, tmp_path):
         json.loads(process.stdout.readline())
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait() == 141
+        assert process.wait(240) == 141
     assert list((tmp_path / "pictures").iterdir()) == []
 
 
@@ -373,7 +376,7 @@ def test_a_full_disk_is_one_error(clips, tmp_path):
         tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
     ) as process:
-        _, message = process.communicate()
+        _, message = process.communicate(timeout=240)
     assert process.returncode == 3, message
     assert "cannot write" in message.splitlines()[-2]
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []

@@ -1,0 +1,179 @@
+"""A pool of processes, any of which may be killed at any moment.
+
+Every process has a pipe and a thread of its own and shares no lock with the others. The standard
+library's pool has one pipe for all results: a process killed while it sends leaves it locked, with
+half a result in it, and the rest wait for ever.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class WorkerDiedError(BrokenExecutor):
+    """The process that ran a task is gone; the pool goes on with another."""
+
+
+class ProcessPool(Executor):
+    """Runs tasks in fresh processes, begun when they are first needed.
+
+    A future raises what its task raised, with the worker's traceback as a note, or
+    ``WorkerDiedError`` if its process was killed or could not be begun.
+
+    Args:
+        count: How many processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._threads = ThreadPoolExecutor(count)
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._workers: set[_Worker] = set()
+        self._closed = False
+
+    def submit(
+        self,
+        function: Callable[Parameters, Result],
+        /,
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> "Future[Result]":
+        """Run a function with its arguments in a process; all of them can be pickled."""
+        return self._threads.submit(self._run, function, arguments, options)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """End all processes.
+
+        Args:
+            wait: Not heeded: no process outlives this call.
+            cancel_futures: Drop what has not begun, and kill what runs, instead of waiting for it.
+        """
+        self._threads.shutdown(wait=not cancel_futures, cancel_futures=cancel_futures)
+        with self._lock:
+            self._closed = True
+            workers = list(self._workers)
+        # Whoever still has a process is idle or not wanted any more.
+        for worker in workers:
+            worker.process.kill()
+        self._threads.shutdown()
+        for worker in workers:
+            worker.end()
+
+    def _run(self, function: Callable[..., Result], arguments: Any, options: Any) -> Result:
+        """Run a task in the process of this thread."""
+        try:
+            worker = self._worker()
+            worker.connection.send((function, arguments, options))
+            succeeded, answer = worker.connection.recv()
+        except (EOFError, OSError) as error:
+            self._drop_worker()
+            raise WorkerDiedError("a worker process was killed, or could not be begun") from error
+        if not succeeded:
+            raise answer
+        result: Result = answer
+        return result
+
+    def _worker(self) -> "_Worker":
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is None:
+            with self._lock:
+                if self._closed:
+                    raise OSError("the pool is shut down")
+                worker = self._own.worker = _Worker.begin()
+                self._workers.add(worker)
+        return worker
+
+    def _drop_worker(self) -> None:
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is None:
+            return
+        self._own.worker = None
+        with self._lock:
+            if self._closed:
+                return
+            self._workers.discard(worker)
+        worker.process.kill()
+        worker.end()
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    """A process, and this side's end of its pipe."""
+
+    process: BaseProcess
+    connection: "Connection[Any, Any]"
+
+    @classmethod
+    def begin(cls) -> "_Worker":
+        # Spawned, not forked: a fork would copy the state of native threads without the threads.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        with theirs:
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            _leave_interrupts_to_others()
+            try:
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
+        return cls(process, ours)
+
+    def end(self) -> None:
+        """Wait for the killed process, and close the pipe."""
+        self.process.join()
+        self.connection.close()
+
+
+def _leave_interrupts_to_others() -> None:
+    """Let no Ctrl-C reach this thread, nor, from their first moment, the processes it begins."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        # Whoever begins this process of the standard library's gets its signals unblocked.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _serve(connection: "Connection[Any, Any]") -> None:
+    """Run task after task, in a process of its own, until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    with suppress(EOFError, OSError):
+        while True:
+            connection.send_bytes(_answer(connection.recv_bytes()))
+
+
+def _answer(message: bytes) -> bytes:
+    """Run one task; give whether it succeeded, and its result or what it raised, pickled."""
+    pickler = multiprocessing.reduction.ForkingPickler
+    try:
+        function, arguments, options = pickler.loads(message)
+        return bytes(pickler.dumps((True, function(*arguments, **options))))
+    except Exception as error:
+        trace = traceback.format_exc()
+        error.add_note(f"In a worker process:\n{trace}")
+        try:
+            return bytes(pickler.dumps((False, error)))
+        except Exception:
+            return bytes(pickler.dumps((False, RuntimeError(trace))))
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process with its parent, even if that is killed in the middle of a task."""
+    wait([sentinel])
+    os._exit(1)
