@@ -11,6 +11,7 @@ from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.floor import DTYPES
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.training.precision import exact_float32
 
 
 def train_line_up(setup: Setup, batch: int) -> LineUp:
@@ -64,7 +65,10 @@ def training_step(
     labels = torch.arange(len(face), device=device) % network.config.classes
 
     def step() -> float:
-        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        with (
+            exact_float32(),
+            torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None),
+        ):
             logits = network(face, context).logits.float()
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad(set_to_none=True)

@@ -63,7 +63,6 @@ def train(
     from glamor_cli.training.recipes import find_recipe
     from glamor_cli.training.trainer import BEST
     from glamor_cli.training.trainer import train as run_training
-    from glamor_cli.weights import find_weights
 
     console.quiet = is_follower()
     if precision not in list(Precision):
@@ -76,8 +75,8 @@ def train(
         seed=seed,
         train_split=train_split,
         validation_split=validation_split,
-        initial_weights=None if init is None else find_weights(init),
-        teacher=None if teacher is None else find_weights(teacher),
+        initial_weights=None if init is None else _find_trainable(init),
+        teacher=None if teacher is None else _find_trainable(teacher),
         precision=Precision(precision),
         device=device,
         threads=threads,
@@ -119,3 +118,21 @@ def train(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _find_trainable(name_or_path: str) -> Path:
+    """Find weights that a training can read.
+
+    Raises:
+        ConfigError: There are none, or they are exported ones.
+    """
+    from glamor_cli.errors import ConfigError
+    from glamor_cli.weights import find_weights
+
+    path = find_weights(name_or_path)
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"a training cannot read {path}",
+            "Give the .safetensors file that it was exported from, or the name of weights.",
+        )
+    return path

@@ -72,7 +72,8 @@ def ablate(
         for. The same call goes on from there.
 
     Raises:
-        ConfigError: The folder holds runs of another kind, or torchrun started several processes.
+        ConfigError: The folder holds runs of another kind, the store has no such split to judge
+            by, or the networks would have learnt from it, or torchrun started several processes.
         GlamorError: As ``train`` and ``evaluate`` do.
     """
     if processes() > 1:
@@ -80,6 +81,7 @@ def ablate(
             f"torchrun started {processes()} processes for one ablation",
             "Start glamor ablate without torchrun; several at once share the work by --variant.",
         )
+    _check_split(config)
     for seed in dict.fromkeys(config.seeds):
         # Seed by seed, so that one that was stopped can already be compared.
         for variant in dict.fromkeys(config.variants):
@@ -87,6 +89,16 @@ def ablate(
                 write_table(config)
                 return None
     return write_table(config)
+
+
+def _check_split(config: AblationConfig) -> None:
+    """Check the split to judge by before hours are spent on what is to be judged."""
+    PairStore.open(config.training.store).split(config.test_split)
+    if config.test_split == config.training.train_split:
+        raise ConfigError(
+            f"the split {config.test_split!r} cannot both be learnt from and judge what was learnt",
+            "Choose another --test-split.",
+        )
 
 
 def write_table(config: AblationConfig) -> list[VariantResult]:
@@ -230,6 +242,6 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
     change = first_change(folder, config.training, store, _MAY_DIFFER)
     if change is not None:
         raise ConfigError(
-            f"{folder} was trained with {change.key} = {change.before}, not {change.now}",
+            f"{folder} was trained with {change}",
             "Repeat the ablation's settings, or begin another in a new folder with --run.",
         )

@@ -16,8 +16,19 @@ from glamor_cli.weights import sha256
 
 CONFIG = "config.json"
 
-FREE_TO_CHANGE = ("store", "device", "threads", "checkpoint_every", "deterministic")
-"""Settings that do not change what a run computes, or only in the last bits."""
+FREE_TO_CHANGE = (
+    *("store", "initial_weights", "teacher"),
+    *("device", "threads", "checkpoint_every", "deterministic"),
+)
+"""Settings that do not change what a run computes, or only in the last bits: of files, the content
+counts and not the place."""
+
+_CONTENTS = {
+    "pairs": "pairs",
+    "initial_sha256": "initial weights",
+    "teacher_sha256": "weights of a teacher",
+}
+"""Entries that stand for a file's content, and what people call it."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +77,24 @@ class TrainConfig:
         del values["run"]
         return values
 
-    def lasting(self) -> dict[str, Any]:
-        """Give the settings that make a run what it is."""
-        values = self.to_dict()
-        return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
-
 
 def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
     """Give what ``config.json`` holds: the settings, and what the files they name contained.
 
-    Stores may move, and a file of weights may be written anew: their content must stay.
+    Stores and files of weights may move, or be written anew: their content must stay.
     """
-    values = config.to_dict() | {"pairs": store.identity}
-    if config.teacher is not None:
-        values["teacher_sha256"] = sha256(config.teacher)
-    return values
+    initial, teacher = config.initial_weights, config.teacher
+    return config.to_dict() | {
+        "pairs": store.identity,
+        "initial_sha256": None if initial is None else sha256(initial),
+        "teacher_sha256": None if teacher is None else sha256(teacher),
+    }
+
+
+def describe_lasting(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
+    """Give what makes a run what it is: ``describe`` without what may change."""
+    values = describe(config, store)
+    return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
 
 
 def write_config(config: TrainConfig, store: StoreInfo) -> None:
@@ -105,6 +119,12 @@ class Change:
     key: str
     before: Any
     now: Any
+
+    def __str__(self) -> str:
+        """Say what was before, to follow upon "it was begun with"."""
+        if self.key in _CONTENTS:
+            return f"{'no' if self.before is None else 'other'} {_CONTENTS[self.key]}"
+        return f"{self.key} = {self.before}, not {self.now}"
 
 
 def first_change(
@@ -131,7 +151,7 @@ def first_change(
             f"{path} cannot be read ({error})", f"Remove {run} to train anew, or name another."
         ) from error
     now = _flatten(describe(config, store))
-    before = _flatten(_defaults(config, now)) | before
+    before = _flatten(_defaults(config)) | _contents(before, now) | before
     for key in sorted(before | now):
         if before.get(key) != now.get(key) and key not in free:
             return Change(key, before.get(key), now.get(key))
@@ -148,23 +168,31 @@ def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
     change = first_change(config.run, config, store)
     if change is not None:
         raise ConfigError(
-            f"the run in {config.run} was begun with {change.key} = {change.before}, "
-            f"not {change.now}",
+            f"the run in {config.run} was begun with {change}",
             "Resume with the same settings, or begin anew in another folder with --run.",
         )
 
 
-def _defaults(config: TrainConfig, now: dict[str, Any]) -> dict[str, Any]:
-    """What a ``config.json`` may lack: settings with defaults, and the content of files."""
+def _defaults(config: TrainConfig) -> dict[str, Any]:
+    """What a ``config.json`` may lack: settings with defaults."""
     recipe = {
         entry.name: entry.default for entry in fields(config.recipe) if entry.default is not MISSING
     }
     defaults = {
         entry.name: entry.default for entry in fields(config) if entry.default is not MISSING
     }
-    known = {"pairs": now["pairs"], "recipe": recipe, **defaults}
+    known = {"recipe": recipe, **defaults}
     values: dict[str, Any] = json.loads(json.dumps(known, default=str))
     return values
+
+
+def _contents(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The contents that a ``config.json`` may lack: as they are now, if the paths are the same."""
+    contents = {"pairs": now["pairs"]}
+    for path, content in (("initial_weights", "initial_sha256"), ("teacher", "teacher_sha256")):
+        named = before.get(path)
+        contents[content] = now[content] if named == now[path] else named
+    return contents
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

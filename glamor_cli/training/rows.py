@@ -1,5 +1,8 @@
 """Which rows of a store a run learns from, and which it is judged on."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,12 +42,24 @@ def choose_rows(
     else:
         # The test split is for the final figure alone, so a tenth of the training split it is.
         shuffled = np.random.default_rng(config.seed).permutation(rows)
-        cut = max(1, len(rows) // 10)
-        images = {train_split.sources[row] for row in shuffled[:cut]}
-        held = np.fromiter((source in images for source in train_split.sources), bool)
+        held = _whole_images(train_split.sources, shuffled, max(1, len(rows) // 10))
         validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
     if len(rows) == 0 or len(validation_rows) == 0:
         raise DataError(
             f"{store.path} has too few pairs to train on", "Preprocess more labelled images."
         )
     return rows, validation, validation_rows
+
+
+def _whole_images(
+    sources: Sequence[str], shuffled: NDArray[np.int64], count: int
+) -> NDArray[np.bool_]:
+    """Mark the pairs of as many images, in the shuffled order, as make up ``count`` pairs."""
+    pairs, images, marked = Counter(sources), set[str](), 0
+    for row in shuffled:
+        if marked >= count:
+            break
+        if sources[row] not in images:
+            images.add(sources[row])
+            marked += pairs[sources[row]]
+    return np.fromiter((source in images for source in sources), bool)

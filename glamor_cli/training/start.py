@@ -10,19 +10,27 @@ from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import read_tensors
 
 _CLASSIFIER = "classifier.hidden.weight"  # (hidden, C) for one stream, (hidden, 2 C) for both
+_OUTPUT = "classifier.logits."
+_ENCODERS = ("face_encoder.", "context_encoder.")
 
 
-def take_over(network: GlamorNet, weights: Path) -> None:
+def take_over(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
     """Start from other weights, as far as names and shapes agree.
 
     A face-only network's classifier becomes the face's half of a whole network's; the context's
-    half is zero then, so that training begins with the answers of the face alone.
+    half is zero then, so that training begins with the answers of the face alone. The output layer
+    of weights for other emotions, or for the same in another order, is left out.
+
+    Args:
+        network: Is changed.
+        weights: A ``.safetensors`` file.
+        classes: Emotions in the order of the network's outputs.
 
     Raises:
-        ConfigError: None of them fits.
+        ConfigError: No encoder of theirs fits.
         CheckpointError: The file is damaged or foreign.
     """
-    tensors, _ = read_tensors(weights)
+    tensors, metadata = read_tensors(weights)
     own = network.state_dict()
     narrow, wide = tensors.get(_CLASSIFIER), own[_CLASSIFIER]
     if narrow is not None and 2 * narrow.shape[1] == wide.shape[1]:
@@ -31,11 +39,13 @@ def take_over(network: GlamorNet, weights: Path) -> None:
         name: value
         for name, value in tensors.items()
         if name in own and own[name].shape == value.shape
+        if metadata.classes == classes or not name.startswith(_OUTPUT)
     }
-    if not fitting:
+    if not any(name.startswith(_ENCODERS) for name in fitting):
         raise ConfigError(
-            f"no tensor of {weights} fits the network",
-            "Start from weights of the same encoder.",
+            f"no encoder of {weights} fits the network",
+            f"Its encoders are {metadata.network.encoder}, its variant {metadata.network.variant}: "
+            "start from weights of the same encoder.",
         )
     network.load_state_dict(fitting, strict=False)
 

@@ -36,7 +36,12 @@ from glamor_cli.training.checkpoints import (
     save_checkpoint,
     set_aside,
 )
-from glamor_cli.training.config import TrainConfig, check_same_config, write_config
+from glamor_cli.training.config import (
+    TrainConfig,
+    check_same_config,
+    describe_lasting,
+    write_config,
+)
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.keras_init import initialise_like_keras
@@ -158,7 +163,7 @@ class _Run:
         if self.recipe.optimizer is Optimizer.KERAS_SGD:
             initialise_like_keras(self.network)
         if config.initial_weights is not None:
-            take_over(self.network, config.initial_weights)
+            take_over(self.network, config.initial_weights, self.classes)
         set_norm_momentum(self.network, self.recipe)
         if self.recipe.freeze_face:
             freeze_face(self.network)
@@ -185,7 +190,7 @@ class _Run:
         train_labels = self.batches.split.labels[self.batches.rows]
         return {
             "torch's version": torch.__version__,
-            "settings": self.config.lasting(),
+            "settings": describe_lasting(self.config, self.store),
             "the pairs to learn from": train_labels.tolist(),
             "the pairs to judge by": self.validation.labels[self.validation_rows].tolist(),
         }

@@ -188,5 +188,15 @@ def test_results_of_another_store_are_not_taken_for_this_ones(finished, scene_st
     info["source"]["test"]["digest"] = "0" * 64
     (store / STORE_FILE).write_text(json.dumps(info))
     other = replace(config, training=replace(config.training, store=store))
-    with pytest.raises(ConfigError, match="was trained with pairs = "):
+    with pytest.raises(ConfigError, match="was trained with other pairs"):
         ablate(other)
+
+
+def test_the_split_to_judge_by_is_checked_before_anything_is_trained(finished, tmp_path):
+    config, _ = finished
+    begun = replace(config, training=replace(config.training, run=tmp_path / "runs"))
+    with pytest.raises(ConfigError, match="no split 'tset'"):
+        ablate(replace(begun, test_split="tset"))
+    with pytest.raises(ConfigError, match="cannot both be learnt from and judge"):
+        ablate(replace(begun, test_split="train"))
+    assert not begun.training.run.exists()

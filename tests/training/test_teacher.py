@@ -1,6 +1,7 @@
 """A student learns from a trained network's answers, and not only from the labels."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import TrainConfig, describe_lasting
 from glamor_cli.training.recipes import MODERN, Recipe
 from glamor_cli.training.trainer import BEST, METRICS, train
 from glamor_cli.weights import Metadata, load_network, save_network
@@ -79,8 +80,19 @@ def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) ->
     teacher = stubborn(tmp_path / "teacher.safetensors")
     begun = config(scene_store, tmp_path / "run", teacher, replace(QUICK, epochs=1))
     train(begun)
-    with pytest.raises(ConfigError, match="was begun with teacher = "):
+    moved = Path(shutil.copy(teacher, tmp_path / "moved.safetensors"))
+    assert train(replace(begun, teacher=moved), resume=True).finished
+    with pytest.raises(ConfigError, match="was begun with other weights of a teacher"):
         train(replace(begun, teacher=None), resume=True)
     stubborn(teacher, temperature=2.0)
-    with pytest.raises(ConfigError, match="was begun with teacher_sha256 = "):
+    with pytest.raises(ConfigError, match="was begun with other weights of a teacher"):
         train(begun, resume=True)
+
+
+def test_processes_with_other_teachers_notice(scene_store: Path, tmp_path: Path) -> None:
+    """The path may be the same and the file another, on another machine."""
+    store = PairStore.open(scene_store).info
+    asked = config(scene_store, tmp_path / "run", stubborn(tmp_path / "teacher.safetensors"))
+    one = describe_lasting(asked, store)
+    stubborn(tmp_path / "teacher.safetensors", temperature=2.0)
+    assert describe_lasting(asked, store) != one

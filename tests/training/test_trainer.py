@@ -20,6 +20,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
@@ -29,7 +30,7 @@ from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import take_over
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
-from glamor_cli.weights import load_network, read_metadata, sha256
+from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 
@@ -324,7 +325,7 @@ def test_resuming_on_other_pairs_is_refused(
     info = json.loads((moved / STORE_FILE).read_text())
     info["source"]["train"]["digest"] = "0" * 64
     (moved / STORE_FILE).write_text(json.dumps(info))
-    with pytest.raises(ConfigError, match="was begun with pairs = "):
+    with pytest.raises(ConfigError, match="was begun with other pairs"):
         train(config(moved, undisturbed), resume=True)
 
 
@@ -410,7 +411,7 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     face_only, _ = load_network(undisturbed / BEST)
     assert face_only.config.variant is Variant.FACE_ONLY
     network = GlamorNet(NetworkConfig()).eval()
-    take_over(network, undisturbed / BEST)
+    take_over(network, undisturbed / BEST, EMOTIONS)
     face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
     with torch.inference_mode():
         alone = network.classifier(
@@ -418,6 +419,22 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
         )
         expected = face_only(face, context).logits
     assert torch.allclose(alone, expected, atol=1e-5)
+
+
+def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
+    """The classifiers of all encoders have one shape; outputs of other emotions mean others."""
+    start = undisturbed / BEST
+    resnet = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY))
+    with pytest.raises(ConfigError, match=r"no encoder of .* fits"):
+        take_over(resnet, start, EMOTIONS)
+    network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY))
+    fresh = network.classifier.logits.weight.clone()
+    take_over(network, start, EMOTIONS[::-1])
+    tensors = load_file(start)
+    assert torch.equal(network.classifier.logits.weight, fresh)
+    assert torch.equal(network.classifier.hidden.weight, tensors["classifier.hidden.weight"])
+    take_over(network, start, EMOTIONS)
+    assert torch.equal(network.classifier.logits.weight, tensors["classifier.logits.weight"])
 
 
 def test_the_paper_recipe_runs_the_whole_network(scene_store: Path, tmp_path: Path) -> None:
@@ -463,8 +480,8 @@ def test_pairs_of_one_image_are_held_out_together(scene_store: Path, tmp_path: P
     split.sources[:] = [f"group-{row // 4}.jpg" for row in range(len(split))]
     rows, _, held = choose_rows(store, config(scene_store, tmp_path / "run"))
     learnt, judged = ({split.sources[row] for row in part} for part in (rows, held))
-    assert judged
     assert not learnt & judged
+    assert len(split) // 10 <= len(held) < len(split) // 10 + 4
     assert sorted([*rows, *held]) == list(range(len(split)))
 
 
@@ -486,6 +503,10 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     settings = json.loads((tmp_path / "run" / CONFIG).read_text())
     assert Path(settings["initial_weights"]).name == "glamor-original.safetensors"
     assert settings["teacher_sha256"] == sha256(Path(settings["teacher"]))
+    assert settings["initial_sha256"] == settings["teacher_sha256"]
+    exported = find_weights("glamor-original", suffix=".onnx")
+    refused = CliRunner().invoke(app, [*map(str, arguments), "--teacher", str(exported)])
+    assert "a training cannot read" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)
 
