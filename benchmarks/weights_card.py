@@ -2,14 +2,16 @@
 
     uv run python benchmarks/weights_card.py NAME RUN [RUN ...]
 
-RUN are the folders of the trainings that led to the weights, in their order; their recipes and
-metrics go into the card.
+RUN are the folders of the trainings that led to the weights, and of the means made by
+mean_weights.py, in their order; their recipes and metrics go into the card.
 """
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from mean_weights import MEAN
 
 from glamor_cli.atomic import write_text
 from glamor_cli.training.config import CONFIG
@@ -47,13 +49,16 @@ python benchmarks/publish_weights.py {last}/best.safetensors store-half {name}
 
 The recipes are in `glamor_cli/training/recipes.py`. `fer2013` learns a face encoder, first on small
 faces and at last on whole ones; `fer2013-finish` goes on with it, changing the faces less;
-`fer2013-context` keeps it, and learns attention, fusion and classifier with contexts that are empty
-or generated and say nothing. The first convolution is then tied to brightness, so that a colour
-picture gets the answer of its gray copy.
+`fer2013-long` goes on for longer, also with blurred and covered faces. The means average the
+parameters of networks that were trained on from one another (model soups, arXiv 2203.05482).
+`fer2013-context` keeps the encoder, and learns attention, fusion and classifier with contexts that
+are empty or generated and say nothing. The first convolution is tied to brightness, so that a
+colour picture gets the answer of its gray copy.
 
 {runs}
 
-Epochs were chosen by accuracy on the validation split, the one below.
+Epochs, shares of means and one of several last trainings were chosen by accuracy on the validation
+split, the one below, which flatters its figures a little.
 
 ## Measured
 
@@ -155,9 +160,14 @@ def _shares(shares: dict[str, float]) -> str:
 
 
 def _commands(runs: list[Path]) -> str:
-    """Give the command of each training, each beginning with the weights of the one before."""
+    """Give the command of each training and each mean."""
     lines = []
-    for index, run in enumerate(runs):
+    for run in runs:
+        if (run / MEAN).exists():
+            mean = json.loads((run / MEAN).read_text("utf-8"))
+            line = f"python benchmarks/mean_weights.py {run.name} {mean['first']} {mean['second']}"
+            lines.append(f"{line} --share {mean['share']:g}")
+            continue
         config = json.loads((run / CONFIG).read_text("utf-8"))
         line = f"glamor train {config['store']} --run {run.name}"
         recipe = find_recipe(config["recipe"]["name"])
@@ -170,12 +180,12 @@ def _commands(runs: list[Path]) -> str:
             line += f" --network {config['network']['encoder']}"
         if config["network"]["variant"] != "full":
             line += f" --variant {config['network']['variant']}"
-        if index:
-            line += f" --init {runs[index - 1].name}/best.safetensors"
+        if config["initial_weights"]:
+            line += f" --init {config['initial_weights']}"
         if config["seed"]:
             line += f" --seed {config['seed']}"
         if config.get("teacher"):
-            line += f" --teacher {'/'.join(Path(config['teacher']).parts[-2:])}"
+            line += f" --teacher {config['teacher']}"
         lines.append(line)
     return "\n".join(lines)
 
@@ -186,7 +196,7 @@ def _runs(runs: list[Path]) -> str:
         "| run | recipe | seed | epochs | accuracy on validation | hours |",
         "|---|---|---|---|---|---|",
     ]
-    for run in runs:
+    for run in (run for run in runs if (run / CONFIG).exists()):
         config = json.loads((run / CONFIG).read_text("utf-8"))
         lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
         hours = sum(line["seconds"] for line in lines) / 3600

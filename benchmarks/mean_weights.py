@@ -1,0 +1,63 @@
+"""Average the parameters of two trained networks.
+
+One was trained on from the other: so they lie in one basin, where the mean is often the best.
+
+    uv run python benchmarks/mean_weights.py OUT FIRST SECOND [--share 0.5]
+
+FIRST and SECOND are folders of trainings, or of means, or SECOND is a training's
+``last.safetensors``, of which the moving average is taken. OUT becomes a folder of a mean:
+``best.safetensors`` and, for the card, ``mean.json`` with what it was made of. The source is
+Wortsman et al., Model soups (arXiv 2203.05482).
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from glamor_cli.atomic import write_text
+from glamor_cli.training.checkpoints import LAST
+from glamor_cli.training.trainer import BEST
+from glamor_cli.weights import load_network, save_network
+
+MEAN = "mean.json"
+
+
+def main() -> None:
+    """Average, and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    parser.add_argument("--share", type=float, default=0.5, help="of the second network")
+    asked = parser.parse_args()
+
+    network, metadata = load_network(asked.first / BEST)
+    parameters = _parameters(asked.second)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name in parameters and value.is_floating_point():
+                value.lerp_(parameters[name], asked.share)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    # What one of them reached says nothing of the mean.
+    save_network(asked.out / BEST, network, replace(metadata, accuracy={}))
+    made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}
+    write_text(asked.out / MEAN, json.dumps(made_of) + "\n")
+
+
+def _parameters(source: Path) -> dict[str, torch.Tensor]:
+    if source.name != LAST:
+        return load_network(source / BEST)[0].state_dict()
+    average = "average/"
+    return {
+        name.removeprefix(average): value
+        for name, value in load_file(source).items()
+        if name.startswith(average)
+    }
+
+
+if __name__ == "__main__":
+    main()
