@@ -150,27 +150,22 @@ def _open_rows(
     row_format: RowFormat, output: Path | None, columns: tuple[str, ...]
 ) -> Iterator[RowSink]:
     """Open where rows go; after Ctrl-C, and in a file after any failure, those so far are kept."""
-    if row_format is RowFormat.TABLE:
-        streams: AbstractContextManager[RowSink] = nullcontext(FaceTable())
-    elif output is None:
-        streams = _write_stdout(row_format, columns)
-    else:
-        streams = _write_file(row_format, output, columns)
-    interrupted, failure = False, None
+    if output is not None:
+        with _write_file(row_format, output, columns) as sink:
+            yield sink
+        return
+    streams: AbstractContextManager[RowSink] = (
+        nullcontext(FaceTable())
+        if row_format is RowFormat.TABLE
+        else _write_stdout(row_format, columns)
+    )
+    interrupted = False
     with streams as sink:
         try:
             yield sink
         except KeyboardInterrupt:
             interrupted = True
-        except Exception as error:
-            # An earlier file must not be lost for one without a row.
-            if output is None or not (isinstance(sink, _ErrorPrinter) and sink.rows):
-                raise
-            failure = error
         sink.close()
-    if failure is not None:
-        console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
-        raise failure
     if interrupted:
         console.print("interrupted: the rows so far are kept")
         raise typer.Exit(INTERRUPTED)
@@ -178,11 +173,23 @@ def _open_rows(
 
 @contextmanager
 def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
+    failure: BaseException | None = None
     with (
         atomic_path(output) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
-        yield _ErrorPrinter(open_sink(row_format, stream, columns))
+        sink = _ErrorPrinter(open_sink(row_format, stream, columns))
+        try:
+            yield sink
+        except (Exception, KeyboardInterrupt) as error:
+            # An earlier file must not be lost for one without a row.
+            if not sink.rows:
+                raise
+            failure = error
+        sink.close()
+    if failure is not None:
+        console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
+        raise failure
 
 
 @contextmanager

@@ -170,6 +170,29 @@ def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_before_the_first_row_leaves_an_older_file(photographs, options, tmp_path):
+    rows = tmp_path / "rows.json"
+    rows.write_text("older")
+    # One batch of all, so that no row comes before the last image is read.
+    sources = [str(photographs / "astronaut.png")] * 2000
+    with subprocess.Popen(
+        [*GLAMOR, "predict", *sources, *options, "--output", str(rows), "--batch", "2000"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while process.poll() is None and not list(tmp_path.glob(".*.partial.json")):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        message = process.stderr.read()
+        assert process.wait(240) == 130, message
+    assert message == ""
+    assert rows.read_text() == "older"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]
+
+
 def test_a_folder_that_cannot_be_read_costs_only_itself(photographs, options, tmp_path):
     """As of a disk with its lost+found."""
     folder = tmp_path / "photos"
