@@ -50,12 +50,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        _finish(temporary, path, replace=replaceable)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise cannot_write(path, error.strerror or error) from error
+        with full_is_told(path):
+            yield temporary
+            _finish(temporary, path, replace=replaceable)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,6 +70,21 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise cannot_write(path, error.strerror or error) from error
+
+
+@contextmanager
+def full_is_told(path: Path) -> Iterator[None]:
+    """Say that ``path`` cannot be written where the block fails for want of room.
+
+    Raises:
+        ConfigError: There is no more room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
         raise cannot_write(path, error.strerror or error) from error
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from glamor_cli.atomic import atomic_path
+from glamor_cli.atomic import atomic_path, full_is_told
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import INTERRUPTED, console
@@ -25,6 +25,7 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.extras import install_extra
+from glamor_cli.row_file import RowFile
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
@@ -174,22 +175,23 @@ def _open_rows(
 @contextmanager
 def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
     failure: BaseException | None = None
-    with (
-        atomic_path(output) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-    ):
-        sink = _ErrorPrinter(open_sink(row_format, stream, columns))
-        try:
-            yield sink
-        except (Exception, KeyboardInterrupt) as error:
-            # An earlier file must not be lost for one without a row.
-            if not sink.rows:
-                raise
-            failure = error
-        sink.close()
-    if failure is not None:
-        console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
-        raise failure
+    with full_is_told(output):
+        with (
+            atomic_path(output) as temporary,
+            temporary.open("wb", buffering=0) as file,
+        ):
+            rows = RowFile(file, row_format, columns)
+            try:
+                yield _ErrorPrinter(rows)
+                rows.close()
+            except (Exception, KeyboardInterrupt) as error:
+                # An earlier file must not be lost for one without a row.
+                if not rows.cut():
+                    raise
+                failure = error
+        if failure is not None:
+            console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
+            raise failure
 
 
 @contextmanager
@@ -205,16 +207,14 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
 
 
 class _ErrorPrinter:
-    """Passes rows on and counts them, and tells people of errors, who do not see the rows."""
+    """Passes rows on, and tells people of errors, who do not see the rows."""
 
     def __init__(self, sink: RowSink) -> None:
         self._sink = sink
-        self.rows = 0
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         rows = list(rows)
         self._sink.write(rows)
-        self.rows += len(rows)
         for row in rows:
             if row.status is Status.ERROR:
                 console.print(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from little_room import run_with_little_room
@@ -247,6 +248,40 @@ def test_the_rows_so_far_outlive_a_failure(photographs, options, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert rows[0]["source"] == str(tmp_path / "a.png")
     assert len(list((tmp_path / "saved").iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+@pytest.mark.parametrize("row_format", ["jsonl", "json", "csv"])
+def test_whole_rows_are_kept_where_there_is_no_room_for_more(
+    photographs, options, tmp_path, row_format
+):
+    """Wherever in a row the room ends, also before the end of a JSON array."""
+    command = ["predict", *[photographs / "astronaut.png"] * 4, *options, "--output"]
+    whole = tmp_path / f"whole.{row_format}"
+    assert run(*command[1:], whole).exit_code == 0
+    size = whole.stat().st_size
+    for room in (size - 2, size - 200, size // 2):
+        rows = tmp_path / f"rows.{row_format}"
+        done = run_with_little_room(room, *command, rows)
+        assert done.returncode == ConfigError.exit_code, done.stderr
+        told = done.stderr.splitlines()
+        assert told[-3] == f"the rows so far are in {rows}"
+        assert told[-2] == f"error: cannot write {rows}: File too large"
+        assert 0 < len(_read(rows)) < 4
+        assert _read(rows) == _read(whole)[: len(_read(rows))]
+    rows.write_text("older")
+    done = run_with_little_room(100, *command, rows)
+    assert done.returncode == ConfigError.exit_code
+    assert "rows so far" not in done.stderr
+    assert rows.read_text() == "older"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted((rows.name, whole.name))
+
+
+def _read(path: Path) -> list[dict[str, object]]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".csv":
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    return json.loads(text) if path.suffix == ".json" else [*map(json.loads, text.splitlines())]
 
 
 def test_a_low_bound_finds_faces_that_the_usual_one_does_not(photographs, options):
