@@ -2,17 +2,21 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from glamor_cli.errors import ConfigError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
+"""Folders whose entries are files that a process has open."""
 _UMASK = threading.Lock()
 
 
@@ -22,8 +26,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary file keeps the suffix of ``path``, because writers choose a format by it. If the
     block raises, nothing is left behind and an older ``path`` is untouched. A link stays one, and
-    what it points to is replaced. A pipe or a device, ``/dev/stdout`` for one, cannot be replaced:
-    the finished file is copied into it.
+    what it points to is replaced. A pipe or a device cannot be replaced: the finished file is
+    copied into it. So it is into an open file, as ``/dev/stdout`` names one, even if that is a
+    regular file.
 
     Args:
         path: Where the finished file belongs. Its folder is made if it is missing.
@@ -35,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         if path.is_dir():
             raise ConfigError(f"{path} is a folder", "Give the name of a file.")
-        replaceable = path.is_file() or not path.exists()
+        replaceable = (path.is_file() or not path.exists()) and _find_descriptor(path) is None
         if path.is_symlink() and replaceable:
             path = path.resolve()
         if replaceable:
@@ -61,7 +66,7 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
     """Put the finished file in its place."""
     try:
         if not replace:
-            with temporary.open("rb") as finished, path.open("wb") as sink:
+            with temporary.open("rb") as finished, _open_as_it_is(path) as sink:
                 shutil.copyfileobj(finished, sink)
             return
         # mkstemp makes files private; give the finished one what open() would have given it.
@@ -71,6 +76,27 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
+
+
+def _open_as_it_is(path: Path) -> BinaryIO:
+    """Open what cannot be replaced; a file that is open already goes on after what it holds."""
+    descriptor = _find_descriptor(path)
+    if descriptor is None:
+        return path.open("wb")
+    if descriptor.parent in (Path("/dev/fd"), Path(f"/proc/{os.getpid()}/fd")):
+        return os.fdopen(os.dup(int(descriptor.name)), "wb")
+    return descriptor.open("ab")
+
+
+def _find_descriptor(path: Path) -> Path | None:
+    """Follow links until one is the name of an open file, such as ``/proc/7/fd/1``."""
+    while True:
+        folder = path.parent.resolve()
+        if _DESCRIPTORS.fullmatch(str(folder)) and path.exists():
+            return folder / path.name
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
 
 
 @contextmanager

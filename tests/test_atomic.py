@@ -65,6 +65,37 @@ def test_standard_output_can_be_named() -> None:
     assert done.stdout == "on standard output"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("mode", ["a", "r+"])
+def test_a_file_that_is_open_already_goes_on(tmp_path: Path, mode: str) -> None:
+    """As of ``--json /dev/stdout >> log``."""
+    log, link = tmp_path / "log.txt", tmp_path / "link"
+    log.write_text("older")
+    inode = log.stat().st_ino
+    with log.open(mode) as stream:
+        stream.seek(0, os.SEEK_END)
+        link.symlink_to(f"/dev/fd/{stream.fileno()}")
+        for name in (f"/dev/fd/{stream.fileno()}", f"/proc/self/fd/{stream.fileno()}", str(link)):
+            write_text(Path(name), ", new")
+        stream.write(", after")
+    assert log.read_text() == "older, new, new, new, after"
+    assert log.stat().st_ino == inode
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "log.txt"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_file_that_another_process_has_open_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("older")
+    with (
+        log.open("a") as stream,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=stream, text=True) as other,
+    ):
+        write_text(Path(f"/proc/{other.pid}/fd/1"), ", new")
+        other.communicate(", after", timeout=20)
+    assert log.read_text() == "older, new, after"
+
+
 def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     write_text(path, os.fsdecode(b"a\xffb.jpg"))
