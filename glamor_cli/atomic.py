@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,10 +34,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path: Where the finished file belongs. Its folder is made if it is missing.
 
     Raises:
-        ConfigError: ``path`` is a folder, its folder cannot be made or written to, or there is no
-            more room.
+        ConfigError: ``path`` is a folder or a link to itself, its folder cannot be made or written
+            to, or there is no more room.
     """
     try:
+        # Pathlib takes a link that leads to itself for a missing file; this does not.
+        with suppress(FileNotFoundError):
+            path.stat()
         if path.is_dir():
             raise ConfigError(f"{path} is a folder", "Give the name of a file.")
         replaceable = (path.is_file() or not path.exists()) and _find_descriptor(path) is None

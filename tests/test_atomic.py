@@ -39,6 +39,22 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert target.read_text() == "new"
 
 
+def test_a_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
+    link = tmp_path / "link.txt"
+    link.symlink_to(link)
+    with pytest.raises(ConfigError, match=r"cannot write .*link\.txt: Too many levels"):
+        write_text(link, "new")
+    assert link.is_symlink()
+
+
+def test_a_link_to_nothing_gets_its_file(tmp_path: Path) -> None:
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "new.txt")
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert (tmp_path / "new.txt").read_text() == "new"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
 def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
