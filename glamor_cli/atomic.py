@@ -103,7 +103,7 @@ def _find_descriptor(path: Path) -> Path | None:
 
 
 @contextmanager
-def full_is_told(path: Path) -> Iterator[None]:
+def full_is_told(path: Path | str) -> Iterator[None]:
     """Say that ``path`` cannot be written where the block fails for want of room.
 
     Raises:
@@ -117,7 +117,7 @@ def full_is_told(path: Path) -> Iterator[None]:
         raise cannot_write(path, error.strerror or error) from error
 
 
-def cannot_write(path: Path, reason: object) -> ConfigError:
+def cannot_write(path: Path | str, reason: object) -> ConfigError:
     """Make the error that says a file cannot be written, and why."""
     return ConfigError(
         f"cannot write {path}: {reason}",

@@ -199,10 +199,15 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
+        with full_is_told("standard output"):
+            try:
+                yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
+            except OSError:
+                # Python would complain once more when it flushes at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise
     except BrokenPipeError:
-        # The reader has enough (`| head`). Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has enough (`| head`).
         raise typer.Exit(CLOSED_PIPE) from None
 
 

@@ -284,6 +284,23 @@ def _read(path: Path) -> list[dict[str, object]]:
     return json.loads(text) if path.suffix == ".json" else [*map(json.loads, text.splitlines())]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("row_format", ["jsonl", "json"])
+def test_standard_output_without_room_is_told_in_two_lines(photographs, options, row_format):
+    command = [*GLAMOR, "predict", str(photographs / "astronaut.png"), *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--format", row_format],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    what, _ = done.stderr.splitlines()
+    assert what == "error: cannot write standard output: No space left on device"
+
+
 def test_a_low_bound_finds_faces_that_the_usual_one_does_not(photographs, options):
     usual, low = (
         [
