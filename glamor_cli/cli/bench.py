@@ -10,6 +10,7 @@ from rich.table import Table
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -63,6 +64,8 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
 ) -> None:
     """Measure latency, throughput and agreement of every backend, interleaved."""
+    if plot is not None:
+        check_picture(plot, "--plot")
     config = BenchConfig(
         targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
         batches=tuple(_number(text) for text in batch.split(",")),

@@ -14,12 +14,10 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.errors import ConfigError
+from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
-
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def explain(
@@ -45,11 +43,7 @@ def explain(
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
     target = output or Path(f"{image.stem}-explained.png")
-    if target.suffix.lower() not in _PICTURES:
-        raise ConfigError(
-            f"cannot draw a picture of the kind {target.suffix or target.name!r}",
-            f"Give --output a name that ends in {', '.join(_PICTURES)}.",
-        )
+    check_picture(target, "--output")
     with console.status("looking"):
         # Late, because drawing and engines take longer to import than --help may.
         from glamor_cli.explain import explain as explain_image

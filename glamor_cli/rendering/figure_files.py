@@ -5,6 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import atomic_path
+from glamor_cli.errors import ConfigError
+
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path, option: str) -> None:
+    """Refuse a picture's name whose ending is of no kind that is drawn, before work is done for it.
+
+    Args:
+        path: The picture.
+        option: Which option names it, for what to do.
+
+    Raises:
+        ConfigError: The ending is none of a picture.
+    """
+    if path.suffix.lower() not in _PICTURES:
+        raise _unknown_kind(path, option)
 
 
 def save_figure(path: Path, figure: Any, dpi: int | None = None) -> None:
@@ -16,9 +33,18 @@ def save_figure(path: Path, figure: Any, dpi: int | None = None) -> None:
         dpi: Dots per inch; None is the figure's own.
 
     Raises:
-        ConfigError: The folder cannot be written to.
+        ConfigError: The folder cannot be written to, or the ending is none of a picture.
     """
+    if path.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():
+        raise _unknown_kind(path, "the picture")
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # Names in scripts that the font lacks become boxes; that is not worth a line for each.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=dpi or "figure")
+
+
+def _unknown_kind(path: Path, whom: str) -> ConfigError:
+    return ConfigError(
+        f"cannot draw a picture of the kind {path.suffix or path.name!r}",
+        f"Give {whom} a name that ends in {', '.join(_PICTURES)}.",
+    )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
+from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_json, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
@@ -209,3 +209,16 @@ def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
         ["--precision", "fp8"],
     ):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2
+
+
+def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    for name in ("plot.txt", "plot"):
+        arguments = ["bench", "--weights", "unheard-of", "--plot", str(tmp_path / name)]
+        refused = CliRunner().invoke(app, arguments).exception
+        assert isinstance(refused, ConfigError)
+        assert "cannot draw" in refused.what
+        assert "--plot" in refused.remedy
+        result = BenchResult({"cpu": "a CPU", "cores": 1}, ())
+        with pytest.raises(ConfigError, match="cannot draw"):
+            write_plot(result, tmp_path / name)
+    assert not list(tmp_path.iterdir())

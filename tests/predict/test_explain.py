@@ -61,6 +61,13 @@ def test_the_command_writes_one_picture(photographs, onnx_weights, tmp_path):
         assert min(picture.size) > 800
 
 
+def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
+    arguments = ["explain", str(photographs / "astronaut.png"), "--output"]
+    refused = CliRunner().invoke(app, [*arguments, str(tmp_path / "why.txt")]).exception
+    assert isinstance(refused, ConfigError)
+    assert "--output" in refused.remedy
+
+
 def test_a_face_that_is_not_there(photographs, config):
     with pytest.raises(ConfigError, match="1 to 6") as caught:
         explain(photographs / "group.jpg", config, 7)
