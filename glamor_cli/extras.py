@@ -3,4 +3,5 @@
 
 def install_extra(name: str) -> str:
     """Say how an extra of ``pyproject.toml`` is installed, in a checkout and elsewhere."""
-    return f"Install the extra: uv sync --extra {name}, or pip install 'glamor[{name}]'"
+    # Without --inexact, uv takes away the extras that it is not told of.
+    return f"Install the extra: uv sync --inexact --extra {name}, or pip install 'glamor[{name}]'"

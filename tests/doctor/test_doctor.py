@@ -55,6 +55,8 @@ def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
     assert "libnvinfer.so.11" in rows["TensorRT"]["detail"]
     assert "glamor[trt]" in rows["TensorRT"]["remedy"]
     assert "glamor[trt]" in done.stderr
+    # Alone, uv sync would take other extras away.
+    assert "uv sync --inexact --extra trt" in rows["TensorRT"]["remedy"]
     assert rows["OpenVINO"]["status"] == "missing"
     assert rows["dlib"]["status"] == "missing"
     assert rows["CPUExecutionProvider"]["status"] == "broken"
