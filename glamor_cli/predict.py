@@ -66,7 +66,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"a batch of {self.batch} faces", "Give --batch of at least 1.")
-        if self.min_score is not None and self.min_score < 0:
+        if self.min_score is not None and not self.min_score >= 0:  # nan is refused too
             raise ConfigError(
                 f"a detector score of {self.min_score}", "Give --min-score of at least 0."
             )

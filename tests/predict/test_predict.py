@@ -1,5 +1,6 @@
 """From real photographs to rows: what is answered, for whom, and that nothing stops the run."""
 
+import math
 import shutil
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_missing_weights_are_an_error_before_any_row(photographs):
         next(predict([photographs], PredictConfig(weights="nothing.onnx")))
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"min_score": -0.1}])
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"min_score": -0.1}, {"min_score": math.nan}])
 def test_settings_that_cannot_work(wrong):
     with pytest.raises(ConfigError):
         PredictConfig(**wrong)
