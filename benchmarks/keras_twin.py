@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,8 +76,11 @@ class Twin:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        os.killpg(self._process.pid, signal.SIGCONT)
+        # A child that has died must not hide what is said of it.
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGCONT)
         self._process.wait(timeout=60)
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -84,8 +88,9 @@ class Twin:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         os.killpg(self._process.pid, signal.SIGCONT)
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # no answer comes then
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise SystemExit(f"the child ended with exit code {self._process.wait()}")

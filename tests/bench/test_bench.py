@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -222,3 +224,20 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path
         with pytest.raises(ConfigError, match="cannot draw"):
             write_plot(result, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops processes by signals")
+@pytest.mark.parametrize("child", ["exit 3", "read request; exit 3"])
+def test_a_twin_that_dies_is_told(tmp_path: Path, child: str) -> None:
+    """Before it is asked, and while it is."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{child}\n")
+    python.chmod(0o755)
+    program = Path(__file__).parents[2] / "benchmarks" / "keras_twin.py"
+    done = subprocess.run(
+        [sys.executable, program, "--python", python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1] == "the child ended with exit code 3"
