@@ -15,7 +15,7 @@ from glamor_cli.errors import ConfigError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
-_DESCRIPTORS = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
 _UMASK = threading.Lock()
 

@@ -176,10 +176,7 @@ def _open_rows(
 def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
     failure: BaseException | None = None
     with full_is_told(output):
-        with (
-            atomic_path(output) as temporary,
-            temporary.open("wb", buffering=0) as file,
-        ):
+        with atomic_path(output) as temporary, temporary.open("wb", buffering=0) as file:
             rows = RowFile(file, row_format, columns)
             try:
                 yield _ErrorPrinter(rows)
