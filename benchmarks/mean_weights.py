@@ -39,7 +39,7 @@ def main() -> None:
     parameters = _parameters(asked.second)
     with torch.no_grad():
         for name, value in network.state_dict().items():
-            if name in parameters and value.is_floating_point():
+            if value.is_floating_point():
                 value.lerp_(parameters[name], asked.share)
     asked.out.mkdir(parents=True, exist_ok=True)
     # What one of them reached says nothing of the mean.

@@ -108,7 +108,7 @@ def write_config(config: TrainConfig, store: StoreInfo) -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting in which a run and what is asked for now differ.
+    """A setting in which a run differs from the settings it is compared with.
 
     Attributes:
         key: The setting, with dots: ``recipe.face.degrees``.
@@ -130,7 +130,7 @@ class Change:
 def first_change(
     run: Path, config: TrainConfig, store: StoreInfo, free: tuple[str, ...] = FREE_TO_CHANGE
 ) -> Change | None:
-    """Find the first setting in which a run differs from what is asked for now.
+    """Find the first setting in which a run differs from a configuration.
 
     Settings that an older version did not know count as left at their defaults.
 
