@@ -37,7 +37,9 @@ def train(
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Weights whose answers to learn from too: a name or a .safetensors."),
+        typer.Option(
+            help="Whose answers to learn from too: weights, or a face classifier's .onnx."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: DeviceOption = Device.AUTO,
@@ -76,7 +78,7 @@ def train(
         train_split=train_split,
         validation_split=validation_split,
         initial_weights=None if init is None else _find_trainable(init),
-        teacher=None if teacher is None else _find_trainable(teacher),
+        teacher=None if teacher is None else _find_teacher(teacher),
         precision=Precision(precision),
         device=device,
         threads=threads,
@@ -118,6 +120,12 @@ def train(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _find_teacher(name_or_path: str) -> Path:
+    """Find weights, or take the ONNX file of a classifier that is not ours."""
+    path = Path(name_or_path)
+    return path if path.suffix == ".onnx" and path.is_file() else _find_trainable(name_or_path)
 
 
 def _find_trainable(name_or_path: str) -> Path:

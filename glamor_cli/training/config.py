@@ -46,8 +46,9 @@ class TrainConfig:
             is one, and else holds out a tenth of the training split.
         initial_weights: A ``.safetensors`` whose tensors of the same name and shape are taken over
             before the first step.
-        teacher: A ``.safetensors`` of a trained network; its answers become a share of the targets,
-            the recipe's ``teacher_share``.
+        teacher: A ``.safetensors`` of a trained network, or the ``.onnx`` of any classifier of
+            faces (``onnx_teacher``); its answers become a share of the targets, the recipe's
+            ``teacher_share``.
         precision: Of convolutions and matrix products.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None leaves it to torch.

@@ -55,7 +55,7 @@ from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
-from glamor_cli.training.teacher import Teacher
+from glamor_cli.training.teacher import Teacher, find_teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
 from glamor_cli.weights import Metadata, save_network
@@ -177,12 +177,12 @@ class _Run:
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
             return None
-        return Teacher(
+        return find_teacher(
             self.config.teacher,
-            self.recipe.teacher_share,
             self.classes,
             with_contexts=self.with_contexts,
             device=self.device,
+            threads=self.config.threads,
         )
 
     def foundations(self) -> dict[str, object]:
@@ -270,7 +270,7 @@ class _Run:
             logits = self.model(faces, contexts).logits.float()
             taught = targets
             if self.teacher is not None:
-                taught = self.teacher.mix(targets, faces, contexts)
+                taught = self.teacher.mix(targets, self.recipe.teacher_share, faces, contexts)
         loss = F.cross_entropy(logits, taught, label_smoothing=self.recipe.label_smoothing)
         # Gradients are averaged over the processes; the whole batch's are those of its mean loss.
         loss = loss * (self.world.size * len(batch.part) / batch.part.count)

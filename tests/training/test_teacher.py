@@ -5,17 +5,22 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from glamor_cli.data.store import PairStore
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import TrainConfig, describe_lasting
+from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.recipes import MODERN, Recipe
+from glamor_cli.training.teacher import find_teacher
 from glamor_cli.training.trainer import BEST, METRICS, train
-from glamor_cli.weights import Metadata, load_network, save_network
+from glamor_cli.weights import Metadata, find_weights, load_network, save_network
 
 ALWAYS = 3
 """What the stubborn teacher answers to everything."""
@@ -29,6 +34,35 @@ def stubborn(path: Path, variant: Variant = Variant.FACE_ONLY, **metadata: objec
         network.classifier.logits.weight.zero_()
         network.classifier.logits.bias.copy_(8 * torch.eye(7)[ALWAYS])
     save_network(path, network, Metadata(name="stubborn", network=network.config, **metadata))
+    return path
+
+
+def brightness_judge(
+    path: Path, classes: object = EMOTIONS, *, batch: int | str = "B", softmax: bool = True
+) -> Path:
+    """Write a classifier that is nearly sure of the first emotion on bright faces, else another."""
+    weights = [[9.0] * 3, *[[0.0] * 3] * 5, [-9.0] * 3]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["face"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["means"]),
+        helper.make_node("Gemm", ["means", "weights", "bias"], ["logits"], transB=1),
+        helper.make_node("Softmax" if softmax else "Identity", ["logits"], ["answer"]),
+    ]
+    flat = [value for row in weights for value in row]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("face", TensorProto.FLOAT, [batch, 3, 96, 96])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [batch, 7])],
+        [
+            helper.make_tensor("weights", TensorProto.FLOAT, [7, 3], flat),
+            helper.make_tensor("bias", TensorProto.FLOAT, [7], [-9.0, *[0.0] * 5, 9.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if classes is not None:
+        helper.set_model_props(model, {CLASSES_KEY: json.dumps(classes)})
+    onnx.save(model, path)
     return path
 
 
@@ -74,6 +108,42 @@ def test_a_teacher_that_looks_at_contexts_needs_them(scene_store: Path, tmp_path
     assert "--variant full" in refused.value.remedy
     whole = config(scene_store, tmp_path / "whole", teacher, network=NetworkConfig())
     assert train(replace(whole, recipe=replace(QUICK, epochs=1))).finished
+
+
+def test_any_classifier_in_an_onnx_file_teaches(scene_store: Path, tmp_path: Path) -> None:
+    """It sees what the student sees, at full size, in RGB from 0 to 1."""
+    judge = brightness_judge(tmp_path / "judge.onnx")
+    cpu = torch.device("cpu")
+    teacher = find_teacher(judge, EMOTIONS, with_contexts=False, device=cpu, threads=1)
+    faces = torch.stack((torch.ones(3, 48, 48), torch.zeros(3, 48, 48)))
+    labels = torch.eye(7)[[ALWAYS, ALWAYS]]
+    mixed = teacher.mix(labels, 0.25, faces, faces)
+    expected = 0.75 * labels + 0.25 * torch.eye(7)[[0, 6]]
+    torch.testing.assert_close(mixed, expected, atol=1e-3, rtol=0)
+
+    only = replace(QUICK, teacher_share=1.0)
+    assert train(config(scene_store, tmp_path / "run", judge, only)).finished
+    assert set(answers(tmp_path / "run", scene_store)) <= {0, 6}
+
+
+def test_onnx_files_that_cannot_teach_are_refused(scene_store: Path, tmp_path: Path) -> None:
+    exported = find_weights("glamor-original", suffix=".onnx")
+    (tmp_path / "noise.onnx").write_bytes(b"noise")
+    one, two, three, four, five, other = (tmp_path / f"{number}.onnx" for number in range(6))
+    for teacher, reason in (
+        (exported, "is no classifier of faces"),
+        (tmp_path / "noise.onnx", "cannot be read as ONNX"),
+        (brightness_judge(one, None), "is no classifier of faces"),
+        (brightness_judge(two, classes=3), "classes cannot be read"),
+        (brightness_judge(three, classes=EMOTIONS[:5]), "does not answer with 5 probabilities"),
+        (brightness_judge(four, softmax=False), "does not answer with 7 probabilities"),
+        (brightness_judge(five, batch=1), "fails on a batch of 2"),
+    ):
+        with pytest.raises(CheckpointError, match=reason):
+            train(config(scene_store, tmp_path / "run", teacher))
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match="tells Surprise, Sad, Neutral"):
+        train(config(scene_store, tmp_path / "run", brightness_judge(other, EMOTIONS[::-1])))
 
 
 def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) -> None:

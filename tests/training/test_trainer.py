@@ -505,7 +505,10 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     assert settings["teacher_sha256"] == sha256(Path(settings["teacher"]))
     assert settings["initial_sha256"] == settings["teacher_sha256"]
     exported = find_weights("glamor-original", suffix=".onnx")
+    arguments[3] = tmp_path / "another"
     refused = CliRunner().invoke(app, [*map(str, arguments), "--teacher", str(exported)])
+    assert "is no classifier of faces" in str(refused.exception)
+    refused = CliRunner().invoke(app, [*map(str, arguments), "--init", str(exported)])
     assert "a training cannot read" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)
