@@ -5,6 +5,7 @@ faces of those before. Memory holds these and a batch of faces, however many sou
 Nothing here needs torch unless the weights do.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -66,9 +67,9 @@ class PredictConfig:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"a batch of {self.batch} faces", "Give --batch of at least 1.")
-        if self.min_score is not None and not self.min_score >= 0:  # nan is refused too
+        if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
-                f"a detector score of {self.min_score}", "Give --min-score of at least 0."
+                f"a detector score of {self.min_score}", "Give --min-score a number from 0 up."
             )
 
 

@@ -131,7 +131,9 @@ def test_missing_weights_are_an_error_before_any_row(photographs):
         next(predict([photographs], PredictConfig(weights="nothing.onnx")))
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"min_score": -0.1}, {"min_score": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"min_score": -0.1}, {"min_score": math.nan}, {"min_score": math.inf}]
+)
 def test_settings_that_cannot_work(wrong):
     with pytest.raises(ConfigError):
         PredictConfig(**wrong)
