@@ -5,6 +5,8 @@ import signal
 
 # Tests run on all cores already; torch's and OpenMP's own threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# torch looks at this when it first calls cuBLAS, which may be long before the test that needs it.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 # A shell's background job ignores Ctrl-C and hands that down to the processes the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

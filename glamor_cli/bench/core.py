@@ -87,7 +87,7 @@ def _enter(
                 provider,
                 precision,
                 setup.device,
-                _until_done(setup, lambda: run(*on_it)),
+                _until_done(setup, device_run),
                 _torch_output,
                 device_run if setup.device == "cuda" else None,
                 work,

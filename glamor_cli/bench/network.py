@@ -18,7 +18,7 @@ from glamor_cli.export.config import BatchRange
 from glamor_cli.export.graph import EXPORT_KEY
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.base import Output, Runtime, open_runtime
-from glamor_cli.runtimes.onnx import OnnxRuntime
+from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
 from glamor_cli.runtimes.openvino import OpenVINORuntime
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 
@@ -126,9 +126,11 @@ def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> R
         module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
         module = module.to(setup.device, DTYPES[precision])
         work = make_work(backend, module, setup.compile_mode)
-        return TorchWork(work, setup.metadata, setup.device, DTYPES[precision])
+        return TorchWork(work, setup.metadata, setup.device)
     if backend in (Backend.ORT, Backend.ORT_CUDA):
         device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
+        if device == "cuda":
+            require_cuda()  # before an export that nothing would run
         return OnnxRuntime(_graph(setup, precision), device=device, threads=setup.threads)
     if backend is Backend.OPENVINO:
         return OpenVINORuntime(setup.onnx_file, device="cpu", threads=setup.threads)
@@ -187,7 +189,8 @@ def _provider(setup: Setup, backend: Backend, runtime: Runtime) -> str:
     if backend is Backend.COMPILE:
         return setup.compile_mode
     if isinstance(runtime, TorchRuntime) and runtime.device == "cuda":
-        return "fused core" if runtime.core.startswith("fused") else "plain core"
+        # What of it is fused, and why not the rest.
+        return runtime.core.splitlines()[0]
     return runtime.provider
 
 

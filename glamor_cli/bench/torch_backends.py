@@ -40,7 +40,9 @@ class AsWritten(nn.Module):
     def forward(self, face: Tensor, context: Tensor) -> Answer:
         """Map images, or feature maps, to probabilities, attention and stream weights."""
         step = self.network.answer if self.core else self.network
-        logits, attention, stream_weights = step(face, context)
+        # The cast belongs to the work: every contender begins at the same inputs.
+        dtype = self.network.classifier.logits.weight.dtype
+        logits, attention, stream_weights = step(face.to(dtype), context.to(dtype))
         probabilities = (logits / self.temperature).softmax(dim=1)
         return probabilities, attention, stream_weights
 
@@ -87,8 +89,14 @@ class _Recorded:
     def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
         """The replay alone, its inputs in place."""
         self(face, context)
-        assert self._recording is not None  # noqa: S101 - just recorded
-        return self._recording.replay
+        recording = self._recording
+        assert recording is not None  # noqa: S101 - just recorded
+
+        def replay() -> Answer:
+            recording.replay()
+            return recording.answers
+
+        return replay
 
 
 class TorchWork(Runtime):
@@ -96,19 +104,17 @@ class TorchWork(Runtime):
 
     backend = "torch"
 
-    def __init__(self, work: Work, metadata: Metadata, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, work: Work, metadata: Metadata, device: str) -> None:
         self.metadata, self.provider = metadata, device
-        self._work, self._dtype = work, dtype
+        self._work = work
 
     def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
         """Make a call on inputs that are on the device already, float32."""
-        return on_device(self._work, face.to(self._dtype), context.to(self._dtype))
+        return on_device(self._work, face, context)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         tensors = (
-            torch.from_numpy(np.require(values, requirements=["C", "W"])).to(
-                self.provider, self._dtype
-            )
+            torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self.provider)
             for values in (face, context)
         )
         return as_output(self._work(*tensors))

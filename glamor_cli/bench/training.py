@@ -65,15 +65,14 @@ def training_step(
     labels = torch.arange(len(face), device=device) % network.config.classes
 
     def step() -> float:
-        with (
-            exact_float32(),
-            torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None),
-        ):
-            logits = network(face, context).logits.float()
-        loss = F.cross_entropy(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        # The backward pass too: cuDNN asks for the setting when it runs.
+        with exact_float32():
+            with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+                logits = network(face, context).logits.float()
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
         value = float(loss.detach())
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -42,7 +42,8 @@ def _once(rows, SAMPLES: tl.constexpr, HIDDEN: tl.constexpr):
     return tl.max(tl.reshape(rows, (SAMPLES, 16 // SAMPLES, HIDDEN)), axis=1)
 
 
-@triton.jit
+# Compiled once for all batches, not anew for 1 and for multiples of 16.
+@triton.jit(do_not_specialize=["batch"])
 def attention_fusion_kernel(
     face_map,
     face_batch_stride,

@@ -1,6 +1,7 @@
 """Torch: the engine of ``.safetensors`` files, on the CPU or CUDA."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 
@@ -96,8 +97,7 @@ class TorchRuntime(Runtime):
     @torch.inference_mode()
     def answer(self, face: Tensor, context: Tensor) -> Answer:
         """Answer float32 tensors on the device, launch by launch."""
-        # TF32, on by default in cuDNN, would move the answers by 1e-3.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        with _cudnn_settings():
             answer: Answer = (self._fast or self._plain)(self._place(face), self._place(context))
         return answer
 
@@ -177,7 +177,8 @@ class TorchRuntime(Runtime):
                     self._dtype,
                     fuse_blocks=fuse_blocks,
                 )
-                with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                # As in an answer: the algorithms chosen here are those that it uses.
+                with _cudnn_settings():
                     ours, theirs = fast(*pairs), self._plain(*pairs)
                 torch.cuda.synchronize()
             except Exception as error:
@@ -189,6 +190,14 @@ class TorchRuntime(Runtime):
                 return fast, "fused" if problem is None else f"fused; convolutions not: {problem}"
             problem = f"its answers are off by {off:.1e}"
         return None, f"plain: {problem}"
+
+
+def _cudnn_settings() -> AbstractContextManager[None]:
+    """Let cuDNN take the fastest algorithm, but not TF32, which would move the answers by 1e-3."""
+    settings: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=True, allow_tf32=False
+    )
+    return settings
 
 
 def choose_device(device: str) -> str:
