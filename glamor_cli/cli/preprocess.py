@@ -118,7 +118,7 @@ def _print(report: "PreprocessReport", out: Path) -> None:
 
 
 def _write_json(report: "PreprocessReport", path: Path) -> None:
-    """Write the report as DESIGN.md's contract has it; ``-`` is standard output."""
+    """Write all fields of the report; ``-`` is standard output."""
     from glamor_cli.atomic import write_text
 
     # Names that are not UTF-8 come out as escapes, which JSON allows.

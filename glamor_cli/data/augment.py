@@ -1,4 +1,6 @@
-"""Augmentation of whole batches in training: the authors' (OFFICIAL.md, step 6) and more.
+"""Augmentation of whole batches in training: the authors' and more.
+
+Theirs is in docs/official-program.md, Augmentation.
 
 Every random number comes from what is passed in, drawn on its generator's device, so a run can be
 repeated and a CPU's and a GPU's batches are augmented alike. Black stays black throughout:

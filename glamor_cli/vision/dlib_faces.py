@@ -1,4 +1,7 @@
-"""dlib's CNN detector: the authors' boxes exactly, at seconds an image (OFFICIAL.md, Faces)."""
+"""dlib's CNN detector: the authors' boxes exactly, at seconds an image.
+
+How they use it is in docs/official-program.md, Faces.
+"""
 
 import importlib.util
 import threading
