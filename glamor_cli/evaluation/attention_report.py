@@ -184,7 +184,7 @@ def measure_store(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
     variant = runtime.metadata.network.variant
-    if variant in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT):
+    if not variant.attends:
         raise ConfigError(
             f"the {variant} network of {path.name} has no attention to measure",
             "Give weights of another variant.",

@@ -24,7 +24,7 @@ from glamor_cli.data.draws import Draws
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import FACE_SIZE, Variant
+from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.training.average import move_average, start_average
@@ -139,7 +139,7 @@ class _Run:
         store = PairStore.open(config.store)
         self.store, self.classes = store.info, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
-        self.with_contexts = config.network.variant is not Variant.FACE_ONLY
+        self.with_contexts = config.network.variant.has_context
         self.batches = TrainingBatches(
             store.split(config.train_split),
             rows,
