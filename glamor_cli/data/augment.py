@@ -22,6 +22,8 @@ PAPER_DEGREES = 20.0
 
 _BLUR_REACH = 2
 """A blur's kernel ends this many of its largest standard deviations from its centre."""
+_SHARPENED_DEVIATION = 1.0
+"""Of the blur that an unsharp mask compares with, in pixels."""
 _ERASED_SHARE = (0.02, 0.25)
 _ERASED_ASPECT = (0.5, 2.0)
 
@@ -105,6 +107,8 @@ class FaceAugmentation:
         contrast: Distances from the image's mean are multiplied by 1 plus or minus up to this.
         gray: Share of the images turned gray.
         blur: Largest standard deviation of a Gaussian blur, in pixels; each image draws its own.
+        sharpen: Largest strength of an unsharp mask: how often the difference to a copy blurred by
+            one pixel is added.
         erase: Share of the images of which a rectangle is replaced by the image's mean.
     """
 
@@ -116,6 +120,7 @@ class FaceAugmentation:
     contrast: float = 0.0
     gray: float = 0.0
     blur: float = 0.0
+    sharpen: float = 0.0
     erase: float = 0.0
 
     def __call__(self, faces: Tensor, draws: Draws) -> Tensor:
@@ -130,7 +135,9 @@ class FaceAugmentation:
         """
         faces = self._move(to_float(faces), draws)
         if self.blur:
-            faces = _random_blur(faces, self.blur, draws)
+            faces = _blur(faces, _uniform(faces, 0, self.blur, draws), self.blur)
+        if self.sharpen:
+            faces = _random_sharpen(faces, self.sharpen, draws)
         faces = _jitter(faces, self.brightness, self.contrast, self.gray, draws)
         if self.erase:
             faces = _random_erase(faces, self.erase, draws)
@@ -233,14 +240,13 @@ def _jitter(
     return images
 
 
-def _random_blur(images: Tensor, limit: float, draws: Draws) -> Tensor:
-    """Blur each image by its own Gaussian, of a deviation uniform up to the limit, in pixels."""
+def _blur(images: Tensor, deviation: Tensor, limit: float) -> Tensor:
+    """Blur each image by its own Gaussian: (B) standard deviations up to the limit, in pixels."""
     batch, channels, height, width = images.shape
     reach = max(1, round(_BLUR_REACH * limit))
     offsets = torch.arange(-reach, reach + 1, device=images.device)
     # A deviation of zero would divide by zero; this small one leaves the image as it is.
-    deviation = _uniform(images, 0, limit, draws).clamp(min=0.05)
-    kernel = torch.exp(-0.5 * (offsets / deviation[:, None]) ** 2)
+    kernel = torch.exp(-0.5 * (offsets / deviation.clamp(min=0.05)[:, None]) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     kernel = kernel.repeat_interleave(channels, dim=0)[:, None]  # (B * C, 1, taps)
     flat = images.reshape(1, batch * channels, height, width)
@@ -248,6 +254,14 @@ def _random_blur(images: Tensor, limit: float, draws: Draws) -> Tensor:
     flat = F.conv2d(flat, kernel[:, :, None, :], groups=batch * channels)
     flat = F.conv2d(flat, kernel[:, :, :, None], groups=batch * channels)
     return flat.view(batch, channels, height, width)
+
+
+def _random_sharpen(images: Tensor, limit: float, draws: Draws) -> Tensor:
+    """Add to each image its own share of what a blur takes from it; black stays black."""
+    deviation = images.new_full((len(images),), _SHARPENED_DEVIATION)
+    strength = _uniform(images, 0, limit, draws)[:, None, None, None]
+    lost = images - _blur(images, deviation, _SHARPENED_DEVIATION)
+    return torch.addcmul(images, strength, lost).clamp_(0, 1)
 
 
 def _random_erase(images: Tensor, probability: float, draws: Draws) -> Tensor:

@@ -12,4 +12,5 @@ class RecipeName(StrEnum):
     FER2013 = "fer2013"
     FER2013_FINISH = "fer2013-finish"
     FER2013_LONG = "fer2013-long"
+    FER2013_TAUGHT = "fer2013-taught"
     FER2013_CONTEXT = "fer2013-context"

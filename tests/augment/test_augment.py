@@ -180,6 +180,23 @@ def test_blur_keeps_flat_images_and_spreads_a_point():
     assert blurred[:, 0, 16, 16].max() > 0.99
 
 
+def test_sharpening_keeps_flat_images_and_raises_a_step():
+    augment = FaceAugmentation(flip=False, degrees=0.0, sharpen=1.5)
+    flat = torch.full((4, 3, 32, 32), 0.7)
+    torch.testing.assert_close(augment(flat, draws()), flat)
+    step = torch.full((500, 3, 32, 32), 0.4)
+    step[..., 16:] = 0.6
+    sharpened = augment(step, draws())
+    rise = sharpened[..., 16] - sharpened[..., 15]
+    # Beside the step a blur leaves its middle tap's share of the rise; up to 1.5 times the rest of
+    # it is added.
+    taps = torch.exp(-0.5 * torch.arange(-2.0, 3.0) ** 2)
+    kept = float(taps[2] / taps.sum())
+    assert rise.min() >= 0.2 - 1e-6
+    assert rise.max() == pytest.approx(0.2 * (1 + 1.5 * (1 - kept)), rel=0.02)
+    torch.testing.assert_close(sharpened[..., :12], step[..., :12])
+
+
 def test_erased_rectangles_come_at_their_share_and_size():
     faces = torch.rand(1000, 3, 64, 64, generator=seeded(1))
     erased = FaceAugmentation(flip=False, degrees=0.0, erase=0.4)(faces, draws())
@@ -196,7 +213,14 @@ def test_erased_rectangles_come_at_their_share_and_size():
 
 
 EVERYTHING = FaceAugmentation(
-    scale=(0.9, 1.1), shift=0.05, brightness=0.3, contrast=0.3, gray=0.3, blur=1.5, erase=0.3
+    scale=(0.9, 1.1),
+    shift=0.05,
+    brightness=0.3,
+    contrast=0.3,
+    gray=0.3,
+    blur=1.5,
+    sharpen=1.5,
+    erase=0.3,
 )
 CONTEXTS = ContextAugmentation(flip=True, brightness=0.3, contrast=0.3, gray=0.3, erase=0.3)
 
