@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import cannot_write, write_text
 from glamor_cli.data.crop_files import box_file_name, write_box
 from glamor_cli.data.scene_drawing import (
     BUST,
@@ -183,10 +183,7 @@ def make_scenes(
             )
             whole.replace(out)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {out}: {error.strerror or error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise cannot_write(out, error.strerror or error) from error
     return out
 
 
