@@ -27,7 +27,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.extras import install_extra
 from glamor_cli.row_file import RowFile
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -72,7 +72,7 @@ def predict(
         typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
     ] = None,
     long_side: LongSideOption = None,
-    batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = FACES_AT_ONCE,
 ) -> None:
     """Find every face in images and videos and tell its emotion, one row a face.
 

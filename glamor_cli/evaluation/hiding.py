@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 from glamor_cli.attention_map import REGION, Region, region_mask, squares, upsample_attention
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.fill import Fill
+from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.base import Runtime
 from glamor_cli.vision.pairs import to_uint8
@@ -40,9 +40,9 @@ class HidingConfig:
     """
 
     fill: Fill = Fill.BLACK
-    regions: int = 5
+    regions: int = REGIONS
     side: int = REGION
-    steps: int = 8
+    steps: int = STEPS
 
     def __post_init__(self) -> None:
         if self.regions < 1 or self.steps < 1:

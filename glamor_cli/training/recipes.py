@@ -129,7 +129,6 @@ PAPER = Recipe(
     epochs=60,
     batch_size=4,
     mixed_precision=False,
-    face=FaceAugmentation(flip=True, degrees=20.0),
 )
 
 MODERN = Recipe(
