@@ -52,6 +52,9 @@ class PredictConfig:
         keep_images: Leave the pixels in the results, to draw on them.
         skip_suffix: Files whose names end so are not taken from folders and globs: pictures
             that an earlier run saved there.
+
+    Raises:
+        ConfigError: A batch of less than one face, or a score that is no number from 0 up.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS

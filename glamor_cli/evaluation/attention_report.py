@@ -40,6 +40,9 @@ class AttentionConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file; None chooses by ``device``.
+
+    Raises:
+        ConfigError: Less than one pair, a batch of less than one, or a negative seed.
     """
 
     store: Path

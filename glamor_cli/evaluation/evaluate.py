@@ -33,6 +33,9 @@ class EvaluateConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file; None chooses by ``device``.
+
+    Raises:
+        ConfigError: A batch of less than one pair.
     """
 
     store: Path

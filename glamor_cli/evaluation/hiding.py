@@ -37,6 +37,9 @@ class HidingConfig:
         regions: Random squares for each pair.
         side: Of the squares, in pixels of the 112x112 context.
         steps: Of the deletion and insertion curves.
+
+    Raises:
+        ConfigError: No regions, no steps, or a side that does not fit into the context.
     """
 
     fill: Fill = Fill.BLACK
