@@ -62,17 +62,6 @@ def rotate(faces: Tensor, degrees: Tensor) -> Tensor:
     return _warp(faces, _rotation(angles.cos(), angles.sin()))
 
 
-def random_rotation(faces: Tensor, limit_degrees: float, draws: Draws) -> Tensor:
-    """Rotate each image by its own angle, uniform between plus and minus the limit.
-
-    Args:
-        faces: (B, 3, H, W) with H = W.
-        limit_degrees: The largest angle.
-        draws: The source of randomness.
-    """
-    return rotate(faces, _uniform(faces, -limit_degrees, limit_degrees, draws))
-
-
 def random_crop(contexts: Tensor, draws: Draws) -> Tensor:
     """Cut a 112x112 window out of each context, every place equally likely.
 

@@ -44,10 +44,6 @@ class Faces:
         keep = self.scores >= np.float32(score)
         return Faces(self.boxes[keep], self.scores[keep])
 
-    def best(self) -> "Faces":
-        """The single most confident face, or none: what extracting a data set keeps."""
-        return Faces(self.boxes[:1], self.scores[:1])
-
 
 class Detector(Protocol):
     """Anything that finds faces; several threads may share one.
