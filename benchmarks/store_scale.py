@@ -32,7 +32,7 @@ from glamor_cli.data.index import HEADER, IndexRow, Status
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, preprocess
-from glamor_cli.data.source_summary import summarize
+from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES, HEADER_BYTES
 from glamor_cli.vision.pairs import Box
@@ -141,7 +141,7 @@ def do_nothing(_: Path, __: int) -> None:
 
 def list_folder(folder: Path, count: int) -> None:
     """List a folder with all its files."""
-    source = summarize(open_data_set(folder / "many"), box_files=False)
+    source = summarise(open_data_set(folder / "many"), box_files=False)
     check(source.splits["all"].images, count)
 
 

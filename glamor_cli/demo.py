@@ -15,7 +15,8 @@ from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import make_scenes, read_cues
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store

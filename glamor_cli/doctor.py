@@ -18,6 +18,7 @@ import numpy as np
 
 from glamor_cli import __version__
 from glamor_cli.atomic import write_text
+from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.gpus import Driver, query_driver
@@ -144,9 +145,9 @@ def _silence() -> Iterator[None]:
 
 
 def _machine(driver: Driver) -> Iterator[Row]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     flags = _cpu_flags()
-    detail = f"{platform.machine()}, {cores} cores" + (f", {' '.join(flags)}" if flags else "")
+    known = f", {' '.join(flags)}" if flags else ""
+    detail = f"{platform.machine()}, {available_cpus()} cores{known}"
     yield Row("machine", "CPU", Status.OK, detail)
     yield Row("machine", "Python", Status.OK, f"{_python()} on {platform.system()}")
     yield _gpu(driver)

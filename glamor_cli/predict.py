@@ -19,6 +19,7 @@ from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError, DataError, GlamorError
 from glamor_cli.rows import FaceRow, Status
 from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.choices import FACES_AT_ONCE
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
@@ -51,6 +52,9 @@ class PredictConfig:
         keep_images: Leave the pixels in the results, to draw on them.
         skip_suffix: Files whose names end so are not taken from folders and globs: pictures
             that an earlier run saved there.
+
+    Raises:
+        ConfigError: A batch of less than one face, or a score that is no number from 0 up.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
@@ -60,7 +64,7 @@ class PredictConfig:
     provider: str | None = None
     min_score: float | None = None
     long_side: int | None = None
-    batch: int = 16
+    batch: int = FACES_AT_ONCE
     keep_images: bool = False
     skip_suffix: str | tuple[str, ...] | None = None
 

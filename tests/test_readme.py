@@ -46,6 +46,10 @@ def test_the_other_commands_run(tmp_path: Path) -> None:
 
 
 def test_every_link_inside_the_repository_leads_somewhere() -> None:
-    for document in README.parent.glob("*.md"):
+    folders = (README.parent / name for name in ("", "docs", "weights", "benchmarks"))
+    documents = [document for folder in folders for document in folder.glob("*.md")]
+    assert len(documents) >= 12
+    for document in documents:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
-            assert target.startswith("https://") or (README.parent / target).exists(), target
+            found = target.startswith("https://") or (document.parent / target).exists()
+            assert found, f"{document.name}: {target}"

@@ -20,11 +20,10 @@ from glamor_cli.bench.torch_backends import (
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
-from glamor_cli.network.config import Variant
 from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
-from glamor_cli.runtimes.base import Output
+from glamor_cli.runtimes.base import OUTPUT_NAMES, Output
 from glamor_cli.runtimes.cuda_graphs import Recording
-from glamor_cli.runtimes.onnx import OUTPUT_NAMES, open_session
+from glamor_cli.runtimes.onnx import open_session
 
 Maps = tuple[Tensor, Tensor]
 Answer = tuple[Tensor, Tensor, Tensor]
@@ -39,7 +38,7 @@ def core_line_up(setup: Setup, batch: int) -> LineUp:
         ConfigError: The network has only one stream, and so no core.
     """
     network = setup.network.cpu()
-    if network.config.variant in (Variant.FACE_ONLY, Variant.CONTEXT_ONLY):
+    if not network.config.variant.has_both:
         raise ConfigError(
             f"a {network.config.variant} network has no attention-fusion core",
             "Measure --what network, or give weights of a whole network.",

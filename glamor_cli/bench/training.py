@@ -11,7 +11,7 @@ from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.floor import DTYPES
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.training.precision import exact_float32
+from glamor_cli.training.precision import cpu_has_bf16, exact_float32
 
 
 def train_line_up(setup: Setup, batch: int) -> LineUp:
@@ -88,11 +88,6 @@ def _problem(backend: Backend, precision: Precision, device: str) -> str | None:
     if precision not in (Precision.FP32, Precision.BF16):
         # The trainer scales no losses, which float16 would need.
         return f"training knows fp32 and bf16, not {precision}"
-    if precision is Precision.BF16 and device == "cpu" and not _has_bf16():
+    if precision is Precision.BF16 and device == "cpu" and not cpu_has_bf16():
         return "this CPU has no bf16 instructions"
     return None
-
-
-def _has_bf16() -> bool:
-    cpu = torch.cpu
-    return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()

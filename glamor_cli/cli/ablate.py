@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
@@ -41,7 +41,7 @@ def ablate(
         Path | None, typer.Option("--json", help="Write the table to this file too.")
     ] = None,
     device: DeviceOption = Device.AUTO,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
     from glamor_cli.data.scenes import read_cues

@@ -18,8 +18,8 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.evaluation.fill import Fill
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.evaluation.attention_options import PAIRS, REGIONS, STEPS, Fill
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def attention(
     gradcam: Annotated[
         bool, typer.Option("--gradcam", help="Measure Grad-CAM beside the attention.")
     ] = False,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = 200,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = PAIRS,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
     fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
-    regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = 8,
+    regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = REGIONS,
+    steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = STEPS,
     device: DeviceOption = Device.AUTO,
-    batch: BatchOption = 32,
+    batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     json_file: Annotated[

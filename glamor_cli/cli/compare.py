@@ -16,7 +16,7 @@ from glamor_cli.cli.runtime_options import (
     StoreArgument,
     ThreadsOption,
 )
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 
 if TYPE_CHECKING:
     from glamor_cli.evaluation.bootstrap import Interval
@@ -34,7 +34,7 @@ def compare(
     ],
     split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
-    batch: BatchOption = 32,
+    batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     latency: Annotated[bool, typer.Option(help="Measure how long each takes.")] = True,

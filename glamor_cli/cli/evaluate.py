@@ -18,7 +18,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def evaluate(
     weights: WeightsOption = DEFAULT_WEIGHTS,
     split: SplitOption = None,
     device: DeviceOption = Device.AUTO,
-    batch: BatchOption = 32,
+    batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     json_file: Annotated[

@@ -10,6 +10,7 @@ from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     LongSideOption,
+    MinScoreOption,
     ProviderOption,
     ThreadsOption,
     WeightsOption,
@@ -36,9 +37,7 @@ def explain(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Leave out faces the detector is less sure of.")
-    ] = None,
+    min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""

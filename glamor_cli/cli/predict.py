@@ -19,6 +19,7 @@ from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     LongSideOption,
+    MinScoreOption,
     ProviderOption,
     ThreadsOption,
     WeightsOption,
@@ -27,7 +28,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.extras import install_extra
 from glamor_cli.row_file import RowFile
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -53,13 +54,16 @@ def predict(
         Path | None, typer.Option(help="Save annotated pictures and videos into this folder.")
     ] = None,
     stride: Annotated[
-        int, typer.Option(min=1, help="Of a video: look at every so manyth frame.")
+        int, typer.Option(min=1, help="Videos: look at every N-th frame.")
     ] = Sampling.stride,
     every: Annotated[
-        str | None, typer.Option(help="Of a video: look at a frame in each such time, as 0.5s.")
+        str | None, typer.Option(help="Videos: look at one frame per interval, such as 0.5s.")
     ] = None,
     smooth: Annotated[
-        str, typer.Option(help="Of a video: smooth a person's emotion over such a time; 0: not.")
+        str,
+        typer.Option(
+            help="Videos: time constant of the smoothing of a person's emotion; 0 for none."
+        ),
     ] = f"{TrackingConfig.smoothing}s",
     detector: Annotated[
         DetectorKind, typer.Option(help="Who finds the faces.")
@@ -67,12 +71,9 @@ def predict(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
-    min_score: Annotated[
-        float | None,
-        typer.Option(help="Leave out faces the detector is less sure of; default: its own bound."),
-    ] = None,
+    min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
-    batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = FACES_AT_ONCE,
 ) -> None:
     """Find every face in images and videos and tell its emotion, one row a face.
 

@@ -46,7 +46,8 @@ def preprocess(
         bool, typer.Option("--skip-no-face", help="Leave images without a face out of the arrays.")
     ] = _DEFAULTS.skip_no_face,
     split: Annotated[
-        str | None, typer.Option(help="Only this split; or the name of the one without splits.")
+        str | None,
+        typer.Option(help="Only this split; of data without splits, what to call it."),
     ] = None,
     report_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report to this file; - is stdout.")
@@ -118,7 +119,7 @@ def _print(report: "PreprocessReport", out: Path) -> None:
 
 
 def _write_json(report: "PreprocessReport", path: Path) -> None:
-    """Write the report as DESIGN.md's contract has it; ``-`` is standard output."""
+    """Write all fields of the report; ``-`` is standard output."""
     from glamor_cli.atomic import write_text
 
     # Names that are not UTF-8 come out as escapes, which JSON allows.

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.runtimes.choices import Device, Provider
+from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
 SplitOption = Annotated[
@@ -19,8 +20,16 @@ DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
 LongSideOption = Annotated[
     int | None,
     typer.Option(
-        help="Shrink images to this long side, in pixels, to look for faces; default: "
-        "CenterFace's own. A larger one finds smaller faces and takes longer."
+        help="For centerface: shrink images to this long side, in pixels, to look for faces; "
+        f"default: {LONG_SIDE}. A larger one finds smaller faces and takes longer."
+    ),
+]
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Leave out faces the detector is less sure of; default: "
+        + ", ".join(f"{score} for {kind}" for kind, score in MIN_SCORES.items())
+        + "."
     ),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]

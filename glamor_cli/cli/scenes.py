@@ -8,22 +8,29 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.data.scene_config import SceneConfig
 
 
 def scenes(
     out: Annotated[Path, typer.Argument(help="Folder to make; it must be empty or new.")],
-    train: Annotated[int, typer.Option(help="Scenes to train on.")] = 6000,
-    validation: Annotated[int, typer.Option(help="Scenes to choose by.")] = 500,
-    test: Annotated[int, typer.Option(help="Scenes to judge by.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
-    scale: Annotated[int, typer.Option(help="Images are 171 x 128 pixels times this.")] = 2,
-    cues: Annotated[int, typer.Option(help="Discs in a scene, 2 or 3; three are harder.")] = 2,
+    train: Annotated[int, typer.Option(help="Scenes to train on.")] = SceneConfig.train,
+    validation: Annotated[int, typer.Option(help="Scenes to choose by.")] = SceneConfig.validation,
+    test: Annotated[int, typer.Option(help="Scenes to judge by.")] = SceneConfig.test,
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same scenes.")
+    ] = SceneConfig.seed,
+    scale: Annotated[
+        int, typer.Option(help="Images are 171 x 128 pixels times this.")
+    ] = SceneConfig.scale,
+    cues: Annotated[
+        int, typer.Option(help="Discs in a scene, 2 or 3; three are harder.")
+    ] = SceneConfig.cues,
 ) -> None:
     """Generate scenes in which neither face nor context suffices, with box files and cues.csv.
 
     The person's mouth says which of the discs counts; its colour is the emotion.
     """
-    from glamor_cli.data.scenes import SceneConfig, make_scenes
+    from glamor_cli.data.scenes import make_scenes
 
     config = SceneConfig(
         train=train, validation=validation, test=test, seed=seed, scale=scale, cues=cues

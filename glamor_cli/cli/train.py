@@ -7,11 +7,12 @@ import typer
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
+from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.recipe_names import RecipeName
 
 
@@ -41,9 +42,11 @@ def train(
             help="Whose answers to learn from too: weights, or a face classifier's .onnx."
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Of convolutions and matrix products.")
+    ] = Precision.AUTO,
     device: DeviceOption = Device.AUTO,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: ThreadsOption = None,
     checkpoint_every: Annotated[
         str, typer.Option(help="Longest stretch of work that a kill may cost: 30s, 10min.")
     ] = f"{CHECKPOINT_SECONDS / 60:g}min",
@@ -56,19 +59,15 @@ def train(
 
     With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
     """
-    from glamor_cli.errors import ConfigError
     from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.live_report import LIVE_REPORT
-    from glamor_cli.training.precision import Precision
     from glamor_cli.training.progress import Progress
     from glamor_cli.training.recipes import find_recipe
     from glamor_cli.training.trainer import BEST
     from glamor_cli.training.trainer import train as run_training
 
     console.quiet = is_follower()
-    if precision not in list(Precision):
-        raise ConfigError(f"there is no precision {precision!r}", "Choose auto, fp32 or bf16.")
     config = TrainConfig(
         store=store,
         run=run,
@@ -79,7 +78,7 @@ def train(
         validation_split=validation_split,
         initial_weights=None if init is None else _find_trainable(init),
         teacher=None if teacher is None else _find_teacher(teacher),
-        precision=Precision(precision),
+        precision=precision,
         device=device,
         threads=threads,
         checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),

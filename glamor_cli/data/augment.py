@@ -1,4 +1,6 @@
-"""Augmentation of whole batches in training: the authors' (OFFICIAL.md, step 6) and more.
+"""Augmentation of whole batches in training: the authors' and more.
+
+Theirs is in docs/official-program.md, Augmentation.
 
 Every random number comes from what is passed in, drawn on its generator's device, so a run can be
 repeated and a CPU's and a GPU's batches are augmented alike. Black stays black throughout:
@@ -58,17 +60,6 @@ def rotate(faces: Tensor, degrees: Tensor) -> Tensor:
     """
     angles = torch.deg2rad(degrees)
     return _warp(faces, _rotation(angles.cos(), angles.sin()))
-
-
-def random_rotation(faces: Tensor, limit_degrees: float, draws: Draws) -> Tensor:
-    """Rotate each image by its own angle, uniform between plus and minus the limit.
-
-    Args:
-        faces: (B, 3, H, W) with H = W.
-        limit_degrees: The largest angle.
-        draws: The source of randomness.
-    """
-    return rotate(faces, _uniform(faces, -limit_degrees, limit_degrees, draws))
 
 
 def random_crop(contexts: Tensor, draws: Draws) -> Tensor:

@@ -3,7 +3,8 @@
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.atomic import cannot_write
+from glamor_cli.errors import DataError
 from glamor_cli.reading import open_file
 from glamor_cli.vision.pairs import Box
 
@@ -75,10 +76,7 @@ def write_box(path: Path, box: Box) -> None:
         temporary.write_text(text, encoding="ascii")
         temporary.replace(path)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise cannot_write(path, error.strerror or error) from error
 
 
 def export_crops(store: "PairStore", out: Path) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import cannot_write, write_text
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
 
@@ -147,7 +147,4 @@ def _write_png(path: Path, pixels: NDArray[Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, "PNG")
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise cannot_write(path, error.strerror or error) from error

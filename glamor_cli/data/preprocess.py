@@ -19,7 +19,7 @@ from glamor_cli.data.pair_making import (
     make_pairs,
 )
 from glamor_cli.data.pair_options import BoxSource, PairMaking
-from glamor_cli.data.source_summary import Source, SourceSummary, is_folder, summarize
+from glamor_cli.data.source_summary import Source, SourceSummary, is_folder, summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
@@ -136,7 +136,7 @@ def preprocess(
     where = config.source.absolute() if config.dask else config.source
     data_set = open_data_set(where, split=config.split)
     _check(config, data_set)
-    source = summarize(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
+    source = summarise(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
     if not any(summary.images for summary in source.splits.values()):
         raise DataError(
             f"{config.source} holds no images", "Put images into its class folders first."

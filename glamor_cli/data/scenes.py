@@ -38,8 +38,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import cannot_write, write_text
 from glamor_cli.data.crop_files import box_file_name, write_box
+from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scene_drawing import (
     BUST,
     MOUTHS,
@@ -74,34 +75,6 @@ MAX_CUES = len(RINGS)
 """Of a scene: one of each kind."""
 
 _TRIES = 64  # placements of the cues tried at once for one place of the person
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """How many scenes, and which.
-
-    Attributes:
-        train: Scenes in the split ``train``.
-        validation: Scenes in the split ``validation``.
-        test: Scenes in the split ``test``.
-        seed: Scene i of a split depends on this, the split and i alone, so more scenes never
-            change the first ones.
-        scale: An image is 171 * scale wide and 128 * scale high.
-        cues: Discs in a scene, 2 or 3; with two no ring is gray. Among three it is harder to
-            learn to choose, and takes longer.
-    """
-
-    train: int = 6000
-    validation: int = 500
-    test: int = 1000
-    seed: int = 0
-    scale: int = 2
-    cues: int = 2
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Scenes by split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 @dataclass(frozen=True)
@@ -183,10 +156,7 @@ def make_scenes(
             )
             whole.replace(out)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {out}: {error.strerror or error}",
-            "Choose a folder that you may write to and that has room.",
-        ) from error
+        raise cannot_write(out, error.strerror or error) from error
     return out
 
 

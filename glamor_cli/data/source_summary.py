@@ -37,7 +37,7 @@ class Source:
     absent: frozenset[Path]
 
 
-def summarize(data_set: DataSet, *, box_files: bool) -> Source:
+def summarise(data_set: DataSet, *, box_files: bool) -> Source:
     """Go through a data set once, without opening its images.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reading pair stores (DESIGN.md, Contracts)."""
+"""Reading pair stores; ``store_format`` says what the files hold."""
 
 import zlib
 from collections.abc import Callable, Iterator

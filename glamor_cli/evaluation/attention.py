@@ -5,7 +5,7 @@ the attention map and counts.
 
 From an image's pixel to a cell. Pixel i covers [i, i + 1), so a box x1..x2 covers [x1, x2).
 
-1. Sampling to 128x171 with half-pixel centres (OFFICIAL.md, From image to pair, step 4) maps
+1. Sampling to 128x171 with half-pixel centres (docs/official-program.md, Pairs, 4) maps
    coordinates linearly: x' = x * 171 / width, y' = y * 128 / height.
 2. The evaluation's crop takes rows 8:120 and columns 29:141: x'' = x' - 29, y'' = y' - 8.
 3. The original network's map of 7 x 7 divides the 112x112 crop evenly; the cell in row r and

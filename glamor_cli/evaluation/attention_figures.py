@@ -28,6 +28,7 @@ from glamor_cli.rendering.colours import (
 )
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
+from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import to_uint8
 
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
@@ -99,7 +100,7 @@ def draw_gallery(report: AttentionReport) -> Any:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
     note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
-    figure.supxlabel(f"{_short(report.weights['name'], 40)}; {note}", fontsize=9, color=FAINT)
+    figure.supxlabel(f"{plain_name(report.weights['name'], 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 
 
@@ -151,7 +152,7 @@ def draw_streams(report: AttentionReport) -> Any:
     counts = np.bincount(report.labels, minlength=len(report.classes))
     left.set_yticks(
         range(len(labels)),
-        [f"{_short(report.classes[label])} ({counts[label]})" for label in labels],
+        [f"{plain_name(report.classes[label], _LONGEST)} ({counts[label]})" for label in labels],
     )
     left.invert_yaxis()
     left.set_xlabel("context's share in the fusion; bar: mean")
@@ -162,11 +163,12 @@ def draw_streams(report: AttentionReport) -> Any:
 def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> None:
     label, answer = int(report.labels[pair.row]), int(report.answers[pair.row])
     axes[0].imshow(_picture(pair.face))
-    said = f"{_short(report.classes[answer])} {report.probabilities[pair.row, answer]:.0%}"
+    names = [plain_name(report.classes[index], _LONGEST) for index in (answer, label)]
+    said = f"{names[0]} {report.probabilities[pair.row, answer]:.0%}"
     axes[0].text(
         0.5,
         -0.04,
-        said if label == answer else f"{said}\nis {_short(report.classes[label])}",
+        said if label == answer else f"{said}\nis {names[1]}",
         transform=axes[0].transAxes,
         ha="center",
         va="top",
@@ -262,11 +264,3 @@ def _names(report: AttentionReport) -> list[str]:
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32 [3, H, W] in [0, 1] to uint8 [H, W, 3]."""
     return to_uint8(values.transpose(1, 2, 0))
-
-
-def _short(name: str, longest: int = _LONGEST) -> str:
-    """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    if len(shown) > longest:
-        shown = shown[: longest - 1] + "…"
-    return shown.replace("$", r"\$")

@@ -11,10 +11,12 @@ from glamor_cli.data.scenes import Cue, read_cues
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention import AttentionMeasures, match_cues, measure_attention
+from glamor_cli.evaluation.attention_options import PAIRS
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
 ATTENTION, GRAD_CAM, RANDOM = "attention", "grad_cam", "random"
@@ -38,6 +40,9 @@ class AttentionConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file; None chooses by ``device``.
+
+    Raises:
+        ConfigError: Less than one pair, a batch of less than one, or a negative seed.
     """
 
     store: Path
@@ -45,11 +50,11 @@ class AttentionConfig:
     split: str | None = None
     scenes: Path | None = None
     grad_cam: bool = False
-    pairs: int = 200
+    pairs: int = PAIRS
     seed: int = 0
     hiding: HidingConfig = field(default_factory=HidingConfig)
     device: str = "auto"
-    batch: int = 32
+    batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None
 
@@ -184,7 +189,7 @@ def measure_store(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
     variant = runtime.metadata.network.variant
-    if variant in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT):
+    if not variant.attends:
         raise ConfigError(
             f"the {variant} network of {path.name} has no attention to measure",
             "Give weights of another variant.",

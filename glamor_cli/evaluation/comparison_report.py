@@ -14,13 +14,13 @@ from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
-from glamor_cli.evaluation.figures import plain_name
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.report import environment_facts
 from glamor_cli.evaluation.significance import SIGNIFICANT
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
+from glamor_cli.rendering.plain_names import plain_name
 
 REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
     "comparison.html",

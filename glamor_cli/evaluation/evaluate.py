@@ -14,6 +14,7 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
 
 TRAIN_SPLIT = "train"
@@ -32,13 +33,16 @@ class EvaluateConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file; None chooses by ``device``.
+
+    Raises:
+        ConfigError: A batch of less than one pair.
     """
 
     store: Path
     weights: str | Path = DEFAULT_WEIGHTS
     split: str | None = None
     device: str = "auto"
-    batch: int = 32
+    batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None
 

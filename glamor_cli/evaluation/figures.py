@@ -7,6 +7,7 @@ import numpy as np
 
 from glamor_cli.evaluation.metrics import Metrics
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.plain_names import plain_name
 
 _DPI = 150
 _LONGEST_NAME = 18
@@ -45,7 +46,7 @@ def draw_confusion(metrics: Metrics) -> Any:
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [plain_name(name) for name in metrics.classes]
+    names = [plain_name(name, _LONGEST_NAME) for name in metrics.classes]
     axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(
         range(count), [f"{name} ({n})" for name, n in zip(names, support[:, 0], strict=True)]
@@ -71,11 +72,3 @@ def draw_confusion(metrics: Metrics) -> Any:
     bar = figure.colorbar(image, ax=axes, shrink=0.7, label="share of the label's pairs")
     bar.outline.set_visible(False)
     return figure
-
-
-def plain_name(name: str, longest: int = _LONGEST_NAME) -> str:
-    """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    shown = shown if len(shown) <= longest else shown[: longest - 1] + "…"
-    # A dollar sign would begin a formula.
-    return shown.replace("$", r"\$")

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 from glamor_cli.attention_map import REGION, Region, region_mask, squares, upsample_attention
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.fill import Fill
+from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.base import Runtime
 from glamor_cli.vision.pairs import to_uint8
@@ -37,12 +37,15 @@ class HidingConfig:
         regions: Random squares for each pair.
         side: Of the squares, in pixels of the 112x112 context.
         steps: Of the deletion and insertion curves.
+
+    Raises:
+        ConfigError: No regions, no steps, or a side that does not fit into the context.
     """
 
     fill: Fill = Fill.BLACK
-    regions: int = 5
+    regions: int = REGIONS
     side: int = REGION
-    steps: int = 8
+    steps: int = STEPS
 
     def __post_init__(self) -> None:
         if self.regions < 1 or self.steps < 1:

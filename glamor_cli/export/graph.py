@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.onnx import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights import METADATA_KEY, Metadata
 
 EXPORT_KEY = "glamor_export"

@@ -1,4 +1,7 @@
-"""The authors' TensorFlow checkpoint becomes our weights (OFFICIAL.md, The released checkpoint)."""
+"""The authors' TensorFlow checkpoint becomes our weights.
+
+What it looks like is in docs/official-program.md, Checkpoint.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

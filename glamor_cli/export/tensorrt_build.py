@@ -13,8 +13,8 @@ from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
 from glamor_cli.export.config import BatchRange, Precision
 from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.gpus import query_driver
-from glamor_cli.runtimes.onnx import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.sidecar import Sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
 from glamor_cli.weights import METADATA_KEY, Metadata, sha256

@@ -11,8 +11,7 @@ from glamor_cli.export.config import Agreement, BatchCheck, BatchRange, Toleranc
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
-from glamor_cli.runtimes.base import Runtime, max_abs_diff
-from glamor_cli.runtimes.onnx import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Runtime, max_abs_diff
 
 _CHUNK = 64
 

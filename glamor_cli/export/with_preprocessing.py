@@ -17,6 +17,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ExportError
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,
     EVALUATION_COLUMNS,
@@ -40,7 +41,6 @@ _INPUTS = {
     BOXES: "float32 [N, 4], x1, y1, x2, y2 in pixels in the authors' square framing of the face; "
     "0, 0, 0, 0 means no face; a box with nothing inside the image answers NaN",
 }
-_OUTPUTS = ("probabilities", "attention", "stream_weights")
 _PREFIX = "pre/"
 
 
@@ -97,9 +97,9 @@ def _merge(network: ModelProto) -> "tuple[ModelProto, _Pairs]":
     for node in inner.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
     graph.nodes.extend(inner.node)
-    for name in _OUTPUTS:
+    for name in OUTPUT_NAMES:
         _answer(graph, f"network/{name}", name, pairs)
-    outputs = [_dynamic_copy(value) for value in network.graph.output if value.name in _OUTPUTS]
+    outputs = [_dynamic_copy(value) for value in network.graph.output if value.name in OUTPUT_NAMES]
     whole = helper.make_graph(
         graph.nodes,
         "glamor_with_preprocessing",
@@ -334,10 +334,10 @@ def _require_exported(network: ModelProto) -> None:
     inputs = {value.name: value for value in network.graph.input}
     outputs = {value.name for value in network.graph.output}
     remedy = "Give an .onnx file from glamor export without --with-preprocessing."
-    if set(inputs) != {"face", "context"} or not outputs.issuperset(_OUTPUTS):
+    if set(inputs) != set(INPUT_NAMES) or not outputs.issuperset(OUTPUT_NAMES):
         raise ExportError(
             f"the graph maps {', '.join(inputs)} to {', '.join(sorted(outputs))}, "
-            f"not face, context to {', '.join(_OUTPUTS)}",
+            f"not face, context to {', '.join(OUTPUT_NAMES)}",
             remedy,
         )
     for name, value in inputs.items():
@@ -376,8 +376,8 @@ def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path
     ours = (np.stack([pair.face for pair in pairs]), np.stack([pair.context for pair in pairs]))
     feeds = {IMAGE: image, BOXES: boxes}
     face, context = sampler.run(names, feeds)
-    expected = [*ours, *alone.run(_OUTPUTS, {"face": face, "context": context})]
-    found = [face, context, *whole.run(_OUTPUTS, feeds)]
+    expected = [*ours, *alone.run(OUTPUT_NAMES, {"face": face, "context": context})]
+    found = [face, context, *whole.run(OUTPUT_NAMES, feeds)]
     difference = max(
         float(np.abs(mine - theirs).max()) for mine, theirs in zip(found, expected, strict=True)
     )

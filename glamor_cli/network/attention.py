@@ -11,7 +11,7 @@ class BiasedVarianceNorm(nn.BatchNorm1d):
     """Batch norm whose moving variance takes the batch's biased variance.
 
     So does Keras wherever it does not use its fused kernel, and the attention is such a place
-    (OFFICIAL.md, Network). At inference it equals ``nn.BatchNorm1d``.
+    (docs/official-program.md, Network). At inference it equals ``nn.BatchNorm1d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class GlobalLocalAttention(nn.Module):
             from_face = F.linear(face, self.hidden.weight[:, :channels])  # (B, hidden)
             from_location = F.linear(locations, self.hidden.weight[:, channels:], self.hidden.bias)
             hidden = from_location + from_face[:, None]  # (B, hw, hidden)
-        # The authors' program has a ReLU on both sides of the norm (OFFICIAL.md, Network).
+        # A ReLU on both sides of the norm (docs/official-program.md, Network).
         normed = self.norm(torch.relu(hidden).flatten(0, 1))  # (B * hw, hidden)
         scores: Tensor = self.score(torch.relu(normed)).view(batch, height * width)
         return scores.softmax(dim=1).view(batch, height, width)

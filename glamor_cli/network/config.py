@@ -30,6 +30,36 @@ class Variant(StrEnum):
     EQUAL_FUSION = "equal-fusion"
     """No learned fusion weights: both streams weigh one half."""
 
+    @property
+    def has_face(self) -> bool:
+        """Whether there is a face stream."""
+        return self is not Variant.CONTEXT_ONLY
+
+    @property
+    def has_context(self) -> bool:
+        """Whether there is a context stream."""
+        return self is not Variant.FACE_ONLY
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there are two streams to fuse."""
+        return self.has_face and self.has_context
+
+    @property
+    def attends(self) -> bool:
+        """Whether some places of the context count more than others."""
+        return self.has_context and self is not Variant.POOLED_CONTEXT
+
+    @property
+    def asks_face(self) -> bool:
+        """Whether the face decides which places these are."""
+        return self.attends and self.has_face and self is not Variant.SELF_ATTENTION
+
+    @property
+    def learns_fusion(self) -> bool:
+        """Whether the streams' weights are learnt."""
+        return self.has_both and self is not Variant.EQUAL_FUSION
+
 
 FACE_SIZE = 96
 """Height and width of the face input, in pixels."""

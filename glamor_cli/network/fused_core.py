@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.config import NetworkConfig
 
 if TYPE_CHECKING:
     from glamor_cli.network.glamor_net import GlamorNet
@@ -99,7 +99,7 @@ def fused_core_problem() -> str | None:
 
 def unsupported(config: NetworkConfig) -> str | None:
     """Say why the kernel cannot compute a network's core; None if it can."""
-    if config.variant in (Variant.FACE_ONLY, Variant.CONTEXT_ONLY):
+    if not config.variant.has_both:
         return f"a {config.variant} network has no attention-fusion core"
     if config.hidden < _SMALLEST_TILE or config.hidden & (config.hidden - 1):
         return f"a hidden width of {config.hidden} is not a power of two from 16 on"

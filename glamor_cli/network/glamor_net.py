@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from glamor_cli.network.attention import GlobalLocalAttention, attend
-from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.config import NetworkConfig
 from glamor_cli.network.encoders import make_encoder
 from glamor_cli.network.fusion import AdaptiveFusion, Classifier
 
@@ -36,19 +36,17 @@ class GlamorNet(nn.Module):
         super().__init__()
         self.config = config or NetworkConfig()
         variant, channels, hidden = self.config.variant, self.config.channels, self.config.hidden
-        has_face = variant is not Variant.CONTEXT_ONLY
-        has_context = variant is not Variant.FACE_ONLY
-        asks_face = variant in (Variant.FULL, Variant.EQUAL_FUSION)
-        attends = has_context and variant is not Variant.POOLED_CONTEXT
-        learns_fusion = has_face and has_context and variant is not Variant.EQUAL_FUSION
-
         encoder = self.config.encoder
-        self.face_encoder = make_encoder(encoder) if has_face else None
-        self.context_encoder = make_encoder(encoder) if has_context else None
-        self.attention = GlobalLocalAttention(channels, hidden, face=asks_face) if attends else None
-        self.fusion = AdaptiveFusion(channels, hidden) if learns_fusion else None
+        self.face_encoder = make_encoder(encoder) if variant.has_face else None
+        self.context_encoder = make_encoder(encoder) if variant.has_context else None
+        self.attention = (
+            GlobalLocalAttention(channels, hidden, face=variant.asks_face)
+            if variant.attends
+            else None
+        )
+        self.fusion = AdaptiveFusion(channels, hidden) if variant.learns_fusion else None
         self.classifier = Classifier(
-            channels * (has_face + has_context), hidden, self.config.classes, self.config.dropout
+            channels * (1 + variant.has_both), hidden, self.config.classes, self.config.dropout
         )
 
     def forward(self, face: Tensor, context: Tensor) -> GlamorOutput:
@@ -83,8 +81,8 @@ class GlamorNet(nn.Module):
         if self.attention is None:
             batch, _, height, width = locations.shape
             return locations.new_full((batch, height, width), 1 / (height * width))
-        asks_face = self.config.variant in (Variant.FULL, Variant.EQUAL_FUSION)
-        attention: Tensor = self.attention(locations, face_vector if asks_face else None)
+        asked = face_vector if self.config.variant.asks_face else None
+        attention: Tensor = self.attention(locations, asked)
         return attention
 
     def _classify(

@@ -25,7 +25,7 @@ from glamor_cli.rendering.insets import (
 )
 
 SAVED_SUFFIX = "-emotions.jpg"
-"""How the names of saved pictures end; the source's own name is never used."""
+"""How the names of saved pictures end, so that none ever takes its source's name."""
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have

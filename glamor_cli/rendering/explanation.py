@@ -12,6 +12,7 @@ from glamor_cli.explain import Explanation
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
+from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import Box, to_uint8
 
 _DPI = 130
@@ -201,9 +202,4 @@ def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _plain(name: str, longest: int = _LONGEST_CLASS) -> str:
-    """Shorten a name, and keep matplotlib from reading formulas or line breaks in it."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in name)
-    if len(shown) > longest:
-        half = longest // 2 - 2
-        shown = f"{shown[:half]}...{shown[-half:]}"
-    return shown.replace("$", r"\$")
+    return plain_name(name, longest, middle=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.atomic import atomic_path
-from glamor_cli.errors import ConfigError
+from glamor_cli.atomic import atomic_path, cannot_write
 from glamor_cli.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
@@ -104,10 +103,7 @@ def write_video(
             finally:
                 writer.release()
         except av.FFmpegError as error:
-            raise ConfigError(
-                f"cannot write {path}: {error.strerror}",
-                "Choose a folder that you may write to and that has room.",
-            ) from error
+            raise cannot_write(path, error.strerror) from error
 
 
 def even_size(width: int, height: int, bounds: tuple[int, int]) -> tuple[int, int]:

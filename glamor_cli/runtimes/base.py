@@ -13,6 +13,10 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.weights import Metadata, find_weights
 
+INPUT_NAMES = ("face", "context")
+OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
+"""What exported networks and engines call what goes in and comes out, in this order."""
+
 
 @dataclass(frozen=True)
 class Output:

@@ -2,6 +2,11 @@
 
 from enum import StrEnum
 
+FACES_AT_ONCE = 16
+"""How many faces of photographs the network sees at once, unless told otherwise."""
+PAIRS_AT_ONCE = 32
+"""How many pairs of a store."""
+
 
 class Device(StrEnum):
     """What the network runs on."""

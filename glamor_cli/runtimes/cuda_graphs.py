@@ -28,7 +28,8 @@ class Recording:
     """One batch size: its buffers, and the graph that goes from inputs to answers.
 
     Attributes:
-        inputs: Face and context, where the graph reads them: float32, contiguous.
+        inputs: Face (B, 3, 96, 96) and context (B, 3, 112, 112), or the core's two feature maps,
+            where the graph reads them; in the type and memory format of the example given.
         answers: Where it writes.
     """
 

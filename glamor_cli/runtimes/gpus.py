@@ -38,10 +38,11 @@ class Driver:
 
 def query_driver() -> Driver:
     """Ask the driver for its devices."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        cuda = ctypes.CDLL(library)
     except OSError:
-        return Driver("", (), "no NVIDIA driver")
+        return Driver("", (), f"no NVIDIA driver ({library} is missing)")
     version, count = ctypes.c_int(), ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(version))
     known = f"{version.value // 1000}.{version.value % 1000 // 10}"

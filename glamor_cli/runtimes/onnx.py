@@ -9,12 +9,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.weights import METADATA_KEY, Metadata
-
-INPUT_NAMES = ("face", "context")
-OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
 
 _REMEDY = "Use an ONNX file that glamor export wrote."
 # Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.

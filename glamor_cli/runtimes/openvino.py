@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.extras import install_extra
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.weights import METADATA_KEY, Metadata
 
-_INPUTS = ("face", "context")
-_OUTPUTS = ("probabilities", "attention", "stream_weights")
 _REMEDY = "Use an ONNX file that glamor export wrote."
 
 
@@ -64,11 +62,11 @@ class OpenVINORuntime(Runtime):
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         feeds = {
             name: np.ascontiguousarray(values)
-            for name, values in zip(_INPUTS, (face, context), strict=True)
+            for name, values in zip(INPUT_NAMES, (face, context), strict=True)
         }
         self._request.infer(feeds)
         # The request's own memory is written again by the next call.
-        return Output(*(np.array(self._request.get_tensor(name).data) for name in _OUTPUTS))
+        return Output(*(np.array(self._request.get_tensor(name).data) for name in OUTPUT_NAMES))
 
 
 def load_openvino() -> Any:
@@ -106,10 +104,10 @@ def _read_metadata(path: Path) -> Metadata:
         )
     inputs = tuple(value.name for value in model.graph.input)
     outputs = tuple(value.name for value in model.graph.output)
-    if inputs != _INPUTS or not set(_OUTPUTS) <= set(outputs):
+    if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
         raise CheckpointError(
             f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
-            f"not {', '.join(_INPUTS)} and {', '.join(_OUTPUTS)}",
+            f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",
             _REMEDY,
         )
     return Metadata.from_json(properties[METADATA_KEY], path)

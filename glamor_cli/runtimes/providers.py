@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from glamor_cli.runtimes.gpus import query_driver
+
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
@@ -16,7 +18,6 @@ _LIBRARIES = {
     "linux": ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"),
     "win32": ("onnxruntime_providers_shared.dll", "onnxruntime_providers_cuda.dll"),
 }
-_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 
 
 @cache
@@ -32,8 +33,8 @@ def cuda_problem() -> str | None:
         return "the installed onnxruntime was built without CUDA (onnxruntime-gpu has it)"
     if sys.platform not in _LIBRARIES:
         return f"CUDA does not exist on {sys.platform}"
-    problem = _driver_problem(_DRIVERS[sys.platform])
-    if problem is not None:
+    problem = query_driver().problem
+    if problem:
         return problem
     # preload_dlls prints what it misses; the loading below says the same in an exception.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -44,20 +45,4 @@ def cuda_problem() -> str | None:
             ctypes.CDLL(str(folder / library), mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
             return f"{library} does not load: {error}"
-    return None
-
-
-def _driver_problem(driver: str) -> str | None:
-    """Ask the NVIDIA driver for a device, as every CUDA program does first."""
-    try:
-        cuda = ctypes.CDLL(driver)
-    except OSError:
-        return f"{driver} is missing: there is no NVIDIA driver here"
-    status = cuda.cuInit(0)
-    if status != 0:
-        return f"{driver} finds no usable GPU (cuInit returned {status})"
-    count = ctypes.c_int(0)
-    status = cuda.cuDeviceGetCount(ctypes.byref(count))
-    if status != 0 or count.value == 0:
-        return f"{driver} lists no GPU"
     return None

@@ -10,14 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
 
-_INPUTS = ("face", "context")
-_OUTPUTS = ("probabilities", "attention", "stream_weights")
 _BACKENDS = {Target.TRT: "tensorrt", Target.RTX: "tensorrt-rtx"}
 # Each size keeps buffers, a context and a CUDA graph on the GPU.
 _KEPT_SIZES = 8
@@ -67,12 +65,12 @@ class TensorRTRuntime(Runtime):
         count = len(face)
         call = self._call(self._sidecar.fit_batch(count))
         with torch.cuda.stream(self._stream):
-            for name, values in zip(_INPUTS, (face, context), strict=True):
+            for name, values in zip(INPUT_NAMES, (face, context), strict=True):
                 source = torch.from_numpy(np.require(values, requirements=["C", "W"]))
                 call.tensors[name][:count].copy_(source)
                 call.tensors[name][count:].zero_()
             call.launch()
-            answers = [call.tensors[name][:count].cpu().numpy() for name in _OUTPUTS]
+            answers = [call.tensors[name][:count].cpu().numpy() for name in OUTPUT_NAMES]
         return Output(*answers)
 
     def _load(self, path: Path) -> Any:
@@ -98,13 +96,13 @@ class TensorRTRuntime(Runtime):
             name = engine.get_tensor_name(index)
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             found[name] = (is_input, engine.get_tensor_dtype(name) == trt.float32)
-        expected = {name: (name in _INPUTS, True) for name in (*_INPUTS, *_OUTPUTS)}
+        expected = {name: (name in INPUT_NAMES, True) for name in (*INPUT_NAMES, *OUTPUT_NAMES)}
         if found != expected:
             raise CheckpointError(
                 f"{path} has the inputs and outputs {', '.join(sorted(found))}, or not in float32",
                 sidecar.rebuild,
             )
-        for name in _INPUTS:
+        for name in INPUT_NAMES:
             batches = tuple(size for size, *_ in engine.get_tensor_profile_shape(name, 0))
             if batches != (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max):
                 raise CheckpointError(
@@ -128,12 +126,12 @@ class TensorRTRuntime(Runtime):
         """
         context = self._make_context()
         tensors: dict[str, torch.Tensor] = {}
-        for name in _INPUTS:
+        for name in INPUT_NAMES:
             shape = (size, *tuple(self._engine.get_tensor_shape(name))[1:])
             self._require(context.set_input_shape(name, shape), f"refuses {name} {shape}")
         missing = context.infer_shapes()
         self._require(not missing, f"cannot infer the shapes of {missing}")
-        for name in (*_INPUTS, *_OUTPUTS):
+        for name in (*INPUT_NAMES, *OUTPUT_NAMES):
             shape = tuple(context.get_tensor_shape(name))
             tensors[name] = self._allocate(shape)
             address = tensors[name].data_ptr()

@@ -96,7 +96,15 @@ class TorchRuntime(Runtime):
 
     @torch.inference_mode()
     def answer(self, face: Tensor, context: Tensor) -> Answer:
-        """Answer float32 tensors on the device, launch by launch."""
+        """Answer tensors on the device, launch by launch.
+
+        Args:
+            face: float32 (B, 3, 96, 96), RGB in [0, 1].
+            context: float32 (B, 3, 112, 112), RGB in [0, 1].
+
+        Returns:
+            Probabilities (B, classes), attention (B, h, w) and stream weights (B, 2), all float32.
+        """
         with _cudnn_settings():
             answer: Answer = (self._fast or self._plain)(self._place(face), self._place(context))
         return answer

@@ -188,7 +188,7 @@ def _result(config: AblationConfig, variant: Variant, seed: int) -> RunResult:
         result = RunResult.from_dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return _judge(config, network, seed)
-    looked = result.near_cue is not None or config.cues is None or not _attends(variant)
+    looked = result.near_cue is not None or config.cues is None or not variant.attends
     return result if looked and result.split == config.test_split else _judge(config, network, seed)
 
 
@@ -201,7 +201,7 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
         open_runtime(weights, device=config.training.device, threads=threads), split
     )
     place = None
-    if config.cues is not None and _attends(network.variant):
+    if config.cues is not None and network.variant.attends:
         place = measure_attention(evaluation.attention, match_cues(evaluation.sources, config.cues))
     result = RunResult(
         variant=network.variant,
@@ -221,10 +221,6 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
 def _discs(config: AblationConfig) -> int | None:
     """Count the discs of a scene, where the cues are known."""
     return next((1 + len(cue.decoys) for cue in (config.cues or {}).values()), None)
-
-
-def _attends(variant: Variant) -> bool:
-    return variant not in (Variant.FACE_ONLY, Variant.POOLED_CONTEXT)
 
 
 def _folder(config: AblationConfig, variant: Variant, seed: int) -> Path:

@@ -10,7 +10,7 @@ from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
-from glamor_cli.training.precision import Precision
+from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
 

@@ -1,4 +1,7 @@
-"""The paper's update rule and its learning rate, as Keras computes them (OFFICIAL.md, Training)."""
+"""The paper's update rule and its learning rate, as Keras computes them.
+
+What the authors' program does is in docs/official-program.md, Training.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 

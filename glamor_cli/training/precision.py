@@ -1,37 +1,18 @@
-"""Which device and precision to train in, and whether to the same bits on every run."""
+"""Which numbers to train in, and whether to the same bits on every run."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 import torch
 
-from glamor_cli.errors import BackendUnavailable
+from glamor_cli.training.precision_kind import Precision
 
 
-class Precision(StrEnum):
-    """Precision of a training's convolutions and matrix products."""
-
-    AUTO = "auto"
-    """bf16 where the hardware has it, else fp32."""
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
-def choose_device(name: str) -> torch.device:
-    """Choose ``cpu``, ``cuda``, or by ``auto`` whichever is there.
-
-    Raises:
-        BackendUnavailable: CUDA is asked for and does not work here.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise BackendUnavailable(
-            "CUDA was asked for but torch finds no usable GPU",
-            "Use --device cpu, or see what glamor doctor says about the driver.",
-        )
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+def cpu_has_bf16() -> bool:
+    """Say whether this CPU multiplies bf16 matrices itself."""
+    cpu = torch.cpu
+    return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
 
 
 def autocast_dtype(
@@ -48,9 +29,7 @@ def autocast_dtype(
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    cpu = torch.cpu
-    has_bf16 = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_bf16 else None
+    return torch.bfloat16 if cpu_has_bf16() else None
 
 
 @contextmanager

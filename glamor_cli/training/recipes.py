@@ -1,11 +1,11 @@
 """Recipes: everything that decides how a network learns, as values.
 
-``paper`` is the authors' program exactly (OFFICIAL.md, Training). ``modern`` learns more in less
-time. ``scenes`` fits generated scenes. ``fer2013`` learns a face encoder from face crops, small
-ones first; ``fer2013-finish`` goes on with one, changing the faces less; ``fer2013-long`` goes on
-with it for longer, also with blurred and covered faces; ``fer2013-taught`` goes on with a teacher
-and with sharpened faces; ``fer2013-context`` keeps it, and learns the rest of the network with
-contexts that say nothing.
+``paper`` is the authors' program exactly (docs/official-program.md, Training). ``modern`` learns
+more in less time. ``scenes`` fits generated scenes. ``fer2013`` learns a face encoder from face
+crops, small ones first; ``fer2013-finish`` goes on with one, changing the faces less;
+``fer2013-long`` goes on with it for longer, also with blurred and covered faces;
+``fer2013-taught`` goes on with a teacher and with sharpened faces; ``fer2013-context`` keeps it,
+and learns the rest of the network with contexts that say nothing.
 """
 
 from dataclasses import dataclass, field, replace
@@ -129,7 +129,6 @@ PAPER = Recipe(
     epochs=60,
     batch_size=4,
     mixed_precision=False,
-    face=FaceAugmentation(flip=True, degrees=20.0),
 )
 
 MODERN = Recipe(

@@ -67,7 +67,7 @@ class NetworkTeacher(Teacher):
 
     def __init__(self, weights: Path, *, with_contexts: bool, device: torch.device) -> None:
         network, metadata = load_network(weights)
-        if not with_contexts and metadata.network.variant is not Variant.FACE_ONLY:
+        if not with_contexts and metadata.network.variant.has_context:
             raise ConfigError(
                 f"the teacher {weights} looks at contexts, and this training reads none",
                 f"Choose a {Variant.FACE_ONLY} teacher, or train with --variant {Variant.FULL}.",

@@ -24,9 +24,10 @@ from glamor_cli.data.draws import Draws
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import FACE_SIZE, Variant
+from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
+from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (
     Place,
@@ -48,7 +49,7 @@ from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision import autocast_dtype, choose_device, exact_float32, repeatable
+from glamor_cli.training.precision import autocast_dtype, exact_float32, repeatable
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
@@ -100,7 +101,7 @@ def train(
     with (
         exact_float32(),
         repeatable(config.deterministic),
-        join_world(choose_device(config.device)) as world,
+        join_world(torch.device(choose_device(config.device))) as world,
     ):
         with world.together():
             run = _Run(config, world, resume=resume)
@@ -139,7 +140,7 @@ class _Run:
         store = PairStore.open(config.store)
         self.store, self.classes = store.info, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
-        self.with_contexts = config.network.variant is not Variant.FACE_ONLY
+        self.with_contexts = config.network.variant.has_context
         self.batches = TrainingBatches(
             store.split(config.train_split),
             rows,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
 
@@ -64,7 +64,7 @@ class CenterFaceConfig:
         framing_drop: How far the square's centre lies below the box's.
     """
 
-    long_side: int = 640
+    long_side: int = LONG_SIDE
     small_side: int = 192
     min_score: float = 0.2
     max_overlap: float = 0.3
@@ -84,7 +84,7 @@ class CenterFace:
     """
 
     kind = DetectorKind.CENTERFACE
-    min_score_predict = 0.35
+    min_score_predict = MIN_SCORES[kind]
 
     def __init__(
         self, config: CenterFaceConfig = CenterFaceConfig(), *, threads: int | None = None

@@ -8,3 +8,9 @@ class DetectorKind(StrEnum):
 
     CENTERFACE = "centerface"
     DLIB = "dlib"
+
+
+MIN_SCORES = {DetectorKind.CENTERFACE: 0.35, DetectorKind.DLIB: 0.6}
+"""Prediction keeps faces of at least this score, unless told otherwise."""
+LONG_SIDE = 640
+"""CenterFace shrinks an image to this long side, in pixels, unless told otherwise."""

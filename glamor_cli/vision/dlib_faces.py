@@ -1,4 +1,7 @@
-"""dlib's CNN detector: the authors' boxes exactly, at seconds an image (OFFICIAL.md, Faces)."""
+"""dlib's CNN detector: the authors' boxes exactly, at seconds an image.
+
+How they use it is in docs/official-program.md, Faces.
+"""
 
 import importlib.util
 import threading
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.extras import install_extra
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 
 MAX_PIXELS = 1920 * 1080
@@ -28,7 +31,7 @@ class DlibFaces:
     """
 
     kind = DetectorKind.DLIB
-    min_score_predict = 0.6
+    min_score_predict = MIN_SCORES[kind]
 
     def __init__(self, *, corrected: bool = False) -> None:
         """Load the network.

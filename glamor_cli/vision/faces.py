@@ -44,10 +44,6 @@ class Faces:
         keep = self.scores >= np.float32(score)
         return Faces(self.boxes[keep], self.scores[keep])
 
-    def best(self) -> "Faces":
-        """The single most confident face, or none: what extracting a data set keeps."""
-        return Faces(self.boxes[:1], self.scores[:1])
-
 
 class Detector(Protocol):
     """Anything that finds faces; several threads may share one.
@@ -56,7 +52,8 @@ class Detector(Protocol):
         kind: Which detector it is.
         settings: What its boxes depend on, as a pair store records it.
         min_score_predict: Prediction keeps faces of at least this score. Extracting a data set
-            instead keeps the best face of an image, whatever its score (OFFICIAL.md, Faces).
+            instead keeps the best face of an image, whatever its score
+            (docs/official-program.md, Faces).
     """
 
     kind: DetectorKind

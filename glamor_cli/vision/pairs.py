@@ -1,4 +1,4 @@
-"""From an image and a box to a face/context pair, by sampling (OFFICIAL.md, steps 1 to 4).
+"""From an image and a box to a face/context pair, by sampling (docs/official-program.md, Pairs).
 
 Resizing a 4K frame to 128x171 without antialiasing reads only 2*128 rows and 2*171 columns of it.
 So nothing is ever resized whole: the pixels that count are gathered, masked and blended.

@@ -14,9 +14,12 @@ class Sampling:
     """Which frames are looked at.
 
     Attributes:
-        stride: Every so manyth frame, from the first on.
-        every: The first frame, and then the first in each interval of so many seconds; it takes
+        stride: Every N-th frame is, from the first on.
+        every: The first frame is, and then the first in each interval of so many seconds; it takes
             the place of ``stride``.
+
+    Raises:
+        ConfigError: Less than a frame, no time, or both a stride and a time.
     """
 
     stride: int = 1
@@ -51,6 +54,9 @@ class TrackingConfig:
         growth: Sides of a box by which it grows each way, in a second.
         lost_after: Seconds that a track may go unseen.
         lost_looks: Frames looked at that it may go unseen, if that is longer.
+
+    Raises:
+        ConfigError: ``smoothing`` is negative or no number.
     """
 
     smoothing: float = 0.5

@@ -10,7 +10,6 @@ from glamor_cli.data.augment import (
     FaceAugmentation,
     random_crop,
     random_flip,
-    random_rotation,
     rotate,
     to_float,
 )
@@ -57,8 +56,9 @@ def test_positive_angle_turns_counter_clockwise_on_screen():
     assert rotated[5:20, 46:50].sum() > 5  # is at twelve o'clock
 
 
-def test_random_rotation_is_uniform_within_its_limit():
-    found = angles(random_rotation(ramps(2000), 20.0, draws())).numpy()
+def test_faces_are_rotated_uniformly_within_the_limit():
+    turn = FaceAugmentation(flip=False, degrees=20.0)
+    found = angles(turn(ramps(2000), draws())).numpy()
     assert np.abs(found).max() <= 20.01
     counts, _ = np.histogram(found, bins=8, range=(-20.0, 20.0))
     # Each bin expects 250 with a standard deviation of 15.

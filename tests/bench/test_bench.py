@@ -44,7 +44,7 @@ COLUMNS = {
     "top1_agreement",
     "status",
 }
-"""What DESIGN.md promises of every row."""
+"""What every row has, whatever was measured; programs read it."""
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import torch
 
 from glamor_cli.data.pair_making import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glamor_cli.data.scenes import SceneConfig, draw_scene, make_scenes, read_cues
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import draw_scene, make_scenes, read_cues
 from glamor_cli.errors import DataError
 from glamor_cli.evaluation.attention import (
     centre_cell,

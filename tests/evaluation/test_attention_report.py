@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes, read_cues
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import make_scenes, read_cues
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.evaluation.attention import match_cues, measure_attention

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.fill import Fill
+from glamor_cli.evaluation.attention_options import Fill
 from glamor_cli.evaluation.hiding import Hider, HidingConfig, fill_contexts, random_maps
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.weights import Metadata

@@ -34,7 +34,7 @@ from glamor_cli.data.index import Status, read_index
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.source_summary import summarize
+from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.data.store_writer import StoreWriter
@@ -131,7 +131,7 @@ def read_one_manifest(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     with refuses(DataError):
         data_set = open_data_set(path)
-        summarize(data_set, box_files=False)
+        summarise(data_set, box_files=False)
         for split in data_set.splits:
             for record in itertools.islice(data_set.records(split), 50):
                 with refuses(DataError):

@@ -28,7 +28,7 @@ def make_network(encoder=Encoder.ORIGINAL, variant=Variant.FULL, classes=7):
 
 
 def test_parameter_counts_of_the_original():
-    """2,158,602 trainable and 2,161,802 with the moving statistics (OFFICIAL.md, Network)."""
+    """2,158,602 trainable and 2,161,802 with the moving statistics (docs/official-program.md)."""
     network = make_network()
     statistics = [
         value for name, value in network.named_buffers() if not name.endswith("batches_tracked")

@@ -9,12 +9,12 @@ from PIL import Image
 
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.layouts import Layout, open_data_set
+from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scene_drawing import FILLS, RINGS
 from glamor_cli.data.scenes import (
     CUE_COLUMNS,
     CUE_DISTANCE,
     CUE_ROWS,
-    SceneConfig,
     draw_scene,
     make_scenes,
     read_cues,

@@ -6,7 +6,7 @@ import pytest
 from small_data_sets import write_image
 
 from glamor_cli.data.layouts import Layout, open_data_set
-from glamor_cli.data.source_summary import summarize
+from glamor_cli.data.source_summary import summarise
 from glamor_cli.errors import DataError
 
 
@@ -129,12 +129,12 @@ def test_split_that_would_leave_the_store_is_refused(tmp_path, name):
 
 def test_summary_sees_every_kind_of_change(tmp_path, authors_data_set):
     def summary():
-        return summarize(open_data_set(root), box_files=True).splits["test"]
+        return summarise(open_data_set(root), box_files=True).splits["test"]
 
     root = tmp_path / "copy"
     shutil.copytree(authors_data_set, root)
     before = summary()
-    assert before == summarize(open_data_set(authors_data_set), box_files=True).splits["test"]
+    assert before == summarise(open_data_set(authors_data_set), box_files=True).splits["test"]
     image = root / "images" / "test" / "Anger" / "clip_0.001.png"
     with image.open("ab") as handle:
         handle.write(b"\0")

@@ -6,7 +6,8 @@ import pytest
 
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import SceneConfig, make_scenes
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import make_scenes
 
 
 @pytest.fixture(scope="session")

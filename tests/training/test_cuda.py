@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.precision import Precision, exact_float32
+from glamor_cli.training.precision import exact_float32
+from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.recipes import MODERN, Optimizer
 from glamor_cli.training.trainer import BEST, METRICS, train
 

