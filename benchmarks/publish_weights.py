@@ -1,16 +1,18 @@
 """Turn a training run's best weights into a registered file of `weights/`, and measure it.
 
     uv run python benchmarks/publish_weights.py RUN/best.safetensors STORE NAME
+        [--photographs PAIRS]
 
 STORE is made of FER2013 by `glamor fer2013` (half votes, as it is unless told otherwise) and
-`glamor preprocess --boxes whole`. Fits the
-temperature on its validation split, writes NAME.safetensors (float16) and NAME.onnx (the same
-values, computing in float32), enters both with their SHA-256 into index.json, and writes what it
-measured to benchmarks/results/NAME.json, from which weights_card.py writes the card.
+`glamor preprocess --boxes whole`; PAIRS of labelled photographs by `glamor preprocess --boxes
+detect`, with a split `test`. Fits the temperature on STORE's validation split, writes
+NAME.safetensors (float16) and NAME.onnx (the same values, computing in float32), enters both with
+their SHA-256 into index.json, and writes what it measured to benchmarks/results/NAME.json, from
+which weights_card.py writes the card.
 """
 
+import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from glamor_cli.atomic import write_text
 from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
-from glamor_cli.evaluation.metrics import compute_metrics
+from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.runtimes.base import Runtime, open_runtime
@@ -41,8 +43,14 @@ SWAPPED = 1000
 
 def main() -> None:
     """Publish one file of weights."""
-    best, store, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    split = PairStore.open(store).split("validation")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("best", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--photographs", type=Path, help="pairs to judge by as well")
+    asked = parser.parse_args()
+    best, name = asked.best, asked.name
+    split = PairStore.open(asked.store).split("validation")
     raw = evaluate(open_runtime(best, device="cpu"), split)
 
     network, metadata = load_network(best)
@@ -72,6 +80,9 @@ def main() -> None:
         "ferplus_majority": majority_accuracy(judged["onnx"], split),
         **_measure_changes(runtimes[exported], judged["onnx"], split),
     }
+    if asked.photographs is not None:
+        photographs = PairStore.open(asked.photographs).split("test")
+        figures["photographs"] = judge_photographs(runtimes[exported], photographs)
     write_text(
         ROOT / "benchmarks" / "results" / f"{name}.json", json.dumps(figures, indent=2) + "\n"
     )
@@ -131,6 +142,18 @@ def majority_accuracy(evaluation: Evaluation, split: Split) -> dict[str, float]:
     }
 
 
+def judge_photographs(runtime: Runtime, split: Split) -> dict[str, Any]:
+    """Judge on photographs, faces as the detector frames them; those without one are left out."""
+    judged = evaluate(runtime, split)
+    faces = np.array([split.faces[row].any() for row in range(len(split))])
+    metrics = compute_metrics(judged.probabilities[faces], judged.labels[faces], split.classes)
+    return {
+        "faces": metrics.count,
+        "accuracy": metrics.accuracy,
+        "recall": _recall(metrics),
+    }
+
+
 def _measure_changes(runtime: Runtime, reference: Evaluation, split: Split) -> dict[str, Any]:
     """Measure framings on all pairs, and colours and contexts on the first of them."""
     faces, contexts = split.pairs(slice(0, len(split)))
@@ -171,12 +194,16 @@ def _figures(one: Evaluation) -> dict[str, Any]:
         "macro_f1": metrics.macro_f1,
         "count": metrics.count,
         "calibration_error": metrics.calibration_error,
-        "recall": {
-            label: figures.recall
-            for label, figures in zip(metrics.classes, metrics.per_class, strict=True)
-        },
+        "recall": _recall(metrics),
         "confusion": metrics.confusion.tolist(),
         "mean_face_weight": float(one.stream_weights[:, 0].mean()),
+    }
+
+
+def _recall(metrics: Metrics) -> dict[str, float]:
+    return {
+        label: figures.recall
+        for label, figures in zip(metrics.classes, metrics.per_class, strict=True)
     }
 
 
