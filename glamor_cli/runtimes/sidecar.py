@@ -102,10 +102,9 @@ class Sidecar:
         """
         if gpu.architecture not in self.architectures:
             target = self.target
-            if target is Target.RTX and gpu.architecture not in generations(
-                load_library(target)[1]
-            ):
-                target = Target.TRT
+            if target is Target.RTX:
+                known = generations(load_library(target)[1])
+                target = target if gpu.architecture in known else Target.TRT
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"the GPU here is {gpu.architecture} ({gpu.name})",

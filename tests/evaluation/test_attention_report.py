@@ -203,7 +203,7 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(BackendUnavailable, match="Captum") as caught:
         GradCam(root / "full.safetensors")
-    assert "glamor[attribution]" in caught.value.remedy
+    assert "--extra attribution" in caught.value.remedy
 
 
 def _rest(measures):
