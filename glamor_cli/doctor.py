@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -13,11 +12,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_text
 from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
@@ -93,18 +92,13 @@ class Examination:
         """Whether everything the base needs is here."""
         return all(row.status is not Status.BROKEN for row in self.rows)
 
-    def write_json(self, path: Path) -> None:
-        """Write ``works``, ``versions`` and ``rows`` atomically.
-
-        Raises:
-            ConfigError: The folder cannot be written to.
-        """
-        content = {
+    def to_dict(self) -> dict[str, Any]:
+        """Give what ``glamor doctor --json`` says: ``works``, ``versions`` and ``rows``."""
+        return {
             "works": self.works,
             "versions": self.versions,
             "rows": [asdict(row) for row in self.rows],
         }
-        write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def examine() -> Examination:

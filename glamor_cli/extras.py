@@ -2,6 +2,12 @@
 
 
 def install_extra(name: str) -> str:
-    """Say how an extra of ``pyproject.toml`` is installed, in a checkout and elsewhere."""
+    """Say how an extra of ``pyproject.toml`` is installed, with uv and with pip.
+
+    Both take it from a checkout: no registry has a package of ours.
+    """
     # Without --inexact, uv takes away the extras that it is not told of.
-    return f"Install the extra: uv sync --inexact --extra {name}, or pip install 'glamor[{name}]'"
+    return (
+        f"Install the extra in glamor's checkout: uv sync --inexact --extra {name}, "
+        f"or pip install '.[{name}]'"
+    )

@@ -2,28 +2,19 @@
 
 import csv
 import io
-import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import BenchResult, Row
 from glamor_cli.rendering.figure_files import save_figure
 
 
-def to_json(result: BenchResult) -> str:
-    """Write as JSON: ``environment`` and ``rows``."""
+def to_dict(result: BenchResult) -> dict[str, Any]:
+    """Give what ``glamor bench --json`` says: ``environment`` and ``rows``."""
     rows = [row.to_dict() for row in result.rows]
-    return json.dumps({"environment": result.environment, "rows": rows}, indent=2) + "\n"
-
-
-def write_json(result: BenchResult, path: Path) -> None:
-    """Write the JSON file.
-
-    Raises:
-        ConfigError: The folder cannot be written to.
-    """
-    write_text(path, to_json(result))
+    return {"environment": result.environment, "rows": rows}
 
 
 def write_csv(result: BenchResult, path: Path) -> None:

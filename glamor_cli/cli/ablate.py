@@ -1,6 +1,5 @@
 """``glamor ablate``: the paper's ablations on a pair store, as one resumable command."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.errors import ConfigError
@@ -37,9 +37,7 @@ def ablate(
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Train nothing: show what is finished in --run.")
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the table to this file too.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the table")] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
 ) -> None:
@@ -94,10 +92,7 @@ def ablate(
     console.print(_render(table))
     console.print(Text(f"table and picture in {run / PICTURE}"), soft_wrap=True)
     if json_file is not None:
-        from glamor_cli.atomic import write_text
-
-        write_text(json_file, json.dumps(to_dict(config, table), indent=2) + "\n")
-        console.print(Text(f"table in {json_file}"), soft_wrap=True)
+        write_json(json_file, to_dict(config, table), "table")
 
 
 def _render(lines: "list[VariantResult]") -> Table:

@@ -1,6 +1,5 @@
 """``glamor attention``: whether the network looks where the answer is, in figures and pictures."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -48,9 +48,7 @@ def attention(
     batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the figures")] = None,
     save: Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")] = None,
 ) -> None:
     """Measure the attention: what it points at, and what hiding that costs."""
@@ -81,11 +79,9 @@ def attention(
         report = measure_store(config, show)
     _print(report)
     if json_file is not None:
-        from glamor_cli.atomic import write_text
         from glamor_cli.evaluation.attention_summary import to_dict
 
-        write_text(json_file, json.dumps(to_dict(report), indent=2, ensure_ascii=False) + "\n")
-        console.print(Text(f"figures in {json_file}"), soft_wrap=True)
+        write_json(json_file, to_dict(report), "figures")
     if save is not None:
         from glamor_cli.evaluation.attention_figures import save_figures
 

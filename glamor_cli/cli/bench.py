@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.rendering.figure_files import check_picture
@@ -57,9 +58,7 @@ def bench(
     iterations: Annotated[
         int, typer.Option(help="Least calls measured for each row.")
     ] = _DEFAULT.iterations,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write JSON; - for standard output.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the figures")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
 ) -> None:
@@ -86,15 +85,13 @@ def bench(
     )
     with console.status("loading") as status:
         # Late, because it brings torch.
-        from glamor_cli.bench.report import to_json, write_csv, write_json, write_plot
+        from glamor_cli.bench.report import to_dict, write_csv, write_plot
         from glamor_cli.bench.run import run_bench
 
         result = run_bench(config, status.update)
     _print_table(result)
-    if json_file == Path("-"):
-        typer.echo(to_json(result), nl=False)
-    elif json_file is not None:
-        write_json(result, json_file)
+    if json_file is not None:
+        write_json(json_file, to_dict(result), "figures")
     if csv_file is not None:
         write_csv(result, csv_file)
     if plot is not None:

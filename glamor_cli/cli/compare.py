@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -38,9 +39,7 @@ def compare(
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     latency: Annotated[bool, typer.Option(help="Measure how long each takes.")] = True,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the figures")] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Write comparison.html, a picture and all disagreements to this folder."),
@@ -48,7 +47,7 @@ def compare(
 ) -> None:
     """Compare networks on the same pairs: accuracy with significance, disagreements, latency."""
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
-    from glamor_cli.evaluation.comparison_report import REPORT, write_comparison, write_figures
+    from glamor_cli.evaluation.comparison_report import REPORT, write_comparison
 
     config = CompareConfig(store, tuple(weights), split, device, batch, threads, latency, provider)
     with progress_bar("pairs") as bar:
@@ -62,8 +61,7 @@ def compare(
         result = compare_store(config, show)
     _print(result)
     if json_file is not None:
-        write_figures(json_file, result)
-        console.print(Text(f"figures in {json_file}"), soft_wrap=True)
+        write_json(json_file, result.to_dict(), "figures")
     if report is not None:
         write_comparison(report, result)
         console.print(Text(f"report in {report / REPORT}"), soft_wrap=True)

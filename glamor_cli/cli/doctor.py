@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import console
 from glamor_cli.errors import BackendUnavailable
 
@@ -17,9 +18,7 @@ _MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bol
 
 
 def doctor(
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write what was found to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("what was found")] = None,
 ) -> None:
     """Show what works here, what is missing, and what to do about it."""
     with console.status("trying devices, engines, detectors and weights"):
@@ -28,8 +27,8 @@ def doctor(
 
         examination = examine()
     _print(examination)
-    if json is not None:
-        examination.write_json(json)
+    if json_file is not None:
+        write_json(json_file, examination.to_dict(), "all that was found")
     if not examination.works:
         raise typer.Exit(BackendUnavailable.exit_code)
 

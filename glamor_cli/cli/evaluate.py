@@ -1,6 +1,5 @@
 """``glamor evaluate``: how often a network is right on a pair store, and where not."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -34,9 +34,7 @@ def evaluate(
     batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the figures")] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Write report.html, figures and every answer into this folder."),
@@ -56,7 +54,7 @@ def evaluate(
         result = evaluate_store(config, show)
     _print(result)
     if json_file is not None:
-        _write_json(json_file, result)
+        write_json(json_file, result.to_dict(), "figures")
     if report is not None:
         _write_report(report, result)
 
@@ -109,13 +107,6 @@ def _confusion_table(metrics: "Metrics") -> Table:
         cells[row] = Text(str(metrics.confusion[row, row]), "bold")
         table.add_row(Text(name), *cells)
     return table
-
-
-def _write_json(path: Path, result: "StoreEvaluation") -> None:
-    from glamor_cli.atomic import write_text
-
-    write_text(path, json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n")
-    console.print(Text(f"figures in {path}"), soft_wrap=True)
 
 
 def _write_report(folder: Path, result: "StoreEvaluation") -> None:

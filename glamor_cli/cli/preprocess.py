@@ -1,6 +1,5 @@
 """``glamor preprocess``: a data set on disk becomes a pair store."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.render import INTERRUPTED, console, printable
 from glamor_cli.data.pair_options import BoxSource, PairMaking
@@ -49,9 +49,7 @@ def preprocess(
         str | None,
         typer.Option(help="Only this split; of data without splits, what to call it."),
     ] = None,
-    report_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the report to this file; - is stdout.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("the report")] = None,
 ) -> None:
     """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
     from glamor_cli.cpus import available_cpus
@@ -84,8 +82,8 @@ def preprocess(
         console.print("Run the same command again: it goes on from here.", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     _print(report, out)
-    if report_file:
-        _write_json(report, report_file)
+    if json_file is not None:
+        write_json(json_file, asdict(report), "report")
     if report.failed:
         raise typer.Exit(1)
 
@@ -116,15 +114,3 @@ def _print(report: "PreprocessReport", out: Path) -> None:
         console.print(line, markup=False, soft_wrap=True)
     if len(report.failed) > _SHOWN_FAILURES:
         console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
-
-
-def _write_json(report: "PreprocessReport", path: Path) -> None:
-    """Write all fields of the report; ``-`` is standard output."""
-    from glamor_cli.atomic import write_text
-
-    # Names that are not UTF-8 come out as escapes, which JSON allows.
-    text = json.dumps(asdict(report), indent=2) + "\n"
-    if str(path) == "-":
-        typer.echo(text, nl=False)
-    else:
-        write_text(path, text)

@@ -1,7 +1,6 @@
 """An ONNX file to a TensorRT engine and the sidecar that describes it."""
 
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,14 @@ from glamor_cli.export.graph import EXPORT_KEY
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.sidecar import Sidecar, this_platform
-from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
+from glamor_cli.runtimes.tensorrt_library import (
+    TURING,
+    Target,
+    generations,
+    load_library,
+    make_logger,
+)
 from glamor_cli.weights import METADATA_KEY, Metadata, sha256
-
-_TURING = "SM75"
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,6 @@ def require_buildable(config: EngineConfig) -> Target:
     return target
 
 
-def generations(trt: Any) -> tuple[str, ...]:
-    """GPU generations that this TensorRT-RTX can build for, the oldest first."""
-    names = [name for name in trt.ComputeCapability.__members__ if re.fullmatch(r"SM\d+", name)]
-    return tuple(sorted(names, key=lambda name: int(name[2:])))
-
-
 class _Build:
     """One build; every step's answer is checked, and the logger gives the reason."""
 
@@ -241,7 +238,7 @@ class _Build:
         known = generations(self._trt)
         if not self._config.generations:
             # Turing has no float32 matrix products, so it must be asked for.
-            return tuple(name for name in known if name != _TURING)
+            return tuple(name for name in known if name != TURING)
         unknown = sorted(set(self._config.generations) - set(known))
         if unknown:
             raise ConfigError(
@@ -305,7 +302,7 @@ class _Build:
         reason = reason or self._logger.problems()
         remedy = "Try another precision, or another version of TensorRT."
         if "Turing" in reason:
-            remedy = f"Choose --precision fp16 for {_TURING}, or leave {_TURING} out."
+            remedy = f"Choose --precision fp16 for {TURING}, or leave {TURING} out."
         return ExportError(f"{self._trt.__name__} {self._trt.__version__} {what}: {reason}", remedy)
 
 

@@ -14,8 +14,8 @@ from glamor_cli.atomic import write_text
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.reading import read_bounded
 from glamor_cli.runtimes.gpus import Gpu
-from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import Metadata, sha256
+from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
+from glamor_cli.weights import Metadata, registered, sha256
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
@@ -56,13 +56,28 @@ class Sidecar:
 
     @property
     def rebuild(self) -> str:
-        """The command that builds the engine anew, here."""
-        return (
-            f"Build it here: glamor export --trt --target {self.target} "
-            f"--weights {self.metadata.name} --precision {self.precision} "
+        """The command that builds the engine anew, here.
+
+        WEIGHTS and STORE stand in it for what an engine does not know.
+        """
+        return self._rebuild(self.target, self.architectures)
+
+    def _rebuild(self, target: Target, architectures: tuple[str, ...]) -> str:
+        # TensorRT-RTX builds for Turing only where it is named, and not in float32.
+        turing = target is Target.RTX and TURING in architectures
+        precision = "fp16" if turing else self.precision
+        name = self.metadata.name
+        words = ["glamor export --trt --target", target]
+        words += [f"--gpu {architecture}" for architecture in architectures if turing]
+        words += ["--weights", name if name in registered() else "WEIGHTS"]
+        words += ["--precision", precision]
+        if precision == "int8":
+            words.append("--calibrate STORE")
+        words.append(
             f"--batch-min {self.batch_min} --batch-opt {self.batch_opt} "
             f"--batch-max {self.batch_max}"
         )
+        return f"Build it here: {' '.join(words)}"
 
     def fit_batch(self, count: int) -> int:
         """Say with which batch so many pairs are run: at least the profile's smallest.
@@ -83,12 +98,17 @@ class Sidecar:
 
         Raises:
             CheckpointError: It was built for others; the message says how to build it here.
+            BackendUnavailable: The library that built it is not installed.
         """
         if gpu.architecture not in self.architectures:
+            target = self.target
+            if target is Target.RTX:
+                known = generations(load_library(target)[1])
+                target = target if gpu.architecture in known else Target.TRT
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"the GPU here is {gpu.architecture} ({gpu.name})",
-                self.rebuild,
+                self._rebuild(target, (gpu.architecture,)),
             )
 
     def write(self, engine: Path) -> None:

@@ -5,11 +5,15 @@ configuration. Their failures are return values; the reason goes to a logger onl
 """
 
 import importlib
+import re
 from enum import StrEnum
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.extras import install_extra
+
+TURING = "SM75"
+"""The oldest generation that TensorRT-RTX builds for; it multiplies no float32 matrices there."""
 
 
 class Target(StrEnum):
@@ -64,6 +68,12 @@ def _load(target: Target) -> Any:
             _REMEDIES[target],
         ) from error
     return module
+
+
+def generations(trt: Any) -> tuple[str, ...]:
+    """GPU generations that this TensorRT-RTX can build for, the oldest first."""
+    names = [name for name in trt.ComputeCapability.__members__ if re.fullmatch(r"SM\d+", name)]
+    return tuple(sorted(names, key=lambda name: int(name[2:])))
 
 
 def make_logger(trt: Any) -> Any:

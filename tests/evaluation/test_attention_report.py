@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,14 +167,14 @@ def test_the_command_writes_figures_and_pictures(root, tmp_path):
             assert np.asarray(picture.convert("L")).std() > 10
 
 
-def test_data_without_cues_and_an_onnx_file_do_too(root, tmp_path, onnx_file):
-    target = tmp_path / "a.json"
+def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):
     arguments = ["attention", str(root / "pairs"), "--weights", str(onnx_file), "--pairs", "4"]
-    arguments += ["--regions", "1", "--steps", "2", "--threads", "1", "--json", str(target)]
+    arguments += ["--regions", "1", "--steps", "2", "--threads", "1", "--json", "-"]
     result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
     assert result.exit_code == 0, result.stderr
     assert "peak at the cue" not in result.stderr
-    values = json.loads(target.read_text(encoding="utf-8"))
+    values = json.loads(result.stdout)
+    assert not Path("-").exists()
     assert values["methods"]["attention"]["place"] is None
     assert values["runtime"]["provider"] == "CPUExecutionProvider"
 
@@ -204,7 +205,7 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(BackendUnavailable, match="Captum") as caught:
         GradCam(root / "full.safetensors")
-    assert "glamor[attribution]" in caught.value.remedy
+    assert "--extra attribution" in caught.value.remedy
 
 
 def _rest(measures):

@@ -46,6 +46,16 @@ def figures(report):
     return json.loads(written)
 
 
+def test_figures_go_to_standard_output_alone(folder, weights, figures):
+    arguments = ["compare", folder / "store", *weights[:2], "--device", "cpu", "--no-latency"]
+    arguments += ["--batch", 8, "--threads", 1, "--json", "-"]
+    spoken = CliRunner().invoke(app, list(map(str, arguments)))
+    names = [one["name"] for one in figures["networks"][:2]]
+    assert [one["name"] for one in json.loads(spoken.stdout)["networks"]] == names
+    assert "answered differently" in spoken.stderr
+    assert not Path("-").exists()
+
+
 def test_each_network_has_the_figures_that_evaluate_gives_it(folder, weights, figures):
     assert [one["name"] for one in figures["networks"]] == [f"{n}.safetensors" for n in NETWORKS]
     for path, one in zip(weights, figures["networks"], strict=True):

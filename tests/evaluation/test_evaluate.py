@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,10 @@ def test_the_command_writes_figures_and_a_report(folder, tmp_path):
     low, high = figures["intervals"]["accuracy"].values()
     assert low < figures["accuracy"] < high
     assert figures.keys() - {"intervals"} == values.keys()
+    arguments[arguments.index("--json") + 1] = "-"
+    spoken = CliRunner().invoke(app, list(map(str, arguments[:-2])))
+    assert json.loads(spoken.stdout) == values
+    assert not Path("-").exists()
     assert (report / "report.html").stat().st_size > 50_000
 
 

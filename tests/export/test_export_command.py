@@ -195,7 +195,7 @@ def test_tensorrt_that_is_not_installed_is_found_before_the_slow_part(run, weigh
     code, said = run("--weights", weights_file, "--trt", "--target", "trt")
     assert code == 7
     assert "TensorRT is not installed" in said or "does not load" in said
-    assert "glamor[trt]" in said
+    assert "--extra trt" in said
 
 
 @pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")

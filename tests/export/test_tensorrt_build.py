@@ -9,17 +9,20 @@ import struct
 import numpy as np
 import onnx
 import pytest
+from typer.testing import CliRunner
 
+from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
 from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.config import BatchRange, ExportConfig, Precision
 from glamor_cli.export.onnx_export import export_onnx
-from glamor_cli.export.tensorrt_build import EngineConfig, build_engine, generations
+from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.gpus import Gpu, query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path
 from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
-from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.runtimes.tensorrt_library import Target, generations, load_library
+from glamor_cli.weights import DEFAULT_WEIGHTS
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -165,7 +168,7 @@ def test_damaged_engine_is_told_from_its_checksum(copied):
         copied.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged, truncated") as refused:
             open_runtime(copied)
-        assert "glamor export --trt --target rtx --weights varied" in refused.value.remedy
+        assert "glamor export --trt --target rtx --weights WEIGHTS" in refused.value.remedy
         assert "--batch-max 16" in refused.value.remedy
 
 
@@ -191,7 +194,41 @@ def test_engine_of_another_architecture_is_refused(engine):
     sidecar.require_architecture(engine, Gpu("a card", "SM89"))
     with pytest.raises(CheckpointError, match=r"the GPU here is SM90 \(a server card\)") as refused:
         sidecar.require_architecture(engine, Gpu("a server card", "SM90"))
-    assert "glamor export --trt" in refused.value.remedy
+    # TensorRT-RTX builds for no server card.
+    assert "glamor export --trt --target trt --weights" in refused.value.remedy
+
+
+def rebuilt(remedy, weights, store, out):
+    """Run the command of a remedy as it is, with files in the place of its placeholders."""
+    words = remedy.partition("glamor export ")[2].split()
+    files = {"WEIGHTS": str(weights), "STORE": str(store)}
+    arguments = [files.get(word, word) for word in words]
+    ended = CliRunner().invoke(app, ["export", *arguments, "--output", str(out)])
+    assert ended.exit_code == 0, ended.output or ended.exception
+    return read_sidecar(out)
+
+
+def test_command_that_builds_an_engine_anew_builds_it(engine, weights_file, scene_store, tmp_path):
+    of_a_run = dataclasses.replace(read_sidecar(engine), precision="int8")
+    made = rebuilt(of_a_run.rebuild, weights_file, scene_store, tmp_path / "int8.engine")
+    assert made.precision == "int8"
+    assert made.architectures == of_a_run.architectures
+    assert made.batch_max == of_a_run.batch_max
+
+
+def test_command_for_turing_names_it_and_is_in_fp16(engine, weights_file, tmp_path):
+    with pytest.raises(CheckpointError) as refused:
+        read_sidecar(engine).require_architecture(engine, Gpu("an older card", "SM75"))
+    made = rebuilt(refused.value.remedy, weights_file, None, tmp_path / "turing.engine")
+    assert made.architectures == ("SM75",)
+    assert made.precision == "fp16"
+
+
+def test_command_names_weights_that_are_registered(engine):
+    sidecar = read_sidecar(engine)
+    shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
+    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild
+    assert f"--weights {DEFAULT_WEIGHTS} " in remedy
 
 
 def test_engine_without_its_sidecar_is_refused(copied):
@@ -207,7 +244,7 @@ def test_flavour_that_is_not_installed_is_named():
     try:
         load_library(Target.TRT)
     except BackendUnavailable as error:
-        assert "glamor[trt]" in error.remedy
+        assert "--extra trt" in error.remedy
         # What is installed serves where nothing is asked for.
         assert load_library()[0] is Target.RTX
     else:

@@ -98,4 +98,4 @@ def test_without_openvino_the_message_says_what_to_install(exported, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "glamor[openvino]" in done.stdout
+    assert "--extra openvino" in done.stdout

@@ -84,4 +84,4 @@ def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     error = invoke("--dask", "tcp://127.0.0.1:8786").exception
     assert isinstance(error, BackendUnavailable)
-    assert "glamor[cluster]" in error.remedy
+    assert "--extra cluster" in error.remedy

@@ -54,6 +54,22 @@ def test_the_way_of_a_data_set(tmp_path, glamor):
     assert tree(tmp_path / "out" / "crop") == tree(source / "crop")
 
 
+def test_a_report_is_utf8_whatever_the_terminal_has(tmp_path):
+    (tmp_path / "set" / "Happy").mkdir(parents=True)
+    (tmp_path / "set" / "Happy" / "naïve.jpg").write_text("text")
+    command = [sys.executable, "-m", "glamor_cli", "preprocess", "set", "store", "--json", "-"]
+    done = subprocess.run(
+        [*command, "--boxes", "whole", "--workers", "1"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "naïve.jpg" in json.loads(done.stdout.decode("utf-8"))["failed"][0]["source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "store"]
+
+
 def test_class_folders_get_the_split_name_of_choice(tmp_path, glamor):
     write_image(tmp_path / "set" / "Happy" / "a.png")
     done = glamor("preprocess", tmp_path / "set", tmp_path / "store", "--boxes", "whole",

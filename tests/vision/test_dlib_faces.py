@@ -93,4 +93,4 @@ try:
 except BackendUnavailable as error:
     print(error.remedy)
 """
-    assert "glamor[dlib]" in run_python(code)
+    assert "--extra dlib" in run_python(code)

@@ -213,4 +213,4 @@ try:
 except BackendUnavailable as error:
     print(error.remedy)
 """
-    assert "glamor[official-jpeg]" in run_python(code)
+    assert "--extra official-jpeg" in run_python(code)

@@ -1,0 +1,45 @@
+"""``--json``: what a command found, for programs, in a file or on standard output."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from glamor_cli.atomic import full_is_told, write_text
+from glamor_cli.cli.render import console
+
+_STANDARD_OUTPUT = Path("-")
+
+
+def json_option(what: str) -> Any:
+    """Make the option ``--json`` of a command.
+
+    Args:
+        what: Is written, for the help: ``the figures``.
+    """
+    return typer.Option("--json", help=f"Write {what} to this file; - is standard output.")
+
+
+def write_json(path: Path, content: dict[str, Any], what: str) -> None:
+    """Write to the file that ``--json`` names, and say so; nothing is said of standard output.
+
+    What is no Unicode, as names of files may be, is written as an escape, which JSON allows.
+
+    Args:
+        path: The file; ``-`` is standard output.
+        content: What JSON knows.
+        what: Is written, for the line that says where: ``figures``.
+
+    Raises:
+        ConfigError: It cannot be written to.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    if path == _STANDARD_OUTPUT:
+        with full_is_told("standard output"):
+            # Bytes, because a terminal's encoding may not be UTF-8.
+            typer.echo(text.encode("utf-8", errors="backslashreplace"), nl=False)
+    else:
+        write_text(path, text)
+        console.print(Text(f"{what} in {path}"), soft_wrap=True)
