@@ -396,5 +396,5 @@ class _Run:
 def _diverged(loss: float, place: Place) -> DataError:
     return DataError(
         f"the loss is {loss} in epoch {place.epoch + 1}, step {place.step}",
-        "Lower the recipe's learning rate, or use --precision fp32.",
+        "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

@@ -463,8 +463,18 @@ def test_other_weights_can_be_the_start(
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
     only_test = config(scene_store, tmp_path / "run", train_split="test")
     only_test = replace(only_test, validation_split="nowhere")
-    with pytest.raises(DataError, match="no split 'nowhere'"):
+    with pytest.raises(ConfigError, match="no split 'nowhere'"):
         train(only_test)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    steep = config(scene_store, tmp_path / "run", replace(QUICK, learning_rate=1e30))
+    with pytest.raises(DataError, match=r"the loss is (nan|inf) in epoch 1") as ended:
+        train(steep)
+    # The same run cannot be resumed with another rate.
+    assert "anew in another folder with --run, with a smaller --lr" in ended.value.remedy
 
 
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
