@@ -372,7 +372,8 @@ def _python() -> str:
 
 def _problem(error: Exception) -> str:
     """Tell a library that is not installed from one that does not load."""
-    return "not installed" if isinstance(error, ModuleNotFoundError) else _first_line(error)
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    return _first_line(error) if absent is None else f"{absent} is not installed"
 
 
 def _first_line(error: Exception) -> str:
