@@ -26,6 +26,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import CONFIG, TrainConfig
+from glamor_cli.training.precision import Precision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import take_over
@@ -315,6 +316,26 @@ def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed:
     resnet = NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY)
     with pytest.raises(ConfigError, match=r"network\.encoder = original, not resnet18"):
         train(config(scene_store, undisturbed, network=resnet), resume=True)
+
+
+def test_the_precision_that_auto_chose_stays_with_the_run(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    settings = json.loads((run / CONFIG).read_text())
+    chosen = Precision(settings["precision"])
+    assert chosen is not Precision.AUTO
+    other = Precision.FP32 if chosen is Precision.BF16 else Precision.BF16
+    with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
+        train(config(scene_store, run, precision=other), resume=True)
+    # As if it had been begun on other hardware.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": other}))
+    with pytest.raises(ConfigError, match=f"begun with precision = {other}, not {chosen}"):
+        train(config(scene_store, run), resume=True)
+    assert train(config(scene_store, run, precision=other), resume=True).finished
+    # Older versions wrote down what was asked for.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": "auto"}))
+    assert train(config(scene_store, run), resume=True).finished
 
 
 def test_resuming_on_other_pairs_is_refused(
