@@ -9,13 +9,14 @@ from glamor_cli.torchrun import is_follower
 
 def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
+    verbose = _take_verbose(sys.argv)
     try:
         app()
     except GlamorError as error:
         # Imported here because it is slow, and most runs end well.
         from glamor_cli.cli.render import print_error
 
-        if "--verbose" in sys.argv:
+        if verbose:
             raise
         if not (isinstance(error, PeerFailed) and is_follower()):
             print_error(error)
@@ -24,6 +25,14 @@ def main() -> None:
         from glamor_cli.cli.render import INTERRUPTED
 
         sys.exit(INTERRUPTED)
+
+
+def _take_verbose(words: list[str]) -> bool:
+    """Take ``--verbose`` out, so that it may stand anywhere: no command has it as an option."""
+    end = words.index("--") if "--" in words else len(words)
+    options = [word for word in words[:end] if word != "--verbose"]
+    words[:end] = options
+    return len(options) < end
 
 
 if __name__ == "__main__":

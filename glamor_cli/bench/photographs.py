@@ -10,6 +10,7 @@ from PIL import Image
 from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.network import open_runtimes
+from glamor_cli.errors import BackendUnavailable
 from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, SourceImage
 from glamor_cli.runtimes.base import Output
 from glamor_cli.vision.faces import open_detector
@@ -74,6 +75,7 @@ def photographs(setup: Setup, count: int) -> list[Path]:
 
     Raises:
         DataError: The folder given holds no images.
+        BackendUnavailable: None is given, and scikit-image, which has one, is not installed.
     """
     if setup.config.images is not None:
         found = list(islice(list_images(setup.config.images), count))
@@ -83,8 +85,18 @@ def photographs(setup: Setup, count: int) -> list[Path]:
 
 
 def _own_photograph(folder: Path) -> Path:
-    """Write a real photograph from an installed package as a 712x400 JPEG, as CAER-S has them."""
-    from skimage import data
+    """Write a real photograph from an installed package as a 712x400 JPEG, as CAER-S has them.
+
+    Raises:
+        BackendUnavailable: The package is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise BackendUnavailable(
+            "scikit-image, whose photograph is measured, is missing; --images gives others",
+            "Give photographs with --images.",
+        ) from error
 
     path = folder / "astronaut.jpg"
     if not path.is_file():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from glamor_cli.training.ablation_table import VariantResult
     from glamor_cli.training.progress import Progress
 
+_SEEDS = 3
+
 
 def ablate(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
@@ -28,7 +30,9 @@ def ablate(
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {_SEEDS}.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     test_split: Annotated[str, typer.Option(help="Split to judge by.")] = "test",
     scenes: Annotated[
@@ -49,6 +53,11 @@ def ablate(
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.recipes import find_recipe
 
+    if table_only and (variant or seeds):
+        raise ConfigError(
+            "--variant and --seeds choose what is trained; --table-only shows all that is finished",
+            "Leave --table-only out, or the others.",
+        )
     config = AblationConfig(
         training=TrainConfig(
             store=store,
@@ -59,7 +68,7 @@ def ablate(
             threads=threads,
         ),
         variants=tuple(variant or Variant),
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(seeds or _SEEDS)),
         test_split=test_split,
         cues=None if scenes is None else read_cues(scenes),
     )

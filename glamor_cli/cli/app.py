@@ -63,7 +63,8 @@ def options(
         ),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show the traceback of an error.")
+        bool,
+        typer.Option("--verbose", help="Show the traceback of an error; also after a command."),
     ] = False,
 ) -> None:
     """Take what belongs to every command."""

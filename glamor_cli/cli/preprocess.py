@@ -29,9 +29,10 @@ def preprocess(
     boxes: Annotated[BoxSource, typer.Option(help="Where the faces' boxes come from.")] = (
         _DEFAULTS.boxes
     ),
-    detector: Annotated[DetectorKind, typer.Option(help="Which detector finds faces.")] = (
-        _DEFAULTS.detector
-    ),
+    detector: Annotated[
+        DetectorKind | None,
+        typer.Option(help=f"Which detector finds faces; default: {_DEFAULTS.detector}."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; all CPUs by default.")
     ] = None,
@@ -60,10 +61,14 @@ def preprocess(
         raise ConfigError(
             "--workers is for this machine, --dask for a cluster", "Leave one of them out."
         )
+    if detector and boxes is not BoxSource.DETECT:
+        raise ConfigError(
+            f"--boxes {boxes} needs no --detector", "Leave it out, or choose --boxes detect."
+        )
     config = PreprocessConfig(
         source=source,
         out=out,
-        making=PairMaking(boxes, detector, official_jpeg, skip_no_face),
+        making=PairMaking(boxes, detector or _DEFAULTS.detector, official_jpeg, skip_no_face),
         split=split,
         workers=workers or available_cpus(),
         isolated=True,

@@ -10,7 +10,7 @@ class BoxSource(StrEnum):
     """Where the faces' boxes come from."""
 
     DETECT = "detect"
-    """The detector's single most confident face, whatever its confidence."""
+    """The single most confident of the faces that the detector reports."""
     CROP_FILES = "crop-files"
     """The authors' box files."""
     MANIFEST = "manifest"

@@ -261,8 +261,13 @@ class _Run:
 
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
-    if config.workers < 1 or config.images_per_task < 1:
+    if config.workers < 1:
         raise ConfigError("there must be at least one worker", "Give --workers 1 or more.")
+    if config.images_per_task < 1:
+        raise ConfigError(
+            f"a worker cannot take {config.images_per_task} images at a time",
+            "Set images_per_task to 1 or more.",
+        )
     boxes = config.making.boxes
     if boxes is BoxSource.CROP_FILES and (
         data_set.layout is Layout.MANIFEST or not data_set.has_boxes

@@ -112,7 +112,8 @@ class StoreInfo:
         source: For each split, how many images the data set had and their digest.
         soft_labels: Whether there is a ``targets.npy``.
         classes: Names of the classes, in the order of the labels.
-        geometry: How pairs were cut out of images; weights name theirs alike.
+        geometry: How pairs were cut out of images. Weights name theirs alike, but for
+            ``official_jpeg``, which theirs names too.
         complete: Whether the store is finished.
         counts: For each split, what became of its images; empty until the store is finished.
         schema: Version of this layout.

@@ -65,6 +65,11 @@ class AttentionConfig:
             )
         if self.seed < 0:
             raise ConfigError(f"the seed is {self.seed}", "Give 0 or more.")
+        if self.grad_cam and self.provider is not None:
+            raise ConfigError(
+                "Grad-CAM needs torch, and providers run ONNX files, which have no gradients",
+                "Leave --gradcam or --provider out.",
+            )
 
 
 @dataclass(frozen=True)

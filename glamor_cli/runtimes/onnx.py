@@ -90,9 +90,10 @@ class OnnxRuntime(Runtime):
         except Exception as error:
             # ONNX Runtime's exceptions share no base but Exception.
             count = len(next(iter(feeds.values())))
+            elsewhere = "" if self.provider == CPU_PROVIDER else ", or choose --device cpu"
             raise BackendUnavailable(
                 f"{self.provider} fails on a batch of {count}: {_first_line(error)}",
-                "Give a smaller batch, or choose --device cpu.",
+                f"Give a smaller batch{elsewhere}.",
             ) from error
         return values
 

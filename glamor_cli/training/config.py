@@ -1,15 +1,18 @@
 """What a run is asked to do, and how it is written into the run's folder."""
 
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
+from glamor_cli.training.precision import choose_precision
 from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
@@ -79,6 +82,15 @@ class TrainConfig:
         return values
 
 
+def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
+    """Put in the place of ``auto`` what it chooses on a device.
+
+    A run keeps that: resumed on other hardware, ``auto`` might compute otherwise.
+    """
+    mixed = config.recipe.mixed_precision
+    return replace(config, precision=choose_precision(config.precision, device, mixed=mixed))
+
+
 def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
     """Give what ``config.json`` holds: the settings, and what the files they name contained.
 
@@ -133,7 +145,9 @@ def first_change(
 ) -> Change | None:
     """Find the first setting in which a run differs from a configuration.
 
-    Settings that an older version did not know count as left at their defaults.
+    Settings that an older version did not know count as left at their defaults. A run holds the
+    precision that ``auto`` chose; ``auto`` itself, as older versions held it and as an ablation
+    asks for it, differs from none.
 
     Args:
         run: The run's folder.
@@ -153,6 +167,8 @@ def first_change(
         ) from error
     now = _flatten(describe(config, store))
     before = _flatten(_defaults(config)) | _contents(before, now) | before
+    if Precision.AUTO in (before["precision"], now["precision"]):
+        free = (*free, "precision")
     for key in sorted(before | now):
         if before.get(key) != now.get(key) and key not in free:
             return Change(key, before.get(key), now.get(key))

@@ -15,21 +15,16 @@ def cpu_has_bf16() -> bool:
     return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
 
 
-def autocast_dtype(
-    precision: Precision, device: torch.device, *, mixed: bool = True
-) -> torch.dtype | None:
-    """Choose the dtype to autocast to, or None for plain float32.
+def choose_precision(wanted: Precision, device: torch.device, *, mixed: bool = True) -> Precision:
+    """Choose fp32 or bf16 where ``auto`` is wanted.
 
     A CPU without bf16 instructions emulates them six times slower than float32, so ``auto`` looks
     at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
     """
-    if precision is Precision.FP32 or (precision is Precision.AUTO and not mixed):
-        return None
-    if precision is Precision.BF16:
-        return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    return torch.bfloat16 if cpu_has_bf16() else None
+    if wanted is not Precision.AUTO:
+        return wanted
+    has_bf16 = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
+    return Precision.BF16 if mixed and has_bf16 else Precision.FP32
 
 
 @contextmanager

@@ -19,14 +19,9 @@ def choose_rows(
     Where a tenth of the training split is held out, pairs of one image stay together.
 
     Raises:
-        ConfigError: Training and validation would be the same split.
-        DataError: A named split is not there, or too few pairs are left.
+        ConfigError: A named split is not there, or training and validation would be the same.
+        DataError: Too few pairs are left.
     """
-    for name in (config.train_split, config.validation_split):
-        if name is not None and name not in store.splits:
-            raise DataError(
-                f"{store.path} has no split {name!r}", f"It has: {', '.join(store.splits)}."
-            )
     train_split = store.split(config.train_split)
     names = [name for name in ("validation", "val") if name in store.splits]
     chosen = config.validation_split or (names[0] if names else None)

@@ -41,6 +41,7 @@ from glamor_cli.training.config import (
     TrainConfig,
     check_same_config,
     describe_lasting,
+    settle_precision,
     write_config,
 )
 from glamor_cli.training.curves import draw_curves
@@ -49,7 +50,8 @@ from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision import autocast_dtype, exact_float32, repeatable
+from glamor_cli.training.precision import exact_float32, repeatable
+from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
@@ -117,8 +119,8 @@ class _Run:
     """A run's state: the network, its optimiser and its place."""
 
     def __init__(self, config: TrainConfig, world: World, *, resume: bool) -> None:
-        self.config, self.recipe = config, config.recipe
-        self.world, self.device = world, world.device
+        self.recipe, self.world, self.device = config.recipe, world, world.device
+        self.config = config = settle_precision(config, self.device)
         if has_checkpoint(config.run) and not resume:
             raise ConfigError(
                 f"{config.run} already holds a run",
@@ -126,9 +128,6 @@ class _Run:
             )
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        self.autocast = autocast_dtype(
-            config.precision, self.device, mixed=self.recipe.mixed_precision
-        )
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -265,9 +264,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, done, len(self.batches))
 
-        with torch.autocast(
-            self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None
-        ):
+        mixed = self.config.precision is Precision.BF16
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             logits = self.model(faces, contexts).logits.float()
             taught = targets
             if self.teacher is not None:
@@ -397,5 +395,5 @@ class _Run:
 def _diverged(loss: float, place: Place) -> DataError:
     return DataError(
         f"the loss is {loss} in epoch {place.epoch + 1}, step {place.step}",
-        "Lower the recipe's learning rate, or use --precision fp32.",
+        "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

@@ -52,8 +52,8 @@ class Detector(Protocol):
         kind: Which detector it is.
         settings: What its boxes depend on, as a pair store records it.
         min_score_predict: Prediction keeps faces of at least this score. Extracting a data set
-            instead keeps the best face of an image, whatever its score
-            (docs/official-program.md, Faces).
+            instead keeps the best face of an image, even below it (docs/official-program.md,
+            Faces): all that counts there is the detector's own bound, below which it reports none.
     """
 
     kind: DetectorKind

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -212,6 +213,15 @@ def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
         ["--precision", "fp8"],
     ):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2
+
+
+def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.delattr(os, "getloadavg", raising=False)
+    done = CliRunner().invoke(app, ["bench", "--what", "detector", "--batch", "1"])
+    assert done.exit_code == 0, done.exception
+    assert "--images gives others" in done.stderr
+    assert "load" not in done.stderr.splitlines()[0]
 
 
 def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

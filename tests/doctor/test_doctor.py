@@ -48,6 +48,8 @@ def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
     (tmp_path / "openvino.py").write_text("")
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnx is damaged')")
     (tmp_path / "dlib.py").write_text("raise ImportError('no dlib here')")
+    (tmp_path / "torch.py").write_text(f"{cry}raise OSError('libtorch_cpu.so: file too short')")
+    (tmp_path / "av.py").write_text("raise ImportError('libavcodec.so not found')")
     done, found, rows = run_doctor(PYTHONPATH=str(tmp_path))
     assert "CRY" not in done.stderr
     assert rows["TensorRT"]["status"] == "missing"
@@ -58,6 +60,10 @@ def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
     assert "uv sync --inexact --extra trt" in rows["TensorRT"]["remedy"]
     assert rows["OpenVINO"]["status"] == "missing"
     assert rows["dlib"]["status"] == "missing"
+    assert rows["torch"]["status"] == "broken"
+    assert "file too short" in rows["torch"]["detail"]
+    assert rows["PyAV"]["status"] == "missing"
+    assert "libavcodec.so" in rows["PyAV"]["detail"]
     assert rows["CPUExecutionProvider"]["status"] == "broken"
     assert rows["centerface"]["status"] == "broken"
     assert found["works"] is False

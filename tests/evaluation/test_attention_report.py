@@ -198,6 +198,9 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
         measure_store(AttentionConfig(root / "pairs", onnx_file, grad_cam=True, device="cpu"))
     with pytest.raises(ConfigError):
         AttentionConfig(root / "pairs", pairs=0)
+    # No weights would do for both.
+    with pytest.raises(ConfigError, match="Leave --gradcam or --provider out"):
+        AttentionConfig(root / "pairs", grad_cam=True, provider="CPUExecutionProvider")
     with pytest.raises(DataError):
         measure_store(
             AttentionConfig(root / "pairs", root / "full.safetensors", scenes=root / "pairs")

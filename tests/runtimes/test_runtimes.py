@@ -406,3 +406,17 @@ def test_metadata_that_is_not_utf8_is_a_damaged_file(
     damaged.write_bytes(files[".onnx"].read_bytes().replace(b'"lively"', b'"liv\xa0ly"'))
     with pytest.raises(CheckpointError, match="not UTF-8"):
         open_runtime(damaged, device="cpu")
+
+
+def test_a_batch_that_fails_on_the_cpu_is_not_sent_there(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    model = onnx.load(files[".onnx"])
+    for value in model.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, tmp_path / "alone.onnx")
+    runtime = open_runtime(tmp_path / "alone.onnx", device="cpu", threads=1)
+    faces, contexts = np.zeros((2, 3, 96, 96), "f"), np.zeros((2, 3, 112, 112), "f")
+    with pytest.raises(BackendUnavailable, match="fails on a batch of 2") as failed:
+        runtime(faces, contexts)
+    assert failed.value.remedy == "Give a smaller batch."

@@ -70,6 +70,14 @@ def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):
     assert PairStore.open(out).info.counts["all"].no_face == 0
 
 
+def test_what_cannot_work_is_named(tmp_path, authors_data_set):
+    with pytest.raises(ConfigError, match="0 images at a time"):
+        preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", images_per_task=0))
+    with pytest.raises(ConfigError, match="at least one worker"):
+        preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", workers=0))
+    assert not (tmp_path / "out").exists()
+
+
 def test_detected_faces_and_images_without_one(tmp_path, run):
     """The one test with the real detector: a photograph, a plain wall, a photograph."""
     source = tmp_path / "set"

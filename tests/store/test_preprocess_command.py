@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.data.store import PairStore
-from glamor_cli.errors import DataError
+from glamor_cli.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -76,6 +76,15 @@ def test_class_folders_get_the_split_name_of_choice(tmp_path, glamor):
                   "--workers", 1, "--split", "test")  # fmt: skip
     assert done.exit_code == 0
     assert PairStore.open(tmp_path / "store").splits == ("test",)
+
+
+def test_a_detector_that_would_not_be_asked_is_refused(tmp_path, glamor):
+    write_image(tmp_path / "set" / "Happy" / "a.png")
+    words = ("preprocess", tmp_path / "set", tmp_path / "store", "--detector", "dlib")
+    refused = glamor(*words, "--boxes", "whole").exception
+    assert isinstance(refused, ConfigError)
+    assert refused.what == "--boxes whole needs no --detector"
+    assert not (tmp_path / "store").exists()
 
 
 def test_damage_found_by_verify_is_an_error(tmp_path, glamor):

@@ -154,6 +154,10 @@ def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tm
     arguments[3] = str(tmp_path / "nothing")
     nothing = CliRunner().invoke(app, [*arguments, "--table-only"])
     assert isinstance(nothing.exception, ConfigError)
+    for idle in (["--variant", "full"], ["--seeds", "1"]):
+        refused = CliRunner().invoke(app, [*arguments, "--table-only", *idle]).exception
+        assert isinstance(refused, ConfigError)
+        assert "Leave --table-only out" in refused.remedy
 
 
 def run(variant, seed, accuracy, near_cue=None) -> RunResult:

@@ -26,6 +26,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import CONFIG, TrainConfig
+from glamor_cli.training.precision import Precision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import take_over
@@ -317,6 +318,26 @@ def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed:
         train(config(scene_store, undisturbed, network=resnet), resume=True)
 
 
+def test_the_precision_that_auto_chose_stays_with_the_run(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    settings = json.loads((run / CONFIG).read_text())
+    chosen = Precision(settings["precision"])
+    assert chosen is not Precision.AUTO
+    other = Precision.FP32 if chosen is Precision.BF16 else Precision.BF16
+    with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
+        train(config(scene_store, run, precision=other), resume=True)
+    # As if it had been begun on other hardware.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": other}))
+    with pytest.raises(ConfigError, match=f"begun with precision = {other}, not {chosen}"):
+        train(config(scene_store, run), resume=True)
+    assert train(config(scene_store, run, precision=other), resume=True).finished
+    # Older versions wrote down what was asked for.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": "auto"}))
+    assert train(config(scene_store, run), resume=True).finished
+
+
 def test_resuming_on_other_pairs_is_refused(
     scene_store: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -463,8 +484,18 @@ def test_other_weights_can_be_the_start(
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
     only_test = config(scene_store, tmp_path / "run", train_split="test")
     only_test = replace(only_test, validation_split="nowhere")
-    with pytest.raises(DataError, match="no split 'nowhere'"):
+    with pytest.raises(ConfigError, match="no split 'nowhere'"):
         train(only_test)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    steep = config(scene_store, tmp_path / "run", replace(QUICK, learning_rate=1e30))
+    with pytest.raises(DataError, match=r"the loss is (nan|inf) in epoch 1") as ended:
+        train(steep)
+    # The same run cannot be resumed with another rate.
+    assert "anew in another folder with --run, with a smaller --lr" in ended.value.remedy
 
 
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
