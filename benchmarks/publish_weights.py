@@ -1,14 +1,14 @@
 """Turn a training run's best weights into a registered file of `weights/`, and measure it.
 
     uv run python benchmarks/publish_weights.py RUN/best.safetensors STORE NAME
-        [--photographs PAIRS]
+        [--photographs PAIRS] [--measure-only]
 
 STORE is made of FER2013 by `glamor fer2013` (half votes, as it is unless told otherwise) and
 `glamor preprocess --boxes whole`; PAIRS of labelled photographs by `glamor preprocess --boxes
 detect`, with a split `test`. Fits the temperature on STORE's validation split, writes
 NAME.safetensors (float16) and NAME.onnx (the same values, computing in float32), enters both with
 their SHA-256 into index.json, and writes what it measured to benchmarks/results/NAME.json, from
-which weights_card.py writes the card.
+which weights_card.py writes the card. With --measure-only the registered files stay as they are.
 """
 
 import argparse
@@ -36,7 +36,12 @@ TRAINING_DATA = (
     "FER2013 training split, whole images as faces, without the copies of evaluation images, "
     "FER2013's labels mixed with FER+'s votes; generated and zero contexts"
 )
-SUMMARY = "{} encoders, trained on FER2013 faces; led by the face"
+SUMMARIES = {
+    "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
+    "glamor-original-votes": "the same, led by FER+'s votes: better on photographs, worse on "
+    "FER2013's own labels",
+}
+"""What is said of each file of weights where they are listed."""
 SWAPPED = 1000
 """Pairs whose contexts are swapped, for each kind of context."""
 
@@ -48,24 +53,28 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("name")
     parser.add_argument("--photographs", type=Path, help="pairs to judge by as well")
+    parser.add_argument("--measure-only", action="store_true", help="write no weights")
     asked = parser.parse_args()
     best, name = asked.best, asked.name
     split = PairStore.open(asked.store).split("validation")
     raw = evaluate(open_runtime(best, device="cpu"), split)
 
-    network, metadata = load_network(best)
-    metadata = replace(
-        metadata,
-        name=name,
-        temperature=fit_temperature(raw.probabilities, raw.labels),
-        training_data=TRAINING_DATA,
-        accuracy={"fer2013-validation": round(raw.metrics.accuracy, 4)},
-    )
     weights = ROOT / "weights" / f"{name}.safetensors"
     exported = weights.with_suffix(".onnx")
-    save_network(weights, network, metadata, half=True)
-    export_onnx(weights, exported, ExportConfig(half_storage=True))
+    if not asked.measure_only:
+        network, metadata = load_network(best)
+        metadata = replace(
+            metadata,
+            name=name,
+            temperature=fit_temperature(raw.probabilities, raw.labels),
+            training_data=TRAINING_DATA,
+            accuracy={"fer2013-validation": round(raw.metrics.accuracy, 4)},
+        )
+        save_network(weights, network, metadata, half=True)
+        export_onnx(weights, exported, ExportConfig(half_storage=True))
+        register(weights, exported, SUMMARIES[name])
 
+    network, metadata = load_network(weights)
     runtimes = {file: open_runtime(file, device="cpu") for file in (weights, exported)}
     judged = {file.suffix[1:]: evaluate(runtimes[file], split) for file in runtimes}
     figures = {
@@ -86,12 +95,16 @@ def main() -> None:
     write_text(
         ROOT / "benchmarks" / "results" / f"{name}.json", json.dumps(figures, indent=2) + "\n"
     )
-    index_file = ROOT / "weights" / "index.json"
+    print(json.dumps(figures, indent=2))
+
+
+def register(weights: Path, exported: Path, summary: str) -> None:
+    """Enter the files into index.json."""
+    index_file = weights.with_name("index.json")
     index = json.loads(index_file.read_text(encoding="utf-8")) if index_file.exists() else {}
     files = {file.name: sha256(file) for file in (weights, exported)}
-    index[name] = {"files": files, "summary": SUMMARY.format(metadata.network.encoder)}
+    index[weights.stem] = {"files": files, "summary": summary}
     write_text(index_file, json.dumps(index, indent=2, sort_keys=True) + "\n")
-    print(json.dumps(figures, indent=2))
 
 
 def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -36,7 +36,7 @@ float32).
 FER2013's training split, 27,172 gray 48x48 face crops: the whole image is the face, so that the
 context is empty. Left out: 1,400 images that are copies or near copies of evaluation images, and
 137 that exist only as JPEG. Labels are mixtures of the votes of FER+'s ten annotators and FER2013's
-own label: halves of both to begin with, a quarter and three quarters to end with. FER2013's
+own label: {labels} FER2013's
 pictures were collected from the web for research; none is in this repository.
 
 ```
@@ -52,17 +52,13 @@ The recipes are in `glamor_cli/training/recipes.py`. `fer2013` learns a face enc
 faces and at last on whole ones; `fer2013-finish` goes on with it, changing the faces less;
 `fer2013-long` goes on for longer, also with blurred and covered faces. The means average the
 parameters of networks that were trained on from one another (model soups, arXiv 2203.05482).
-`fer2013-taught` goes on with the mean answer of two larger networks as half of each target: they
-are EfficientNet-Lite 0 and 2, which knew ImageNet (Apache 2.0) and learnt the same faces. It also
-sharpens faces, because those of photographs are sharper than FER2013's. `fer2013-context` keeps the
-encoder, and learns attention, fusion and classifier with contexts that are empty or generated and
-say nothing. The first convolution is tied to brightness, so that a
-colour picture gets the answer of its gray copy.
+{taught}`fer2013-context` keeps the encoder, and learns attention, fusion and classifier with
+contexts that are empty or generated and say nothing. The first convolution is tied to brightness,
+so that a colour picture gets the answer of its gray copy.
 
 {runs}
 
-Epochs, shares of means and one of several last trainings were chosen by accuracy on the validation
-split, the one below, which flatters its figures a little.
+{chosen}
 
 ## Measured
 
@@ -103,12 +99,12 @@ temperature it is {raw:.4f}.
 
 ## Good for, bad at
 
-For trying the toolkit, for photographs where a trend is enough, and as a start for training on your
-own data. Not for decisions about people: the emotion a face shows is not what a person feels, and
-more than one answer in three is wrong. People themselves agree with FER2013's labels on about 65%.
-Expect worse on children, on profiles and covered faces, and on emotions with a low recall above.
-Trained on gray pictures only: colour is ignored. The context stream has only learnt to be ignored;
-it knows nothing of scenes. Whoever has CAER-S or NCAER-S trains it from here with
+{beside}For trying the toolkit, for photographs where a trend is enough, and as a start for training
+on your own data. Not for decisions about people: the emotion a face shows is not what a person
+feels, and more than one answer in three is wrong. People themselves agree with FER2013's labels on
+about 65%. Expect worse on children, on profiles and covered faces, and on emotions with a low
+recall above. Trained on gray pictures only: colour is ignored. The context stream has only learnt
+to be ignored; it knows nothing of scenes. Whoever has CAER-S or NCAER-S trains it from here with
 `glamor train STORE --init {name}`.
 
 ## Licence
@@ -116,6 +112,41 @@ it knows nothing of scenes. Whoever has CAER-S or NCAER-S trains it from here wi
 The files are under this project's MIT licence; the data they were trained on was published for
 research. Whether that suits your purpose is yours to judge.
 """
+
+
+TAUGHT = """\
+`fer2013-taught` goes on with the mean answer of two larger networks as half of each target: they
+are EfficientNet-Lite 0 and 2, which knew ImageNet (Apache 2.0) and learnt the same faces. It also
+sharpens faces, because those of photographs are sharper than FER2013's.
+"""
+
+TEXTS = {
+    "glamor-original": {
+        "labels": "halves of both to begin with, a quarter and three quarters to end with.",
+        "chosen": """\
+Epochs, shares of means and one of several last trainings were chosen by accuracy on the validation
+split, the one below, which flatters its figures a little.""",
+        "beside": """\
+FER2013's own labels and people's votes disagree on more than a third of the faces. These weights
+follow the labels; `glamor-original-votes` follow the votes, and do better on photographs.
+
+""",
+    },
+    "glamor-original-votes": {
+        "labels": "halves of both to begin and to end with, a quarter and three quarters between.",
+        "chosen": """\
+Epochs and shares of means were chosen by accuracy on the validation split, the one below, which
+flatters its figures a little; that sharpened faces are worth learning was seen on the photographs
+below. The training of `teacher-lite2` was begun for seven epochs, and cut to six after the
+fourth.""",
+        "beside": """\
+FER2013's own labels and people's votes disagree on more than a third of the faces. These weights
+follow the votes, and do better on photographs; `glamor-original` follow the labels.
+
+""",
+    },
+}
+"""What differs from card to card."""
 
 
 def main() -> None:
@@ -158,6 +189,8 @@ def _values(name: str, figures: dict[str, Any], runs: list[Path]) -> dict[str, A
         "framing": _shares(figures["framing"] | {"as it is": onnx["accuracy"]}),
         "swaps": _shares(figures["context_swap_agreement"]),
         "colour": figures["colour_gray_agreement"],
+        "taught": TAUGHT if any((run / SETTINGS).exists() for run in runs) else "",
+        **TEXTS[name],
         "photographs": _photographs(figures.get("photographs")),
     }
 
