@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.atomic import write_text
-from glamor_cli.training.checkpoints import LAST
+from glamor_cli.training.checkpoints import AVERAGE, LAST
 from glamor_cli.training.trainer import BEST
 from glamor_cli.weights import load_network, save_network
 
@@ -51,11 +51,10 @@ def main() -> None:
 def _parameters(source: Path) -> dict[str, torch.Tensor]:
     if source.name != LAST:
         return load_network(source / BEST)[0].state_dict()
-    average = "average/"
     return {
-        name.removeprefix(average): value
+        name.removeprefix(AVERAGE): value
         for name, value in load_file(source).items()
-        if name.startswith(average)
+        if name.startswith(AVERAGE)
     }
 
 

@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("best", type=Path)
     parser.add_argument("store", type=Path)
-    parser.add_argument("name")
+    parser.add_argument("name", choices=SUMMARIES)
     parser.add_argument("--photographs", type=Path, help="pairs to judge by as well")
     parser.add_argument("--measure-only", action="store_true", help="write no weights")
     asked = parser.parse_args()

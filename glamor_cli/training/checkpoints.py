@@ -24,6 +24,8 @@ from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
 DAMAGED = "damaged.safetensors"
+AVERAGE = "average/"
+"""What the moving average's tensors are called by, before their names in the network."""
 _KEY = "glamor-training"
 _CHECKSUM_KEY = "glamor-training-sha256"
 _LARGEST = 4 * MAX_WEIGHTS_BYTES
@@ -70,7 +72,7 @@ def save_checkpoint(
         ConfigError: The folder cannot be written to.
     """
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average/{name}": value for name, value in (average or {}).items()}
+    tensors |= {f"{AVERAGE}{name}": value for name, value in (average or {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if value is not None:  # a momentum that has not begun

@@ -47,6 +47,7 @@ class OnnxTeacher(Teacher):
             self.classes = tuple(str(name) for name in json.loads(names))
         except (ValueError, TypeError) as error:
             raise _foreign(path, f"its classes cannot be read: {error}") from error
+        self._input = self._session.get_inputs()[0].name
         tried = self._ask(np.zeros((_TRIED, 3, FACE_SIZE, FACE_SIZE), np.float32))
         if tried.shape != (_TRIED, len(self.classes)) or not np.allclose(
             tried.sum(1), 1, atol=1e-3
@@ -60,9 +61,8 @@ class OnnxTeacher(Teacher):
         return torch.from_numpy(probabilities).to(faces.device)
 
     def _ask(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
-        (asked,) = self._session.get_inputs()
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(None, {asked.name: faces})
+            answers: list[NDArray[np.float32]] = self._session.run(None, {self._input: faces})
         except Exception as error:
             # ONNX Runtime's exceptions share no base but Exception.
             raise _foreign(self._path, f"it fails on a batch of {len(faces)} faces") from error

@@ -199,7 +199,7 @@ def test_engine_of_another_architecture_is_refused(engine):
 
 
 def rebuilt(remedy, weights, store, out):
-    """Run the command of a remedy as it is, with files in the place of its placeholders."""
+    """Run the command of a remedy as it is, with files for its WEIGHTS and STORE."""
     words = remedy.partition("glamor export ")[2].split()
     files = {"WEIGHTS": str(weights), "STORE": str(store)}
     arguments = [files.get(word, word) for word in words]
