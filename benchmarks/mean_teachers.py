@@ -2,7 +2,8 @@
 
     uv run python benchmarks/mean_teachers.py OUT FIRST SECOND ...
 
-All are folders as ``train_teacher.py`` writes them, for the same emotions.
+Each is a folder as ``train_teacher.py`` writes it, or of a training or a mean of ours that looks at
+faces alone; all tell the same emotions.
 """
 
 import argparse
@@ -11,10 +12,15 @@ from pathlib import Path
 
 import onnx
 from onnx import compose, helper
-from train_teacher import SETTINGS, TEACHER
+from torch import Tensor, nn
+from train_teacher import SETTINGS, TEACHER, export
 
 from glamor_cli.atomic import write_text
+from glamor_cli.network.config import Variant
+from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
+from glamor_cli.training.trainer import BEST
+from glamor_cli.weights import load_network
 
 _FACE, _ANSWER = "face", "probabilities"
 
@@ -26,14 +32,45 @@ def main() -> None:
     parser.add_argument("teachers", type=Path, nargs="+")
     asked = parser.parse_args()
 
-    models = [onnx.load(folder / TEACHER) for folder in asked.teachers]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    models = []
+    for number, folder in enumerate(asked.teachers):
+        file = folder / TEACHER
+        if not file.exists():
+            file = asked.out / f"{number}-{TEACHER}"
+            export_ours(folder / BEST, file)
+        models.append(onnx.load(file))
     classes = {_classes(model) for model in models}
     if len(classes) > 1:
         parser.error("the teachers tell different emotions")
-    asked.out.mkdir(parents=True, exist_ok=True)
     onnx.save(join(models, classes.pop()), asked.out / TEACHER)
     settings = {"mean_of": [folder.name for folder in asked.teachers]}
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
+
+
+class FaceAlone(nn.Module):
+    """A network of ours that is shown nothing but faces.
+
+    Args:
+        network: Of the variant that looks at faces alone.
+    """
+
+    def __init__(self, network: GlamorNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Answer to faces (B, 3, 96, 96), RGB in [0, 1], with logits (B, classes)."""
+        logits: Tensor = self.network(faces, faces).logits
+        return logits
+
+
+def export_ours(weights: Path, path: Path) -> None:
+    """Write a network of ours as an ONNX file that can teach."""
+    network, metadata = load_network(weights)
+    if metadata.network.variant is not Variant.FACE_ONLY:
+        raise SystemExit(f"{weights} looks at contexts; give a training of --variant face-only")
+    export(FaceAlone(network), metadata.classes, path)
 
 
 def join(models: list[onnx.ModelProto], classes: str) -> onnx.ModelProto:

@@ -34,6 +34,7 @@ from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import TrainingBatches
 from glamor_cli.data.draws import Draws
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.memory import keep_freed_memory
@@ -218,15 +219,15 @@ def _judge(network: nn.Module, split: Split) -> float:
     return float((np.concatenate(answers) == labels).mean())
 
 
-def export(network: FaceClassifier, classes: tuple[str, ...], path: Path) -> None:
-    """Write a trained classifier as an ONNX file that can teach."""
+def export(network: nn.Module, classes: tuple[str, ...], path: Path) -> None:
+    """Write a classifier that answers to faces with logits as an ONNX file that can teach."""
     program = torch.onnx.export(
         nn.Sequential(network, nn.Softmax(1)).eval(),
         (torch.zeros(2, 3, FACE_SIZE, FACE_SIZE),),
         dynamo=True,
         input_names=["face"],
         output_names=["probabilities"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=({0: BATCH_AXIS},),
         verbose=False,
     )
     model = program.model_proto

@@ -20,6 +20,7 @@ from glamor_cli.errors import ConfigError, DataError, GlamorError
 from glamor_cli.rows import FaceRow, Status
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import FACES_AT_ONCE
+from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
@@ -44,6 +45,7 @@ class PredictConfig:
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine; None leaves it to them.
         provider: What runs an ONNX file of the network; None chooses by ``device``.
+        flip: Also ask the network about each pair's mirror image, and average the answers.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
         long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
@@ -62,6 +64,7 @@ class PredictConfig:
     device: str = "auto"
     threads: int | None = None
     provider: str | None = None
+    flip: bool = False
     min_score: float | None = None
     long_side: int | None = None
     batch: int = FACES_AT_ONCE
@@ -199,7 +202,8 @@ def open_predictor(config: PredictConfig) -> "Predictor":
             long_side=config.long_side,
             min_score=config.min_score,
         )
-        return Predictor(detector, opening.result(), config)
+        runtime = opening.result()
+    return Predictor(detector, MirroredRuntime(runtime) if config.flip else runtime, config)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
+    FlipOption,
     ProviderOption,
     SplitOption,
     StoreArgument,
@@ -34,6 +35,7 @@ def evaluate(
     batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
+    flip: FlipOption = False,
     json_file: Annotated[Path | None, json_option("the figures")] = None,
     report: Annotated[
         Path | None,
@@ -43,7 +45,7 @@ def evaluate(
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
-    config = EvaluateConfig(store, weights, split, device, batch, threads, provider)
+    config = EvaluateConfig(store, weights, split, device, batch, threads, provider, flip)
     with progress_bar("pairs") as bar:
         task = bar.add_task("evaluating", total=None, rate="-")
 
@@ -75,6 +77,7 @@ def _print(result: "StoreEvaluation") -> None:
         Text(
             f"{result.weights['name']} on {result.store} ({result.split}), "
             f"{result.runtime['backend']} {result.runtime['provider']}"
+            + (", mirror images averaged" if result.config.flip else "")
         ),
         soft_wrap=True,
     )

@@ -18,6 +18,7 @@ from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
+    FlipOption,
     LongSideOption,
     MinScoreOption,
     ProviderOption,
@@ -71,6 +72,7 @@ def predict(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
+    flip: FlipOption = False,
     min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = FACES_AT_ONCE,
@@ -112,6 +114,7 @@ def predict(
         device=device,
         threads=threads,
         provider=provider,
+        flip=flip,
         min_score=min_score,
         long_side=long_side,
         batch=batch,

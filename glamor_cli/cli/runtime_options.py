@@ -32,6 +32,10 @@ MinScoreOption = Annotated[
         + "."
     ),
 ]
+FlipOption = Annotated[
+    bool,
+    typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
+]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 ProviderOption = Annotated[
     Provider | None,

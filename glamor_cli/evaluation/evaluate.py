@@ -15,6 +15,7 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
 
 TRAIN_SPLIT = "train"
@@ -33,6 +34,7 @@ class EvaluateConfig:
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file; None chooses by ``device``.
+        flip: Also ask about each pair's mirror image, and average the answers.
 
     Raises:
         ConfigError: A batch of less than one pair.
@@ -45,6 +47,7 @@ class EvaluateConfig:
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None
+    flip: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -113,6 +116,7 @@ class StoreEvaluation:
             "split": self.split,
             "weights": self.weights,
             "runtime": self.runtime,
+            "flip": self.config.flip,
         }
 
 
@@ -137,7 +141,8 @@ def evaluate_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    evaluation = evaluate(runtime, split, config.batch, on_progress)
+    asked = MirroredRuntime(runtime) if config.flip else runtime
+    evaluation = evaluate(asked, split, config.batch, on_progress)
     return StoreEvaluation(
         evaluation,
         config.store,

@@ -190,6 +190,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Store": str(result.store),
         "Split": f"{result.split}, {result.evaluation.metrics.count} pairs",
         "Runtime": f"{result.runtime['backend']}, {result.runtime['provider']}",
+        "Mirror images": "asked too, answers averaged" if config.flip else "not asked",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
         "Bootstrap": f"{RESAMPLES} resamples of the pairs, {LEVEL:.0%} percentile intervals",

@@ -97,6 +97,24 @@ def test_the_command_writes_figures_and_a_report(folder, tmp_path):
     assert (report / "report.html").stat().st_size > 50_000
 
 
+def test_mirror_images_are_asked_too_on_request(folder, tmp_path, split, runtime):
+    figures = tmp_path / "figures.json"
+    arguments = ["evaluate", folder / "store", "--weights", folder / "varied.safetensors"]
+    arguments += ["--device", "cpu", "--threads", 1, "--json", figures, "--flip"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert "mirror images" in result.stderr
+    values = json.loads(figures.read_text(encoding="utf-8"))
+    assert values["flip"] is True
+    face, context = split.pairs(slice(None))
+    seen = runtime(face, context).probabilities
+    mirrored = runtime(face[..., ::-1].copy(), context[..., ::-1].copy()).probabilities
+    mean = (seen + mirrored) / 2
+    likelihood = mean[np.arange(23), evaluate(runtime, split).labels]
+    expected = pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+    assert values["negative_log_likelihood"] == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [(["--split", "dev"], ConfigError), (["--weights", "nobody.onnx"], ConfigError)],

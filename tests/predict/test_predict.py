@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,18 @@ def test_the_answer_is_the_networks_for_this_pair(rows, onnx_weights):
     )
     assert row.emotion == EMOTIONS[output.probabilities[0].argmax()]
     assert row.probability == max(row.probabilities.values())
+
+
+def test_the_mirror_image_is_asked_too_on_request(photographs, config, onnx_weights):
+    source = photographs / "astronaut.png"
+    (row,) = predict([source], replace(config, flip=True))
+    pair = make_pair(skimage.data.astronaut(), Box(*row.box))
+    runtime = open_runtime(onnx_weights, device="cpu", threads=1)
+    seen = runtime(pair.face[None], pair.context[None]).probabilities[0]
+    face, context = pair.face[None, ..., ::-1].copy(), pair.context[None, ..., ::-1].copy()
+    mirrored = runtime(face, context).probabilities[0]
+    assert np.abs(seen - mirrored).max() > 1e-4
+    np.testing.assert_allclose(list(row.probabilities.values()), (seen + mirrored) / 2, atol=2e-6)
 
 
 @pytest.mark.parametrize("batch", [1, 4])

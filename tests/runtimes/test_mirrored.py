@@ -1,0 +1,50 @@
+"""Asking about the mirror image too: what left and right may change, and what not."""
+
+import numpy as np
+import pytest
+
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.weights import DEFAULT_WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    return open_runtime(DEFAULT_WEIGHTS, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    rng = np.random.default_rng(3)
+    shapes = ((3, 3, FACE_SIZE, FACE_SIZE), (3, 3, CONTEXT_SIZE, CONTEXT_SIZE))
+    return tuple(rng.random(shape, np.float32) for shape in shapes)
+
+
+def test_the_answer_is_the_mean_of_both_looks(runtime, pairs):
+    seen = runtime(*pairs)
+    turned = runtime(*(values[..., ::-1].copy() for values in pairs))
+    both = MirroredRuntime(runtime)(*pairs)
+    np.testing.assert_allclose(
+        both.probabilities, (seen.probabilities + turned.probabilities) / 2, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        both.attention, (seen.attention + turned.attention[..., ::-1]) / 2, atol=1e-6
+    )
+    np.testing.assert_allclose(both.attention.sum((1, 2)), 1, atol=1e-5)
+
+
+def test_left_and_right_make_no_difference_any_more(runtime, pairs):
+    both = MirroredRuntime(runtime)
+    mirrored = tuple(values[..., ::-1].copy() for values in pairs)
+    answer, other = both(*pairs), both(*mirrored)
+    np.testing.assert_allclose(answer.probabilities, other.probabilities, atol=1e-6)
+    np.testing.assert_allclose(answer.stream_weights, other.stream_weights, atol=1e-6)
+    np.testing.assert_allclose(answer.attention, other.attention[..., ::-1], atol=1e-6)
+    assert max_abs_diff(runtime(*pairs), runtime(*mirrored)) > 1e-3
+
+
+def test_it_is_what_it_asks_in_all_else(runtime):
+    both = MirroredRuntime(runtime)
+    assert (both.metadata, both.backend) == (runtime.metadata, runtime.backend)
+    assert both.device == runtime.device
