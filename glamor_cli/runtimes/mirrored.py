@@ -9,8 +9,9 @@ from glamor_cli.runtimes.base import Output, Runtime
 class MirroredRuntime(Runtime):
     """Averages the answers to pairs and to the same pairs mirrored left to right.
 
-    A mirrored face shows the same emotion, and two looks err less than one. It costs twice the
-    network's time, and nothing else.
+    A mirrored face shows the same emotion, but the network does not answer it quite alike. Whether
+    the average is right more often depends on the weights: their cards say what it does to each. It
+    takes the network twice the time; finding faces and making pairs takes what it took.
 
     Args:
         runtime: Who answers.
