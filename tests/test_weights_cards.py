@@ -36,6 +36,8 @@ def headline(measured: dict[str, Any]) -> list[str]:
         f"the calibration error is {measured['calibration_error_of_the_other_half']:.4f};",
     ]
     said += [f"| {label} | {recall:.1%} |" for label, recall in onnx["recall"].items()]
+    if "flip" in measured:
+        said.append(f"the answers are right for {measured['flip']['accuracy']:.2%}, and for")
     photographs = measured.get("photographs")
     if photographs is not None:
         said.append(f"On {photographs['faces']:,} faces of a public collection, framed by")
