@@ -4,8 +4,17 @@
 //   npm install
 //   node predict.js glamor.onnx photo.png 60,40,171,151 220,38,330,148
 //
-// A box is x1,y1,x2,y2 in pixels, from any face detector. onnxruntime-web runs in browsers and in
-// node; onnxruntime-node has the same interface and is faster where it can be installed.
+// A box is x1,y1,x2,y2 in pixels: the square in which dlib's detector frames a face, because the
+// network expects it so. Other detectors frame faces otherwise, and their boxes must be brought to
+// that square first. CenterFace's, of width w and height h, becomes the square of side 0.92 s around
+// its centre moved down by 0.02 s, with s = sqrt(w h).
+//
+// Unlike the Python example this one does not apply the EXIF orientation of a JPEG: pngjs and jpeg-js
+// give the pixels as they are stored. Turn such photographs first, or decode them in a browser, whose
+// canvas has them upright.
+//
+// onnxruntime-web runs in browsers and in node; onnxruntime-node has the same interface and is faster
+// where it can be installed.
 import { readFile } from "node:fs/promises";
 
 import jpeg from "jpeg-js";

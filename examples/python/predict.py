@@ -4,7 +4,11 @@ glamor export --with-preprocessing --output glamor.onnx
 pip install onnxruntime numpy pillow
 python predict.py glamor.onnx photo.png 60,40,171,151 220,38,330,148
 
-A box is x1,y1,x2,y2 in pixels, from any face detector.
+A box is x1,y1,x2,y2 in pixels of the picture the right way up (its EXIF orientation is applied). It
+is the square in which dlib's detector frames a face: the network expects it so. Other detectors
+frame faces otherwise, and their boxes must be brought to that square first. CenterFace's, of width
+w and height h, becomes the square of side 0.92 s around its centre moved down by 0.02 s, with
+s = sqrt(w h).
 """
 
 import json
