@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
+from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
@@ -129,8 +130,12 @@ def write_table(config: AblationConfig) -> list[VariantResult]:
 
 
 def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any]:
-    """Give what ``ablation.json`` and ``glamor ablate --json`` say."""
+    """Give what ``ablation.json`` and ``glamor ablate --json`` say.
+
+    ``environment`` is the machine that wrote the table; runs of the folder may be another's.
+    """
     return {
+        "environment": describe_environment(),
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,

@@ -18,8 +18,8 @@ def cpu_has_bf16() -> bool:
 def choose_precision(wanted: Precision, device: torch.device, *, mixed: bool = True) -> Precision:
     """Choose fp32 or bf16 where ``auto`` is wanted.
 
-    A CPU without bf16 instructions emulates them six times slower than float32, so ``auto`` looks
-    at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
+    A CPU without bf16 instructions emulates them, which is far slower than float32, so ``auto``
+    looks at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
     """
     if wanted is not Precision.AUTO:
         return wanted

