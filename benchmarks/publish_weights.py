@@ -41,6 +41,8 @@ SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
     "glamor-original-votes": "the same, led by FER+'s votes: better on photographs, worse on "
     "FER2013's own labels",
+    "glamor-resnet18": "ResNet-18 encoders, ten times as many parameters, trained on FER2013 faces; "
+    "led by the face",
 }
 """What is said of each file of weights where they are listed."""
 SWAPPED = 1000

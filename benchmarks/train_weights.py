@@ -1,4 +1,4 @@
-"""Train what both files of weights are made of in a given time, best on a GPU.
+"""Train both networks on FER2013 within a given time, best on a GPU.
 
     uv run python benchmarks/train_weights.py FER2013 OUT --minutes 5 [--device cuda] [--batch 256]
 
@@ -6,7 +6,8 @@ FER2013 is the folder of the arrays, as ``glamor fer2013`` takes it. Each step o
 ``glamor train``: it is tried for two epochs, which tells how many fit into its share of the time,
 and then run. OUT holds the stores, a folder for each step and ``summary.json``, with which the best
 weights of each step are judged as ``publish_weights.py`` does. A stopped program goes on where it
-was. ``publish_weights.py`` makes files of weights out of the last step of each network.
+was. ``publish_weights.py`` makes files of weights out of the last step of each network: of
+``original`` and ``resnet18``, under the names ``glamor-original`` and ``glamor-resnet18``.
 """
 
 import argparse
