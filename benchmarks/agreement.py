@@ -22,8 +22,8 @@ from exports import EXPORTS, export_all, hardware, open_all, versions
 from numpy.typing import NDArray
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.environment import describe_environment
 from glamor_cli.export.config import TOLERANCES, Tolerance
 from glamor_cli.runtimes.base import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime

@@ -20,12 +20,12 @@ import numpy as np
 from exports import export_all, hardware, open_all, versions
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
-from glamor_cli.bench.timing import time_interleaved
 from glamor_cli.cpus import available_cpus
+from glamor_cli.environment import describe_environment
 from glamor_cli.export.pairs import load_pairs
 from glamor_cli.runtimes.base import Runtime
 from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from glamor_cli.atomic import atomic_path
-from glamor_cli.bench.environment import describe_environment
+from glamor_cli.environment import describe_environment
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
 from glamor_cli.export.onnx_export import load_calibration, make_graph

@@ -29,8 +29,8 @@ import numpy as np
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.bench.run import run_bench
+from glamor_cli.environment import describe_environment
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -111,7 +111,7 @@ def launch(_: Keep, *, dry: bool) -> dict[str, Any]:
     import triton
 
     from glamor_cli.bench.device_clock import device_clock
-    from glamor_cli.bench.timing import host_clock
+    from glamor_cli.timing import host_clock
 
     @triton.jit
     def nothing() -> None:

@@ -32,11 +32,11 @@ from turns import take_turn
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Precision
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.bench.floor import count_work, measure_rates
 from glamor_cli.bench.torch_backends import AsWritten
 from glamor_cli.bench.training import training_step
 from glamor_cli.cpus import available_cpus
+from glamor_cli.environment import describe_environment
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import Runtime, open_runtime

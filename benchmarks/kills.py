@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store_format import CONTEXTS, HEADER_BYTES
+from glamor_cli.environment import describe_environment
 from glamor_cli.labels import EMOTIONS
 
 RESULTS = Path(__file__).parent / "results"

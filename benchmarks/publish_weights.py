@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.config import ExportConfig
@@ -41,7 +41,7 @@ SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
     "glamor-original-votes": "the same, led by FER+'s votes: better on photographs, worse on "
     "FER2013's own labels",
-    "glamor-resnet18": "ResNet-18 encoders, ten times as many parameters, trained on FER2013 faces; "
+    "glamor-resnet18": "ResNet-18 encoders, ten times the parameters, trained on FER2013 faces; "
     "led by the face",
 }
 """What is said of each file of weights where they are listed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
+from glamor_cli.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 

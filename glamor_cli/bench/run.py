@@ -12,7 +12,6 @@ from glamor_cli.bench.config import BenchConfig, BenchResult, Precision, Row, Ta
 from glamor_cli.bench.contenders import Absent, Contender, LineUp, Setup, reason
 from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
 from glamor_cli.bench.photographs import (
@@ -20,10 +19,11 @@ from glamor_cli.bench.photographs import (
     pipeline_line_up,
     preprocess_line_up,
 )
-from glamor_cli.bench.timing import Clock, host_clock, time_interleaved
 from glamor_cli.bench.training import train_line_up
+from glamor_cli.environment import describe_environment
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.runtimes.base import Output, max_abs_diff
+from glamor_cli.timing import Clock, host_clock, time_interleaved
 
 _LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
     Target.CORE: core_line_up,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.bench.environment import describe_environment
+from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.attention_report import (
     ATTENTION,
     GRAD_CAM,

@@ -1,6 +1,6 @@
 """Several networks on the same pairs: is a difference more than luck, and what does it cost?
 
-Differences are judged by `significance`; times are measured in turns by `bench.timing`.
+Differences are judged by `significance`; times are measured in turns by `timing`.
 """
 
 import os
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.bench.timing import time_interleaved
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.bootstrap import (
@@ -27,6 +26,7 @@ from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import Metadata, find_weights, sha256
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -8,8 +8,8 @@ from typing import Any
 
 from glamor_cli import __version__
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import (
     LEVEL,
     RESAMPLES,

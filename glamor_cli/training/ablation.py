@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.bench.environment import describe_environment
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
+from glamor_cli.environment import describe_environment
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import evaluate

@@ -16,13 +16,13 @@ from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision
 from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_dict, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
-from glamor_cli.bench.timing import time_interleaved
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import Metadata, save_network
 
 COLUMNS = {
