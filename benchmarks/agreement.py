@@ -9,7 +9,6 @@ beside. Writes benchmarks/results/agreement-HARDWARE.json and exits with 1 if a 
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from exports import EXPORTS, export_all, hardware, open_all, versions
+from exports import EXPORTS, export_all, open_all, versions
 from numpy.typing import NDArray
+from recording import RESULTS, hardware, write_result
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
 from glamor_cli.export.config import TOLERANCES, Tolerance
@@ -29,7 +28,6 @@ from glamor_cli.runtimes.base import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
-RESULTS = Path(__file__).resolve().parent / "results"
 BF16 = Tolerance(atol=5e-2, top1=0.99, accuracy=0.005)
 """For engines that compute a float32 graph in bfloat16."""
 _CHUNK = 32
@@ -73,15 +71,14 @@ def main() -> None:
             rows.append(row)
             print(describe(row), f"({time.perf_counter() - started:.0f} s)", flush=True)
     result = {
-        "environment": describe_environment() | versions(),
         "weights": {"name": reference.metadata.name, "sha256": sha256(weights)},
         "split": options.split,
         "pairs": len(indices),
         "reference_accuracy": accuracy(expected, labels),
         "rows": [asdict(row) for row in rows],
     }
-    path = options.out or RESULTS / f"agreement-{hardware()}.json"
-    write_text(path, json.dumps(result, indent=2) + "\n")
+    path = options.out or RESULTS / f"agreement-{hardware(gpu=True)}.json"
+    write_result(path, result, describe_environment() | versions())
     print(
         f"{sum(row.within for row in rows)} of {len(rows)} within their bounds; figures in {path}"
     )

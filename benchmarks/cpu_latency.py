@@ -11,15 +11,14 @@ bounds hold there and nowhere else.
 """
 
 import argparse
-import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from exports import export_all, hardware, open_all, versions
+from exports import export_all, open_all, versions
+from recording import RESULTS, hardware, write_result
 
-from glamor_cli.atomic import write_text
 from glamor_cli.cpus import available_cpus
 from glamor_cli.environment import describe_environment
 from glamor_cli.export.pairs import load_pairs
@@ -28,7 +27,6 @@ from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
-RESULTS = Path(__file__).resolve().parent / "results"
 INT8_BOUND = 1.3
 BF16_BOUNDS = {1: 2.0, 32: 3.0}
 
@@ -76,13 +74,12 @@ def main() -> None:
         for batch in map(int, options.batch.split(",")):
             rows += measure(line_up, batch, options)
     result = {
-        "environment": describe_environment() | versions(),
         "weights": {"name": torch.metadata.name, "sha256": sha256(weights)},
         "threads": threads,
         "rows": [asdict(row) for row in rows],
     }
-    path = options.out or RESULTS / f"cpu-latency-{hardware()}.json"
-    write_text(path, json.dumps(result, indent=2) + "\n")
+    path = options.out or RESULTS / f"cpu-latency-{hardware(gpu=True)}.json"
+    write_result(path, result, describe_environment() | versions())
     print(f"figures in {path}")
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import platform
-import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from glamor_cli.atomic import atomic_path
-from glamor_cli.environment import describe_environment
+from glamor_cli.cpus import cpu_flags
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
 from glamor_cli.export.onnx_export import load_calibration, make_graph
@@ -20,8 +19,6 @@ from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import load_network, sha256
-
-_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 EXPORTS = {
     "fp32": ExportConfig(Precision.FP32),
@@ -104,13 +101,6 @@ def _open_engines(name: str, path: Path) -> Iterator[tuple[str, Runtime, str]]:
         yield name, runtime, runtime.backend
 
 
-def hardware() -> str:
-    """Name this machine for a file: its GPU, else its processor and cores."""
-    environment = describe_environment()
-    named = environment["gpu"] or f"{environment['cpu']}-{environment['cores']}-cores"
-    return re.sub(r"[^a-z0-9]+", "-", str(named).lower()).strip("-")
-
-
 def versions() -> dict[str, str]:
     """Versions and CPU instructions that decide what is measured, besides the environment's."""
     found = {}
@@ -119,9 +109,4 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        words = set()
-    known = [flag for flag in _FLAGS if flag in words]
-    return found | {"machine": platform.machine(), "instructions": " ".join(known)}
+    return found | {"machine": platform.machine(), "instructions": " ".join(cpu_flags())}

@@ -15,7 +15,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recording import RESULTS, slug, write_result
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
@@ -33,7 +33,6 @@ from glamor_cli.bench.run import run_bench
 from glamor_cli.environment import describe_environment
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 BUDGET_SECONDS = 540.0
 """Ten minutes, less what starting and ending take."""
 TEST_SECONDS = 165.0
@@ -354,10 +353,9 @@ def main() -> None:
 
     environment = describe_environment()
     name = f"gpu-{environment['gpu'] or 'dry-run'}-torch-{environment['torch']}"
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    out = options.out or RESULTS / f"{slug}.json"
+    out = options.out or RESULTS / f"{slug(name)}.json"
     found = run_parts(
-        lambda found: write(out, {"environment": environment, **found}), dry=options.dry_run
+        lambda found: write_result(out, found, environment, allow_nan=False), dry=options.dry_run
     )
     summarise(found)
     print(f"written to {out}")

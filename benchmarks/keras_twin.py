@@ -15,7 +15,6 @@ exports, on ONNX Runtime and on OpenVINO. Writes
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -28,9 +27,9 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from recording import RESULTS, slug, write_result
 from turns import take_turn
 
-from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Precision
 from glamor_cli.bench.floor import count_work, measure_rates
 from glamor_cli.bench.torch_backends import AsWritten
@@ -46,7 +45,6 @@ from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.weights import find_weights, load_network
 
 CHILD = Path(__file__).with_name("keras_twin_child.py")
-RESULTS = Path(__file__).parent / "results"
 REQUIREMENTS = ("tensorflow-cpu", "numpy")
 SETTLE_SECONDS = 0.05
 """Between two turns: the threads of the one spin for a while after their work."""
@@ -122,7 +120,6 @@ def main() -> None:
         np.savez(tensors, **{name: value.numpy() for name, value in network.state_dict().items()})
         hello = twin.ask(do="load", weights=str(tensors))
         result: dict[str, Any] = {
-            "environment": describe_environment() | {"tensorflow": hello["version"]},
             "threads": threads,
             "agreement": agree(twin, network, Path(folder)),
         }
@@ -130,12 +127,11 @@ def main() -> None:
             result |= measure_networks(twin, network, options.export, options.rounds)
         if options.part != "network":
             result["training step, batch 4"] = measure_training(twin, network, options.rounds)
-    name = re.sub(r"[^a-z0-9]+", "-", str(result["environment"]["cpu"]).lower()).strip("-")
-    version = re.sub(r"[^0-9.].*", "", torch.__version__)
-    text = json.dumps(result, indent=1)
+    environment = describe_environment() | {"tensorflow": hello["version"]}
     part = f"-{options.part}" if options.part else ""
-    write_text(options.out / f"keras-twin{part}-{name}-torch-{version}.json", text + "\n")
-    print(text)
+    version = str(environment["torch"]).partition("+")[0]
+    name = f"keras-twin{part}-{slug(environment['cpu'])}-torch-{version}.json"
+    print(write_result(options.out / name, result, environment))
 
 
 def measure_networks(

@@ -11,7 +11,6 @@ Writes ``benchmarks/results/kills.json``. It exits with 1 if a store differs.
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -24,15 +23,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from recording import RESULTS, write_result
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store_format import CONTEXTS, HEADER_BYTES
-from glamor_cli.environment import describe_environment
 from glamor_cli.labels import EMOTIONS
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass
@@ -81,12 +77,7 @@ def main() -> int:
                 tally.equal += tree(store) == expected
             print(f"{tally.kills} kills, {tally.equal} of {tally.stores} stores equal", flush=True)
             shutil.rmtree(store)
-    result = {
-        "environment": describe_environment(),
-        "images": options.images,
-        **asdict(tally),
-    }
-    write_text(options.out / "kills.json", json.dumps(result, indent=2) + "\n")
+    write_result(options.out / "kills.json", {"images": options.images, **asdict(tally)})
     return 0 if tally.equal == tally.stores else 1
 
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from recording import RESULTS, write_result
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.config import ExportConfig
@@ -83,7 +83,6 @@ def main() -> None:
     figures = {
         "name": name,
         "encoder": str(metadata.network.encoder),
-        "environment": describe_environment(),
         "temperature": metadata.temperature,
         "calibration_error_without_temperature": raw.metrics.calibration_error,
         "calibration_error_of_the_other_half": cross_fitted_calibration_error(raw),
@@ -96,10 +95,7 @@ def main() -> None:
     if asked.photographs is not None:
         photographs = PairStore.open(asked.photographs).split("test")
         figures["photographs"] = judge_photographs(runtimes[exported], photographs)
-    write_text(
-        ROOT / "benchmarks" / "results" / f"{name}.json", json.dumps(figures, indent=2) + "\n"
-    )
-    print(json.dumps(figures, indent=2))
+    print(write_result(RESULTS / f"{name}.json", figures))
 
 
 def register(weights: Path, exported: Path, summary: str) -> None:

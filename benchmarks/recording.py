@@ -17,14 +17,51 @@ from glamor_cli.environment import describe_environment
 RESULTS = Path(__file__).parent / "results"
 
 
-def record(what: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
-    """Write ``<what>-<hardware>.json``, the environment first, and print it."""
+def slug(text: object) -> str:
+    """Make a part of a file's name: small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
+
+
+def hardware(*, gpu: bool = False) -> str:
+    """Name this machine for a file: its processor and cores.
+
+    Args:
+        gpu: Name its GPU instead, where it has one.
+    """
     environment = describe_environment()
-    hardware = f"{environment['cpu']} {environment['cores']} cores"
-    name = re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
-    text = json.dumps({"environment": environment, **figures}, indent=2)
-    write_text(folder / f"{what}-{name}.json", text + "\n")
-    print(text)
+    if gpu and environment["gpu"]:
+        return slug(environment["gpu"])
+    return slug(f"{environment['cpu']} {environment['cores']} cores")
+
+
+def write_result(
+    path: Path,
+    figures: dict[str, Any],
+    environment: dict[str, Any] | None = None,
+    *,
+    allow_nan: bool = True,
+) -> str:
+    """Write a result as JSON, the environment first.
+
+    Args:
+        path: The file.
+        figures: What was measured.
+        environment: Where; None describes this machine.
+        allow_nan: Else what is not a finite number is an error.
+
+    Returns:
+        The JSON.
+    """
+    environment = describe_environment() if environment is None else environment
+    result = {"environment": environment, **figures}
+    text = json.dumps(result, indent=2, allow_nan=allow_nan)
+    write_text(path, text + "\n")
+    return text
+
+
+def record(what: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Write ``<what>-<hardware>.json`` and print it."""
+    print(write_result(folder / f"{what}-{hardware()}.json", figures))
 
 
 def summary(values: Sequence[float], digits: int = 2) -> dict[str, float]:

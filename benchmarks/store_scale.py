@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from recording import RESULTS, write_result
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.index import HEADER, IndexRow, Status
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
@@ -34,10 +34,8 @@ from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, pre
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES, HEADER_BYTES
-from glamor_cli.environment import describe_environment
 from glamor_cli.vision.pairs import Box
 
-RESULTS = Path(__file__).parent / "results"
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 IMAGES = 1_000
 LEFT = 10
@@ -64,8 +62,7 @@ def main() -> None:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 rows.append({"records": count, "step": step, **json.loads(done.stdout)})
                 print(rows[-1], flush=True)
-        result = {"environment": describe_environment(), "rows": rows}
-        write_text(options.out / "store-scale.json", json.dumps(result, indent=2) + "\n")
+        write_result(options.out / "store-scale.json", {"rows": rows})
 
 
 def measure(step: Callable[[Path, int], None], folder: Path, count: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mean_weights import MEAN
+from recording import RESULTS
 from train_teacher import HIGHEST_RATE, SETTINGS
 
 from glamor_cli.atomic import write_text
@@ -174,7 +175,7 @@ follow the labels. `glamor-original` has a tenth of their parameters.
 def main() -> None:
     """Write one card."""
     name, runs = sys.argv[1], [Path(argument) for argument in sys.argv[2:]]
-    figures = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    figures = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, runs)))
 
 

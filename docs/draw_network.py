@@ -28,7 +28,7 @@ from glamor_cli.rendering.colours import (
     emotion_colour,
 )
 from glamor_cli.vision.faces import open_detector
-from glamor_cli.vision.pairs import clip_box, make_pair, round_box, to_uint8
+from glamor_cli.vision.pairs import make_pair, round_box, to_uint8
 
 TARGET = Path(__file__).parent / "network.svg"
 WIDTH, HEIGHT = 1210, 440
@@ -143,7 +143,7 @@ def _draw_streams(drawing: Drawing, config: NetworkConfig) -> None:
     """Draw both inputs, both encoders, and the vectors they give."""
     image = skimage.data.astronaut()
     found = open_detector().detect(image)
-    pair = make_pair(image, clip_box(round_box(found.boxes[0]), *image.shape[1::-1]))
+    pair = make_pair(image, round_box(found.boxes[0]))
     filters = " · ".join(str(n) for n in FILTERS)
     rows = (
         ("face", pair.face, FACE_SIZE, FACE_ROW, FACE_COLOUR),

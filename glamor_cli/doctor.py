@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from glamor_cli import __version__
-from glamor_cli.cpus import available_cpus
+from glamor_cli.cpus import available_cpus, cpu_flags
 from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.gpus import Driver, query_driver
@@ -53,7 +53,6 @@ _EXTRAS = (
     "distributed",
     "captum",
 )
-_CPU_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _REINSTALL = "Install glamor anew: one of the packages it needs is missing or damaged."
 _SILENT = 4
 
@@ -150,21 +149,12 @@ def _silence() -> Iterator[None]:
 
 
 def _machine(driver: Driver) -> Iterator[Row]:
-    flags = _cpu_flags()
+    flags = cpu_flags()
     known = f", {' '.join(flags)}" if flags else ""
     detail = f"{platform.machine()}, {available_cpus()} cores{known}"
     yield Row("machine", "CPU", Status.OK, detail)
     yield Row("machine", "Python", Status.OK, f"{_python()} on {platform.system()}")
     yield _gpu(driver)
-
-
-def _cpu_flags() -> list[str]:
-    """Which of the instructions that decide speed this CPU has (known on Linux only)."""
-    try:
-        known = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return []
-    return [flag for flag in _CPU_FLAGS if flag in known]
 
 
 def _gpu(driver: Driver) -> Row:
