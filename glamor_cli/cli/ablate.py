@@ -25,7 +25,7 @@ _SEEDS = 3
 def ablate(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for all runs.")] = Path("runs/ablation"),
-    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
+    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")

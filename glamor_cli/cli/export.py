@@ -7,7 +7,11 @@ import typer
 from rich.table import Table
 
 from glamor_cli.cli.render import console
-from glamor_cli.cli.runtime_options import DeviceOption, ProviderOption, ThreadsOption
+from glamor_cli.cli.runtime_options import (
+    ThreadsOption,
+    VerifyDeviceOption,
+    VerifyProviderOption,
+)
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import (
     DEFAULT_OPSET,
@@ -61,9 +65,9 @@ def export(
     atol: Annotated[
         float | None, typer.Option(help="Largest difference allowed; else the precision's.")
     ] = None,
-    device: DeviceOption = Device.AUTO,
+    device: VerifyDeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
-    provider: ProviderOption = None,
+    provider: VerifyProviderOption = None,
     with_preprocessing: Annotated[
         bool, typer.Option("--with-preprocessing", help="Graph from image and boxes to answers.")
     ] = False,

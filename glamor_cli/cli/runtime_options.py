@@ -10,13 +10,19 @@ from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
 SplitOption = Annotated[
-    str | None, typer.Option(help="Default: test, validation, or the only one besides train.")
+    str | None, typer.Option(help="Default: test, validation, val, or the only one besides train.")
 ]
 WeightsOption = Annotated[
     str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
 ]
-BatchOption = Annotated[int, typer.Option(min=1, help="Pairs per step.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Pairs run at once.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
+VerifyDeviceOption = Annotated[
+    Device,
+    typer.Option(
+        help="What the ONNX file is verified on; auto: what --provider runs on, else the CPU."
+    ),
+]
 LongSideOption = Annotated[
     int | None,
     typer.Option(
@@ -40,4 +46,8 @@ ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; def
 ProviderOption = Annotated[
     Provider | None,
     typer.Option(help="What runs an ONNX file; default: ONNX Runtime on --device."),
+]
+VerifyProviderOption = Annotated[
+    Provider | None,
+    typer.Option(help="What verifies the ONNX file; default: ONNX Runtime on --device."),
 ]

@@ -19,7 +19,7 @@ from glamor_cli.training.recipe_names import RecipeName
 def train(
     store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
     run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
-    recipe: Annotated[RecipeName, typer.Option(help="How to learn.")] = RecipeName.MODERN,
+    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
     network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
     variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
@@ -27,7 +27,7 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     train_split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
     validation_split: Annotated[
         str | None,
