@@ -1,7 +1,7 @@
 """Measure everything that needs a GPU, in one command and under ten minutes.
 
     uv run python benchmarks/gpu.py
-    uv run python benchmarks/gpu.py --dry-run      # the same road on a CPU, as far as it goes
+    uv run python benchmarks/gpu.py --dry-run      # the same parts on a CPU, as far as they go
     PYTHONPATH=. python benchmarks/gpu.py          # where glamor is not installed
 
 Each part runs in a process of its own and has a time of its own, so that one that fails or hangs

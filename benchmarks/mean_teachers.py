@@ -3,7 +3,7 @@
     uv run python benchmarks/mean_teachers.py OUT FIRST SECOND ...
 
 Each is a folder as ``train_teacher.py`` writes it, or of a training or a mean of ours that looks at
-faces alone; all tell the same emotions.
+faces alone; all predict the same emotions.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
         models.append(onnx.load(file))
     classes = {_classes(model) for model in models}
     if len(classes) > 1:
-        parser.error("the teachers tell different emotions")
+        parser.error("the teachers predict different emotions")
     onnx.save(join(models, classes.pop()), asked.out / TEACHER)
     settings = {"mean_of": [folder.name for folder in asked.teachers]}
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")

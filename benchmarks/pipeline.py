@@ -1,4 +1,4 @@
-"""Measure the road from a photograph's file to its answers, against the authors' way.
+"""Measure how long a photograph takes from its file to its answers, against the authors' way.
 
 Theirs is dlib's CNN detector on the doubled image, then the network run eagerly by torch, image by
 image; ours is ``glamor predict``'s own pipeline, warm. Both read the same 712x400 JPEGs, each with

@@ -1,4 +1,4 @@
-"""The whole road on generated scenes and one real photograph: `glamor demo`.
+"""Every step on generated scenes and one real photograph: `glamor demo`.
 
 Every stage leaves its files in one folder, and a demo that was stopped goes on from there.
 """
@@ -96,7 +96,7 @@ class Told:
 
 
 def demo(config: DemoConfig, told: Told) -> bool:
-    """Go the whole road, from scenes to answers on a photograph.
+    """Run every step, from scenes to answers on a photograph.
 
     Args:
         config: How long it is.

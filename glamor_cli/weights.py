@@ -234,7 +234,7 @@ def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path
             )
     for name in tensors:
         if name not in expected:
-            raise CheckpointError(f"{source} has a tensor too many: {name}", remedy)
+            raise CheckpointError(f"{source} has an unexpected tensor: {name}", remedy)
     network.load_state_dict(
         {name: tensors[name].to(value.dtype) for name, value in expected.items()}, strict=False
     )

@@ -28,7 +28,7 @@ COMMANDS = {
     "import-checkpoint": "Import the authors' TensorFlow checkpoint, without TensorFlow.",
     "explain": "Show one person's answer: attention, streams, second choice, and what hiding "
     "changes.",
-    "demo": "Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph.",
+    "demo": "Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph.",
     "doctor": "Show what works here, what is missing, and what to do about it.",
 }
 """Each command, and the first paragraph of its own help.

@@ -1,4 +1,4 @@
-"""``glamor demo``: the whole road in minutes."""
+"""``glamor demo``: every step from scenes to answers, in minutes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ def demo(
     ] = False,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph."""
+    """Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
     from glamor_cli.demo import DemoConfig, Told
     from glamor_cli.demo import demo as go

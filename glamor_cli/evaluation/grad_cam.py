@@ -39,7 +39,7 @@ class GradCam:
             )
         if path.suffix != ".safetensors":
             raise ConfigError(
-                f"Grad-CAM needs gradients, which {path.name} has not",
+                f"Grad-CAM needs gradients, which {path.name} does not have",
                 "Give the .safetensors file that it was exported from, or leave --gradcam out.",
             )
         # Late, because it is an extra.

@@ -133,7 +133,7 @@ class ExportConfig:
         if self.half_storage and self.precision is not Precision.FP32:
             raise ConfigError(
                 f"half storage is a form of fp32, not of {self.precision}",
-                "Choose --precision fp32, or leave half storage away.",
+                "Choose --precision fp32, or leave --half-storage out.",
             )
         if self.atol is not None and not self.atol > 0:
             raise ConfigError(f"a tolerance of {self.atol} cannot be met", "Give --atol above 0.")

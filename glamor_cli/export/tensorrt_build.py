@@ -51,7 +51,7 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.workspace is not None and self.workspace < 1:
             raise ConfigError(
-                f"a workspace of {self.workspace} MiB is none", "Give --workspace 1 or more."
+                f"a workspace of {self.workspace} MiB is too small", "Give --workspace 1 or more."
             )
 
 

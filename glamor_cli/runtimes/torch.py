@@ -76,7 +76,7 @@ class TorchRuntime(Runtime):
         if precision is not TorchPrecision.FP32 and self.provider == "cpu":
             raise ConfigError(
                 "torch computes in half precision only on CUDA",
-                "Leave half precision away, or choose --device cuda.",
+                "Leave --precision out, or choose --device cuda.",
             )
         if threads is not None:
             if threads < 1:

@@ -97,7 +97,8 @@ def _check_split(config: AblationConfig) -> None:
     PairStore.open(config.training.store).split(config.test_split)
     if config.test_split == config.training.train_split:
         raise ConfigError(
-            f"the split {config.test_split!r} cannot both be learnt from and judge what was learnt",
+            f"the split {config.test_split!r} is the training split "
+            "and cannot also be used for evaluation",
             "Choose another --test-split.",
         )
 

@@ -158,7 +158,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
     where = metadata[_KEY]
     # Checkpoints of older versions have no checksum.
     if metadata.get(_CHECKSUM_KEY) not in (None, _checksum(where, tensors)):
-        raise ValueError("its checksum is another")
+        raise ValueError("its checksum does not match")
     return tensors, Place(**json.loads(where))
 
 

@@ -27,7 +27,7 @@ def choose_rows(
     chosen = config.validation_split or (names[0] if names else None)
     if chosen == config.train_split:
         raise ConfigError(
-            f"the split {chosen!r} cannot both be learnt from and judge what was learnt",
+            f"the split {chosen!r} is the training split and cannot also be used for evaluation",
             "Choose another --validation-split or --train-split.",
         )
     rows = np.arange(len(train_split))

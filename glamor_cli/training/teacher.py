@@ -113,7 +113,7 @@ def find_teacher(
         teacher = NetworkTeacher(path, with_contexts=with_contexts, device=device)
     if teacher.classes != classes:
         raise ConfigError(
-            f"the teacher {path} tells {', '.join(teacher.classes)}, not the store's "
+            f"the teacher {path} predicts {', '.join(teacher.classes)}, not the store's "
             f"{', '.join(classes)}",
             "Choose a teacher that was trained on the same emotions.",
         )

@@ -1,4 +1,4 @@
-"""The demo goes its whole road, also after it was stopped."""
+"""The demo runs every step, also after it was stopped."""
 
 import os
 import signal

@@ -203,6 +203,6 @@ def test_the_split_to_judge_by_is_checked_before_anything_is_trained(finished, t
     begun = replace(config, training=replace(config.training, run=tmp_path / "runs"))
     with pytest.raises(ConfigError, match="no split 'tset'"):
         ablate(replace(begun, test_split="tset"))
-    with pytest.raises(ConfigError, match="cannot both be learnt from and judge"):
+    with pytest.raises(ConfigError, match="is the training split and cannot also"):
         ablate(replace(begun, test_split="train"))
     assert not begun.training.run.exists()

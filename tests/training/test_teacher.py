@@ -96,7 +96,7 @@ def test_a_student_of_the_answers_alone_says_what_its_teacher_says(
 def test_a_teacher_of_other_emotions_is_refused(scene_store: Path, tmp_path: Path) -> None:
     names = ("joy", "fear", "rage", "calm", "grief", "awe", "love")
     teacher = stubborn(tmp_path / "teacher.safetensors", classes=names)
-    with pytest.raises(ConfigError, match="tells joy, fear"):
+    with pytest.raises(ConfigError, match="predicts joy, fear"):
         train(config(scene_store, tmp_path / "run", teacher))
     assert not (tmp_path / "run").exists()
 
@@ -142,7 +142,7 @@ def test_onnx_files_that_cannot_teach_are_refused(scene_store: Path, tmp_path: P
         with pytest.raises(CheckpointError, match=reason):
             train(config(scene_store, tmp_path / "run", teacher))
         assert not (tmp_path / "run").exists()
-    with pytest.raises(ConfigError, match="tells Surprise, Sad, Neutral"):
+    with pytest.raises(ConfigError, match="predicts Surprise, Sad, Neutral"):
         train(config(scene_store, tmp_path / "run", brightness_judge(other, EMOTIONS[::-1])))
 
 

@@ -500,7 +500,7 @@ def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
 
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
     for settings in ({"validation_split": "train"}, {"train_split": "validation"}):
-        with pytest.raises(ConfigError, match="cannot both be learnt from and judge"):
+        with pytest.raises(ConfigError, match="is the training split and cannot also"):
             train(config(scene_store, tmp_path / "run", **settings))
 
 
