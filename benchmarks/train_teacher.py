@@ -16,6 +16,7 @@ stopped goes on with its next epoch.
 import argparse
 import importlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,16 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.training.average import move_average, start_average
+from glamor_cli.training.checkpoints import (
+    Place,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.recipes import FER2013_LONG
+from glamor_cli.training.trainer import METRICS
 from glamor_cli.training.validation import resize
 
 TEACHER = "teacher.onnx"
@@ -59,7 +67,7 @@ class FaceClassifier(nn.Module):
 
     Args:
         name: ``lite0``, ``lite1`` or ``lite2``.
-        classes: How many emotions it tells.
+        classes: How many emotions it predicts.
     """
 
     def __init__(self, name: str, classes: int) -> None:
@@ -136,7 +144,7 @@ class _Training:
         """Learn for an epoch, judge, and say what came of it."""
         self.network.train()
         self.network.size = self.sizes[self.epoch]
-        losses, seen = 0.0, 0
+        losses, seen, began = 0.0, 0, time.monotonic()
         steps = track(
             self.batches.epoch(self.epoch), f"epoch {self.epoch + 1}", total=len(self.batches)
         )
@@ -163,6 +171,7 @@ class _Training:
             "size": self.network.size,
             "train_loss": losses / seen,
             "validation_accuracy": _judge(self.averaged(), self.validation),
+            "seconds": round(time.monotonic() - began, 1),
         }
         self.history.append(entry)
         self.epoch += 1
@@ -177,28 +186,18 @@ class _Training:
 
     def save(self, out: Path) -> None:
         """Write what the next epoch needs, and the epochs so far."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "history": self.history,
-        }
-        partial = out / "last.partial"
-        torch.save(state, partial)
-        partial.replace(out / "last.pt")
-        write_text(
-            out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.history)
-        )
+        # The lines come first: a kill in between leaves one too many, which `resume` leaves out.
+        write_text(out / METRICS, "".join(json.dumps(entry) + "\n" for entry in self.history))
+        save_checkpoint(out, Place(epoch=self.epoch), self.network, self.average, self.optimizer)
 
     def resume(self, out: Path) -> None:
         """Go on from the last whole epoch, if there is one."""
-        if not (out / "last.pt").exists():
+        if not has_checkpoint(out):
             return
-        state = torch.load(out / "last.pt", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average, self.history = state["average"], state["history"]
-        self.epoch = len(self.history)
+        place = load_checkpoint(out, self.network, self.average, self.optimizer)
+        self.epoch = place.epoch
+        lines = (out / METRICS).read_text("utf-8").splitlines()
+        self.history = [json.loads(line) for line in lines[: self.epoch]]
         self.network.size = self.sizes[self.epoch - 1]
 
 

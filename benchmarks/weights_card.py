@@ -309,8 +309,14 @@ def _teacher_row(run: Path) -> str:
     lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
     return (
         f"| {run.name} | EfficientNet-Lite | {settings['seed']} | {len(lines)} "
-        f"| {lines[-1]['validation_accuracy']:.2%} | {settings.get('hours', '')} |"
+        f"| {lines[-1]['validation_accuracy']:.2%} | {_hours(lines)} |"
     )
+
+
+def _hours(lines: list[dict[str, Any]]) -> str:
+    """Sum up the epochs' times; nothing where a training did not record them."""
+    seconds = [line.get("seconds") for line in lines]
+    return "" if None in seconds else f"{sum(seconds) / 3600:.2f}"
 
 
 def _runs(runs: list[Path]) -> str:
@@ -325,10 +331,9 @@ def _runs(runs: list[Path]) -> str:
             continue
         config = json.loads((run / CONFIG).read_text("utf-8"))
         lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
-        hours = sum(line["seconds"] for line in lines) / 3600
         rows.append(
             f"| {run.name} | {config['recipe']['name']} | {config['seed']} | {len(lines)} "
-            f"| {read_metadata(run / BEST).accuracy['validation']:.2%} | {hours:.1f} |"
+            f"| {read_metadata(run / BEST).accuracy['validation']:.2%} | {_hours(lines)} |"
         )
     return "\n".join(rows)
 
