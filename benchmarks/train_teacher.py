@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import TrainingBatches
-from glamor_cli.data.draws import Draws
+from glamor_cli.data.draws import seed_step
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.network.config import FACE_SIZE
@@ -153,10 +153,7 @@ class _Training:
             progress = done / (len(self.sizes) * len(self.batches))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * _share(progress)
-            entropy = np.random.SeedSequence((self.seed, self.epoch, step))
-            first, second = entropy.generate_state(2, np.uint64)
-            torch.manual_seed(int(first))
-            draws = Draws(torch.Generator().manual_seed(int(second)), None)
+            draws = seed_step(self.seed, self.epoch, step)
             faces = _FACE(to_float(batch.faces), draws)
             logits = self.network(faces.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(logits, batch.targets)

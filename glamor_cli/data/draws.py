@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -87,3 +88,20 @@ class Draws:
 
     def _own(self, values: Tensor) -> Tensor:
         return values if self.part is None else values[self.part.rows]
+
+
+def seed_step(seed: int, epoch: int, step: int, part: Part | None = None) -> Draws:
+    """Seed all that is random in a training step by its number, so that nothing else decides it.
+
+    Args:
+        seed: The training's.
+        epoch: From 0.
+        step: Of the epoch, from 0.
+        part: The rows that are here; None where the whole batch is.
+
+    Returns:
+        What the augmentation draws from; torch's own generator, which dropout uses, is seeded too.
+    """
+    first, second = np.random.SeedSequence((seed, epoch, step)).generate_state(2, np.uint64)
+    torch.manual_seed(int(first))
+    return Draws(torch.Generator().manual_seed(int(second)), part)

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import Batch, TrainingBatches
-from glamor_cli.data.draws import Draws
+from glamor_cli.data.draws import Draws, seed_step
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
@@ -287,13 +287,10 @@ class _Run:
 
     def _seed_step(self, batch: Batch) -> Draws:
         """Seed dropout and augmentation by the step's number, in all processes alike."""
-        entropy = (self.config.seed, self.place.epoch, self.place.step)
-        first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
-        torch.manual_seed(int(first))
         if self.shared is not None:
             self.shared.part = batch.part
         part = batch.part if self.world.shared else None
-        return Draws(torch.Generator().manual_seed(int(second)), part)
+        return seed_step(self.config.seed, self.place.epoch, self.place.step, part)
 
     def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Make the inputs of a training step."""
