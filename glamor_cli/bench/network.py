@@ -1,10 +1,8 @@
 """The whole network, as runtimes give it: NumPy pairs in, NumPy answers out."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import onnx
 import torch
 
 from glamor_cli.bench.config import Backend, Precision
@@ -15,12 +13,15 @@ from glamor_cli.bench.torch_backends import TORCH_BACKENDS, AsWritten, TorchWork
 from glamor_cli.bench.torch_backends import as_output as torch_output
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
-from glamor_cli.export.graph import EXPORT_KEY
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.base import Output, Runtime, open_runtime
+from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
 from glamor_cli.runtimes.openvino import OpenVINORuntime
+from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+
+_UNKNOWN = "unknown"
 
 
 def network_line_up(setup: Setup, batch: int) -> LineUp:
@@ -83,19 +84,12 @@ def as_output(answer: object) -> Output:
 
 def precision_of(path: Path) -> str:
     """Read from an exported file, or an engine's sidecar, in what numbers it computes."""
-    if path.suffix == ".onnx" and path.is_file():
-        try:
-            model = onnx.load(path)
-        except Exception:
-            # Protobuf's exceptions share no base; opening it will say what is wrong.
-            return "unknown"
-        for entry in model.metadata_props:
-            if entry.key == EXPORT_KEY:
-                return str(json.loads(entry.value).get("precision", "unknown"))
-    sidecar = path.with_suffix(path.suffix + ".json")
-    if sidecar.is_file():
-        return str(json.loads(sidecar.read_text(encoding="utf-8")).get("precision", "unknown"))
-    return "unknown"
+    try:
+        read = read_sidecar if path.suffix == ".engine" else read_exported
+        return str(read(path).precision) or _UNKNOWN
+    except (GlamorError, OSError):
+        # Opening it will say what is wrong.
+        return _UNKNOWN
 
 
 def _try(opening: Callable[[], Runtime]) -> Runtime | str:

@@ -23,6 +23,7 @@ from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.weights import Metadata, save_network
 
 COLUMNS = {
@@ -113,6 +114,27 @@ def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert "missing.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+
+
+def test_an_engine_with_a_damaged_sidecar_is_a_row_with_the_reason(
+    weights: Path, tmp_path: Path
+) -> None:
+    engines = tuple(tmp_path / name for name in ("text.engine", "list.engine", "alone.engine"))
+    for engine in engines:
+        engine.write_bytes(b"an engine")
+    sidecar_path(engines[0]).write_text("{ no JSON")
+    sidecar_path(engines[1]).write_text("[]")
+    result = run_bench(
+        quick(
+            weights,
+            targets=(Target.NETWORK,),
+            batches=(1,),
+            backends=(Backend.EAGER,),
+            exports=engines,
+        )
+    )
+    assert [row.status == "ok" for row in result.rows] == [True, False, False, False]
+    assert {row.precision for row in result.rows[1:]} == {"unknown"}
 
 
 def test_every_backend_and_precision_has_a_row(weights: Path) -> None:

@@ -14,7 +14,7 @@ from skimage.data import astronaut
 
 from glamor_cli.__main__ import main
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
