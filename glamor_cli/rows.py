@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, SupportsFloat, TextIO
 
 from glamor_cli.csv_line import csv_line
 
@@ -78,6 +78,16 @@ class FaceRow:
     def to_dict(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """Give columns by name, in their order."""
         return {column: getattr(self, column) for column in columns}
+
+
+def rounded(value: SupportsFloat) -> float:
+    """Six digits: what float32 holds of a probability, microseconds, and short to read."""
+    return round(float(value), 6)
+
+
+def by_emotion(classes: Iterable[str], probabilities: Iterable[SupportsFloat]) -> dict[str, float]:
+    """Give each emotion's probability by its name, rounded as rows have it."""
+    return {name: rounded(value) for name, value in zip(classes, probabilities, strict=True)}
 
 
 _OF_VIDEO = frozenset(

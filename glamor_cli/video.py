@@ -14,15 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.errors import DataError
-from glamor_cli.predict import (
-    ImagePrediction,
-    PredictConfig,
-    Predictor,
-    SourceImage,
-    list_sources,
-    open_predictor,
-)
-from glamor_cli.rows import FaceRow
+from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, open_predictor
+from glamor_cli.rows import FaceRow, by_emotion, rounded
+from glamor_cli.sources import SourceImage, list_sources
 from glamor_cli.vision.images import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
@@ -68,16 +62,13 @@ class FramePrediction(ImagePrediction):
 
     def rows(self) -> list[FaceRow]:
         """Give one row per face, or the one that says that there is none in this frame."""
-        rows = [replace(row, frame=self.frame, time=_round(self.time)) for row in super().rows()]
+        rows = [replace(row, frame=self.frame, time=rounded(self.time)) for row in super().rows()]
         if not self.people:
             return rows
         return [self._track(row, person) for row, person in zip(rows, self.people, strict=True)]
 
     def _track(self, row: FaceRow, person: TrackedFace) -> FaceRow:
-        probabilities = {
-            name: _round(value)
-            for name, value in zip(self.classes, person.probabilities, strict=True)
-        }
+        probabilities = by_emotion(self.classes, person.probabilities)
         emotion = self.classes[int(person.probabilities.argmax())]
         return replace(
             row,
@@ -213,8 +204,3 @@ def _follow(
         time=time,
         people=tuple(people),
     )
-
-
-def _round(value: float | np.floating) -> float:
-    """Six digits: microseconds, and what float32 holds of a probability."""
-    return round(float(value), 6)

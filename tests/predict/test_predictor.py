@@ -8,8 +8,9 @@ import skimage.data
 from PIL import Image
 
 import glamor_cli.predict
-from glamor_cli.predict import PredictConfig, Predictor, SourceImage, predict_images
+from glamor_cli.predict import PredictConfig, Predictor, predict_images
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.sources import SourceImage
 from glamor_cli.vision.faces import open_detector
 
 
