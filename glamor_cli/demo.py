@@ -6,7 +6,7 @@ Every stage leaves its files in one folder, and a demo that was stopped goes on 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes, read_cues
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
@@ -34,33 +35,6 @@ from glamor_cli.training.recipes import SCENES
 from glamor_cli.training.trainer import BEST, train
 
 _MARK = ".glamor-demo"
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """How long the road is.
-
-    Attributes:
-        folder: Where everything is left.
-        full: Train all of the paper's variants over several seeds, which takes hours.
-        scenes: How many scenes of each split.
-        epochs: Of the one training.
-        full_scenes: How many scenes of each split the ablation uses.
-        seeds: Of the ablation.
-        device: ``auto``, ``cpu`` or ``cuda``.
-    """
-
-    folder: Path = Path("glamor-demo")
-    full: bool = False
-    scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=2100, validation=112, test=350)
-    )
-    epochs: int = 3
-    full_scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=3360, validation=210, test=700)
-    )
-    seeds: tuple[int, ...] = (0, 1, 2)
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from glamor_cli.bench.torch_backends import as_output as torch_output
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.pairs import Pairs
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.base import Output, Runtime, open_runtime
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
@@ -172,7 +173,7 @@ def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
 
 
 def _count(module: AsWritten, batch: int, itemsize: int) -> Work:
-    face, context = torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 112, 112)
+    face, context = (torch.zeros(1, 3, size, size) for size in (FACE_SIZE, CONTEXT_SIZE))
     one = count_work(module, face, context, itemsize=itemsize)
     weights = sum(value.numel() for value in module.parameters()) * itemsize
     return Work(weights + batch * (one.bytes - weights), batch * one.operations)

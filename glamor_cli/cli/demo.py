@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder that receives everything.")] = Path(
-        "glamor-demo"
-    ),
+    output: Annotated[
+        Path, typer.Option(help="Folder that receives everything.")
+    ] = DemoConfig.folder,
     full: Annotated[
         bool, typer.Option("--full", help="Also train all ablations over three seeds: hours.")
     ] = False,
@@ -25,7 +26,7 @@ def demo(
 ) -> None:
     """Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
-    from glamor_cli.demo import DemoConfig, Told
+    from glamor_cli.demo import Told
     from glamor_cli.demo import demo as go
 
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))

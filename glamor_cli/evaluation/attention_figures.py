@@ -18,6 +18,7 @@ from glamor_cli.evaluation.attention_report import (
 )
 from glamor_cli.evaluation.attention_summary import summarise_hiding
 from glamor_cli.evaluation.hiding import Curves
+from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import (
     BLUE,
     CONTEXT_COLOUR,
@@ -198,7 +199,8 @@ def _frame(axes: Any, cue: Cue) -> None:
     """Frame the deciding disc: white on black, visible on anything."""
     from matplotlib.patches import Rectangle
 
-    x1, y1, x2, y2 = (edge * _ACROSS / 112 for edge in to_crop(cue.box, cue.width, cue.height))
+    edges = to_crop(cue.box, cue.width, cue.height)
+    x1, y1, x2, y2 = (edge * _ACROSS / CONTEXT_SIZE for edge in edges)
     corner, sides = (x1 - _MARGIN, y1 - _MARGIN), (x2 - x1 + 2 * _MARGIN, y2 - y1 + 2 * _MARGIN)
     for ink, width in ((INK, 3.2), ("white", 1.6)):
         axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=ink, linewidth=width))

@@ -15,9 +15,8 @@ from glamor_cli.evaluation.attention_report import (
     AttentionReport,
     MapMeasures,
 )
+from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
 from glamor_cli.evaluation.hiding import Curves
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,12 @@ def summarise_hiding(report: AttentionReport, measures: MapMeasures) -> HidingSu
         ratio = attended / anywhere
         rng = np.random.default_rng(report.config.seed)
         # One resample at a time: all at once would be thousands of times the pairs.
-        draws = (rng.integers(0, len(labels), len(labels)) for _ in range(_RESAMPLES))
+        draws = (rng.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
         means = [(own.falls[drawn].mean(), random.falls[drawn].mean()) for drawn in draws]
         above, below = np.array(means).T
         # Where random squares cost nothing, the attended one costs any number of times more.
         ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
-        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        low, high = np.quantile(ratios, ENDS, method="nearest")
         interval = (float(low), float(high)) if np.isfinite(high) else None
     return HidingSummary(
         attended=attended,

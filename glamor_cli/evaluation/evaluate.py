@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.atomic import write_text
 from glamor_cli.csv_line import csv_line
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
@@ -17,9 +18,6 @@ from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
-
-TRAIN_SPLIT = "train"
-_PREFERRED_SPLITS = ("test", "validation", "val")
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def evaluate_store(
 def evaluate(
     runtime: Runtime,
     split: Split,
-    batch_size: int = 32,
+    batch_size: int = PAIRS_AT_ONCE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Run a network over a split.
@@ -205,7 +203,7 @@ def choose_split(splits: tuple[str, ...]) -> str:
     Raises:
         ConfigError: It cannot be told.
     """
-    for name in _PREFERRED_SPLITS:
+    for name in HELD_OUT_SPLITS:
         if name in splits:
             return name
     others = [name for name in splits if name != TRAIN_SPLIT]

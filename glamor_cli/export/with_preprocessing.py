@@ -19,6 +19,7 @@ from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ExportError
 from glamor_cli.runtimes.base import OUTPUT_NAMES
 from glamor_cli.runtimes.exported import identify, load_model, require_network
+from glamor_cli.runtimes.providers import CPU_PROVIDER
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,
     EVALUATION_COLUMNS,
@@ -353,7 +354,7 @@ def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path
     probe.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
-    cpu = ["CPUExecutionProvider"]
+    cpu = [CPU_PROVIDER]
     whole = onnxruntime.InferenceSession(path, providers=cpu)
     sampler = onnxruntime.InferenceSession(probe.SerializeToString(), providers=cpu)
     alone = onnxruntime.InferenceSession(network.SerializeToString(), providers=cpu)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from glamor_cli.attention_map import attention_region, upsample_attention
 from glamor_cli.explain import Explanation
+from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
@@ -96,7 +97,7 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
     axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=3))
     if explanation.most is not None:
         left, top, right, bottom = attention_region(size[1], size[0])
-        across, down = (right - left) / 112, (bottom - top) / 112
+        across, down = (right - left) / CONTEXT_SIZE, (bottom - top) / CONTEXT_SIZE
         region = explanation.most
         frame = Rectangle(
             (left + region.x1 * across - 0.5, top + region.y1 * down - 0.5),

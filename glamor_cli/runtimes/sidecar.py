@@ -12,7 +12,7 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.reading import read_bounded
+from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.runtimes.gpus import Gpu
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
 from glamor_cli.weights import Metadata, registered, sha256
@@ -154,7 +154,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         sidecar = Sidecar(**values)
         if not 1 <= sidecar.batch_min <= sidecar.batch_opt <= sidecar.batch_max:
             raise ValueError("batch")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error})", remedy
         ) from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
@@ -156,7 +157,8 @@ class TorchRuntime(Runtime):
         """Record a batch of one; None where that cannot be done here."""
         graphed = GraphedWork(self.answer)
         try:
-            graphed.recording(1, torch.Size((3, 96, 96)), torch.Size((3, 112, 112)))
+            shapes = (torch.Size((3, size, size)) for size in (FACE_SIZE, CONTEXT_SIZE))
+            graphed.recording(1, *shapes)
         except Exception as error:
             # What cannot be recorded is known to the driver alone.
             self.core += f"; not recorded: {type(error).__name__}: {error}"
@@ -175,7 +177,10 @@ class TorchRuntime(Runtime):
         if problem is not None:
             return None, f"plain: {problem}"
         generator = torch.Generator().manual_seed(0)
-        pairs = [self._place(torch.rand(3, 3, n, n, generator=generator)) for n in (96, 112)]
+        pairs = [
+            self._place(torch.rand(3, 3, size, size, generator=generator))
+            for size in (FACE_SIZE, CONTEXT_SIZE)
+        ]
         for fuse_blocks in (True, False):
             try:
                 fast = FewLaunches(

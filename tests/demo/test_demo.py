@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo import DemoConfig, Stage, Told, demo
+from glamor_cli.demo import Stage, Told, demo
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import ConfigError
 from glamor_cli.training.config import CONFIG
 
