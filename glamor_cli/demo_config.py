@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.ablation_seeds import SEEDS
 
 
@@ -31,4 +32,4 @@ class DemoConfig:
         default_factory=lambda: SceneConfig(train=3360, validation=210, test=700)
     )
     seeds: tuple[int, ...] = tuple(range(SEEDS))
-    device: str = "auto"
+    device: str = Device.AUTO

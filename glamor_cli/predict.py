@@ -19,7 +19,7 @@ from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.rows import FaceRow, Status, by_emotion, rounded
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import FACES_AT_ONCE
+from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.sources import SourceImage, count_source_pixels, list_sources, read_source
 from glamor_cli.vision.detector_kind import DetectorKind
@@ -61,7 +61,7 @@ class PredictConfig:
 
     weights: str | Path = DEFAULT_WEIGHTS
     detector: DetectorKind = DetectorKind.CENTERFACE
-    device: str = "auto"
+    device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None
     flip: bool = False

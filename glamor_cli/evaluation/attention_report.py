@@ -16,7 +16,7 @@ from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
 ATTENTION, GRAD_CAM, RANDOM = "attention", "grad_cam", "random"
@@ -53,7 +53,7 @@ class AttentionConfig:
     pairs: int = PAIRS
     seed: int = 0
     hiding: HidingConfig = field(default_factory=HidingConfig)
-    device: str = "auto"
+    device: str = Device.AUTO
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None

@@ -15,7 +15,7 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
 
@@ -41,7 +41,7 @@ class EvaluateConfig:
     store: Path
     weights: str | Path = DEFAULT_WEIGHTS
     split: str | None = None
-    device: str = "auto"
+    device: str = Device.AUTO
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None

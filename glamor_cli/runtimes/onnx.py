@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.weights import Metadata
@@ -40,7 +41,7 @@ class OnnxRuntime(Runtime):
         self,
         path: Path,
         *,
-        device: str = "auto",
+        device: str = Device.AUTO,
         threads: int | None = None,
         optimize: bool = True,
     ) -> None:
@@ -102,7 +103,7 @@ class OnnxRuntime(Runtime):
 def open_session(
     path: Path | bytes,
     *,
-    device: str = "auto",
+    device: str = Device.AUTO,
     threads: int | None = None,
     optimize: bool = True,
 ) -> onnxruntime.InferenceSession:

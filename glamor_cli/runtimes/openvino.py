@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import read_exported
 
 
@@ -32,7 +33,9 @@ class OpenVINORuntime(Runtime):
 
     backend = "openvino"
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, device: str = Device.AUTO, threads: int | None = None
+    ) -> None:
         if device == "cuda":
             raise ConfigError("OpenVINO does not run on CUDA", "Choose --device cpu or auto.")
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}

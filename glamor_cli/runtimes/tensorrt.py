@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
@@ -38,7 +39,7 @@ class TensorRTRuntime(Runtime):
         BackendUnavailable: No GPU, or the library that built the engine is not installed.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto") -> None:
+    def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
         self._sidecar = read_sidecar(path)
         if device == "cpu":
             raise ConfigError(

@@ -16,6 +16,7 @@ from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.cuda_graphs import GraphedWork
 from glamor_cli.weights import load_network
 
@@ -69,7 +70,7 @@ class TorchRuntime(Runtime):
         self,
         path: Path,
         *,
-        device: str = "auto",
+        device: str = Device.AUTO,
         threads: int | None = None,
         precision: TorchPrecision = TorchPrecision.FP32,
     ) -> None:
