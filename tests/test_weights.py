@@ -143,6 +143,7 @@ def test_unknown_weights_say_where_was_looked() -> None:
                                                "classes": 10**4}},
         {"temperature": 1e999},
         {"temperature": 10**400},
+        {"geometry": "round"},
     ],
 )  # fmt: skip
 def test_metadata_cannot_ask_for_what_no_network_is(change: dict) -> None:

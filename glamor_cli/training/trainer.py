@@ -61,6 +61,7 @@ from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
 from glamor_cli.training.teacher import Teacher, find_teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
+from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights import Metadata, save_network
 
 BEST = "best.safetensors"
@@ -363,7 +364,7 @@ class _Run:
             name=self.config.run.name,
             network=self.network.config,
             classes=self.classes,
-            geometry="official-jpeg" if self.store.official_jpeg else "sampled",
+            geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
             training_data=f"{self.config.store.name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
         )

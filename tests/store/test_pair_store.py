@@ -83,6 +83,7 @@ def swap_splits(store):
         (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
         (lambda store: change(store, complete=False), "is unfinished"),
         (lambda store: change(store, counts={}), "store.json is damaged"),
+        (lambda store: change(store, geometry="round"), "store.json is damaged"),
         (lambda store: change(store, classes=["../../x", "Happy"]), "bad class name '../../x'"),
         (lambda store: change(store, classes=[".."]), r"bad class name '\.\.'"),
         (lambda store: change(store, classes=["two\nlines"]), "bad class name"),
