@@ -22,6 +22,7 @@ from glamor_cli import __version__
 from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
+from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
@@ -379,6 +380,4 @@ def _problem(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     """The first line that says something, without ONNX Runtime's places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return re.sub(r"^/\S+ .*?\) ", "", text)
+    return re.sub(r"^/\S+ .*?\) ", "", reason_of(error))

@@ -11,6 +11,7 @@ from glamor_cli.export.config import Agreement, BatchCheck, BatchRange, Toleranc
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
+from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Runtime, max_abs_diff
 
 _CHUNK = 64
@@ -26,7 +27,7 @@ def check_structure(path: Path, opset: int, network: NetworkConfig) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _broken(f"is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
+        raise _broken(f"is not valid ONNX: {reason_of(error)}") from error
     versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if versions.get("ai.onnx") != opset:
         raise _broken(f"has opset {versions.get('ai.onnx')}, not {opset}")
