@@ -282,13 +282,18 @@ def test_a_kill_after_the_last_checkpoint_costs_no_metrics(
     assert_same(undisturbed, folder)
 
 
+def finished_epochs(run: Path) -> int:
+    metrics = run / METRICS
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> None:
     """Ctrl-C, then SIGKILL, of the real command; resumed, it ends as if undisturbed."""
 
     def start(run: Path, *options: str) -> subprocess.Popen[str]:
         command = (
-            f"train {scene_store} --run {run} --recipe modern --epochs 2 --batch 4 "
+            f"train {scene_store} --run {run} --recipe modern --epochs 6 --batch 4 "
             "--variant face-only --threads 1 --device cpu"
         )
         return subprocess.Popen(
@@ -297,9 +302,10 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
             text=True,
         )
 
-    def wait_for(path: Path) -> None:
+    def wait_for_epochs(count: int, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + 120
-        while not path.exists():
+        while finished_epochs(tmp_path / "run") < count:
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -311,19 +317,20 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     finish(whole)
     assert whole.returncode == 0
 
+    # Of six epochs, some are left whenever the signals arrive.
     stopped = start(tmp_path / "run")
-    wait_for(tmp_path / "run" / "config.json")
-    time.sleep(1.0)
+    wait_for_epochs(1, stopped)
     stopped.send_signal(signal.SIGINT)
     said = finish(stopped)
-    if stopped.returncode != 0:  # a fast machine may have finished
-        assert stopped.returncode == 130
-        assert "--resume" in said
+    assert stopped.returncode == 130
+    assert "--resume" in said
 
+    done_so_far = finished_epochs(tmp_path / "run")
     killed = start(tmp_path / "run", "--resume")
-    wait_for(tmp_path / "run" / METRICS)
+    wait_for_epochs(done_so_far + 1, killed)
     killed.kill()
     finish(killed)
+    assert finished_epochs(tmp_path / "run") < 6
 
     resumed = start(tmp_path / "run", "--resume")
     finish(resumed)
@@ -597,6 +604,28 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     assert "a training cannot read" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)
+
+
+def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) -> None:
+    command = (
+        f"train {scene_store} --run {tmp_path / 'run'} --recipe scenes --network resnet18 "
+        "--variant face-only --epochs 1 --batch 7 --lr 0.002 --seed 5 --train-split validation "
+        "--validation-split test --precision bf16 --device cpu --threads 1 "
+        "--checkpoint-every 90s --deterministic"
+    )
+    result = CliRunner().invoke(app, command.split())
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "run" / CONFIG).read_text())
+    recipe = settings["recipe"]
+    asked = [recipe[name] for name in ("name", "epochs", "batch_size", "learning_rate")]
+    assert asked == ["scenes", 1, 7, 0.002]
+    network = settings["network"]
+    assert (network["encoder"], network["variant"]) == ("resnet18", "face-only")
+    assert (settings["train_split"], settings["validation_split"]) == ("validation", "test")
+    assert (settings["seed"], settings["precision"], settings["device"]) == (5, "bf16", "cpu")
+    assert (settings["threads"], settings["checkpoint_every"]) == (1, 90)
+    assert settings["deterministic"] is True
+    assert read_metadata(tmp_path / "run" / BEST).network.encoder is Encoder.RESNET18
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
