@@ -125,8 +125,9 @@ def check_agreement(
 def _judge(agreement: Agreement, tolerance: Tolerance) -> None:
     """Fail where agreement is worse than allowed."""
     count = agreement.pairs
-    # Rounded up: among few pairs, one may lie on the border between two emotions.
-    allowed = int(np.ceil((1 - tolerance.top1) * count))
+    # Rounded up: among few pairs, one may lie on the border between two emotions. But 1 - 0.98 is
+    # a little more than 0.02, which is no reason to allow three of a hundred.
+    allowed = int(np.ceil(round((1 - tolerance.top1) * count, 6)))
     changed = round((1 - agreement.top1) * count)
     problems = []
     if not agreement.max_abs_diff <= tolerance.atol:
@@ -136,9 +137,9 @@ def _judge(agreement: Agreement, tolerance: Tolerance) -> None:
     if changed > allowed:
         problems.append(f"another emotion for {changed} pairs (allowed {allowed})")
     if agreement.accuracy is not None and agreement.reference_accuracy is not None:
-        lost = agreement.reference_accuracy - agreement.accuracy
-        # One pair's worth, as above.
-        if lost > max(tolerance.accuracy, 1 / count):
+        # In whole pairs, so that one pair's worth, allowed as above, is one however it rounds.
+        lost = round((agreement.reference_accuracy - agreement.accuracy) * count)
+        if lost > max(tolerance.accuracy * count, 1):
             problems.append(
                 f"accuracy {agreement.accuracy:.2%} instead of {agreement.reference_accuracy:.2%}"
             )

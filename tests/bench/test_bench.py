@@ -69,6 +69,7 @@ def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) ->
     written = json.loads(json.dumps(to_dict(result)))
     rows = written["rows"]
     assert {row["what"] for row in rows} == set(Target)
+    assert {row["what"] for row in rows if row["status"] == "ok"} == set(Target)
     for row in rows:
         assert set(row) >= COLUMNS
         if row["status"] == "ok":
@@ -219,15 +220,20 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
         run_bench(quick(weights.with_suffix(".onnx")))
 
 
-def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
+def test_the_command_keeps_standard_output_for_json(weights: Path, tmp_path: Path) -> None:
     arguments = ["bench", "--weights", str(weights), "--what", "core", "--batch", "1,2"]
     arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1"]
     silent = CliRunner().invoke(app, arguments)
     assert silent.exit_code == 0, silent.stderr
     assert silent.stdout == ""
     assert "eager" in silent.stderr
-    spoken = CliRunner().invoke(app, [*arguments, "--json", "-"])
-    assert {row["batch"] for row in json.loads(spoken.stdout)["rows"]} == {1, 2}
+    table = tmp_path / "figures.csv"
+    spoken = CliRunner().invoke(app, [*arguments, "--json", "-", "--csv", str(table)])
+    rows = json.loads(spoken.stdout)["rows"]
+    assert {row["batch"] for row in rows} == {1, 2}
+    with table.open(newline="", encoding="utf-8") as handle:
+        written = [(row["backend"], row["batch"]) for row in csv.DictReader(handle)]
+    assert written == [(row["backend"], str(row["batch"])) for row in rows]
     for wrong in (
         ["--what", "nothing"],
         ["--batch", "many"],
