@@ -19,6 +19,7 @@ from torch import Tensor
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
 from glamor_cli.reading import MALFORMED
+from glamor_cli.training.epoch_metrics import EpochMetrics
 from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 
 LAST = "last.safetensors"
@@ -44,8 +45,8 @@ class Place:
         seen: How many pairs that was.
         seconds: Time spent in this epoch.
         best_accuracy: On validation; -1 before the first.
-        best_epoch: Where it was reached.
-        history: One entry for each finished epoch, as in metrics.jsonl.
+        best_epoch: Where it was reached, from 0.
+        history: The finished epochs.
     """
 
     epoch: int = 0
@@ -56,7 +57,7 @@ class Place:
     seconds: float = 0.0
     best_accuracy: float = -1.0
     best_epoch: int = -1
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[EpochMetrics] = field(default_factory=list)
 
 
 def save_checkpoint(
@@ -159,7 +160,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
     # Checkpoints of older versions have no checksum.
     if metadata.get(_CHECKSUM_KEY) not in (None, _checksum(where, tensors)):
         raise ValueError("its checksum is another")
-    return tensors, Place(**json.loads(where))
+    values = json.loads(where)
+    history = [EpochMetrics(**entry) for entry in values.pop("history")]
+    return tensors, Place(**values, history=history)
 
 
 def _checksum(place: str, tensors: dict[str, Tensor]) -> str:

@@ -45,6 +45,7 @@ from glamor_cli.training.config import (
     write_config,
 )
 from glamor_cli.training.curves import draw_curves
+from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
@@ -316,19 +317,18 @@ class _Run:
         size = self.recipe.face_size(place.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
         last_step = (place.epoch + 1) * len(self.batches) - 1
-        place.history.append(
-            {
-                "epoch": place.epoch + 1,
-                "train_loss": place.loss_sum / max(1, place.seen),
-                "train_accuracy": place.correct / max(1, place.seen),
-                "validation_loss": loss,
-                "validation_accuracy": accuracy,
-                "learning_rate": learning_rate(self.recipe, last_step, len(self.batches)),
-                "seconds": round(place.seconds, 3),
-                "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
-            }
+        metrics = EpochMetrics(
+            epoch=place.epoch + 1,
+            train_loss=place.loss_sum / max(1, place.seen),
+            train_accuracy=place.correct / max(1, place.seen),
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            learning_rate=learning_rate(self.recipe, last_step, len(self.batches)),
+            seconds=round(place.seconds, 3),
+            images_per_second=round(place.seen / max(place.seconds, 1e-9), 2),
         )
-        if size == FACE_SIZE and accuracy > place.best_accuracy:
+        place.history.append(metrics)
+        if best_epoch(place.history, self.recipe) is metrics:
             place.best_accuracy, place.best_epoch = accuracy, place.epoch
             if self.world.leads:
                 save_network(self.config.run / BEST, judged, self._metadata(accuracy))
@@ -341,10 +341,11 @@ class _Run:
     def _write_history(self) -> None:
         """Write the metrics of the finished epochs, and draw them."""
         place = self.place
-        lines = "".join(json.dumps(entry) + "\n" for entry in place.history)
+        lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in place.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        draw_curves(self.config.run / CURVES, place.history, title, self.recipe)
+        best = best_epoch(place.history, self.recipe)
+        draw_curves(self.config.run / CURVES, place.history, title, best)
         write_live_report(self.config, place.history)
 
     def _judged(self) -> GlamorNet:
@@ -375,7 +376,7 @@ class _Run:
 
     def _progress(self) -> Progress:
         place = self.place
-        last = place.history[-1]["validation_accuracy"] if place.history else None
+        last = place.history[-1].validation_accuracy if place.history else None
         return Progress(
             epoch=place.epoch + 1,
             epochs=self.recipe.epochs,
