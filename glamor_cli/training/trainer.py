@@ -8,7 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from glamor_cli.data.draws import Draws
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.runtimes.torch import choose_device
@@ -39,6 +38,7 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import (
     TrainConfig,
+    check_can_begin,
     check_same_config,
     describe_lasting,
     settle_precision,
@@ -47,18 +47,16 @@ from glamor_cli.training.config import (
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.interrupts import StopRequest
-from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import exact_float32, repeatable
 from glamor_cli.training.precision_kind import Precision
 from glamor_cli.training.progress import Progress, TrainResult
-from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
-from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
+from glamor_cli.training.start import make_network
 from glamor_cli.training.teacher import Teacher, find_teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
@@ -96,7 +94,7 @@ def train(
     Raises:
         ConfigError: The folder holds another run, settings that cannot work, or processes that were
             given different ones.
-        DataError: The store cannot be used.
+        DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
         PeerFailed: Another process of the same training is gone.
@@ -107,7 +105,10 @@ def train(
         join_world(torch.device(choose_device(config.device))) as world,
     ):
         with world.together():
-            run = _Run(config, world, resume=resume)
+            config = settle_precision(config, world.device)
+            check_can_begin(config, resume=resume)
+            _set_process(config, world.device)
+            run = _Run(config, world)
         if world.shared:
             world.agree(run.foundations())
         with world.together():
@@ -116,31 +117,31 @@ def train(
         return run.go(on_progress)
 
 
+def _set_process(config: TrainConfig, device: torch.device) -> None:
+    """Set what holds for this process as a whole: its threads, and how it keeps memory."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if device.type == "cpu":
+        keep_freed_memory()
+
+
 class _Run:
     """A run's state: the network, its optimiser and its place."""
 
-    def __init__(self, config: TrainConfig, world: World, *, resume: bool) -> None:
-        self.recipe, self.world, self.device = config.recipe, world, world.device
-        self.config = config = settle_precision(config, self.device)
-        if has_checkpoint(config.run) and not resume:
-            raise ConfigError(
-                f"{config.run} already holds a run",
-                "Add --resume to go on with it, or choose another folder with --run.",
-            )
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        if self.device.type == "cpu":
-            keep_freed_memory()
+    def __init__(self, config: TrainConfig, world: World) -> None:
+        self.config, self.recipe = config, config.recipe
+        self.world, self.device = world, world.device
+        self.with_contexts = config.network.variant.has_context
+        self._open_pairs()
+        self._build_network()
+        self.place = Place()
 
-        if self.recipe.face_size(self.recipe.epochs - 1) != FACE_SIZE:
-            raise ConfigError(
-                f"none of the {self.recipe.epochs} epochs would see faces at full size",
-                "Train for more epochs.",
-            )
+    def _open_pairs(self) -> None:
+        """Open the store: the batches to learn from, and the pairs to judge by."""
+        config = self.config
         store = PairStore.open(config.store)
         self.store, self.classes = store.info, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
-        self.with_contexts = config.network.variant.has_context
         self.batches = TrainingBatches(
             store.split(config.train_split),
             rows,
@@ -148,8 +149,8 @@ class _Run:
             config.seed,
             with_contexts=self.with_contexts,
             share=self.recipe.epoch_share,
-            rank=world.rank,
-            size=world.size,
+            rank=self.world.rank,
+            size=self.world.size,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
@@ -158,22 +159,14 @@ class _Run:
                 "Train with a network of as many classes as the store.",
             )
 
-        torch.manual_seed(config.seed)
-        dropout = config.network.dropout if self.recipe.dropout is None else self.recipe.dropout
-        self.network = GlamorNet(replace(config.network, dropout=dropout))
-        if self.recipe.optimizer is Optimizer.KERAS_SGD:
-            initialise_like_keras(self.network)
-        if config.initial_weights is not None:
-            take_over(self.network, config.initial_weights, self.classes)
-        set_norm_momentum(self.network, self.recipe)
-        if self.recipe.freeze_face:
-            freeze_face(self.network)
+    def _build_network(self) -> None:
+        """Make the network as it is before the first step, and what teaches and moves it."""
+        self.network = make_network(self.config, self.classes)
         self.teacher = self._find_teacher()
-        self.shared = share_batches(self.network, world) if world.shared else None
+        self.shared = share_batches(self.network, self.world) if self.world.shared else None
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.recipe, self.network)
         self.average = start_average(self.network) if self.recipe.ema_decay else None
-        self.place = Place()
 
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
