@@ -14,7 +14,7 @@ from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
 
@@ -70,7 +70,7 @@ class TrainConfig:
     validation_split: str | None = None
     initial_weights: Path | None = None
     teacher: Path | None = None
-    precision: Precision = Precision.AUTO
+    precision: TrainPrecision = TrainPrecision.AUTO
     device: str = "auto"
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
@@ -188,7 +188,7 @@ def first_change(
         ) from error
     now = _flatten(describe(config, store))
     before = _flatten(_defaults(config)) | _contents(before, now) | before
-    if Precision.AUTO in (before["precision"], now["precision"]):
+    if TrainPrecision.AUTO in (before["precision"], now["precision"]):
         free = (*free, "precision")
     for key in sorted(before | now):
         if before.get(key) != now.get(key) and key not in free:

@@ -51,7 +51,7 @@ from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import exact_float32, repeatable
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
@@ -258,7 +258,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, done, len(self.batches))
 
-        mixed = self.config.precision is Precision.BF16
+        mixed = self.config.precision is TrainPrecision.BF16
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             logits = self.model(faces, contexts).logits.float()
             taught = targets

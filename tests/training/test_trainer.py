@@ -26,7 +26,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import CONFIG, TrainConfig
-from glamor_cli.training.precision import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import take_over
@@ -323,9 +323,9 @@ def test_the_precision_that_auto_chose_stays_with_the_run(
 ) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
-    chosen = Precision(settings["precision"])
-    assert chosen is not Precision.AUTO
-    other = Precision.FP32 if chosen is Precision.BF16 else Precision.BF16
+    chosen = TrainPrecision(settings["precision"])
+    assert chosen is not TrainPrecision.AUTO
+    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
     with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
         train(config(scene_store, run, precision=other), resume=True)
     # As if it had been begun on other hardware.
