@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError, DataError, GlamorError
-from glamor_cli.rows import FaceRow, Status
+from glamor_cli.rows import FaceRow
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import FACES_AT_ONCE
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.status import Status
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.images import Report, count_pixels, list_images, read_image

@@ -28,8 +28,9 @@ from glamor_cli.cli.runtime_options import (
 from glamor_cli.errors import ConfigError
 from glamor_cli.extras import install_extra
 from glamor_cli.row_file import RowFile
-from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, RowFormat, RowSink, open_sink
 from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
+from glamor_cli.status import Status
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
