@@ -1,7 +1,7 @@
 """Training checkpoints: safetensors and JSON, written atomically, the one before kept.
 
-A checkpoint holds the network, the moving average, the optimiser's state and the place in the
-run. The randomness of every step follows from the seed and the step's number, so there is no
+A checkpoint holds the network, the moving average, the optimiser's state, and where in the
+run it was. The randomness of every step follows from the seed and the step's number, so there is no
 generator's state to keep. A checksum of all of it tells a damaged one.
 """
 
@@ -34,8 +34,8 @@ _LARGEST = 4 * MAX_WEIGHTS_BYTES
 
 
 @dataclass
-class Place:
-    """Where a run is.
+class RunState:
+    """How far a run is.
 
     Attributes:
         epoch: The epoch in progress, from 0.
@@ -62,7 +62,7 @@ class Place:
 
 def save_checkpoint(
     folder: Path,
-    place: Place,
+    run_state: RunState,
     network: torch.nn.Module,
     average: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
@@ -79,7 +79,7 @@ def save_checkpoint(
             if value is not None:  # a momentum that has not begun
                 tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    where = json.dumps(asdict(place))
+    where = json.dumps(asdict(run_state))
     metadata = {_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
     with atomic_path(last) as temporary:
@@ -116,7 +116,7 @@ def load_checkpoint(
     average: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
     on_damaged: Callable[[Path, str], None] = lambda *_: None,
-) -> Place:
+) -> RunState:
     """Put a run back to where its last whole checkpoint was.
 
     Args:
@@ -134,7 +134,7 @@ def load_checkpoint(
     for name in (LAST, PREVIOUS):
         path = folder / name
         try:
-            tensors, place = _read(path)
+            tensors, run_state = _read(path)
         except (SafetensorError, OSError, *MALFORMED) as error:
             # A kill between two renames leaves no last one, which then is no damage.
             if path.exists():
@@ -143,7 +143,7 @@ def load_checkpoint(
         _restore(path, tensors, network, average, optimizer)
         for damaged in errors:
             on_damaged(*damaged)
-        return place
+        return run_state
     reasons = "; ".join(f"{path.name}: {reason}" for path, reason in errors)
     raise CheckpointError(
         f"{folder} holds no whole checkpoint ({reasons})",
@@ -151,7 +151,7 @@ def load_checkpoint(
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
+def _read(path: Path) -> tuple[dict[str, Tensor], RunState]:
     check_bounds(path, _LARGEST)
     with safe_open(path, framework="pt") as handle:
         metadata = handle.metadata()
@@ -162,12 +162,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
         raise ValueError("its checksum is another")
     values = json.loads(where)
     history = [EpochMetrics(**entry) for entry in values.pop("history")]
-    return tensors, Place(**values, history=history)
+    return tensors, RunState(**values, history=history)
 
 
-def _checksum(place: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the place and of every tensor's name, type, shape and bytes."""
-    checksum = hashlib.sha256(place.encode())
+def _checksum(run_state: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the run's state and of every tensor's name, type, shape and bytes."""
+    checksum = hashlib.sha256(run_state.encode())
     for name, value in sorted(tensors.items()):
         checksum.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         checksum.update(value.reshape(-1).view(torch.uint8).numpy().data)

@@ -37,14 +37,14 @@ def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
     if recipe.optimizer is Optimizer.KERAS_SGD:
         initialise_like_keras(network)
     if config.initial_weights is not None:
-        take_over(network, config.initial_weights, classes)
+        load_initial_weights(network, config.initial_weights, classes)
     set_norm_momentum(network, recipe)
     if recipe.freeze_face:
         freeze_face(network)
     return network
 
 
-def take_over(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
+def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
     """Start from other weights, as far as names and shapes agree.
 
     A face-only network's classifier becomes the face's half of a whole network's; the context's

@@ -29,7 +29,7 @@ from glamor_cli.network.gray import see_in_gray
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (
-    Place,
+    RunState,
     has_checkpoint,
     load_checkpoint,
     remove_leftovers,
@@ -113,7 +113,7 @@ def train(
             world.agree(run.foundations())
         with world.together():
             run.begin(on_damaged)
-        world.agree({"the checkpoint they go on from": asdict(run.place)})
+        world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)
 
 
@@ -126,7 +126,7 @@ def _set_process(config: TrainConfig, device: torch.device) -> None:
 
 
 class _Run:
-    """A run's state: the network, its optimiser and its place."""
+    """A run: its network, its optimiser, and how far it is."""
 
     def __init__(self, config: TrainConfig, world: World) -> None:
         self.config, self.recipe = config, config.recipe
@@ -134,7 +134,7 @@ class _Run:
         self.with_contexts = config.network.variant.has_context
         self._open_pairs()
         self._build_network()
-        self.place = Place()
+        self.state = RunState()
 
     def _open_pairs(self) -> None:
         """Open the store: the batches to learn from, and the pairs to judge by."""
@@ -202,8 +202,8 @@ class _Run:
                     set_aside(checkpoint)
                     on_damaged(checkpoint, reason)
 
-            self.place = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
-            if self.world.leads and self.place.epoch == self.recipe.epochs:
+            self.state = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
+            if self.world.leads and self.state.epoch == self.recipe.epochs:
                 self._write_history()  # a kill may have come between the checkpoint and these
         elif self.world.leads:
             write_config(self.config, self.store)
@@ -217,7 +217,7 @@ class _Run:
             else self.network
         )
         with StopRequest(patient=self.world.shared) as stop:
-            while self.place.epoch < self.recipe.epochs:
+            while self.state.epoch < self.recipe.epochs:
                 if not self._epoch(stop, on_progress):
                     self._save()
                     return self._result(finished=False)
@@ -229,17 +229,17 @@ class _Run:
         self.network.train()
         if self.recipe.freeze_face and self.network.face_encoder is not None:
             self.network.face_encoder.eval()
-        place, began = self.place, time.monotonic() - self.place.seconds
+        state, began = self.state, time.monotonic() - self.state.seconds
         saved = time.monotonic()
-        for batch in self.batches.epoch(place.epoch, place.step):
+        for batch in self.batches.epoch(state.epoch, state.step):
             loss, right = self.world.total(*self._step(batch))
-            place.step += 1
-            place.loss_sum += loss
-            place.correct += int(right)
-            place.seen += batch.part.count
-            place.seconds = time.monotonic() - began
+            state.step += 1
+            state.loss_sum += loss
+            state.correct += int(right)
+            state.seen += batch.part.count
+            state.seconds = time.monotonic() - began
             if not np.isfinite(loss):
-                self.world.fail(_diverged(loss, place))
+                self.world.fail(_diverged(loss, state))
             if self.world.leads:
                 on_progress(self._progress())
             # All processes end after the same step, whichever of them was asked to.
@@ -254,7 +254,7 @@ class _Run:
         """Learn from one batch; gives the sum of the losses here and how many were right."""
         faces, contexts = self._augment(batch, self._seed_step(batch))
         targets = batch.targets.to(self.device)
-        done = self.place.epoch * len(self.batches) + self.place.step
+        done = self.state.epoch * len(self.batches) + self.state.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, done, len(self.batches))
 
@@ -281,7 +281,7 @@ class _Run:
 
     def _seed_step(self, batch: Batch) -> Draws:
         """Seed dropout and augmentation by the step's number, in all processes alike."""
-        entropy = (self.config.seed, self.place.epoch, self.place.step)
+        entropy = (self.config.seed, self.state.epoch, self.state.step)
         first, second = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
         torch.manual_seed(int(first))
         if self.shared is not None:
@@ -291,7 +291,7 @@ class _Run:
 
     def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Make the inputs of a training step."""
-        face_size = self.recipe.face_size(self.place.epoch)
+        face_size = self.recipe.face_size(self.state.epoch)
         faces = resize(to_float(batch.faces.to(self.device)), face_size)
         faces = self.recipe.face(faces, draws)
         if batch.contexts is None:
@@ -306,40 +306,40 @@ class _Run:
 
     def _finish_epoch(self) -> None:
         """Judge on validation, keep the best, and write everything down."""
-        place, judged = self.place, self._judged()
-        size = self.recipe.face_size(place.epoch)
+        state, judged = self.state, self._judged()
+        size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
-        last_step = (place.epoch + 1) * len(self.batches) - 1
+        last_step = (state.epoch + 1) * len(self.batches) - 1
         metrics = EpochMetrics(
-            epoch=place.epoch + 1,
-            train_loss=place.loss_sum / max(1, place.seen),
-            train_accuracy=place.correct / max(1, place.seen),
+            epoch=state.epoch + 1,
+            train_loss=state.loss_sum / max(1, state.seen),
+            train_accuracy=state.correct / max(1, state.seen),
             validation_loss=loss,
             validation_accuracy=accuracy,
             learning_rate=learning_rate(self.recipe, last_step, len(self.batches)),
-            seconds=round(place.seconds, 3),
-            images_per_second=round(place.seen / max(place.seconds, 1e-9), 2),
+            seconds=round(state.seconds, 3),
+            images_per_second=round(state.seen / max(state.seconds, 1e-9), 2),
         )
-        place.history.append(metrics)
-        if best_epoch(place.history, self.recipe) is metrics:
-            place.best_accuracy, place.best_epoch = accuracy, place.epoch
+        state.history.append(metrics)
+        if best_epoch(state.history, self.recipe) is metrics:
+            state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
                 save_network(self.config.run / BEST, judged, self._metadata(accuracy))
-        place.epoch, place.step = place.epoch + 1, 0
-        place.loss_sum, place.correct, place.seen, place.seconds = 0.0, 0, 0, 0.0
+        state.epoch, state.step = state.epoch + 1, 0
+        state.loss_sum, state.correct, state.seen, state.seconds = 0.0, 0, 0, 0.0
         if self.world.leads:
             self._save()
             self._write_history()
 
     def _write_history(self) -> None:
         """Write the metrics of the finished epochs, and draw them."""
-        place = self.place
-        lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in place.history)
+        state = self.state
+        lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in state.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        best = best_epoch(place.history, self.recipe)
-        draw_curves(self.config.run / CURVES, place.history, title, best)
-        write_live_report(self.config, place.history)
+        best = best_epoch(state.history, self.recipe)
+        draw_curves(self.config.run / CURVES, state.history, title, best)
+        write_live_report(self.config, state.history)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
@@ -365,29 +365,29 @@ class _Run:
     def _save(self) -> None:
         if not self.world.leads:
             return
-        save_checkpoint(self.config.run, self.place, self.network, self.average, self.optimizer)
+        save_checkpoint(self.config.run, self.state, self.network, self.average, self.optimizer)
 
     def _progress(self) -> Progress:
-        place = self.place
-        last = place.history[-1].validation_accuracy if place.history else None
+        state = self.state
+        last = state.history[-1].validation_accuracy if state.history else None
         return Progress(
-            epoch=place.epoch + 1,
+            epoch=state.epoch + 1,
             epochs=self.recipe.epochs,
-            step=place.step,
+            step=state.step,
             steps=len(self.batches),
-            loss=place.loss_sum / place.seen,
-            accuracy=place.correct / place.seen,
-            images_per_second=place.seen / max(place.seconds, 1e-9),
+            loss=state.loss_sum / state.seen,
+            accuracy=state.correct / state.seen,
+            images_per_second=state.seen / max(state.seconds, 1e-9),
             validation_accuracy=last,
         )
 
     def _result(self, *, finished: bool) -> TrainResult:
-        place = self.place
-        return TrainResult(finished, place.best_accuracy, place.best_epoch + 1, place.epoch)
+        state = self.state
+        return TrainResult(finished, state.best_accuracy, state.best_epoch + 1, state.epoch)
 
 
-def _diverged(loss: float, place: Place) -> DataError:
+def _diverged(loss: float, state: RunState) -> DataError:
     return DataError(
-        f"the loss is {loss} in epoch {place.epoch + 1}, step {place.step}",
+        f"the loss is {loss} in epoch {state.epoch + 1}, step {state.step}",
         "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

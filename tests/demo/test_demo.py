@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo import DemoConfig, Stage, Told, demo
+from glamor_cli.demo import DemoCallbacks, DemoConfig, Stage, demo
 from glamor_cli.errors import ConfigError
 from glamor_cli.training.config import CONFIG
 
@@ -26,12 +26,12 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(tmp_path: Path) -> None:
         if line.startswith("epoch"):
             os.kill(os.getpid(), signal.SIGINT)
 
-    assert not demo(config, Told(lambda _: None, stages.append, stop_training))
+    assert not demo(config, DemoCallbacks(lambda _: None, stages.append, stop_training))
     assert [stage.name for stage in stages] == STAGES[:3]
     assert (config.folder / "run" / CONFIG).exists()
 
     stages.clear()
-    assert demo(config, Told(lambda _: None, stages.append, lambda *_: None))
+    assert demo(config, DemoCallbacks(lambda _: None, stages.append, lambda *_: None))
     assert [stage.name for stage in stages] == STAGES
     pictures = [picture for stage in stages for picture in stage.pictures]
     drawn = [picture for picture in pictures if picture.suffix in (".png", ".jpg")]
@@ -47,5 +47,5 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(tmp_path: Path) -> None:
 def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds other files"):
-        demo(DemoConfig(tmp_path), Told(lambda _: None, lambda _: None, lambda *_: None))
+        demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]

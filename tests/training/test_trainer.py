@@ -29,7 +29,7 @@ from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
-from glamor_cli.training.start import take_over
+from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
 from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
 
@@ -432,7 +432,7 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     face_only, _ = load_network(undisturbed / BEST)
     assert face_only.config.variant is Variant.FACE_ONLY
     network = GlamorNet(NetworkConfig()).eval()
-    take_over(network, undisturbed / BEST, EMOTIONS)
+    load_initial_weights(network, undisturbed / BEST, EMOTIONS)
     face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
     with torch.inference_mode():
         alone = network.classifier(
@@ -447,14 +447,14 @@ def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     start = undisturbed / BEST
     resnet = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY))
     with pytest.raises(ConfigError, match=r"no encoder of .* fits"):
-        take_over(resnet, start, EMOTIONS)
+        load_initial_weights(resnet, start, EMOTIONS)
     network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY))
     fresh = network.classifier.logits.weight.clone()
-    take_over(network, start, EMOTIONS[::-1])
+    load_initial_weights(network, start, EMOTIONS[::-1])
     tensors = load_file(start)
     assert torch.equal(network.classifier.logits.weight, fresh)
     assert torch.equal(network.classifier.hidden.weight, tensors["classifier.hidden.weight"])
-    take_over(network, start, EMOTIONS)
+    load_initial_weights(network, start, EMOTIONS)
     assert torch.equal(network.classifier.logits.weight, tensors["classifier.logits.weight"])
 
 
