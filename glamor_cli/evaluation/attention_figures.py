@@ -230,8 +230,8 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     """Draw what hiding a square costs, as bars with their standard errors."""
     rows: list[tuple[str, NDArray[np.float32], str]] = []
     for name, measures in report.methods.items():
-        rows.append((f"where {_NAMES[name]}\nis highest", measures.costs.falls, _LINES[name][0]))
-    rows.append(("anywhere", report.random_costs.falls, _RANDOM_LINE[0]))
+        rows.append((f"where {_NAMES[name]}\nis highest", measures.costs.drops, _LINES[name][0]))
+    rows.append(("anywhere", report.random_costs.drops, _RANDOM_LINE[0]))
     for row, (_, values, colour) in enumerate(rows):
         error = float(values.std() / np.sqrt(len(values)))
         axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=INK, capsize=3)

@@ -326,7 +326,7 @@ def _parts(split: Split, rows: NDArray[np.intp], batch: int) -> Iterator[Split]:
 
 def _join_costs(parts: list[Costs]) -> Costs:
     return Costs(
-        np.concatenate([part.falls for part in parts]),
+        np.concatenate([part.drops for part in parts]),
         np.concatenate([part.answers for part in parts]),
     )
 

@@ -68,14 +68,14 @@ def summarise_hiding(report: AttentionReport, measures: MapMeasures) -> HidingSu
     """Average what hiding costs over a report's pairs."""
     own, random = measures.costs, report.random_costs
     answers, labels = report.answers[:, None], report.labels[:, None]
-    attended, anywhere = float(own.falls.mean()), float(random.falls.mean())
+    attended, anywhere = float(own.drops.mean()), float(random.drops.mean())
     ratio, interval = None, None
     if anywhere > 0:
         ratio = attended / anywhere
         rng = np.random.default_rng(report.config.seed)
         # One resample at a time: all at once would be thousands of times the pairs.
         draws = (rng.integers(0, len(labels), len(labels)) for _ in range(_RESAMPLES))
-        means = [(own.falls[drawn].mean(), random.falls[drawn].mean()) for drawn in draws]
+        means = [(own.drops[drawn].mean(), random.drops[drawn].mean()) for drawn in draws]
         above, below = np.array(means).T
         # Where random squares cost nothing, the attended one costs any number of times more.
         ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
