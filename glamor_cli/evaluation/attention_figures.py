@@ -10,12 +10,8 @@ from PIL import Image
 from glamor_cli.attention_map import upsample_attention
 from glamor_cli.data.scenes import Cue
 from glamor_cli.evaluation.attention import to_crop
-from glamor_cli.evaluation.attention_report import (
-    ATTENTION,
-    GRAD_CAM,
-    AttentionReport,
-    ShownPair,
-)
+from glamor_cli.evaluation.attention_options import MapKind
+from glamor_cli.evaluation.attention_report import AttentionReport, ShownPair
 from glamor_cli.evaluation.attention_summary import summarise_hiding
 from glamor_cli.evaluation.hiding import Curves
 from glamor_cli.rendering.colours import (
@@ -34,9 +30,8 @@ from glamor_cli.vision.pairs import to_uint8
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
 
 _DPI = 140
-_NAMES = {ATTENTION: "attention", GRAD_CAM: "Grad-CAM"}
 # Each with a line of its own, for readers who see no colours.
-_LINES = {ATTENTION: (BLUE, "-"), GRAD_CAM: (VERMILION, "--")}
+_LINES = {MapKind.ATTENTION: (BLUE, "-"), MapKind.GRAD_CAM: (VERMILION, "--")}
 _RANDOM_LINE = (FAINT, ":")
 _ACROSS = 336
 """Side of a context as drawn: a multiple of its 112 pixels."""
@@ -114,7 +109,7 @@ def draw_hiding(report: AttentionReport) -> Any:
 
     figure = Figure(figsize=(11.5, 3.9), layout="constrained")
     deletion, insertion, costs = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
-    lines = {_NAMES[name]: (one.curves, _LINES[name]) for name, one in report.methods.items()}
+    lines = {kind.heading: (one.curves, _LINES[kind]) for kind, one in report.methods.items()}
     lines["random order"] = (report.random_curves, _RANDOM_LINE)
     _draw_curves(deletion, lines, "deletion", "context hidden, most important first")
     _draw_curves(insertion, lines, "insertion", "context shown, most important first")
@@ -138,7 +133,7 @@ def draw_streams(report: AttentionReport) -> Any:
     figure = Figure(figsize=(9.5, 1.5 + 0.42 * len(labels)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     rng = np.random.default_rng(0)
-    entropy = report.methods[ATTENTION].entropy
+    entropy = report.methods[MapKind.ATTENTION].entropy
     for axes, values in ((left, report.stream_weights[:, 1]), (right, entropy)):
         for row, label in enumerate(labels):
             own = values[report.labels == label]
@@ -229,8 +224,8 @@ def _draw_curves(
 def _draw_costs(axes: Any, report: AttentionReport) -> None:
     """Draw what hiding a square costs, as bars with their standard errors."""
     rows: list[tuple[str, NDArray[np.float32], str]] = []
-    for name, measures in report.methods.items():
-        rows.append((f"where {_NAMES[name]}\nis highest", measures.costs.drops, _LINES[name][0]))
+    for kind, measures in report.methods.items():
+        rows.append((f"where {kind.heading}\nis highest", measures.costs.drops, _LINES[kind][0]))
     rows.append(("anywhere", report.random_costs.drops, _RANDOM_LINE[0]))
     for row, (_, values, colour) in enumerate(rows):
         error = float(values.std() / np.sqrt(len(values)))
@@ -247,7 +242,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    ratio = summarise_hiding(report, report.methods[ATTENTION]).ratio
+    ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).ratio
     times = "" if ratio is None else f": {ratio:.1f} times"
     side = report.config.hiding.side
     axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")
@@ -258,7 +253,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
 
 
 def _names(report: AttentionReport) -> list[str]:
-    return [_NAMES[name] for name in report.methods]
+    return [kind.heading for kind in report.methods]
 
 
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:

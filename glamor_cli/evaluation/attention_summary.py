@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.bench.environment import describe_environment
-from glamor_cli.evaluation.attention_report import (
-    ATTENTION,
-    GRAD_CAM,
-    AttentionReport,
-    MapMeasures,
-)
+from glamor_cli.evaluation.attention_options import MapKind
+from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
 from glamor_cli.evaluation.hiding import Curves
 
 _RESAMPLES = 2000
@@ -111,7 +107,7 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "available": report.available,
         "accuracy": float(report.right.mean()),
         "methods": {
-            name: _method_dict(report, measures) for name, measures in report.methods.items()
+            kind.value: _method_dict(report, measures) for kind, measures in report.methods.items()
         },
         "random_order": _curves_dict(report.random_curves),
         "context_share": {name: asdict(one) for name, one in summarise_streams(report).items()}
@@ -150,7 +146,7 @@ def _curves_dict(curves: Curves) -> dict[str, Any]:
 
 
 def _stream_summary(report: AttentionReport, chosen: NDArray[np.bool_]) -> StreamSummary:
-    entropy = report.methods[ATTENTION].entropy
+    entropy = report.methods[MapKind.ATTENTION].entropy
     share = report.stream_weights[chosen, 1]
     return StreamSummary(
         int(chosen.sum()), float(share.mean()), float(share.std()), float(entropy[chosen].mean())
@@ -163,7 +159,7 @@ def _rounded(values: NDArray[np.float32]) -> list[float]:
 
 def _environment(report: AttentionReport) -> dict[str, str | int | float | None]:
     facts = describe_environment()
-    if GRAD_CAM in report.methods:
+    if MapKind.GRAD_CAM in report.methods:
         try:
             facts["captum"] = version("captum")
         except PackageNotFoundError:
