@@ -90,7 +90,7 @@ def attention(
 def _print(report: "AttentionReport") -> None:
     console.print(
         Text(
-            f"{report.weights['name']} on {len(report.labels)} of {report.available} pairs of "
+            f"{report.weights.name} on {len(report.labels)} of {report.available} pairs of "
             f"{report.config.store} ({report.split}), {report.right.mean():.1%} right",
             "bold",
         ),

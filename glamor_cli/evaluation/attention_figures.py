@@ -95,7 +95,7 @@ def draw_gallery(report: AttentionReport) -> Any:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
     note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
-    figure.supxlabel(f"{plain_name(report.weights['name'], 40)}; {note}", fontsize=9, color=FAINT)
+    figure.supxlabel(f"{plain_name(report.weights.name, 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 
 

@@ -13,11 +13,12 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention import AttentionMeasures, match_cues, measure_attention
 from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
 
@@ -123,9 +124,9 @@ class AttentionReport:
         config: What was asked for.
         split: The split's name.
         available: Pairs in it.
-        weights: ``name``, ``file`` and ``sha256`` of the weights.
+        weights: Whose attention it is.
         variant: The network's.
-        runtime: ``backend`` and the ``provider`` that truly ran.
+        engine: What ran it.
         classes: Names of the emotions.
         labels: int64 [N].
         probabilities: float32 [N, classes].
@@ -140,9 +141,9 @@ class AttentionReport:
     config: AttentionConfig
     split: str
     available: int
-    weights: dict[str, str]
+    weights: EvaluatedWeights
     variant: Variant
-    runtime: dict[str, str]
+    engine: UsedEngine
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
@@ -209,9 +210,7 @@ def measure_store(
         sample.add(part, cues)
         if on_progress is not None:
             on_progress(sample.count, count)
-    return sample.report(
-        split, {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)}, cues
-    )
+    return sample.report(split, EvaluatedWeights.of(runtime, path), cues)
 
 
 class _Sample:
@@ -275,7 +274,7 @@ class _Sample:
                 self.shown.append(ShownPair(row, faces[here], contexts[here], cue))
 
     def report(
-        self, split: Split, weights: dict[str, str], cues: list[Cue] | None
+        self, split: Split, weights: EvaluatedWeights, cues: list[Cue] | None
     ) -> AttentionReport:
         """Put the batches together."""
         labels = np.concatenate([part.labels for part in self.answers])
@@ -296,7 +295,7 @@ class _Sample:
             available=len(split),
             weights=weights,
             variant=self.runtime.metadata.network.variant,
-            runtime={"backend": self.runtime.backend, "provider": self.runtime.provider},
+            engine=UsedEngine.of(self.runtime),
             classes=self.runtime.metadata.classes,
             labels=labels,
             probabilities=probabilities,

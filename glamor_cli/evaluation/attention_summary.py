@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,9 +115,9 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "split": report.split,
         "seed": config.seed,
         "hiding": asdict(config.hiding),
-        "weights": report.weights | {"file": Path(report.weights["file"]).name},
+        "weights": report.weights.to_dict() | {"file": report.weights.file.name},
         "variant": report.variant.value,
-        "runtime": report.runtime,
+        "runtime": report.engine.to_dict(),
         "environment": _environment(report),
     }
 
