@@ -210,7 +210,7 @@ def rebuilt(remedy, weights, store, out):
 
 def test_command_that_builds_an_engine_anew_builds_it(engine, weights_file, scene_store, tmp_path):
     of_a_run = dataclasses.replace(read_sidecar(engine), precision="int8")
-    made = rebuilt(of_a_run.rebuild, weights_file, scene_store, tmp_path / "int8.engine")
+    made = rebuilt(of_a_run.rebuild_remedy, weights_file, scene_store, tmp_path / "int8.engine")
     assert made.precision == "int8"
     assert made.architectures == of_a_run.architectures
     assert made.batch_max == of_a_run.batch_max
@@ -227,7 +227,7 @@ def test_command_for_turing_names_it_and_is_in_fp16(engine, weights_file, tmp_pa
 def test_command_names_weights_that_are_registered(engine):
     sidecar = read_sidecar(engine)
     shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
-    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild
+    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild_remedy
     assert f"--weights {DEFAULT_WEIGHTS} " in remedy
 
 
