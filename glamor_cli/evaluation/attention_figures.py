@@ -1,7 +1,7 @@
 """Pictures of an attention report, drawn with matplotlib's object-oriented interface."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
 
@@ -62,13 +65,10 @@ def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
     return [folder / name for name in drawn]
 
 
-def draw_gallery(report: AttentionReport) -> Any:
+def draw_gallery(report: AttentionReport) -> "Figure":
     """Draw a pair of each class side by side: face, context, attention, Grad-CAM.
 
     On scenes the deciding disc is framed in every map.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
     """
     # Imported here because it takes half a second, and `--help` must not.
     from matplotlib.figure import Figure
@@ -99,12 +99,8 @@ def draw_gallery(report: AttentionReport) -> Any:
     return figure
 
 
-def draw_hiding(report: AttentionReport) -> Any:
-    """Draw the deletion and insertion curves, and what hiding one square costs.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_hiding(report: AttentionReport) -> "Figure":
+    """Draw the deletion and insertion curves, and what hiding one square costs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.5, 3.9), layout="constrained")
@@ -121,12 +117,8 @@ def draw_hiding(report: AttentionReport) -> Any:
     return figure
 
 
-def draw_streams(report: AttentionReport) -> Any:
-    """Draw the context's share in the fusion and the attention's entropy, class by class.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_streams(report: AttentionReport) -> "Figure":
+    """Draw the context's share in the fusion and the attention's entropy, class by class."""
     from matplotlib.figure import Figure
 
     labels = [int(label) for label in np.unique(report.labels)]
