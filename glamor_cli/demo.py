@@ -55,7 +55,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Told:
+class DemoCallbacks:
     """What the stages tell while they work.
 
     Attributes:
@@ -69,12 +69,12 @@ class Told:
     progress: Callable[[str, float], None]
 
 
-def demo(config: DemoConfig, told: Told) -> bool:
+def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
     """Go the whole road, from scenes to answers on a photograph.
 
     Args:
         config: How long it is.
-        told: Whom to tell.
+        callbacks: Whom to tell.
 
     Returns:
         False where a stop was asked for; the same call goes on from there.
@@ -84,14 +84,14 @@ def demo(config: DemoConfig, told: Told) -> bool:
         GlamorError: As the stages do.
     """
     _claim(config.folder)
-    return _Road(config, told).go()
+    return _Road(config, callbacks).go()
 
 
 class _Road:
     """The stages, one method each, in their order."""
 
-    def __init__(self, config: DemoConfig, told: Told) -> None:
-        self.config, self.told = config, told
+    def __init__(self, config: DemoConfig, callbacks: DemoCallbacks) -> None:
+        self.config, self.callbacks = config, callbacks
         root = config.folder
         self.scenes, self.pairs, self.run = root / "scenes", root / "pairs", root / "run"
         self.weights, self.exported = root / "run" / BEST, root / "run" / "scenes.onnx"
@@ -224,7 +224,7 @@ class _Road:
     @contextmanager
     def _stage(self, name: str) -> Iterator[Callable[..., None]]:
         """Time a stage; the block calls what it is given with the outcome and pictures."""
-        self.told.begin(name)
+        self.callbacks.begin(name)
         started = time.perf_counter()
         outcome: list[str] = []
         pictures: list[Path] = []
@@ -235,14 +235,14 @@ class _Road:
 
         yield report
         seconds = time.perf_counter() - started
-        self.told.done(Stage(name, seconds, "; ".join(outcome), tuple(pictures)))
+        self.callbacks.done(Stage(name, seconds, "; ".join(outcome), tuple(pictures)))
 
     def _tell(self, line: str, done: int, total: int) -> None:
-        self.told.progress(line, done / total)
+        self.callbacks.progress(line, done / total)
 
     def _tell_training(self, now: Progress, prefix: str = "") -> None:
         done = (now.epoch - 1 + now.step / now.steps) / now.epochs
-        self.told.progress(
+        self.callbacks.progress(
             f"{prefix}epoch {now.epoch}/{now.epochs}, loss {now.loss:.2f}, "
             f"{now.accuracy:.0%} right, {now.images_per_second:.0f} images/s",
             done,

@@ -26,7 +26,7 @@ from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, registered, sha256
+from glamor_cli.weights import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered, sha256
 
 _BASE = (
     "numpy",
@@ -337,14 +337,14 @@ def _weights() -> Iterator[Row]:
         remedy = "Install glamor anew, or give a file as --weights."
         yield Row("weights", DEFAULT_WEIGHTS, Status.BROKEN, "not registered", remedy)
     for name, entry in known.items():
-        yield _checked_weights(name, entry["files"])
+        yield _checked_weights(name, entry)
 
 
-def _checked_weights(name: str, files: dict[str, str]) -> Row:
+def _checked_weights(name: str, entry: RegisteredWeights) -> Row:
     """Compare the files of registered weights with their checksums."""
     wrong = []
     size = 0
-    for file, checksum in files.items():
+    for file, checksum in entry.files.items():
         try:
             path = find_weights(Path(file).stem, suffix=Path(file).suffix)
         except GlamorError:
@@ -357,8 +357,8 @@ def _checked_weights(name: str, files: dict[str, str]) -> Row:
         status = Status.BROKEN if name == DEFAULT_WEIGHTS else Status.MISSING
         remedy = "Install glamor anew, or fetch the file from its repository."
         return Row("weights", name, status, "; ".join(wrong), remedy)
-    detail = f"{len(files)} files, {size / 1e6:.0f} MB, checksums agree"
-    return Row("weights", name, Status.OK, detail)
+    found = f"{len(entry.files)} files, {size / 1e6:.0f} MB, checksums agree"
+    return Row("weights", name, Status.OK, f"{entry.summary} ({found})")
 
 
 def _version(package: str) -> str | None:

@@ -11,17 +11,7 @@ from enum import StrEnum
 from typing import Any, Protocol, SupportsFloat, TextIO
 
 from glamor_cli.csv_line import csv_line
-
-
-class Status(StrEnum):
-    """What became of an image or a face."""
-
-    OK = "ok"
-    """A face was found and recognised."""
-    NO_FACE = "no_face"
-    """The image was read, and no face was found in it."""
-    ERROR = "error"
-    """The source could not be read; ``reason`` says why."""
+from glamor_cli.status import Status
 
 
 class RowFormat(StrEnum):

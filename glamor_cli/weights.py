@@ -125,13 +125,26 @@ def _check_network(config: NetworkConfig) -> None:
         raise ValueError(f"dropout {config.dropout!r}")
 
 
-def registered() -> dict[str, dict[str, Any]]:
-    """Read ``weights/index.json``: name -> {files: {file name: SHA-256}, summary}."""
+@dataclass(frozen=True)
+class RegisteredWeights:
+    """An entry of ``weights/index.json``.
+
+    Attributes:
+        files: SHA-256 by the file's name.
+        summary: What they are, in a phrase.
+    """
+
+    files: dict[str, str]
+    summary: str
+
+
+def registered() -> dict[str, RegisteredWeights]:
+    """Read ``weights/index.json``, by the weights' names."""
     for folder in _FOLDERS:
         index = folder / "index.json"
         if index.is_file():
-            entries: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
-            return entries
+            entries = json.loads(index.read_text(encoding="utf-8"))
+            return {name: RegisteredWeights(**entry) for name, entry in entries.items()}
     return {}
 
 

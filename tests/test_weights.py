@@ -41,7 +41,7 @@ def saved(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", list(registered()))
 def test_registered_files_are_what_the_index_says(name: str) -> None:
     entry = registered()[name]
-    for file, digest in entry["files"].items():
+    for file, digest in entry.files.items():
         path = find_weights(name, suffix=Path(file).suffix)
         assert path.name == file
         assert sha256(path) == digest

@@ -9,7 +9,12 @@ from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.core import torch_problem
 from glamor_cli.bench.floor import DTYPES, Work, count_work
-from glamor_cli.bench.torch_backends import TORCH_BACKENDS, AsWritten, TorchWork, make_work
+from glamor_cli.bench.torch_backends import (
+    TORCH_BACKENDS,
+    AsWritten,
+    TorchBackendRuntime,
+    make_call,
+)
 from glamor_cli.bench.torch_backends import as_output as torch_output
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
@@ -120,8 +125,8 @@ def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> R
             )
         module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
         module = module.to(setup.device, DTYPES[precision])
-        work = make_work(backend, module, setup.compile_mode)
-        return TorchWork(work, setup.metadata, setup.device)
+        call = make_call(backend, module, setup.compile_mode)
+        return TorchBackendRuntime(call, setup.metadata, setup.device)
     if backend in (Backend.ORT, Backend.ORT_CUDA):
         device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
         if device == "cuda":
@@ -165,8 +170,8 @@ def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:
 
 
 def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
-    """Work on the GPU alone, where a runtime lets us at it."""
-    if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchWork):
+    """A call of the GPU alone, where a runtime lets us at it."""
+    if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchBackendRuntime):
         return None
     face, context = (torch.from_numpy(v).cuda() for v in (pairs.face, pairs.context))
     return runtime.on_device(face, context)

@@ -26,7 +26,7 @@ def demo(
 ) -> None:
     """Go the whole road: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
-    from glamor_cli.demo import Told
+    from glamor_cli.demo import DemoCallbacks
     from glamor_cli.demo import demo as go
 
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -39,7 +39,9 @@ def demo(
         def progress(line: str, share: float) -> None:
             bar.update(task, description=line, completed=share)
 
-        finished = go(DemoConfig(output, full=full, device=device), Told(begin, _print, progress))
+        finished = go(
+            DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
+        )
     if not finished:
         console.print("stopped; run the same command again: it goes on from here")
         raise typer.Exit(INTERRUPTED)

@@ -84,8 +84,8 @@ def _print(result: "StoreEvaluation") -> None:
     )
     console.print(
         Text(
-            f"{result.weights['name']} on {result.store} ({result.split}), "
-            f"{result.runtime['backend']} {result.runtime['provider']}"
+            f"{result.weights.name} on {result.store} ({result.split}), "
+            f"{result.engine.backend} {result.engine.provider}"
             + (", mirror images averaged" if result.config.flip else "")
         ),
         soft_wrap=True,

@@ -21,8 +21,9 @@ from glamor_cli.cli.runtime_options import (
     WeightsOption,
 )
 from glamor_cli.errors import ConfigError
-from glamor_cli.rows import RowFormat, Status
+from glamor_cli.rows import RowFormat
 from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
+from glamor_cli.status import Status
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS

@@ -10,11 +10,12 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from glamor_cli.atomic import atomic_path, full_is_told
+from glamor_cli.atomic import atomic_path, report_full_disk
 from glamor_cli.cli.face_table import FaceTable, error_line
 from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.row_file import RowFile
-from glamor_cli.rows import FaceRow, RowFormat, RowSink, Status, open_sink
+from glamor_cli.rows import FaceRow, RowFormat, RowSink, open_sink
+from glamor_cli.status import Status
 
 CLOSED_PIPE = 141
 """The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
@@ -58,7 +59,7 @@ def open_rows(
 @contextmanager
 def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
     failure: BaseException | None = None
-    with full_is_told(output):
+    with report_full_disk(output):
         with atomic_path(output) as temporary, temporary.open("wb", buffering=0) as file:
             rows = RowFile(file, row_format, columns)
             try:
@@ -79,7 +80,7 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        with full_is_told("standard output"):
+        with report_full_disk("standard output"):
             try:
                 yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
             except OSError:

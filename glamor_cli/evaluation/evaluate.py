@@ -13,11 +13,12 @@ from glamor_cli.csv_line import csv_line
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class StoreEvaluation:
         evaluation: The answers and figures.
         store: The pair store's folder.
         split: Which of its splits.
-        weights: ``name``, ``file`` and ``sha256`` of the weights.
-        runtime: ``backend`` and the ``provider`` that truly ran.
+        weights: What was evaluated.
+        engine: What ran it.
         metadata: What the weights say of themselves.
         config: What was asked for.
     """
@@ -90,8 +91,8 @@ class StoreEvaluation:
     evaluation: Evaluation
     store: Path
     split: str
-    weights: dict[str, str]
-    runtime: dict[str, str]
+    weights: EvaluatedWeights
+    engine: UsedEngine
     metadata: Metadata
     config: EvaluateConfig
 
@@ -112,8 +113,8 @@ class StoreEvaluation:
             "confusion": metrics.confusion.tolist(),
             "store": str(self.store),
             "split": self.split,
-            "weights": self.weights,
-            "runtime": self.runtime,
+            "weights": self.weights.to_dict(),
+            "runtime": self.engine.to_dict(),
             "flip": self.config.flip,
         }
 
@@ -145,8 +146,8 @@ def evaluate_store(
         evaluation,
         config.store,
         split.name,
-        {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)},
-        {"backend": runtime.backend, "provider": runtime.provider},
+        EvaluatedWeights.of(runtime, path),
+        UsedEngine.of(runtime),
         runtime.metadata,
         config,
     )

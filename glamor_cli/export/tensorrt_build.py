@@ -7,7 +7,7 @@ from typing import Any
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
-from glamor_cli.export.config import BatchRange, Precision
+from glamor_cli.export.config import BatchRange, ExportPrecision
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.gpus import query_driver
@@ -280,11 +280,11 @@ class _Build:
         trt = self._trt
         layers = [network.get_layer(index) for index in range(network.num_layers)]
         if any(layer.type == trt.LayerType.QUANTIZE for layer in layers):
-            return Precision.INT8
+            return ExportPrecision.INT8
         kinds = {
             layer.get_input(0).dtype for layer in layers if layer.type == trt.LayerType.CONVOLUTION
         }
-        names = {trt.float32: Precision.FP32, trt.float16: Precision.FP16}
+        names = {trt.float32: ExportPrecision.FP32, trt.float16: ExportPrecision.FP16}
         if len(kinds) != 1 or not kinds <= set(names):
             raise ExportError(
                 f"the graph's convolutions compute in {', '.join(map(str, kinds)) or 'nothing'}",

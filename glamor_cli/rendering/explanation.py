@@ -1,7 +1,7 @@
 """The picture of an explanation, drawn with matplotlib's object-oriented interface."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import Box, to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 130
 _SHOWN = 1000
@@ -41,12 +44,8 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
     save_figure(path, figure, _DPI)
 
 
-def draw_explanation(explanation: Explanation) -> Any:
-    """Draw the photograph with attention, the pair, the streams, the answers and the changes.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_explanation(explanation: Explanation) -> "Figure":
+    """Draw the photograph with attention, the pair, the streams, the answers and the changes."""
     # Imported here because it takes half a second, and `--help` must not.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -55,14 +55,14 @@ class Sidecar:
     schema: int = SCHEMA
 
     @property
-    def rebuild(self) -> str:
-        """The command that builds the engine anew, here.
+    def rebuild_remedy(self) -> str:
+        """How to build the engine anew, here: a sentence that ends with the command.
 
         WEIGHTS and STORE stand in it for what an engine does not know.
         """
-        return self._rebuild(self.target, self.architectures)
+        return self._rebuild_remedy(self.target, self.architectures)
 
-    def _rebuild(self, target: Target, architectures: tuple[str, ...]) -> str:
+    def _rebuild_remedy(self, target: Target, architectures: tuple[str, ...]) -> str:
         # TensorRT-RTX builds for Turing only where it is named, and not in float32.
         turing = target is Target.RTX and TURING in architectures
         precision = "fp16" if turing else self.precision
@@ -108,7 +108,7 @@ class Sidecar:
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"the GPU here is {gpu.architecture} ({gpu.name})",
-                self._rebuild(target, (gpu.architecture,)),
+                self._rebuild_remedy(target, (gpu.architecture,)),
             )
 
     def write(self, engine: Path) -> None:
@@ -162,6 +162,6 @@ def read_sidecar(engine: Path) -> Sidecar:
         raise CheckpointError(
             f"{engine} is not the engine that {path.name} describes: it is damaged, truncated or "
             "of another build",
-            sidecar.rebuild,
+            sidecar.rebuild_remedy,
         )
     return sidecar

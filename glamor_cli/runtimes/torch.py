@@ -17,7 +17,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.runtimes.cuda_graphs import GraphedWork
+from glamor_cli.runtimes.cuda_graphs import GraphedCall
 from glamor_cli.weights import load_network
 
 
@@ -90,7 +90,7 @@ class TorchRuntime(Runtime):
         self._plain = InferenceNetwork(network, temperature, where, self._dtype)
         self._fast: FewLaunches | None = None
         self.core = "plain: the device is a CPU"
-        self._graphed: GraphedWork | None = None
+        self._graphed: GraphedCall | None = None
         if self.provider == "cuda":
             self.largest_batch = 512
             self._fast, self.core = self._try_fast(network, precision)
@@ -154,9 +154,9 @@ class TorchRuntime(Runtime):
         return ask
 
     @torch.inference_mode()
-    def _try_graphs(self) -> GraphedWork | None:
+    def _try_graphs(self) -> GraphedCall | None:
         """Record a batch of one; None where that cannot be done here."""
-        graphed = GraphedWork(self.answer)
+        graphed = GraphedCall(self.answer)
         try:
             shapes = (torch.Size((3, size, size)) for size in (FACE_SIZE, CONTEXT_SIZE))
             graphed.recording(1, *shapes)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import glamor_cli.demo
 from glamor_cli.cli.app import app
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo import Stage, Told, demo
+from glamor_cli.demo import DemoCallbacks, Stage, demo
 from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Variant
@@ -38,7 +38,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     words = ["demo", "--output", str(folder), "--device", "cpu"]
     stages: list[Stage] = []
 
-    def tell(begin, done, progress, *, stop=False) -> Told:
+    def tell(begin, done, progress, *, stop=False) -> DemoCallbacks:
         def show_stage(stage: Stage) -> None:
             stages.append(stage)
             done(stage)
@@ -48,9 +48,9 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
             if stop and line.startswith("epoch"):
                 os.kill(os.getpid(), signal.SIGINT)
 
-        return Told(begin, show_stage, show_progress)
+        return DemoCallbacks(begin, show_stage, show_progress)
 
-    monkeypatch.setattr(glamor_cli.demo, "Told", partial(tell, stop=True))
+    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", partial(tell, stop=True))
     stopped = CliRunner().invoke(app, words)
     assert stopped.exit_code == 130, stopped.output
     assert stopped.stdout == ""
@@ -59,7 +59,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     assert (folder / "run" / CONFIG).exists()
 
     stages.clear()
-    monkeypatch.setattr(glamor_cli.demo, "Told", tell)
+    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", tell)
     finished = CliRunner().invoke(app, [*words, "--full"])
     assert finished.exit_code == 0, finished.output
     assert finished.stdout == ""
@@ -85,5 +85,5 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
 def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds other files"):
-        demo(DemoConfig(tmp_path), Told(lambda _: None, lambda _: None, lambda *_: None))
+        demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ExportError
-from glamor_cli.export.config import TOLERANCES, Agreement, Precision
+from glamor_cli.export.config import TOLERANCES, Agreement, ExportPrecision
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.verify import check_agreement
 from glamor_cli.runtimes.base import Output, Runtime
@@ -41,7 +41,9 @@ class Borderline(Runtime):
         )
 
 
-def compare(flipped: int, precision: Precision = Precision.FP16, labels=None) -> Agreement:
+def compare(
+    flipped: int, precision: ExportPrecision = ExportPrecision.FP16, labels=None
+) -> Agreement:
     face = np.zeros((COUNT, 3, 96, 96), np.float32)
     face[:, 0, 0, 0] = np.arange(COUNT) / COUNT
     pairs = Pairs(face, np.zeros((COUNT, 3, 112, 112), np.float32), labels)
@@ -70,18 +72,18 @@ def test_a_loss_of_accuracy_is_refused():
     """INT8 may name other emotions for two of a hundred, but not if both were right."""
     right = np.zeros(COUNT, np.int64)
     with pytest.raises(ExportError, match=re.escape("accuracy 98.00% instead of 100.00%")) as lost:
-        compare(2, Precision.INT8, right)
+        compare(2, ExportPrecision.INT8, right)
     assert "another emotion" not in lost.value.what
     # Answers that were wrong may become right.
-    assert compare(2, Precision.INT8, right + 1).accuracy == 0.02
+    assert compare(2, ExportPrecision.INT8, right + 1).accuracy == 0.02
 
 
 def test_what_is_allowed_is_a_whole_number_of_pairs():
     """A fiftieth of a hundred is two, though 1 - 0.98 is a little more than that."""
     with pytest.raises(ExportError, match=r"another emotion for 3 pairs \(allowed 2\)"):
-        compare(3, Precision.INT8)
+        compare(3, ExportPrecision.INT8)
 
 
 def test_values_that_differ_are_refused_where_the_emotions_are_the_same():
     with pytest.raises(ExportError, match=r"a difference of 2\.00e-03 \(allowed 1e-05\)"):
-        compare(1, Precision.FP32)
+        compare(1, ExportPrecision.FP32)

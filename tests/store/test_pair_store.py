@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from glamor_cli.data.index import IndexRow, Status
+from glamor_cli.data.index import IndexRow
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from glamor_cli.training import precision
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import FER2013, MODERN, PAPER
 from glamor_cli.training.schedule import learning_rate
 
@@ -54,9 +54,15 @@ def test_weight_decay_spares_norms_and_biases(recipe) -> None:
 def test_auto_never_mixes_precisions_where_the_recipe_does_not(monkeypatch) -> None:
     """The paper's numbers are float32's, also on hardware that has bf16."""
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
-    assert choose_precision(Precision.AUTO, CPU, mixed=PAPER.mixed_precision) is Precision.FP32
-    assert choose_precision(Precision.AUTO, CPU, mixed=MODERN.mixed_precision) is Precision.BF16
-    assert choose_precision(Precision.BF16, CPU, mixed=False) is Precision.BF16
+    assert (
+        choose_precision(TrainPrecision.AUTO, CPU, mixed=PAPER.mixed_precision)
+        is TrainPrecision.FP32
+    )
+    assert (
+        choose_precision(TrainPrecision.AUTO, CPU, mixed=MODERN.mixed_precision)
+        is TrainPrecision.BF16
+    )
+    assert choose_precision(TrainPrecision.BF16, CPU, mixed=False) is TrainPrecision.BF16
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
-    assert choose_precision(Precision.AUTO, CPU) is Precision.FP32
-    assert choose_precision(Precision.BF16, CPU) is Precision.BF16
+    assert choose_precision(TrainPrecision.AUTO, CPU) is TrainPrecision.FP32
+    assert choose_precision(TrainPrecision.BF16, CPU) is TrainPrecision.BF16

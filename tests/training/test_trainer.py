@@ -31,10 +31,10 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import AVERAGE, DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import CONFIG, TrainConfig
-from glamor_cli.training.precision import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
-from glamor_cli.training.start import take_over
+from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
 from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
 
@@ -357,9 +357,9 @@ def test_the_precision_that_auto_chose_stays_with_the_run(
 ) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
-    chosen = Precision(settings["precision"])
-    assert chosen is not Precision.AUTO
-    other = Precision.FP32 if chosen is Precision.BF16 else Precision.BF16
+    chosen = TrainPrecision(settings["precision"])
+    assert chosen is not TrainPrecision.AUTO
+    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
     with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
         train(config(scene_store, run, precision=other), resume=True)
     # As if it had been begun on other hardware.
@@ -466,7 +466,7 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     face_only, _ = load_network(undisturbed / BEST)
     assert face_only.config.variant is Variant.FACE_ONLY
     network = GlamorNet(NetworkConfig()).eval()
-    take_over(network, undisturbed / BEST, EMOTIONS)
+    load_initial_weights(network, undisturbed / BEST, EMOTIONS)
     face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
     with torch.inference_mode():
         alone = network.classifier(
@@ -481,14 +481,14 @@ def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     start = undisturbed / BEST
     resnet = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY))
     with pytest.raises(ConfigError, match=r"no encoder of .* fits"):
-        take_over(resnet, start, EMOTIONS)
+        load_initial_weights(resnet, start, EMOTIONS)
     network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY))
     fresh = network.classifier.logits.weight.clone()
-    take_over(network, start, EMOTIONS[::-1])
+    load_initial_weights(network, start, EMOTIONS[::-1])
     tensors = load_file(start)
     assert torch.equal(network.classifier.logits.weight, fresh)
     assert torch.equal(network.classifier.hidden.weight, tensors["classifier.hidden.weight"])
-    take_over(network, start, EMOTIONS)
+    load_initial_weights(network, start, EMOTIONS)
     assert torch.equal(network.classifier.logits.weight, tensors["classifier.logits.weight"])
 
 
