@@ -11,7 +11,7 @@ import onnx
 from glamor_cli.atomic import atomic_path
 from glamor_cli.cpus import cpu_flags
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
+from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.onnx_export import load_calibration, make_graph
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import Runtime, open_runtime
@@ -21,10 +21,12 @@ from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import load_network, sha256
 
 EXPORTS = {
-    "fp32": ExportConfig(Precision.FP32),
-    "fp16": ExportConfig(Precision.FP16),
-    "int8": ExportConfig(Precision.INT8, calibrate=Path()),
-    "int8-tensorrt": ExportConfig(Precision.INT8, calibrate=Path(), int8_form=Int8Form.TENSORRT),
+    "fp32": ExportConfig(ExportPrecision.FP32),
+    "fp16": ExportConfig(ExportPrecision.FP16),
+    "int8": ExportConfig(ExportPrecision.INT8, calibrate=Path()),
+    "int8-tensorrt": ExportConfig(
+        ExportPrecision.INT8, calibrate=Path(), int8_form=Int8Form.TENSORRT
+    ),
 }
 """Every file that ``glamor export`` makes of a network; ``calibrate`` is filled in."""
 
@@ -44,7 +46,7 @@ def export_all(weights: Path, store: Path, folder: Path, *names: str) -> dict[st
         if path.is_file():
             continue
         config = EXPORTS[name]
-        if config.precision is Precision.INT8:
+        if config.precision is ExportPrecision.INT8:
             config = dataclasses.replace(config, calibrate=store)
         # Not by export_onnx: what is measured must not be thrown away for being outside its bounds.
         calibration = load_calibration(config, metadata.classes)

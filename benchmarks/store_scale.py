@@ -27,13 +27,14 @@ import numpy as np
 from PIL import Image
 from recording import RESULTS, write_result
 
-from glamor_cli.data.index import HEADER, IndexRow, Status
+from glamor_cli.data.index import HEADER, IndexRow
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, preprocess
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES, HEADER_BYTES
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
 
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)

@@ -39,7 +39,7 @@ from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (
-    Place,
+    RunState,
     has_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -185,14 +185,13 @@ class _Training:
         """Write what the next epoch needs, and the epochs so far."""
         # The lines come first: a kill in between leaves one too many, which `resume` leaves out.
         write_text(out / METRICS, "".join(json.dumps(entry) + "\n" for entry in self.history))
-        save_checkpoint(out, Place(epoch=self.epoch), self.network, self.average, self.optimizer)
+        save_checkpoint(out, RunState(epoch=self.epoch), self.network, self.average, self.optimizer)
 
     def resume(self, out: Path) -> None:
         """Go on from the last whole epoch, if there is one."""
         if not has_checkpoint(out):
             return
-        place = load_checkpoint(out, self.network, self.average, self.optimizer)
-        self.epoch = place.epoch
+        self.epoch = load_checkpoint(out, self.network, self.average, self.optimizer).epoch
         lines = (out / METRICS).read_text("utf-8").splitlines()
         self.history = [json.loads(line) for line in lines[: self.epoch]]
         self.network.size = self.sizes[self.epoch - 1]

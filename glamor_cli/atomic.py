@@ -58,7 +58,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     temporary = Path(name)
     try:
-        with full_is_told(path):
+        with report_full_disk(path):
             yield temporary
             _finish(temporary, path, replace=replaceable)
     finally:
@@ -103,8 +103,8 @@ def _find_descriptor(path: Path) -> Path | None:
 
 
 @contextmanager
-def full_is_told(path: Path | str) -> Iterator[None]:
-    """Say that ``path`` cannot be written where the block fails for want of room.
+def report_full_disk(path: Path | str) -> Iterator[None]:
+    """Turn a full disk into the error that says that ``path`` cannot be written.
 
     Raises:
         ConfigError: There is no more room.

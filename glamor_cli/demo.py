@@ -6,7 +6,7 @@ Every stage leaves its files in one folder, and a demo that was stopped goes on 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes, read_cues
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention import match_cues, measure_attention
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
@@ -37,33 +38,6 @@ _MARK = ".glamor-demo"
 
 
 @dataclass(frozen=True)
-class DemoConfig:
-    """How long the road is.
-
-    Attributes:
-        folder: Where everything is left.
-        full: Train all of the paper's variants over several seeds, which takes hours.
-        scenes: How many scenes of each split.
-        epochs: Of the one training.
-        full_scenes: How many scenes of each split the ablation uses.
-        seeds: Of the ablation.
-        device: ``auto``, ``cpu`` or ``cuda``.
-    """
-
-    folder: Path = Path("glamor-demo")
-    full: bool = False
-    scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=2100, validation=112, test=350)
-    )
-    epochs: int = 3
-    full_scenes: SceneConfig = field(
-        default_factory=lambda: SceneConfig(train=3360, validation=210, test=700)
-    )
-    seeds: tuple[int, ...] = (0, 1, 2)
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
 class Stage:
     """What one stage did.
 
@@ -81,7 +55,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Told:
+class DemoCallbacks:
     """What the stages tell while they work.
 
     Attributes:
@@ -95,12 +69,12 @@ class Told:
     progress: Callable[[str, float], None]
 
 
-def demo(config: DemoConfig, told: Told) -> bool:
+def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
     """Run every step, from scenes to answers on a photograph.
 
     Args:
         config: How long it is.
-        told: Whom to tell.
+        callbacks: Whom to tell.
 
     Returns:
         False where a stop was asked for; the same call goes on from there.
@@ -110,14 +84,14 @@ def demo(config: DemoConfig, told: Told) -> bool:
         GlamorError: As the stages do.
     """
     _claim(config.folder)
-    return _Road(config, told).go()
+    return _Road(config, callbacks).go()
 
 
 class _Road:
     """The stages, one method each, in their order."""
 
-    def __init__(self, config: DemoConfig, told: Told) -> None:
-        self.config, self.told = config, told
+    def __init__(self, config: DemoConfig, callbacks: DemoCallbacks) -> None:
+        self.config, self.callbacks = config, callbacks
         root = config.folder
         self.scenes, self.pairs, self.run = root / "scenes", root / "pairs", root / "run"
         self.weights, self.exported = root / "run" / BEST, root / "run" / "scenes.onnx"
@@ -250,7 +224,7 @@ class _Road:
     @contextmanager
     def _stage(self, name: str) -> Iterator[Callable[..., None]]:
         """Time a stage; the block calls what it is given with the outcome and pictures."""
-        self.told.begin(name)
+        self.callbacks.begin(name)
         started = time.perf_counter()
         outcome: list[str] = []
         pictures: list[Path] = []
@@ -261,14 +235,14 @@ class _Road:
 
         yield report
         seconds = time.perf_counter() - started
-        self.told.done(Stage(name, seconds, "; ".join(outcome), tuple(pictures)))
+        self.callbacks.done(Stage(name, seconds, "; ".join(outcome), tuple(pictures)))
 
     def _tell(self, line: str, done: int, total: int) -> None:
-        self.told.progress(line, done / total)
+        self.callbacks.progress(line, done / total)
 
     def _tell_training(self, now: Progress, prefix: str = "") -> None:
         done = (now.epoch - 1 + now.step / now.steps) / now.epochs
-        self.told.progress(
+        self.callbacks.progress(
             f"{prefix}epoch {now.epoch}/{now.epochs}, loss {now.loss:.2f}, "
             f"{now.accuracy:.0%} right, {now.images_per_second:.0f} images/s",
             done,

@@ -22,10 +22,11 @@ from glamor_cli import __version__
 from glamor_cli.cpus import available_cpus, cpu_flags
 from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
+from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, registered, sha256
+from glamor_cli.weights import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered, sha256
 
 _BASE = (
     "numpy",
@@ -326,14 +327,14 @@ def _weights() -> Iterator[Row]:
         remedy = "Install glamor anew, or give a file as --weights."
         yield Row("weights", DEFAULT_WEIGHTS, Status.BROKEN, "not registered", remedy)
     for name, entry in known.items():
-        yield _checked_weights(name, entry["files"])
+        yield _checked_weights(name, entry)
 
 
-def _checked_weights(name: str, files: dict[str, str]) -> Row:
+def _checked_weights(name: str, entry: RegisteredWeights) -> Row:
     """Compare the files of registered weights with their checksums."""
     wrong = []
     size = 0
-    for file, checksum in files.items():
+    for file, checksum in entry.files.items():
         try:
             path = find_weights(Path(file).stem, suffix=Path(file).suffix)
         except GlamorError:
@@ -346,8 +347,8 @@ def _checked_weights(name: str, files: dict[str, str]) -> Row:
         status = Status.BROKEN if name == DEFAULT_WEIGHTS else Status.MISSING
         remedy = "Install glamor anew, or fetch the file from its repository."
         return Row("weights", name, status, "; ".join(wrong), remedy)
-    detail = f"{len(files)} files, {size / 1e6:.0f} MB, checksums agree"
-    return Row("weights", name, Status.OK, detail)
+    found = f"{len(entry.files)} files, {size / 1e6:.0f} MB, checksums agree"
+    return Row("weights", name, Status.OK, f"{entry.summary} ({found})")
 
 
 def _version(package: str) -> str | None:
@@ -369,6 +370,4 @@ def _problem(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     """The first line that says something, without ONNX Runtime's places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return re.sub(r"^/\S+ .*?\) ", "", text)
+    return re.sub(r"^/\S+ .*?\) ", "", reason_of(error))

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from glamor_cli.attention_map import Region, squares
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.predict import FacePrediction, PredictConfig, SourceImage, open_predictor
+from glamor_cli.predict import FacePrediction, PredictConfig, open_predictor
 from glamor_cli.runtimes.base import Runtime
+from glamor_cli.sources import SourceImage
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
 

@@ -7,7 +7,7 @@ Nothing here needs torch unless the weights do.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.cpus import available_cpus
-from glamor_cli.errors import ConfigError, DataError, GlamorError
-from glamor_cli.rows import FaceRow, Status
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.rows import FaceRow, by_emotion, rounded
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import FACES_AT_ONCE
+from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.sources import SourceImage, count_source_pixels, list_sources, read_source
+from glamor_cli.status import Status
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
-from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -61,7 +62,7 @@ class PredictConfig:
 
     weights: str | Path = DEFAULT_WEIGHTS
     detector: DetectorKind = DetectorKind.CENTERFACE
-    device: str = "auto"
+    device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None
     flip: bool = False
@@ -131,22 +132,19 @@ class ImagePrediction:
         return [self._row(number, face) for number, face in enumerate(self.faces, start=1)]
 
     def _row(self, number: int, face: FacePrediction) -> FaceRow:
-        probabilities = {
-            name: _round(value)
-            for name, value in zip(self.classes, face.probabilities, strict=True)
-        }
+        probabilities = by_emotion(self.classes, face.probabilities)
         emotion = self.classes[face.emotion]
         return FaceRow(
             source=self.source,
             face=number,
             status=Status.OK,
             box=face.box,
-            detector_score=_round(face.detector_score),
+            detector_score=rounded(face.detector_score),
             emotion=emotion,
             probability=probabilities[emotion],
             probabilities=probabilities,
-            face_weight=_round(face.stream_weights[0]),
-            context_weight=_round(face.stream_weights[1]),
+            face_weight=rounded(face.stream_weights[0]),
+            context_weight=rounded(face.stream_weights[1]),
         )
 
 
@@ -206,21 +204,6 @@ def open_predictor(config: PredictConfig) -> "Predictor":
     return Predictor(detector, MirroredRuntime(runtime) if config.flip else runtime, config)
 
 
-@dataclass(frozen=True)
-class SourceImage:
-    """One image on its way in.
-
-    Attributes:
-        source: Its path as found.
-        image: uint8 [H, W, 3] RGB, or None if it could not be read.
-        reason: Why not.
-    """
-
-    source: str
-    image: NDArray[np.uint8] | None
-    reason: str | None = None
-
-
 class Predictor:
     """A detector and a network that answer a stream of images in batches.
 
@@ -258,7 +241,7 @@ class Predictor:
                     image = next(stream, None)
                     if image is None:
                         break
-                    looking.append((_count_pixels(image), lookers.submit(self._look, image)))
+                    looking.append((count_source_pixels(image), lookers.submit(self._look, image)))
                 if not looking:
                     break
                 waiting.append(looking.popleft()[1].result())
@@ -331,58 +314,6 @@ class _Waiting:
     pairs: Sequence[Pair] = ()
 
 
-def list_sources(
-    sources: Iterable[str | Path],
-    skip_suffix: str | tuple[str, ...] | None = None,
-    list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
-) -> Iterator[Path | SourceImage]:
-    """List the images of all sources; what cannot be read is passed on as what went wrong.
-
-    Args:
-        sources: Files, folders and globs.
-        skip_suffix: Files whose names end so are not taken from folders and globs.
-        list_source: Lists the files of a source, and reports folders that it passes over; it raises
-            DataError where there are none.
-    """
-    for source in sources:
-        passed_over: list[DataError] = []
-        try:
-            if not str(source):
-                raise DataError("a source has no name", "Name a file, a folder or a glob.")
-            is_file = Path(source).is_file()
-            for path in list_source(Path(source), passed_over.append):
-                yield from _tell(source, passed_over)
-                if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
-                    yield path
-            yield from _tell(source, passed_over)
-        except DataError as error:
-            yield SourceImage(str(source), None, error.what)
-        except OSError as error:
-            # Names that the system takes for none, too long ones for example.
-            yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
-
-
-def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
-    """Pass on what went wrong with parts of a source; none is left then."""
-    while errors:
-        yield SourceImage(str(source), None, errors.pop(0).what)
-
-
-def read_source(path: Path) -> SourceImage:
-    """Read one image, or say why it cannot be read."""
-    try:
-        return SourceImage(str(path), read_image(path))
-    except GlamorError as error:
-        return SourceImage(str(path), None, error.what)
-
-
-def _count_pixels(image: SourceImage | Path) -> int:
-    """How many pixels an image holds, or will; a file is looked into but not decoded."""
-    if isinstance(image, Path):
-        return count_pixels(image)
-    return 0 if image.image is None else image.image.size // 3
-
-
 def _pixels_of(looking: Iterable[tuple[int, object]]) -> int:
     return sum(pixels for pixels, _ in looking)
 
@@ -398,8 +329,3 @@ def _inside(faces: Faces, image: NDArray[np.uint8]) -> list[tuple[Box, float]]:
         if clipped != NO_FACE:
             kept.append((clipped, float(score)))
     return kept
-
-
-def _round(value: float | np.floating) -> float:
-    """Six digits: what float32 holds, and short to read."""
-    return round(float(value), 6)

@@ -8,20 +8,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, SupportsFloat, TextIO
 
 from glamor_cli.csv_line import csv_line
-
-
-class Status(StrEnum):
-    """What became of an image or a face."""
-
-    OK = "ok"
-    """A face was found and recognised."""
-    NO_FACE = "no_face"
-    """The image was read, and no face was found in it."""
-    ERROR = "error"
-    """The source could not be read; ``reason`` says why."""
+from glamor_cli.status import Status
 
 
 class RowFormat(StrEnum):
@@ -78,6 +68,16 @@ class FaceRow:
     def to_dict(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """Give columns by name, in their order."""
         return {column: getattr(self, column) for column in columns}
+
+
+def rounded(value: SupportsFloat) -> float:
+    """Six digits: what float32 holds of a probability, microseconds, and short to read."""
+    return round(float(value), 6)
+
+
+def by_emotion(classes: Iterable[str], probabilities: Iterable[SupportsFloat]) -> dict[str, float]:
+    """Give each emotion's probability by its name, rounded as rows have it."""
+    return {name: rounded(value) for name, value in zip(classes, probabilities, strict=True)}
 
 
 _OF_VIDEO = frozenset(

@@ -6,7 +6,7 @@ video's length: a batch of frames is held, and the tracks that have not ended.
 
 import glob
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -14,15 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.errors import DataError
-from glamor_cli.predict import (
-    ImagePrediction,
-    PredictConfig,
-    Predictor,
-    SourceImage,
-    list_sources,
-    open_predictor,
-)
-from glamor_cli.rows import FaceRow
+from glamor_cli.extras import install_extra
+from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, open_predictor
+from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
+from glamor_cli.sources import SourceImage, list_sources
 from glamor_cli.vision.images import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
@@ -68,16 +63,13 @@ class FramePrediction(ImagePrediction):
 
     def rows(self) -> list[FaceRow]:
         """Give one row per face, or the one that says that there is none in this frame."""
-        rows = [replace(row, frame=self.frame, time=_round(self.time)) for row in super().rows()]
+        rows = [replace(row, frame=self.frame, time=rounded(self.time)) for row in super().rows()]
         if not self.people:
             return rows
         return [self._track(row, person) for row, person in zip(rows, self.people, strict=True)]
 
     def _track(self, row: FaceRow, person: TrackedFace) -> FaceRow:
-        probabilities = {
-            name: _round(value)
-            for name, value in zip(self.classes, person.probabilities, strict=True)
-        }
+        probabilities = by_emotion(self.classes, person.probabilities)
         emotion = self.classes[int(person.probabilities.argmax())]
         return replace(
             row,
@@ -88,18 +80,30 @@ class FramePrediction(ImagePrediction):
         )
 
 
-def has_video(
-    sources: Iterable[str | Path], skip_suffix: str | tuple[str, ...] | None = None
-) -> bool:
-    """Say whether there are videos among sources, which decides the rows' columns.
+def choose_columns(
+    sources: Sequence[str | Path], skip_suffix: str | tuple[str, ...] | None = None
+) -> tuple[tuple[str, ...], str | None]:
+    """Choose the rows' columns, which are those of videos where there is one among the sources.
 
     Folders and globs are searched, up to the first one.
 
     Args:
         sources: Images, folders, globs and videos.
         skip_suffix: As in ``PredictConfig``.
+
+    Returns:
+        ``COLUMNS`` or ``VIDEO_COLUMNS``; and, where videos are passed over because PyAV is missing,
+        a sentence that says so, else None.
     """
-    return any(is_video(source) or _holds_video(source, skip_suffix) for source in sources)
+    named = any(map(is_video, sources))
+    if not named and not any(_holds_video(source, skip_suffix) for source in sources):
+        return COLUMNS, None
+    if named or has_av():
+        return VIDEO_COLUMNS, None
+    return COLUMNS, (
+        "videos in folders are left out: they need PyAV, which is not installed. "
+        f"{install_extra('video')}"
+    )
 
 
 def predict_sources(
@@ -213,8 +217,3 @@ def _follow(
         time=time,
         people=tuple(people),
     )
-
-
-def _round(value: float | np.floating) -> float:
-    """Six digits: microseconds, and what float32 holds of a probability."""
-    return round(float(value), 6)

@@ -17,6 +17,7 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.reading import MALFORMED, open_file
+from glamor_cli.vision.geometry import Geometry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,7 @@ class Metadata:
         classes: Emotions in the order of the outputs.
         temperature: Logits are divided by it before the softmax, so that a probability means
             something; every runtime applies it.
-        geometry: How pairs were made: ``sampled`` or ``official-jpeg``.
+        geometry: How the pairs were made that the weights have learnt from.
         colour: Colour order and range of the inputs.
         training_data: What the weights were trained on, in a phrase.
         accuracy: Measured figures by name, each from 0 to 1.
@@ -63,7 +64,7 @@ class Metadata:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     classes: tuple[str, ...] = EMOTIONS
     temperature: float = 1.0
-    geometry: str = "sampled"
+    geometry: Geometry = Geometry.SAMPLED
     colour: str = "RGB in [0, 1]"
     training_data: str = "unknown"
     accuracy: dict[str, float] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class Metadata:
             values["network"] = NetworkConfig(**network)
             _check_network(values["network"])
             values["classes"] = tuple(str(name) for name in values["classes"])
+            values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
             values["temperature"] = float(values["temperature"])
             metadata = cls(**values)
             if not 0 < metadata.temperature < math.inf:
@@ -123,13 +125,26 @@ def _check_network(config: NetworkConfig) -> None:
         raise ValueError(f"dropout {config.dropout!r}")
 
 
-def registered() -> dict[str, dict[str, Any]]:
-    """Read ``weights/index.json``: name -> {files: {file name: SHA-256}, summary}."""
+@dataclass(frozen=True)
+class RegisteredWeights:
+    """An entry of ``weights/index.json``.
+
+    Attributes:
+        files: SHA-256 by the file's name.
+        summary: What they are, in a phrase.
+    """
+
+    files: dict[str, str]
+    summary: str
+
+
+def registered() -> dict[str, RegisteredWeights]:
+    """Read ``weights/index.json``, by the weights' names."""
     for folder in _FOLDERS:
         index = folder / "index.json"
         if index.is_file():
-            entries: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
-            return entries
+            entries = json.loads(index.read_text(encoding="utf-8"))
+            return {name: RegisteredWeights(**entry) for name, entry in entries.items()}
     return {}
 
 

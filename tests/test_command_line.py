@@ -50,7 +50,8 @@ def test_help_names_the_whole_road() -> None:
     shown = run("--help")
     assert shown.returncode == 0
     road = ("predict", "preprocess", "scenes", "train", "evaluate", "ablate", "export", "bench")
-    for command in (*road, "import-checkpoint", "explain", "demo", "doctor", "store", "compare"):
+    besides = ("import-checkpoint", "explain", "demo", "doctor", "store", "compare", "fer2013")
+    for command in (*road, *besides):
         assert f" {command} " in shown.stdout
 
 
@@ -158,11 +159,14 @@ def test_a_read_only_output_folder_is_an_error(
 
 
 def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.png")
     (tmp_path / "odd.safetensors").write_bytes(
         (8).to_bytes(8, "little") + json.dumps({}).encode().ljust(8)
     )
-    done = run("evaluate", "nowhere", "--weights", "odd.safetensors", cwd=tmp_path)
-    assert done.returncode in (4, 5)
+    done = run("predict", "photo.png", "--weights", "odd.safetensors", cwd=tmp_path)
+    assert done.returncode == 5
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-2].startswith("error: odd.safetensors ")
     assert "Traceback" not in done.stderr
 
 

@@ -1,13 +1,17 @@
 """Every command that the README shows works as it stands there."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 from PIL import Image
 from skimage.data import astronaut
+
+from glamor_cli.cli.app import app
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 # The demo takes minutes, and pytest would call itself.
@@ -45,11 +49,56 @@ def test_the_other_commands_run(tmp_path: Path) -> None:
         assert (tmp_path / left).exists(), left
 
 
-def test_every_link_inside_the_repository_leads_somewhere() -> None:
+def documents() -> list[Path]:
     folders = (README.parent / name for name in ("", "docs", "weights", "benchmarks"))
-    documents = [document for folder in folders for document in folder.glob("*.md")]
-    assert len(documents) >= 12
-    for document in documents:
+    found = [document for folder in folders for document in folder.glob("*.md")]
+    assert len(found) >= 12
+    return found
+
+
+def shown_in(text: str) -> list[list[str]]:
+    """The words after ``glamor`` of each command in a code block, or between back quotes."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`(glamor [^`]+)`", text)
+    # Not what Python or YAML says in a block, where quotes may not even be in pairs.
+    starts = re.compile(r"\s*(uv run|torchrun|glamor)\s")
+    split = [shlex.split(line, comments=True) for line in lines if starts.match(line)]
+    return [words[words.index("glamor") + 1 :] for words in split if "glamor" in words]
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command's words as the command does, and do nothing; what is wrong is raised."""
+    name, *rest = words
+    command = typer.main.get_group(app).commands[name].load()
+    if hasattr(command, "commands"):
+        name, *rest = rest
+        command = command.commands[name]
+    try:
+        command.make_context(name, rest)
+    except typer.BadParameter as error:
+        # Prose leaves out what it does not speak of: `glamor train --resume`.
+        if type(error).__name__ != "MissingParameter":
+            raise
+
+
+def test_every_command_that_is_shown_has_the_options_it_is_shown_with() -> None:
+    found, wrong = 0, []
+    for document in documents():
+        for words in shown_in(document.read_text(encoding="utf-8")):
+            found += 1
+            try:
+                parse(words)
+            except Exception as error:
+                wrong.append(f"{document.name}: glamor {' '.join(words)}: {error!r}")
+    assert not wrong, "\n".join(wrong)
+    assert found > 60
+    with pytest.raises(Exception, match="No such option: --learning-rate"):
+        parse(["train", "STORE", "--learning-rate", "1"])
+
+
+def test_every_link_inside_the_repository_leads_somewhere() -> None:
+    for document in documents():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
             found = target.startswith("https://") or (document.parent / target).exists()
             assert found, f"{document.name}: {target}"

@@ -41,7 +41,7 @@ def saved(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", list(registered()))
 def test_registered_files_are_what_the_index_says(name: str) -> None:
     entry = registered()[name]
-    for file, digest in entry["files"].items():
+    for file, digest in entry.files.items():
         path = find_weights(name, suffix=Path(file).suffix)
         assert path.name == file
         assert sha256(path) == digest
@@ -143,6 +143,7 @@ def test_unknown_weights_say_where_was_looked() -> None:
                                                "classes": 10**4}},
         {"temperature": 1e999},
         {"temperature": 10**400},
+        {"geometry": "round"},
     ],
 )  # fmt: skip
 def test_metadata_cannot_ask_for_what_no_network_is(change: dict) -> None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 
@@ -106,7 +107,7 @@ class BenchConfig:
     weights: str | Path = DEFAULT_WEIGHTS
     exports: tuple[Path, ...] = ()
     images: Path | None = None
-    device: str = "auto"
+    device: str = Device.AUTO
     threads: int | None = None
     seconds: float = 2.0
     iterations: int = 10

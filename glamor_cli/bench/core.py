@@ -14,19 +14,19 @@ from glamor_cli.bench.torch_backends import (
     TORCH_BACKENDS,
     AsWritten,
     as_output,
-    make_work,
+    make_call,
     on_device,
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
 from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
+from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.base import OUTPUT_NAMES, Output
 from glamor_cli.runtimes.cuda_graphs import Recording
 from glamor_cli.runtimes.onnx import open_session
 
 Maps = tuple[Tensor, Tensor]
-Answer = tuple[Tensor, Tensor, Tensor]
 
 _INPUT_NAMES = ("face_map", "context_map")
 
@@ -73,7 +73,7 @@ def _enter(
             return _fused(setup, precision, on_it, work)
         placed = AsWritten(setup.network, setup.metadata.temperature, core=True).eval()
         placed = placed.to(setup.device, dtype)
-        run = make_work(backend, placed, setup.compile_mode)
+        run = make_call(backend, placed, setup.compile_mode)
         if backend is Backend.COMPILE:
             # Its graphs would else copy the inputs on every call; the others read them in place.
             for values in on_it:

@@ -1,26 +1,33 @@
 """The whole network, as runtimes give it: NumPy pairs in, NumPy answers out."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import onnx
 import torch
 
 from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.core import torch_problem
 from glamor_cli.bench.floor import DTYPES, Work, count_work
-from glamor_cli.bench.torch_backends import TORCH_BACKENDS, AsWritten, TorchWork, make_work
+from glamor_cli.bench.torch_backends import (
+    TORCH_BACKENDS,
+    AsWritten,
+    TorchBackendRuntime,
+    make_call,
+)
 from glamor_cli.bench.torch_backends import as_output as torch_output
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
-from glamor_cli.export.graph import EXPORT_KEY
 from glamor_cli.export.pairs import Pairs
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.base import Output, Runtime, open_runtime
+from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
 from glamor_cli.runtimes.openvino import OpenVINORuntime
+from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+
+_UNKNOWN = "unknown"
 
 
 def network_line_up(setup: Setup, batch: int) -> LineUp:
@@ -83,19 +90,12 @@ def as_output(answer: object) -> Output:
 
 def precision_of(path: Path) -> str:
     """Read from an exported file, or an engine's sidecar, in what numbers it computes."""
-    if path.suffix == ".onnx" and path.is_file():
-        try:
-            model = onnx.load(path)
-        except Exception:
-            # Protobuf's exceptions share no base; opening it will say what is wrong.
-            return "unknown"
-        for entry in model.metadata_props:
-            if entry.key == EXPORT_KEY:
-                return str(json.loads(entry.value).get("precision", "unknown"))
-    sidecar = path.with_suffix(path.suffix + ".json")
-    if sidecar.is_file():
-        return str(json.loads(sidecar.read_text(encoding="utf-8")).get("precision", "unknown"))
-    return "unknown"
+    try:
+        read = read_sidecar if path.suffix == ".engine" else read_exported
+        return str(read(path).precision) or _UNKNOWN
+    except (GlamorError, OSError):
+        # Opening it will say what is wrong.
+        return _UNKNOWN
 
 
 def _try(opening: Callable[[], Runtime]) -> Runtime | str:
@@ -125,8 +125,8 @@ def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> R
             )
         module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
         module = module.to(setup.device, DTYPES[precision])
-        work = make_work(backend, module, setup.compile_mode)
-        return TorchWork(work, setup.metadata, setup.device)
+        call = make_call(backend, module, setup.compile_mode)
+        return TorchBackendRuntime(call, setup.metadata, setup.device)
     if backend in (Backend.ORT, Backend.ORT_CUDA):
         device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
         if device == "cuda":
@@ -170,15 +170,15 @@ def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:
 
 
 def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
-    """Work on the GPU alone, where a runtime lets us at it."""
-    if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchWork):
+    """A call of the GPU alone, where a runtime lets us at it."""
+    if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchBackendRuntime):
         return None
     face, context = (torch.from_numpy(v).cuda() for v in (pairs.face, pairs.context))
     return runtime.on_device(face, context)
 
 
 def _count(module: AsWritten, batch: int, itemsize: int) -> Work:
-    face, context = torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 112, 112)
+    face, context = (torch.zeros(1, 3, size, size) for size in (FACE_SIZE, CONTEXT_SIZE))
     one = count_work(module, face, context, itemsize=itemsize)
     weights = sum(value.numel() for value in module.parameters()) * itemsize
     return Work(weights + batch * (one.bytes - weights), batch * one.operations)

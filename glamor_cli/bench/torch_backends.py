@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from glamor_cli.bench.config import Backend
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.base import Output, Runtime
-from glamor_cli.runtimes.cuda_graphs import Recording
+from glamor_cli.runtimes.cuda_graphs import PairCall, Recording
 from glamor_cli.weights import Metadata
-
-Answer = tuple[Tensor, Tensor, Tensor]
-Work = Callable[[Tensor, Tensor], Answer]
 
 TORCH_BACKENDS = (Backend.EAGER, Backend.COMPILE, Backend.CUDAGRAPH)
 
@@ -47,10 +45,10 @@ class AsWritten(nn.Module):
         return probabilities, attention, stream_weights
 
 
-def make_work(backend: Backend, module: nn.Module, compile_mode: str) -> Work:
+def make_call(backend: Backend, module: nn.Module, compile_mode: str) -> PairCall:
     """Make a backend's way to run a module.
 
-    On CUDA the work returns before the GPU is done.
+    On CUDA the call returns before the GPU is done.
 
     Args:
         backend: One of ``TORCH_BACKENDS``.
@@ -73,13 +71,13 @@ def make_work(backend: Backend, module: nn.Module, compile_mode: str) -> Work:
 class _Recorded:
     """Records the first batch's launches; later ones must be of its size."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, call: PairCall) -> None:
+        self._call = call
         self._recording: Recording | None = None
 
     def __call__(self, face: Tensor, context: Tensor) -> Answer:
         if self._recording is None or len(self._recording.inputs[0]) != len(face):
-            self._recording = Recording(self._work, (face, context), None)
+            self._recording = Recording(self._call, (face, context), None)
         for buffer, values in zip(self._recording.inputs, (face, context), strict=True):
             if buffer is not values:
                 buffer.copy_(values)
@@ -99,32 +97,32 @@ class _Recorded:
         return replay
 
 
-class TorchWork(Runtime):
-    """Torch's work as a runtime: NumPy in and out."""
+class TorchBackendRuntime(Runtime):
+    """One of torch's backends as a runtime: NumPy in and out."""
 
     backend = "torch"
 
-    def __init__(self, work: Work, metadata: Metadata, device: str) -> None:
+    def __init__(self, call: PairCall, metadata: Metadata, device: str) -> None:
         self.metadata, self.provider = metadata, device
-        self._work = work
+        self._call = call
 
     def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
         """Make a call on inputs that are on the device already, float32."""
-        return on_device(self._work, face, context)
+        return on_device(self._call, face, context)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         tensors = (
             torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self.provider)
             for values in (face, context)
         )
-        return as_output(self._work(*tensors))
+        return as_output(self._call(*tensors))
 
 
-def on_device(work: Work, face: Tensor, context: Tensor) -> Callable[[], object]:
-    """Make a call of work on inputs where they must be."""
-    if isinstance(work, _Recorded):
-        return work.on_device(face, context)
-    return lambda: work(face, context)
+def on_device(call: PairCall, face: Tensor, context: Tensor) -> Callable[[], object]:
+    """Bind a call to inputs where they must be."""
+    if isinstance(call, _Recorded):
+        return call.on_device(face, context)
+    return lambda: call(face, context)
 
 
 def as_output(answer: Answer) -> Output:

@@ -13,13 +13,12 @@ from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
+from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
     from glamor_cli.training.ablation_table import VariantResult
     from glamor_cli.training.progress import Progress
-
-_SEEDS = 3
 
 
 def ablate(
@@ -31,7 +30,7 @@ def ablate(
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {_SEEDS}.")
+        int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {SEEDS}.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     test_split: Annotated[str, typer.Option(help="Split to judge by.")] = "test",
@@ -68,7 +67,7 @@ def ablate(
             threads=threads,
         ),
         variants=tuple(variant or Variant),
-        seeds=tuple(range(seeds or _SEEDS)),
+        seeds=tuple(range(seeds or SEEDS)),
         test_split=test_split,
         cues=None if scenes is None else read_cues(scenes),
     )

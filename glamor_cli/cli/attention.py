@@ -25,8 +25,6 @@ from glamor_cli.weights import DEFAULT_WEIGHTS
 if TYPE_CHECKING:
     from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
 
-_HEADINGS = {"attention": "attention", "grad_cam": "Grad-CAM"}
-
 
 def attention(
     store: StoreArgument,
@@ -92,7 +90,7 @@ def attention(
 def _print(report: "AttentionReport") -> None:
     console.print(
         Text(
-            f"{report.weights['name']} on {len(report.labels)} of {report.available} pairs of "
+            f"{report.weights.name} on {len(report.labels)} of {report.available} pairs of "
             f"{report.config.store} ({report.split}), {report.right.mean():.1%} right",
             "bold",
         ),
@@ -107,7 +105,7 @@ def _method_table(report: "AttentionReport") -> Table:
     from glamor_cli.evaluation.attention_summary import summarise_hiding
 
     methods = list(report.methods.values())
-    table = Table("measure", *(_HEADINGS[name] for name in report.methods), "by chance")
+    table = Table("measure", *(kind.heading for kind in report.methods), "by chance")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, cells, by_chance in _place_rows(methods):

@@ -49,7 +49,16 @@ def compare(
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
     from glamor_cli.evaluation.comparison_report import REPORT, write_comparison
 
-    config = CompareConfig(store, tuple(weights), split, device, batch, threads, latency, provider)
+    config = CompareConfig(
+        store=store,
+        weights=tuple(weights),
+        split=split,
+        device=device,
+        batch=batch,
+        threads=threads,
+        latency=latency,
+        provider=provider,
+    )
     with progress_bar("pairs") as bar:
         task = bar.add_task("opening", total=None, rate="-")
 

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder that receives everything.")] = Path(
-        "glamor-demo"
-    ),
+    output: Annotated[
+        Path, typer.Option(help="Folder that receives everything.")
+    ] = DemoConfig.folder,
     full: Annotated[
         bool, typer.Option("--full", help="Also train all ablations over three seeds: hours.")
     ] = False,
@@ -25,7 +26,7 @@ def demo(
 ) -> None:
     """Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
-    from glamor_cli.demo import DemoConfig, Told
+    from glamor_cli.demo import DemoCallbacks
     from glamor_cli.demo import demo as go
 
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -38,7 +39,9 @@ def demo(
         def progress(line: str, share: float) -> None:
             bar.update(task, description=line, completed=share)
 
-        finished = go(DemoConfig(output, full=full, device=device), Told(begin, _print, progress))
+        finished = go(
+            DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
+        )
     if not finished:
         console.print("stopped; run the same command again: it goes on from here")
         raise typer.Exit(INTERRUPTED)

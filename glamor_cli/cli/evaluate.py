@@ -45,7 +45,16 @@ def evaluate(
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
-    config = EvaluateConfig(store, weights, split, device, batch, threads, provider, flip)
+    config = EvaluateConfig(
+        store=store,
+        weights=weights,
+        split=split,
+        device=device,
+        batch=batch,
+        threads=threads,
+        provider=provider,
+        flip=flip,
+    )
     with progress_bar("pairs") as bar:
         task = bar.add_task("evaluating", total=None, rate="-")
 
@@ -75,8 +84,8 @@ def _print(result: "StoreEvaluation") -> None:
     )
     console.print(
         Text(
-            f"{result.weights['name']} on {result.store} ({result.split}), "
-            f"{result.runtime['backend']} {result.runtime['provider']}"
+            f"{result.weights.name} on {result.store} ({result.split}), "
+            f"{result.engine.backend} {result.engine.provider}"
             + (", mirror images averaged" if result.config.flip else "")
         ),
         soft_wrap=True,

@@ -17,8 +17,8 @@ from glamor_cli.export.config import (
     DEFAULT_OPSET,
     BatchRange,
     ExportConfig,
+    ExportPrecision,
     Int8Form,
-    Precision,
 )
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.tensorrt_library import Target
@@ -40,8 +40,8 @@ def export(
         typer.Option(help="The .onnx or .engine file; else named by weights and precision."),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="What the graph computes in.")
-    ] = Precision.FP32,
+        ExportPrecision, typer.Option(help="What the graph computes in.")
+    ] = ExportPrecision.FP32,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators.")] = DEFAULT_OPSET,
     batch_min: Annotated[int, typer.Option(help="Smallest batch.")] = _BATCH.minimum,
     batch_opt: Annotated[int, typer.Option(help="Usual batch.")] = _BATCH.optimum,
@@ -90,7 +90,7 @@ def export(
     ] = None,
 ) -> None:
     """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
-    if precision is not Precision.INT8 and (calibrate or int8_form):
+    if precision is not ExportPrecision.INT8 and (calibrate or int8_form):
         raise ConfigError(
             "--calibrate and --int8-form are for INT8", "Add --precision int8, or leave them out."
         )
@@ -136,16 +136,18 @@ def _name(stem: str, config: "ArtefactConfig") -> str:
     """Name a file by its weights and what it is."""
     if config.engine is not None:
         precision = config.onnx.precision
-        return f"{stem}.engine" if precision is Precision.FP32 else f"{stem}-{precision}.engine"
+        return (
+            f"{stem}.engine" if precision is ExportPrecision.FP32 else f"{stem}-{precision}.engine"
+        )
     image = "-image" if config.with_preprocessing else ""
     return f"{stem}{_suffix(config.onnx)}{image}.onnx"
 
 
 def _suffix(config: ExportConfig) -> str:
     """Keep files of different precision apart."""
-    if config.precision is Precision.FP32:
+    if config.precision is ExportPrecision.FP32:
         return ""
-    if config.precision is Precision.INT8 and config.int8_form is Int8Form.TENSORRT:
+    if config.precision is ExportPrecision.INT8 and config.int8_form is Int8Form.TENSORRT:
         return "-int8-tensorrt"
     return f"-{config.precision}"
 

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, printable
-from glamor_cli.rows import FaceRow, Status
+from glamor_cli.rows import FaceRow
+from glamor_cli.status import Status
 
 # Title, width and side of the columns after the image's name, which takes the rest.
 _COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from glamor_cli.atomic import full_is_told, write_text
+from glamor_cli.atomic import report_full_disk, write_text
 from glamor_cli.cli.render import console
 
 _STANDARD_OUTPUT = Path("-")
@@ -37,7 +37,7 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     if path == _STANDARD_OUTPUT:
-        with full_is_told("standard output"):
+        with report_full_disk("standard output"):
             # Bytes, because a terminal's encoding may not be UTF-8.
             typer.echo(text.encode("utf-8", errors="backslashreplace"), nl=False)
     else:

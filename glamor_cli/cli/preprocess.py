@@ -68,7 +68,12 @@ def preprocess(
     config = PreprocessConfig(
         source=source,
         out=out,
-        making=PairMaking(boxes, detector or _DEFAULTS.detector, official_jpeg, skip_no_face),
+        making=PairMaking(
+            boxes=boxes,
+            detector=detector or _DEFAULTS.detector,
+            official_jpeg=official_jpeg,
+            skip_no_face=skip_no_face,
+        ),
         split=split,
         workers=workers or available_cpus(),
         isolated=True,

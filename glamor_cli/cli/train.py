@@ -12,7 +12,7 @@ from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipe_names import RecipeName
 
 
@@ -43,8 +43,8 @@ def train(
         ),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of convolutions and matrix products.")
-    ] = Precision.AUTO,
+        TrainPrecision, typer.Option(help="Of convolutions and matrix products.")
+    ] = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     checkpoint_every: Annotated[

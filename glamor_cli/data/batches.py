@@ -47,7 +47,6 @@ class TrainingBatches:
             fewer.
         seed: Of the shuffling.
         with_contexts: Whether contexts are read at all.
-        soft_targets: Use the split's soft labels where it has them.
         share: Of the rows, how many an epoch sees; each epoch draws others.
         rank: Which part of each batch to read, where several processes share them.
         size: How many processes do.
@@ -61,7 +60,6 @@ class TrainingBatches:
         seed: int,
         *,
         with_contexts: bool = True,
-        soft_targets: bool = True,
         share: float = 1.0,
         rank: int = 0,
         size: int = 1,
@@ -73,7 +71,7 @@ class TrainingBatches:
         self.with_contexts = with_contexts
         self.rank, self.size = rank, size
         self.count = math.ceil(share * len(rows))
-        self._targets = _targets(split, soft=soft_targets)
+        self._targets = _targets(split)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -111,9 +109,9 @@ class TrainingBatches:
         )
 
 
-def _targets(split: "Split", *, soft: bool) -> NDArray[np.float32]:
+def _targets(split: "Split") -> NDArray[np.float32]:
     """Soft labels where there are any, else one-hot: float32 [N, classes]."""
-    if soft and split.targets is not None:
+    if split.targets is not None:
         return np.asarray(split.targets, np.float32)
     classes = len(split.classes)
     one_hot: NDArray[np.float32] = np.eye(classes, dtype=np.float32)[split.labels]

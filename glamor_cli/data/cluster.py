@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from glamor_cli.data.workers import Workers
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.extras import install_extra
+from glamor_cli.reasons import reason_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,9 +46,8 @@ def dask_workers(address: str) -> Iterator[Workers]:
         parse_host_port(parse_address(address)[1])
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
-            f"no Dask scheduler answers at {address} ({reason})",
+            f"no Dask scheduler answers at {address} ({reason_of(error)})",
             "Give the address that dask scheduler prints, as in --dask tcp://host:8786.",
         ) from error
     with client:

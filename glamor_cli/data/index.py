@@ -15,12 +15,12 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from glamor_cli.errors import DataError
 from glamor_cli.reading import open_file
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
 
 COLUMNS = ("row", "source", "label", "x1", "y1", "x2", "y2", "score", "status", "crc32", "reason")
@@ -34,14 +34,6 @@ _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 # A manifest's cell has at most 131072 characters; escaped, each may take 6 bytes.
 _MAX_LINE_BYTES = 4 << 20
 _LONG = {"\\": "\\", "n": "\n", "r": "\r"}
-
-
-class Status(StrEnum):
-    """What became of an image."""
-
-    OK = "ok"
-    NO_FACE = "no_face"
-    ERROR = "error"
 
 
 _STATUSES = {status.value: status for status in Status}

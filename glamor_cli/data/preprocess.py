@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from glamor_cli.cpus import available_cpus
-from glamor_cli.data.index import Status
 from glamor_cli.data.layouts import DataSet, Layout, Record, open_data_set
 from glamor_cli.data.pair_making import (
     MadePair,
@@ -25,6 +24,7 @@ from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.data.workers import Workers, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.status import Status
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.index import IndexRow, Status, read_index
+from glamor_cli.data.index import IndexRow, read_index
 from glamor_cli.data.store_format import (
     CONTEXTS,
     FACES,
@@ -21,6 +21,7 @@ from glamor_cli.data.store_format import (
     targets_format,
 )
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 
 _REMEDY = "Preprocess the data set into a new folder."

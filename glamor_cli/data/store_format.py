@@ -21,6 +21,7 @@ from glamor_cli.atomic import write_text
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.reading import MALFORMED, read_bounded
+from glamor_cli.vision.geometry import Geometry
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
 
 SCHEMA = 1
@@ -112,8 +113,8 @@ class StoreInfo:
         source: For each split, how many images the data set had and their digest.
         soft_labels: Whether there is a ``targets.npy``.
         classes: Names of the classes, in the order of the labels.
-        geometry: How pairs were cut out of images. Weights name theirs alike, but for
-            ``official_jpeg``, which theirs names too.
+        geometry: How pairs were cut out. It is ``sampled`` in every store: whether contexts then
+            passed through the JPEG step, ``official_jpeg`` says. Weights say both in one word.
         complete: Whether the store is finished.
         counts: For each split, what became of its images; empty until the store is finished.
         schema: Version of this layout.
@@ -128,7 +129,7 @@ class StoreInfo:
     source: dict[str, dict[str, int | str]]
     soft_labels: bool = False
     classes: tuple[str, ...] = EMOTIONS
-    geometry: str = "sampled"
+    geometry: Geometry = Geometry.SAMPLED
     complete: bool = False
     counts: dict[str, Counts] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -188,6 +189,7 @@ class StoreInfo:
         unknown = set(values) - {entry.name for entry in fields(cls)}
         if unknown:
             raise ValueError(f"unknown entries {sorted(unknown)}")
+        values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
         values["classes"] = tuple(str(name) for name in values["classes"])
         values["counts"] = {
             name: Counts(**{key: int(count) for key, count in counts.items()})

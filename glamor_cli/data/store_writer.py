@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.index import HEADER, IndexRow, Status, read_index
+from glamor_cli.data.index import HEADER, IndexRow, read_index
 from glamor_cli.data.store import count, row_crc32
 from glamor_cli.data.store_format import (
     HEADER_BYTES,
@@ -28,6 +28,7 @@ from glamor_cli.data.store_format import (
     StoreInfo,
 )
 from glamor_cli.errors import ConfigError
+from glamor_cli.status import Status
 
 _COMMIT_ROWS = 128
 _COMMIT_SECONDS = 5.0

@@ -1,7 +1,7 @@
 """Pictures of an attention report, drawn with matplotlib's object-oriented interface."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,11 @@ from PIL import Image
 from glamor_cli.attention_map import upsample_attention
 from glamor_cli.data.scenes import Cue
 from glamor_cli.evaluation.attention import to_crop
-from glamor_cli.evaluation.attention_report import (
-    ATTENTION,
-    GRAD_CAM,
-    AttentionReport,
-    ShownPair,
-)
+from glamor_cli.evaluation.attention_options import MapKind
+from glamor_cli.evaluation.attention_report import AttentionReport, ShownPair
 from glamor_cli.evaluation.attention_summary import summarise_hiding
 from glamor_cli.evaluation.hiding import Curves
+from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import (
     BLUE,
     CONTEXT_COLOUR,
@@ -31,12 +28,14 @@ from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import to_uint8
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
 
 _DPI = 140
-_NAMES = {ATTENTION: "attention", GRAD_CAM: "Grad-CAM"}
 # Each with a line of its own, for readers who see no colours.
-_LINES = {ATTENTION: (BLUE, "-"), GRAD_CAM: (VERMILION, "--")}
+_LINES = {MapKind.ATTENTION: (BLUE, "-"), MapKind.GRAD_CAM: (VERMILION, "--")}
 _RANDOM_LINE = (FAINT, ":")
 _ACROSS = 336
 """Side of a context as drawn: a multiple of its 112 pixels."""
@@ -67,13 +66,10 @@ def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
     return [folder / name for name in drawn]
 
 
-def draw_gallery(report: AttentionReport) -> Any:
+def draw_gallery(report: AttentionReport) -> "Figure":
     """Draw a pair of each class side by side: face, context, attention, Grad-CAM.
 
     On scenes the deciding disc is framed in every map.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
     """
     # Imported here because it takes half a second, and `--help` must not.
     from matplotlib.figure import Figure
@@ -100,21 +96,17 @@ def draw_gallery(report: AttentionReport) -> Any:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
     note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
-    figure.supxlabel(f"{plain_name(report.weights['name'], 40)}; {note}", fontsize=9, color=FAINT)
+    figure.supxlabel(f"{plain_name(report.weights.name, 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 
 
-def draw_hiding(report: AttentionReport) -> Any:
-    """Draw the deletion and insertion curves, and what hiding one square costs.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_hiding(report: AttentionReport) -> "Figure":
+    """Draw the deletion and insertion curves, and what hiding one square costs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.5, 3.9), layout="constrained")
     deletion, insertion, costs = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
-    lines = {_NAMES[name]: (one.curves, _LINES[name]) for name, one in report.methods.items()}
+    lines = {kind.heading: (one.curves, _LINES[kind]) for kind, one in report.methods.items()}
     lines["random order"] = (report.random_curves, _RANDOM_LINE)
     _draw_curves(deletion, lines, "deletion", "context hidden, most important first")
     _draw_curves(insertion, lines, "insertion", "context shown, most important first")
@@ -126,19 +118,15 @@ def draw_hiding(report: AttentionReport) -> Any:
     return figure
 
 
-def draw_streams(report: AttentionReport) -> Any:
-    """Draw the context's share in the fusion and the attention's entropy, class by class.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_streams(report: AttentionReport) -> "Figure":
+    """Draw the context's share in the fusion and the attention's entropy, class by class."""
     from matplotlib.figure import Figure
 
     labels = [int(label) for label in np.unique(report.labels)]
     figure = Figure(figsize=(9.5, 1.5 + 0.42 * len(labels)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     rng = np.random.default_rng(0)
-    entropy = report.methods[ATTENTION].entropy
+    entropy = report.methods[MapKind.ATTENTION].entropy
     for axes, values in ((left, report.stream_weights[:, 1]), (right, entropy)):
         for row, label in enumerate(labels):
             own = values[report.labels == label]
@@ -198,7 +186,8 @@ def _frame(axes: Any, cue: Cue) -> None:
     """Frame the deciding disc: white on black, visible on anything."""
     from matplotlib.patches import Rectangle
 
-    x1, y1, x2, y2 = (edge * _ACROSS / 112 for edge in to_crop(cue.box, cue.width, cue.height))
+    edges = to_crop(cue.box, cue.width, cue.height)
+    x1, y1, x2, y2 = (edge * _ACROSS / CONTEXT_SIZE for edge in edges)
     corner, sides = (x1 - _MARGIN, y1 - _MARGIN), (x2 - x1 + 2 * _MARGIN, y2 - y1 + 2 * _MARGIN)
     for ink, width in ((INK, 3.2), ("white", 1.6)):
         axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=ink, linewidth=width))
@@ -229,9 +218,9 @@ def _draw_curves(
 def _draw_costs(axes: Any, report: AttentionReport) -> None:
     """Draw what hiding a square costs, as bars with their standard errors."""
     rows: list[tuple[str, NDArray[np.float32], str]] = []
-    for name, measures in report.methods.items():
-        rows.append((f"where {_NAMES[name]}\nis highest", measures.costs.falls, _LINES[name][0]))
-    rows.append(("anywhere", report.random_costs.falls, _RANDOM_LINE[0]))
+    for kind, measures in report.methods.items():
+        rows.append((f"where {kind.heading}\nis highest", measures.costs.drops, _LINES[kind][0]))
+    rows.append(("anywhere", report.random_costs.drops, _RANDOM_LINE[0]))
     for row, (_, values, colour) in enumerate(rows):
         error = float(values.std() / np.sqrt(len(values)))
         axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=INK, capsize=3)
@@ -247,7 +236,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    ratio = summarise_hiding(report, report.methods[ATTENTION]).ratio
+    ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).ratio
     times = "" if ratio is None else f": {ratio:.1f} times"
     side = report.config.hiding.side
     axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")
@@ -258,7 +247,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
 
 
 def _names(report: AttentionReport) -> list[str]:
-    return [_NAMES[name] for name in report.methods]
+    return [kind.heading for kind in report.methods]
 
 
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -19,3 +19,15 @@ class Fill(StrEnum):
     """The context's mean colour."""
     BLUR = "blur"
     """The context itself, blurred."""
+
+
+class MapKind(StrEnum):
+    """The maps that are measured, by the names that results have for them."""
+
+    ATTENTION = "attention"
+    GRAD_CAM = "grad_cam"
+
+    @property
+    def heading(self) -> str:
+        """What tables and pictures call it."""
+        return "Grad-CAM" if self is MapKind.GRAD_CAM else "attention"

@@ -11,15 +11,15 @@ from glamor_cli.data.scenes import Cue, read_cues
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention import AttentionMeasures, match_cues, measure_attention
-from glamor_cli.evaluation.attention_options import PAIRS
+from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
-ATTENTION, GRAD_CAM, RANDOM = "attention", "grad_cam", "random"
 _SHOWN = 8
 
 
@@ -53,7 +53,7 @@ class AttentionConfig:
     pairs: int = PAIRS
     seed: int = 0
     hiding: HidingConfig = field(default_factory=HidingConfig)
-    device: str = "auto"
+    device: str = Device.AUTO
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None
@@ -124,15 +124,15 @@ class AttentionReport:
         config: What was asked for.
         split: The split's name.
         available: Pairs in it.
-        weights: ``name``, ``file`` and ``sha256`` of the weights.
+        weights: Whose attention it is.
         variant: The network's.
-        runtime: ``backend`` and the ``provider`` that truly ran.
+        engine: What ran it.
         classes: Names of the emotions.
         labels: int64 [N].
         probabilities: float32 [N, classes].
         stream_weights: float32 [N, 2]: face, context.
         sources: Names of the images.
-        methods: Measures by kind of map: ``attention``, and ``grad_cam`` where it was asked for.
+        methods: Measures by kind of map; of Grad-CAM where it was asked for.
         random_costs: Of hiding squares of the same size anywhere.
         random_curves: Deletion and insertion in the order of maps that know nothing.
         shown: A pair of each class.
@@ -141,15 +141,15 @@ class AttentionReport:
     config: AttentionConfig
     split: str
     available: int
-    weights: dict[str, str]
+    weights: EvaluatedWeights
     variant: Variant
-    runtime: dict[str, str]
+    engine: UsedEngine
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     stream_weights: NDArray[np.float32]
     sources: tuple[str, ...]
-    methods: dict[str, MapMeasures]
+    methods: dict[MapKind, MapMeasures]
     random_costs: Costs
     random_curves: Curves
     shown: tuple[ShownPair, ...]
@@ -210,9 +210,7 @@ def measure_store(
         sample.add(part, cues)
         if on_progress is not None:
             on_progress(sample.count, count)
-    return sample.report(
-        split, {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)}, cues
-    )
+    return sample.report(split, EvaluatedWeights.of(runtime, path), cues)
 
 
 class _Sample:
@@ -224,9 +222,11 @@ class _Sample:
         self.config, self.runtime, self.rng = config, runtime, rng
         self.count = 0
         self.answers: list[Evaluation] = []
-        self.maps: dict[str, list[NDArray[np.float32]]] = {}
-        self.costs: dict[str, list[Costs]] = {}
-        self.curves: dict[str, list[Curves]] = {}
+        self.maps: dict[MapKind, list[NDArray[np.float32]]] = {}
+        self.costs: dict[MapKind, list[Costs]] = {}
+        self.curves: dict[MapKind, list[Curves]] = {}
+        self.random_costs: list[Costs] = []
+        self.random_curves: list[Curves] = []
         self.shown: list[ShownPair] = []
         self.grad_cam = None
         if config.grad_cam:
@@ -241,18 +241,18 @@ class _Sample:
         faces, contexts = part.pairs(slice(0, len(part)))
         probabilities = evaluation.probabilities
         hider = Hider(self.runtime, faces, contexts, probabilities, self.config.hiding)
-        maps = {ATTENTION: evaluation.attention}
+        maps = {MapKind.ATTENTION: evaluation.attention}
         if self.grad_cam is not None:
             answers = probabilities.argmax(axis=1)
-            maps[GRAD_CAM] = self.grad_cam(faces, contexts, answers)
-        for name, values in maps.items():
-            self.maps.setdefault(name, []).append(values)
-            self.costs.setdefault(name, []).append(hider.highest(values))
-            self.curves.setdefault(name, []).append(hider.curves(values, self.rng))
+            maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, answers)
+        for kind, values in maps.items():
+            self.maps.setdefault(kind, []).append(values)
+            self.costs.setdefault(kind, []).append(hider.highest(values))
+            self.curves.setdefault(kind, []).append(hider.curves(values, self.rng))
         grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
         nothing = random_maps(len(part), grid, self.rng)
-        self.costs.setdefault(RANDOM, []).append(hider.anywhere(self.rng))
-        self.curves.setdefault(RANDOM, []).append(hider.curves(nothing, self.rng))
+        self.random_costs.append(hider.anywhere(self.rng))
+        self.random_curves.append(hider.curves(nothing, self.rng))
         self._choose_shown(evaluation, faces, contexts, cues)
         self.answers.append(evaluation)
         self.count += len(part)
@@ -274,36 +274,36 @@ class _Sample:
                 self.shown.append(ShownPair(row, faces[here], contexts[here], cue))
 
     def report(
-        self, split: Split, weights: dict[str, str], cues: list[Cue] | None
+        self, split: Split, weights: EvaluatedWeights, cues: list[Cue] | None
     ) -> AttentionReport:
         """Put the batches together."""
         labels = np.concatenate([part.labels for part in self.answers])
         probabilities = np.concatenate([part.probabilities for part in self.answers])
         right = probabilities.argmax(axis=1) == labels
         methods = {}
-        for name, batches in self.maps.items():
+        for kind, batches in self.maps.items():
             maps = np.concatenate(batches)
             place = place_right = None
             if cues is not None:
                 place = measure_attention(maps, cues)
                 place_right = measure_attention(maps, cues, chosen=right) if right.any() else None
-            costs, curves = _join_costs(self.costs[name]), _join_curves(self.curves[name])
-            methods[name] = MapMeasures(maps, costs, curves, place, place_right)
+            costs, curves = _join_costs(self.costs[kind]), _join_curves(self.curves[kind])
+            methods[kind] = MapMeasures(maps, costs, curves, place, place_right)
         return AttentionReport(
             config=self.config,
             split=split.name,
             available=len(split),
             weights=weights,
             variant=self.runtime.metadata.network.variant,
-            runtime={"backend": self.runtime.backend, "provider": self.runtime.provider},
+            engine=UsedEngine.of(self.runtime),
             classes=self.runtime.metadata.classes,
             labels=labels,
             probabilities=probabilities,
             stream_weights=np.concatenate([part.stream_weights for part in self.answers]),
             sources=tuple(source for part in self.answers for source in part.sources),
             methods=methods,
-            random_costs=_join_costs(self.costs[RANDOM]),
-            random_curves=_join_curves(self.curves[RANDOM]),
+            random_costs=_join_costs(self.random_costs),
+            random_curves=_join_curves(self.random_curves),
             shown=tuple(self.shown),
         )
 
@@ -326,7 +326,7 @@ def _parts(split: Split, rows: NDArray[np.intp], batch: int) -> Iterator[Split]:
 
 def _join_costs(parts: list[Costs]) -> Costs:
     return Costs(
-        np.concatenate([part.falls for part in parts]),
+        np.concatenate([part.drops for part in parts]),
         np.concatenate([part.answers for part in parts]),
     )
 

@@ -2,22 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.environment import describe_environment
-from glamor_cli.evaluation.attention_report import (
-    ATTENTION,
-    GRAD_CAM,
-    AttentionReport,
-    MapMeasures,
-)
+from glamor_cli.evaluation.attention_options import MapKind
+from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
+from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
 from glamor_cli.evaluation.hiding import Curves
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -68,18 +62,18 @@ def summarise_hiding(report: AttentionReport, measures: MapMeasures) -> HidingSu
     """Average what hiding costs over a report's pairs."""
     own, random = measures.costs, report.random_costs
     answers, labels = report.answers[:, None], report.labels[:, None]
-    attended, anywhere = float(own.falls.mean()), float(random.falls.mean())
+    attended, anywhere = float(own.drops.mean()), float(random.drops.mean())
     ratio, interval = None, None
     if anywhere > 0:
         ratio = attended / anywhere
         rng = np.random.default_rng(report.config.seed)
         # One resample at a time: all at once would be thousands of times the pairs.
-        draws = (rng.integers(0, len(labels), len(labels)) for _ in range(_RESAMPLES))
-        means = [(own.falls[drawn].mean(), random.falls[drawn].mean()) for drawn in draws]
+        draws = (rng.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
+        means = [(own.drops[drawn].mean(), random.drops[drawn].mean()) for drawn in draws]
         above, below = np.array(means).T
         # Where random squares cost nothing, the attended one costs any number of times more.
         ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
-        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        low, high = np.quantile(ratios, ENDS, method="nearest")
         interval = (float(low), float(high)) if np.isfinite(high) else None
     return HidingSummary(
         attended=attended,
@@ -111,7 +105,7 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "available": report.available,
         "accuracy": float(report.right.mean()),
         "methods": {
-            name: _method_dict(report, measures) for name, measures in report.methods.items()
+            kind.value: _method_dict(report, measures) for kind, measures in report.methods.items()
         },
         "random_order": _curves_dict(report.random_curves),
         "context_share": {name: asdict(one) for name, one in summarise_streams(report).items()}
@@ -120,9 +114,9 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "split": report.split,
         "seed": config.seed,
         "hiding": asdict(config.hiding),
-        "weights": report.weights | {"file": Path(report.weights["file"]).name},
+        "weights": report.weights.to_dict() | {"file": report.weights.file.name},
         "variant": report.variant.value,
-        "runtime": report.runtime,
+        "runtime": report.engine.to_dict(),
         "environment": _environment(report),
     }
 
@@ -150,7 +144,7 @@ def _curves_dict(curves: Curves) -> dict[str, Any]:
 
 
 def _stream_summary(report: AttentionReport, chosen: NDArray[np.bool_]) -> StreamSummary:
-    entropy = report.methods[ATTENTION].entropy
+    entropy = report.methods[MapKind.ATTENTION].entropy
     share = report.stream_weights[chosen, 1]
     return StreamSummary(
         int(chosen.sum()), float(share.mean()), float(share.std()), float(entropy[chosen].mean())
@@ -163,7 +157,7 @@ def _rounded(values: NDArray[np.float32]) -> list[float]:
 
 def _environment(report: AttentionReport) -> dict[str, str | int | float | None]:
     facts = describe_environment()
-    if GRAD_CAM in report.methods:
+    if MapKind.GRAD_CAM in report.methods:
         try:
             facts["captum"] = version("captum")
         except PackageNotFoundError:

@@ -14,6 +14,8 @@ from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, Metrics
 RESAMPLES = 2000
 LEVEL = 0.95
 """Share of the resamples that an interval holds."""
+ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+"""Between which quantiles it lies."""
 _SEED = 0
 
 
@@ -96,7 +98,7 @@ def interval(values: NDArray[np.float64]) -> Interval | None:
     known = values[np.isfinite(values)]
     if not len(known):
         return None
-    low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = np.quantile(known, ENDS)
     return Interval(float(low), float(high))
 
 

@@ -25,7 +25,7 @@ from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import Metadata, find_weights, sha256
 
@@ -56,7 +56,7 @@ class CompareConfig:
     store: Path
     weights: tuple[str | Path, ...]
     split: str | None = None
-    device: str = "auto"
+    device: str = Device.AUTO
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     latency: bool = True

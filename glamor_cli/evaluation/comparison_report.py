@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMIL
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
 from glamor_cli.rendering.plain_names import plain_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
     "comparison.html",
@@ -103,15 +106,12 @@ def save_picture(path: Path, comparison: Comparison) -> None:
     save_figure(path, figure, _DPI)
 
 
-def draw_comparison(comparison: Comparison, *, names: bool) -> Any:
+def draw_comparison(comparison: Comparison, *, names: bool) -> "Figure":
     """Draw accuracy with its interval over the time for one pair; without latency, side by side.
 
     Args:
         comparison: What to draw.
         names: Add a legend with names; without it, there are only letters.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter, ScalarFormatter

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.evaluation.bootstrap import ENDS, LEVEL
 from glamor_cli.evaluation.metrics import (
     CALIBRATION_BINS,
     confidence_bins,
@@ -92,7 +93,7 @@ def measure_reliability(
             simulated[row] = np.bincount(index, weights=hits, minlength=bins) / counts
             gaps = np.bincount(index, weights=sure - hits, minlength=bins)
             errors[row] = np.abs(gaps).sum() / len(sure)
-        low, high = np.quantile(simulated, (0.025, 0.975), axis=0)
+        low, high = np.quantile(simulated, ENDS, axis=0)
         return Reliability(
             edges=np.linspace(0, 1, bins + 1),
             counts=counts,
@@ -101,7 +102,7 @@ def measure_reliability(
             expected_low=low,
             expected_high=high,
             error=expected_calibration_error(sure, right, bins),
-            error_by_chance=float(np.quantile(errors, 0.95)),
+            error_by_chance=float(np.quantile(errors, LEVEL)),
         )
 
 

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from glamor_cli.atomic import write_text
 from glamor_cli.csv_line import csv_line
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.runtimes.base import Runtime, open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE
+from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, sha256
-
-TRAIN_SPLIT = "train"
-_PREFERRED_SPLITS = ("test", "validation", "val")
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class EvaluateConfig:
     store: Path
     weights: str | Path = DEFAULT_WEIGHTS
     split: str | None = None
-    device: str = "auto"
+    device: str = Device.AUTO
     batch: int = PAIRS_AT_ONCE
     threads: int | None = None
     provider: str | None = None
@@ -83,8 +82,8 @@ class StoreEvaluation:
         evaluation: The answers and figures.
         store: The pair store's folder.
         split: Which of its splits.
-        weights: ``name``, ``file`` and ``sha256`` of the weights.
-        runtime: ``backend`` and the ``provider`` that truly ran.
+        weights: What was evaluated.
+        engine: What ran it.
         metadata: What the weights say of themselves.
         config: What was asked for.
     """
@@ -92,8 +91,8 @@ class StoreEvaluation:
     evaluation: Evaluation
     store: Path
     split: str
-    weights: dict[str, str]
-    runtime: dict[str, str]
+    weights: EvaluatedWeights
+    engine: UsedEngine
     metadata: Metadata
     config: EvaluateConfig
 
@@ -114,8 +113,8 @@ class StoreEvaluation:
             "confusion": metrics.confusion.tolist(),
             "store": str(self.store),
             "split": self.split,
-            "weights": self.weights,
-            "runtime": self.runtime,
+            "weights": self.weights.to_dict(),
+            "runtime": self.engine.to_dict(),
             "flip": self.config.flip,
         }
 
@@ -147,8 +146,8 @@ def evaluate_store(
         evaluation,
         config.store,
         split.name,
-        {"name": runtime.metadata.name, "file": str(path), "sha256": sha256(path)},
-        {"backend": runtime.backend, "provider": runtime.provider},
+        EvaluatedWeights.of(runtime, path),
+        UsedEngine.of(runtime),
         runtime.metadata,
         config,
     )
@@ -157,7 +156,7 @@ def evaluate_store(
 def evaluate(
     runtime: Runtime,
     split: Split,
-    batch_size: int = 32,
+    batch_size: int = PAIRS_AT_ONCE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Run a network over a split.
@@ -205,7 +204,7 @@ def choose_split(splits: tuple[str, ...]) -> str:
     Raises:
         ConfigError: It cannot be told.
     """
-    for name in _PREFERRED_SPLITS:
+    for name in HELD_OUT_SPLITS:
         if name in splits:
             return name
     others = [name for name in splits if name != TRAIN_SPLIT]

@@ -1,13 +1,16 @@
 """Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glamor_cli.evaluation.metrics import Metrics
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.plain_names import plain_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 150
 _LONGEST_NAME = 18
@@ -30,12 +33,8 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
     save_figure(path, figure, _DPI)
 
 
-def draw_confusion(metrics: Metrics) -> Any:
-    """Draw the confusion matrix; see ``save_confusion``.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_confusion(metrics: Metrics) -> "Figure":
+    """Draw the confusion matrix; see ``save_confusion``."""
     # Imported here because it takes half a second, and `--help` must not.
     from matplotlib.figure import Figure
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.extras import install_extra
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.weights import load_network
 
@@ -31,7 +32,7 @@ class GradCam:
         BackendUnavailable: Captum or the device is not here.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto") -> None:
+    def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
         if find_spec("captum") is None:
             raise BackendUnavailable(
                 "Grad-CAM needs Captum, which is not here",

@@ -63,12 +63,12 @@ class Costs:
     """What hiding one square costs, pair by pair.
 
     Attributes:
-        falls: float32 [N]: how far the first answer's probability falls; of random squares, the
+        drops: float32 [N]: how far the first answer's probability falls; of random squares, the
             mean over several.
         answers: int64 [N, squares]: the answers then.
     """
 
-    falls: NDArray[np.float32]
+    drops: NDArray[np.float32]
     answers: NDArray[np.int64]
 
 
@@ -138,14 +138,14 @@ class Hider:
     def anywhere(self, rng: np.random.Generator) -> Costs:
         """Hide squares of the same size, placed anywhere alike."""
         side, count = self._config.side, len(self._contexts)
-        falls, answers = [], []
+        drops, answers = [], []
         for _ in range(self._config.regions):
             corners = rng.integers(0, CONTEXT_SIZE - side + 1, (count, 2)).tolist()
             hidden = np.stack([region_mask(Region(x, y, x + side, y + side)) for x, y in corners])
             left, then = self._ask(hidden)
-            falls.append(self._whole - left)
+            drops.append(self._whole - left)
             answers.append(then)
-        return Costs(np.mean(falls, axis=0, dtype=np.float32), np.stack(answers, axis=1))
+        return Costs(np.mean(drops, axis=0, dtype=np.float32), np.stack(answers, axis=1))
 
     def curves(self, maps: NDArray[np.float32], rng: np.random.Generator) -> Curves:
         """Delete and insert the context in the order of each map.

@@ -182,14 +182,14 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
     metadata, config = result.metadata, result.config
     network = metadata.network
     return {
-        "Weights": result.weights["file"],
-        "SHA-256": result.weights["sha256"],
+        "Weights": str(result.weights.file),
+        "SHA-256": result.weights.sha256,
         "Trained on": metadata.training_data,
         "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
         "Temperature": f"{metadata.temperature:g}",
         "Store": str(result.store),
         "Split": f"{result.split}, {result.evaluation.metrics.count} pairs",
-        "Runtime": f"{result.runtime['backend']}, {result.runtime['provider']}",
+        "Runtime": str(result.engine),
         "Mirror images": "asked too, answers averaged" if config.flip else "not asked",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),

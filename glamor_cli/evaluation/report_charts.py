@@ -1,21 +1,20 @@
 """Charts of an evaluation's report; numbers only, for no stranger's text belongs into a chart."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glamor_cli.evaluation.confidence import Reliability, RiskCoverage
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, VERMILION
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _SIZE = (5.4, 4.4)
 
 
-def draw_reliability(reliability: Reliability) -> Any:
-    """Draw accuracy over confidence, and below it how many answers are how sure.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_reliability(reliability: Reliability) -> "Figure":
+    """Draw accuracy over confidence, and below it how many answers are how sure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, layout="constrained")
@@ -47,12 +46,8 @@ def draw_reliability(reliability: Reliability) -> Any:
     return figure
 
 
-def draw_risk_coverage(risk: RiskCoverage) -> Any:
-    """Draw the share of wrong answers over the share of pairs that are answered.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_risk_coverage(risk: RiskCoverage) -> "Figure":
+    """Draw the share of wrong answers over the share of pairs that are answered."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE, layout="constrained")

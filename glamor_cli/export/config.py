@@ -12,7 +12,7 @@ OPSETS = range(18, 24)
 """What torch's exporter writes and ONNX Runtime reads."""
 
 
-class Precision(StrEnum):
+class ExportPrecision(StrEnum):
     """In what numbers the exported network computes; inputs and outputs stay float32."""
 
     FP32 = "fp32"
@@ -45,9 +45,9 @@ class Tolerance:
 
 
 TOLERANCES = {
-    Precision.FP32: Tolerance(atol=1e-5, top1=0.999, accuracy=0.001),
-    Precision.FP16: Tolerance(atol=5e-3, top1=0.995, accuracy=0.005),
-    Precision.INT8: Tolerance(atol=0.25, top1=0.98, accuracy=0.005),
+    ExportPrecision.FP32: Tolerance(atol=1e-5, top1=0.999, accuracy=0.001),
+    ExportPrecision.FP16: Tolerance(atol=5e-3, top1=0.995, accuracy=0.005),
+    ExportPrecision.INT8: Tolerance(atol=0.25, top1=0.98, accuracy=0.005),
 }
 """The default of each precision; ``ExportConfig.atol`` overrides the first figure."""
 
@@ -99,7 +99,7 @@ class ExportConfig:
         ConfigError: Settings that do not go together.
     """
 
-    precision: Precision = Precision.FP32
+    precision: ExportPrecision = ExportPrecision.FP32
     opset: int = DEFAULT_OPSET
     batch: BatchRange = BatchRange()
     verify: Path | None = None
@@ -119,7 +119,7 @@ class ExportConfig:
                 f"opset {self.opset} cannot be exported",
                 f"Choose --opset from {OPSETS.start} to {OPSETS.stop - 1}.",
             )
-        if self.precision is Precision.INT8:
+        if self.precision is ExportPrecision.INT8:
             if self.opset > DEFAULT_OPSET:
                 raise ConfigError(
                     f"INT8 cannot be made from opset {self.opset}",
@@ -130,7 +130,7 @@ class ExportConfig:
                     "INT8 needs images to measure its ranges on",
                     "Give --calibrate or --verify with a pair store or a folder of images.",
                 )
-        if self.half_storage and self.precision is not Precision.FP32:
+        if self.half_storage and self.precision is not ExportPrecision.FP32:
             raise ConfigError(
                 f"half storage is a form of fp32, not of {self.precision}",
                 "Choose --precision fp32, or leave --half-storage out.",
@@ -193,7 +193,7 @@ class ExportReport:
     """
 
     path: Path
-    precision: Precision
+    precision: ExportPrecision
     opset: int
     bytes: int
     atol: float

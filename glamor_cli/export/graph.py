@@ -11,10 +11,9 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.weights import METADATA_KEY, Metadata
 
-EXPORT_KEY = "glamor_export"
-"""The key of ONNX ``metadata_props`` under which an export says how it was made, as JSON."""
 BATCH_AXIS = "batch"
 
 

@@ -8,7 +8,7 @@ import onnx
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import ExportConfig, ExportReport, Int8Form, Precision
+from glamor_cli.export.config import ExportConfig, ExportPrecision, ExportReport, Int8Form
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, fill_contexts, load_pairs
 from glamor_cli.export.precision import quantize, store_half
@@ -82,7 +82,7 @@ def make_graph(
         config: What to export.
         calibration: From ``load_calibration``; INT8 needs it.
     """
-    half = config.precision is Precision.FP16
+    half = config.precision is ExportPrecision.FP16
     fold = not config.half_storage
     model = build_graph(network, metadata, opset=config.opset, half=half, fold=fold)
     if calibration is not None:
@@ -104,7 +104,7 @@ def make_graph(
 
 def _open(path: Path, config: ExportConfig) -> Runtime:
     """Open what was written, on what it is to be verified on."""
-    if config.precision is Precision.INT8 and config.int8_form is Int8Form.TENSORRT:
+    if config.precision is ExportPrecision.INT8 and config.int8_form is Int8Form.TENSORRT:
         # ONNX Runtime's own INT8 kernels are not what TensorRT will run.
         return OnnxRuntime(path, device="cpu", threads=config.threads, optimize=False)
     on_cpu = config.provider is None and config.device == Device.AUTO
@@ -123,7 +123,7 @@ def load_calibration(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | 
         DataError: The images cannot be used.
     """
     source = config.calibration_source
-    if config.precision is not Precision.INT8 or source is None:
+    if config.precision is not ExportPrecision.INT8 or source is None:
         return None
     return fill_contexts(load_pairs(source, config.calibration_pairs, classes, calibration=True))
 

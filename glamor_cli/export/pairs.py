@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
+from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 
@@ -77,7 +79,7 @@ def load_pairs(
     Raises:
         DataError: The store is damaged, there are no images, or no face in any of them.
     """
-    if (source / "store.json").is_file():
+    if (source / STORE_FILE).is_file():
         return _from_store(source, limit, classes, calibration=calibration)
     return _from_images(source, limit)
 
@@ -86,7 +88,7 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
     from glamor_cli.data.store import PairStore
 
     store = PairStore.open(path)
-    wanted = ("train",) if calibration else ("test", "validation", "val")
+    wanted = (TRAIN_SPLIT,) if calibration else HELD_OUT_SPLITS
     name = next((split for split in wanted if split in store.splits), store.splits[-1])
     split = store.split(name)
     if len(split) == 0:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.base import INPUT_NAMES
+from glamor_cli.runtimes.providers import CPU_PROVIDER
 
 _BATCH = 16
 _ROWS = 384
@@ -86,9 +87,7 @@ def _convolution_inputs(
     open_graph.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
-    session = onnxruntime.InferenceSession(
-        open_graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(open_graph.SerializeToString(), providers=[CPU_PROVIDER])
     for start in range(0, len(pairs.face), _BATCH):
         piece = slice(start, start + _BATCH)
         feeds = dict(zip(INPUT_NAMES, (pairs.face[piece], pairs.context[piece]), strict=True))

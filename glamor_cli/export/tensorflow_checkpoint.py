@@ -15,6 +15,7 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.tensor_bundle import TensorBundle
 from glamor_cli.network.encoders import FILTERS
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights import Metadata, fit_tensors, save_network
 
 _KEY = "{}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -86,7 +87,7 @@ def import_checkpoint(prefix: Path, out: Path) -> Metadata:
     metadata = Metadata(
         name=out.stem,
         network=network.config,
-        geometry="official-jpeg",
+        geometry=Geometry.OFFICIAL_JPEG,
         training_data="imported from the authors' checkpoint",
     )
     save_network(out, network, metadata)

@@ -1,18 +1,15 @@
 """An ONNX file to a TensorRT engine and the sidecar that describes it."""
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
-from glamor_cli.export.config import BatchRange, Precision
-from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.export.config import BatchRange, ExportPrecision
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.sidecar import Sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import (
@@ -22,7 +19,7 @@ from glamor_cli.runtimes.tensorrt_library import (
     load_library,
     make_logger,
 )
-from glamor_cli.weights import METADATA_KEY, Metadata, sha256
+from glamor_cli.weights import sha256
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,8 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
     Raises:
         ConfigError: ``out`` does not end in ``.engine``, its folder cannot be written to, or the
             target cannot do what is asked.
-        ExportError: The file is not an exported network, or TensorRT refuses it; with its reason.
+        CheckpointError: The file is damaged, or not a network that glamor exported.
+        ExportError: TensorRT refuses it; with its reason.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
     config = config or EngineConfig()
@@ -91,14 +89,16 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
         raise ConfigError(
             f"{out} does not end in .engine", "Give --output a name ending in .engine."
         )
-    metadata, claimed = _read_onnx(source)
+    exported = read_exported(source)
+    exported.require_network()
     target, trt = load_library(config.target)
     build = _Build(trt, target, config)
     started = time.perf_counter()
     serialized, precision = build.run(source)
-    if claimed and precision != claimed:
+    if exported.precision and precision != exported.precision:
         raise ExportError(
-            f"the engine computes in {precision}, but {source} was exported as {claimed}",
+            f"the engine computes in {precision}, "
+            f"but {source} was exported as {exported.precision}",
             "Export the ONNX file anew, or try another version of TensorRT.",
         )
     with atomic_path(out) as temporary:
@@ -115,7 +115,7 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
         batch_opt=config.batch.optimum,
         batch_max=config.batch.maximum,
         sha256=checksum,
-        metadata=metadata,
+        metadata=exported.metadata,
     )
     # Last: an engine beside an older sidecar is noticed by its checksum.
     sidecar.write(out)
@@ -280,11 +280,11 @@ class _Build:
         trt = self._trt
         layers = [network.get_layer(index) for index in range(network.num_layers)]
         if any(layer.type == trt.LayerType.QUANTIZE for layer in layers):
-            return Precision.INT8
+            return ExportPrecision.INT8
         kinds = {
             layer.get_input(0).dtype for layer in layers if layer.type == trt.LayerType.CONVOLUTION
         }
-        names = {trt.float32: Precision.FP32, trt.float16: Precision.FP16}
+        names = {trt.float32: ExportPrecision.FP32, trt.float16: ExportPrecision.FP16}
         if len(kinds) != 1 or not kinds <= set(names):
             raise ExportError(
                 f"the graph's convolutions compute in {', '.join(map(str, kinds)) or 'nothing'}",
@@ -304,26 +304,3 @@ class _Build:
         if "Turing" in reason:
             remedy = f"Choose --precision fp16 for {TURING}, or leave {TURING} out."
         return ExportError(f"{self._trt.__name__} {self._trt.__version__} {what}: {reason}", remedy)
-
-
-def _read_onnx(source: Path) -> tuple[Metadata, str]:
-    """Read whose network a file holds, and in what it claims to compute."""
-    try:
-        model = onnx.load(source)
-    except Exception as error:
-        raise ExportError(
-            f"{source} cannot be read as ONNX ({error})", "Export the network anew."
-        ) from error
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in properties:
-        raise ExportError(
-            f"{source} was not exported by glamor", "Give an .onnx file from glamor export."
-        )
-    names = {value.name for value in model.graph.input}
-    if names != set(INPUT_NAMES):
-        raise ExportError(
-            f"{source} takes {', '.join(sorted(names))}, not face and context",
-            "Build engines from the network without preprocessing.",
-        )
-    how = json.loads(properties.get(EXPORT_KEY, "{}"))
-    return Metadata.from_json(properties[METADATA_KEY], source), str(how.get("precision", ""))

@@ -5,16 +5,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from glamor_cli.atomic import atomic_path, write_text
-from glamor_cli.errors import ConfigError, ExportError
+from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.with_preprocessing import BOXES, IMAGE
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights import Metadata
 
 LABELS = "labels.txt"
 QUEUE_DELAY = 2000
@@ -79,8 +78,7 @@ def write_triton_repository(
 
     Raises:
         ConfigError: The folder cannot be written to, or Triton cannot serve such a file.
-        CheckpointError: The engine or its sidecar is damaged.
-        ExportError: The ONNX file was not exported by glamor.
+        CheckpointError: The file, or an engine's sidecar, is damaged, or not from glamor.
     """
     if artefact.suffix == ".engine":
         model = _describe_engine(artefact)
@@ -113,24 +111,12 @@ def _describe_engine(path: Path) -> _Model:
 
 
 def _describe_onnx(path: Path, batch: BatchRange) -> _Model:
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        raise ExportError(
-            f"{path} cannot be read as ONNX ({error})", "Export the network anew."
-        ) from error
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    names = {value.name for value in model.graph.input}
-    inputs = {"face", "context"}, {IMAGE, BOXES}
-    if METADATA_KEY not in properties or names not in inputs:
-        raise ExportError(
-            f"{path} was not exported by glamor", "Give an .onnx file from glamor export."
-        )
-    metadata = Metadata.from_json(properties[METADATA_KEY], path)
-    file = "model.onnx"
-    if IMAGE in names:
+    exported = read_exported(path)
+    metadata, file = exported.metadata, "model.onnx"
+    if set(exported.inputs) == {IMAGE, BOXES}:
         outputs = _network_outputs(metadata, (_ANY,))
         return _Model(metadata, "onnxruntime", file, _IMAGE_INPUTS, outputs, None)
+    exported.require_network()
     outputs = _network_outputs(metadata, ())
     return _Model(metadata, "onnxruntime", file, _NETWORK_INPUTS, outputs, batch)
 

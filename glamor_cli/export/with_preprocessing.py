@@ -17,7 +17,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ExportError
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.base import OUTPUT_NAMES
+from glamor_cli.runtimes.exported import identify, load_model, require_network
+from glamor_cli.runtimes.providers import CPU_PROVIDER
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,
     EVALUATION_COLUMNS,
@@ -57,14 +59,11 @@ def add_preprocessing(source: Path, out: Path) -> float:
         where 8 bits round, the last digit of a pixel may decide.
 
     Raises:
-        ExportError: The file is not an exported network, or the graph's values differ.
+        CheckpointError: The file is damaged, or not a network that glamor exported.
+        ExportError: Its batch is fixed, or the graph's values differ.
     """
-    try:
-        network = onnx.load(source)
-    except Exception as error:
-        raise ExportError(
-            f"{source} cannot be read as ONNX ({error})", "Export the network anew."
-        ) from error
+    network = load_model(source)
+    identify(network, source)
     merged, pairs = _merge(network)
     with atomic_path(out) as temporary:
         onnx.save(merged, temporary)
@@ -82,14 +81,15 @@ def with_preprocessing(network: ModelProto) -> ModelProto:
         network: An exported network: ``face`` and ``context`` in, batch dynamic.
 
     Raises:
-        ExportError: The network has other inputs or outputs, or its batch is fixed.
+        CheckpointError: The network has other inputs or outputs.
+        ExportError: Its batch is fixed.
     """
     return _merge(network)[0]
 
 
 def _merge(network: ModelProto) -> "tuple[ModelProto, _Pairs]":
     """Build the graph, and say what the sampled pairs are called in it."""
-    _require_exported(network)
+    _require_pairs(network)
     graph = _Graph()
     pairs = _sample_pairs(graph)
     inner = onnx.compose.add_prefix_graph(network.graph, "network/")
@@ -329,20 +329,19 @@ def _dynamic_copy(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     return described
 
 
-def _require_exported(network: ModelProto) -> None:
-    """Check that the network is what ``glamor export`` writes."""
-    inputs = {value.name: value for value in network.graph.input}
-    outputs = {value.name for value in network.graph.output}
-    remedy = "Give an .onnx file from glamor export without --with-preprocessing."
-    if set(inputs) != set(INPUT_NAMES) or not outputs.issuperset(OUTPUT_NAMES):
-        raise ExportError(
-            f"the graph maps {', '.join(inputs)} to {', '.join(sorted(outputs))}, "
-            f"not face, context to {', '.join(OUTPUT_NAMES)}",
-            remedy,
-        )
-    for name, value in inputs.items():
+def _require_pairs(network: ModelProto) -> None:
+    """Check that the network answers pairs, and any number of them."""
+    inputs = network.graph.input
+    require_network(
+        (value.name for value in inputs),
+        (value.name for value in network.graph.output),
+        "the graph",
+    )
+    for value in inputs:
         if not value.type.tensor_type.shape.dim[0].dim_param:
-            raise ExportError(f"the batch of {name} is fixed", remedy)
+            raise ExportError(
+                f"the batch of {value.name} is fixed", "Export the network with glamor export."
+            )
 
 
 def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path) -> float:
@@ -355,7 +354,7 @@ def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path
     probe.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
-    cpu = ["CPUExecutionProvider"]
+    cpu = [CPU_PROVIDER]
     whole = onnxruntime.InferenceSession(path, providers=cpu)
     sampler = onnxruntime.InferenceSession(probe.SerializeToString(), providers=cpu)
     alone = onnxruntime.InferenceSession(network.SerializeToString(), providers=cpu)

@@ -30,12 +30,12 @@ class BiasedVarianceNorm(nn.BatchNorm1d):
 
 
 class GlobalLocalAttention(nn.Module):
-    """Scores every context location by a small MLP and returns the softmax over locations.
+    """Scores every context position by a small MLP and returns the softmax over positions.
 
     Args:
         channels: Channels of the context's feature map.
         hidden: Width of the MLP.
-        face: Whether the face vector joins each location, before it. Without it the context
+        face: Whether the face vector joins each position, before it. Without it the context
             attends to itself, as in CAER-Net.
     """
 
@@ -46,7 +46,7 @@ class GlobalLocalAttention(nn.Module):
         self.score = nn.Linear(hidden, 1)
 
     def forward(self, context: Tensor, face: Tensor | None = None) -> Tensor:
-        """Weigh the locations of the context.
+        """Weigh the positions of the context.
 
         Args:
             context: Feature map, (B, C, h, w).
@@ -56,15 +56,15 @@ class GlobalLocalAttention(nn.Module):
             Attention map, (B, h, w); each sums to 1.
         """
         batch, channels, height, width = context.shape
-        locations = context.flatten(2).transpose(1, 2)  # (B, hw, C), row-major
+        positions = context.flatten(2).transpose(1, 2)  # (B, hw, C), row-major
         if face is None:
-            hidden = self.hidden(locations)  # (B, hw, hidden)
+            hidden = self.hidden(positions)  # (B, hw, hidden)
         else:
-            # W [face; location] = W_face face + W_location location: the face's half once, not hw
+            # W [face; position] = W_face face + W_location position: the face's half once, not hw
             # times.
             from_face = F.linear(face, self.hidden.weight[:, :channels])  # (B, hidden)
-            from_location = F.linear(locations, self.hidden.weight[:, channels:], self.hidden.bias)
-            hidden = from_location + from_face[:, None]  # (B, hw, hidden)
+            from_position = F.linear(positions, self.hidden.weight[:, channels:], self.hidden.bias)
+            hidden = from_position + from_face[:, None]  # (B, hw, hidden)
         # A ReLU on both sides of the norm (docs/official-program.md, Network).
         normed = self.norm(torch.relu(hidden).flatten(0, 1))  # (B * hw, hidden)
         scores: Tensor = self.score(torch.relu(normed)).view(batch, height * width)
@@ -72,5 +72,5 @@ class GlobalLocalAttention(nn.Module):
 
 
 def attend(context: Tensor, attention: Tensor) -> Tensor:
-    """Sum the context's locations, weighted: (B, C, h, w), (B, h, w) -> (B, C)."""
+    """Sum the context's positions, weighted: (B, C, h, w), (B, h, w) -> (B, C)."""
     return torch.einsum("bchw,bhw->bc", context, attention)

@@ -47,12 +47,12 @@ class Variant(StrEnum):
 
     @property
     def attends(self) -> bool:
-        """Whether some places of the context count more than others."""
+        """Whether some positions of the context count more than others."""
         return self.has_context and self is not Variant.POOLED_CONTEXT
 
     @property
     def asks_face(self) -> bool:
-        """Whether the face decides which places these are."""
+        """Whether the face decides which positions these are."""
         return self.attends and self.has_face and self is not Variant.SELF_ATTENTION
 
     @property

@@ -2,14 +2,14 @@
 
 One program answers ``SAMPLES`` samples. It goes over the feature maps' channels twice, ``STEP`` at
 a time. The first pass pools the face and multiplies its channels into the three layers that read
-the face vector, and the context's locations into the attention's layer. The second sums the
-locations under the attention, and multiplies the sum's channels into the two layers that read the
+the face vector, and the context's positions into the attention's layer. The second sums the
+positions under the attention, and multiplies the sum's channels into the two layers that read the
 context vector. No vector has to be kept whole between the layers, because
 
 - the classifier's first layer is linear: ``W [w_f v_f; w_c v_c] = w_f (W_f v_f) + w_c (W_c v_c)``,
   so its products are formed before the stream weights are known;
-- the attention's first layer is: ``W [v_f; location] = W_f v_f + W_c location``, so the face's
-  half is computed once for a sample, not for every location.
+- the attention's first layer is: ``W [v_f; position] = W_f v_f + W_c position``, so the face's
+  half is computed once for a sample, not for every position.
 
 All sums over channels and positions are products of the matrix units, whose tiles have sixteen
 rows. So a vector of a sample stands in ``16 / SAMPLES`` equal rows: the units have the room, and a
@@ -82,37 +82,39 @@ def attention_fusion_kernel(
     first = tl.program_id(0) * SAMPLES
     step = tl.arange(0, STEP)
     hidden = tl.arange(0, HIDDEN)
-    # The sample that each of the sixteen rows belongs to, each location, and each face cell.
+    # The sample that each row belongs to: of the sixteen, of the context's, and of the face's.
     owner = tl.arange(0, 16) // (16 // SAMPLES)
-    location = tl.arange(0, SAMPLES * PADDED)
-    cell = tl.arange(0, SAMPLES * PADDED_FACE)
-    location_owner, location_position = location // PADDED, location % PADDED
-    cell_owner, cell_position = cell // PADDED_FACE, cell % PADDED_FACE
+    context_row = tl.arange(0, SAMPLES * PADDED)
+    face_row = tl.arange(0, SAMPLES * PADDED_FACE)
+    context_owner, context_position = context_row // PADDED, context_row % PADDED
+    face_owner, face_position = face_row // PADDED_FACE, face_row % PADDED_FACE
     # Padding reads zeros.
-    location_inside = (first + location_owner < batch) & (location_position < POSITIONS)
-    cell_inside = (first + cell_owner < batch) & (cell_position < FACE_POSITIONS)
+    context_inside = (first + context_owner < batch) & (context_position < POSITIONS)
+    face_inside = (first + face_owner < batch) & (face_position < FACE_POSITIONS)
     # 64 bits, because a large batch of maps has more than 2**31 elements.
-    locations = (
+    context_rows = (
         context_map
-        + (first + location_owner).to(tl.int64)[:, None] * context_batch_stride
-        + location_position[:, None] * context_position_stride
+        + (first + context_owner).to(tl.int64)[:, None] * context_batch_stride
+        + context_position[:, None] * context_position_stride
         + step[None, :] * context_channel_stride
     )
-    cells = (
+    face_rows = (
         face_map
-        + (first + cell_owner).to(tl.int64)[:, None] * face_batch_stride
-        + cell_position[:, None] * face_position_stride
+        + (first + face_owner).to(tl.int64)[:, None] * face_batch_stride
+        + face_position[:, None] * face_position_stride
         + step[None, :] * face_channel_stride
     )
     # (STEP, HIDDEN) of the first matrix; the others follow it.
     tile = matrices + step[:, None] * HIDDEN + hidden[None, :]
-    ones = (owner[:, None] == cell_owner[None, :]).to(tl.float32).to(kind)
+    ones = (owner[:, None] == face_owner[None, :]).to(tl.float32).to(kind)
 
     asked = tl.zeros((16, HIDDEN), tl.float32)
     fusion_face = tl.zeros((16, HIDDEN), tl.float32)
     classifier_face = tl.zeros((16, HIDDEN), tl.float32)
     for start in range(0, CHANNELS, STEP):
-        values = tl.load(cells + start * face_channel_stride, mask=cell_inside[:, None], other=0.0)
+        values = tl.load(
+            face_rows + start * face_channel_stride, mask=face_inside[:, None], other=0.0
+        )
         face = _multiply(ones, values, tl.zeros((16, STEP), tl.float32), DOT, WIDEN)
         face = (face * (1.0 / FACE_POSITIONS)).to(kind)
         asked = _multiply(face, tl.load(tile + start * HIDDEN), asked, DOT, WIDEN)
@@ -124,7 +126,7 @@ def attention_fusion_kernel(
     scored = tl.zeros((SAMPLES * PADDED, HIDDEN), tl.float32)
     for start in range(0, CHANNELS, STEP):
         values = tl.load(
-            locations + start * context_channel_stride, mask=location_inside[:, None], other=0.0
+            context_rows + start * context_channel_stride, mask=context_inside[:, None], other=0.0
         )
         weights = tl.load(tile + matrix + start * HIDDEN)
         scored = _multiply(values, weights, scored, DOT, WIDEN)
@@ -133,7 +135,7 @@ def attention_fusion_kernel(
     inside = sample < batch
     position = tl.arange(0, PADDED)
     real = position < POSITIONS
-    # Score the locations. The score's bias is left out: the softmax does not feel it.
+    # Score the positions. The score's bias is left out: the softmax does not feel it.
     asked_once = _once(asked, SAMPLES, HIDDEN) + tl.load(vectors + hidden)[None, :]
     deep = tl.reshape(scored, (SAMPLES, PADDED, HIDDEN)) + asked_once[:, None, :]
     scale = tl.load(vectors + HIDDEN + hidden)[None, None, :]
@@ -148,12 +150,12 @@ def attention_fusion_kernel(
     )
 
     spread = tl.reshape(attended, (1, SAMPLES * PADDED))
-    spread = tl.where(owner[:, None] == location_owner[None, :], spread, 0.0).to(kind)
+    spread = tl.where(owner[:, None] == context_owner[None, :], spread, 0.0).to(kind)
     fusion_context = tl.zeros((16, HIDDEN), tl.float32)
     classifier_context = tl.zeros((16, HIDDEN), tl.float32)
     for start in range(0, CHANNELS, STEP):
         values = tl.load(
-            locations + start * context_channel_stride, mask=location_inside[:, None], other=0.0
+            context_rows + start * context_channel_stride, mask=context_inside[:, None], other=0.0
         )
         context = _multiply(spread, values, tl.zeros((16, STEP), tl.float32), DOT, WIDEN).to(kind)
         weights = tl.load(tile + 3 * matrix + start * HIDDEN)

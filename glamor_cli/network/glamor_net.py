@@ -76,13 +76,13 @@ class GlamorNet(nn.Module):
         context_vector = attend(context_map, attention)  # (B, C)
         return self._classify(face_vector, context_vector, attention)
 
-    def _attend(self, locations: Tensor, face_vector: Tensor | None) -> Tensor:
+    def _attend(self, context_map: Tensor, face_vector: Tensor | None) -> Tensor:
         """Attention map (B, h, w); uniform where the variant only pools."""
         if self.attention is None:
-            batch, _, height, width = locations.shape
-            return locations.new_full((batch, height, width), 1 / (height * width))
+            batch, _, height, width = context_map.shape
+            return context_map.new_full((batch, height, width), 1 / (height * width))
         asked = face_vector if self.config.variant.asks_face else None
-        attention: Tensor = self.attention(locations, asked)
+        attention: Tensor = self.attention(context_map, asked)
         return attention
 
     def _classify(

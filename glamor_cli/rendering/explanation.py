@@ -1,7 +1,7 @@
 """The picture of an explanation, drawn with matplotlib's object-oriented interface."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,15 @@ from PIL import Image
 
 from glamor_cli.attention_map import attention_region, upsample_attention
 from glamor_cli.explain import Explanation
+from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.pairs import Box, to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 130
 _SHOWN = 1000
@@ -40,12 +44,8 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
     save_figure(path, figure, _DPI)
 
 
-def draw_explanation(explanation: Explanation) -> Any:
-    """Draw the photograph with attention, the pair, the streams, the answers and the changes.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_explanation(explanation: Explanation) -> "Figure":
+    """Draw the photograph with attention, the pair, the streams, the answers and the changes."""
     # Imported here because it takes half a second, and `--help` must not.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -96,7 +96,7 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
     axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=3))
     if explanation.most is not None:
         left, top, right, bottom = attention_region(size[1], size[0])
-        across, down = (right - left) / 112, (bottom - top) / 112
+        across, down = (right - left) / CONTEXT_SIZE, (bottom - top) / CONTEXT_SIZE
         region = explanation.most
         frame = Rectangle(
             (left + region.x1 * across - 0.5, top + region.y1 * down - 0.5),

@@ -2,10 +2,13 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -24,8 +27,8 @@ def check_picture(path: Path, option: str) -> None:
         raise _unknown_kind(path, option)
 
 
-def save_figure(path: Path, figure: Any, dpi: int | None = None) -> None:
-    """Save a ``matplotlib.figure.Figure`` atomically.
+def save_figure(path: Path, figure: "Figure", dpi: int | None = None) -> None:
+    """Save a figure atomically.
 
     Args:
         path: The picture; its ending chooses the format.

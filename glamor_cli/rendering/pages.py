@@ -8,7 +8,7 @@ import base64
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from PIL import Image
 
 from glamor_cli.atomic import write_text
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _THEMED = {
@@ -55,12 +58,12 @@ def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
     write_text(path, environment.get_template(template).render(values))
 
 
-def draw_svg(figure: Any, name: str, description: str) -> Any:
+def draw_svg(figure: "Figure", name: str, description: str) -> Any:
     """Turn a matplotlib figure into markup for a page, in the page's colours.
 
     Args:
-        figure: A ``matplotlib.figure.Figure``. Black becomes the page's ink, and the colours of
-            `colours` those of the page's light or dark theme. It must show no stranger's text.
+        figure: Black becomes the page's ink, and the colours of `colours` those of the page's light
+            or dark theme. It must show no stranger's text.
         name: Made part of every id, so that several charts go into one page.
         description: What somebody hears who does not see it.
 
@@ -105,7 +108,7 @@ def _printable(value: Any) -> Any:
     )
 
 
-def _use_ink(figure: Any) -> None:
+def _use_ink(figure: "Figure") -> None:
     """Paint what matplotlib draws black in the page's ink, on no ground of its own."""
     from matplotlib.colors import to_hex
     from matplotlib.lines import Line2D
@@ -117,8 +120,8 @@ def _use_ink(figure: Any) -> None:
         axes.patch.set_alpha(0)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_tick_params(which="both", color=INK, labelcolor=INK)
-    for artist in (*figure.findobj(Text), *figure.findobj(Line2D)):
-        if to_hex(artist.get_color()) == "#000000":
+    for artist in figure.findobj():
+        if isinstance(artist, Text | Line2D) and to_hex(artist.get_color()) == "#000000":
             artist.set_color(INK)
     for spine in figure.findobj(Spine):
         spine.set_edgecolor(FAINT)

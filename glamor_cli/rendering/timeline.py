@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.timeline import Line, Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 120
 _WIDTH = 11.0
@@ -45,12 +48,8 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
     save_figure(path, figure, _DPI)
 
 
-def draw_timeline(timeline: Timeline, title: str) -> Any:
-    """Draw a timeline; see ``save_timeline``.
-
-    Returns:
-        A ``matplotlib.figure.Figure``.
-    """
+def draw_timeline(timeline: Timeline, title: str) -> "Figure":
+    """Draw a timeline; see ``save_timeline``."""
     # Imported here because it takes half a second, which only this picture needs.
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

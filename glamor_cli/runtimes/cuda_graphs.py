@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Answer = tuple[Tensor, Tensor, Tensor]
-Work = Callable[[Tensor, Tensor], Answer]
+from glamor_cli.network.inference import Answer
+
+PairCall = Callable[[Tensor, Tensor], Answer]
+"""Answers a batch of faces and contexts, or of their feature maps."""
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Batch sizes that are recorded; others run in the next larger one, a third of it idle at most."""
@@ -33,35 +35,35 @@ class Recording:
         answers: Where it writes.
     """
 
-    def __init__(self, work: Work, example: tuple[Tensor, Tensor], pool: Any) -> None:
+    def __init__(self, call: PairCall, example: tuple[Tensor, Tensor], pool: Any) -> None:
         self.inputs = tuple(torch.zeros_like(values) for values in example)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             # Choosing algorithms and compiling must not be recorded.
             for _ in range(_WARMUP_RUNS):
-                work(*self.inputs)
+                call(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool):
-            self.answers = work(*self.inputs)
+            self.answers = call(*self.inputs)
 
     def replay(self) -> None:
         """Answer what the inputs hold; returns before the GPU is done."""
         self._graph.replay()
 
 
-class GraphedWork:
-    """Work on batches of any size, replayed where its size was seen before.
+class GraphedCall:
+    """A call for batches of any size, replayed where its size was seen before.
 
     Args:
-        work: From float32 (B, 3, 96, 96) and (B, 3, 112, 112) on the device to three answers.
+        call: From float32 (B, 3, 96, 96) and (B, 3, 112, 112) on the device to three answers.
             Samples must not depend on each other.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, call: PairCall) -> None:
+        self._call = call
         self._pool = torch.cuda.graph_pool_handle()
         self._recordings: OrderedDict[int, Recording] = OrderedDict()
 
@@ -85,6 +87,6 @@ class GraphedWork:
                 torch.empty(size, *face, device="cuda"),
                 torch.empty(size, *context, device="cuda"),
             )
-            self._recordings[size] = Recording(self._work, example, self._pool)
+            self._recordings[size] = Recording(self._call, example, self._pool)
         self._recordings.move_to_end(size)
         return self._recordings[size]

@@ -8,12 +8,14 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
+from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights import Metadata
 
-_REMEDY = "Use an ONNX file that glamor export wrote."
 # Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
 _LOG_ERRORS = 3
 
@@ -39,7 +41,7 @@ class OnnxRuntime(Runtime):
         self,
         path: Path,
         *,
-        device: str = "auto",
+        device: str = Device.AUTO,
         threads: int | None = None,
         optimize: bool = True,
     ) -> None:
@@ -92,7 +94,7 @@ class OnnxRuntime(Runtime):
             count = len(next(iter(feeds.values())))
             elsewhere = "" if self.provider == CPU_PROVIDER else ", or choose --device cpu"
             raise BackendUnavailable(
-                f"{self.provider} fails on a batch of {count}: {_first_line(error)}",
+                f"{self.provider} fails on a batch of {count}: {reason_of(error)}",
                 f"Give a smaller batch{elsewhere}.",
             ) from error
         return values
@@ -101,7 +103,7 @@ class OnnxRuntime(Runtime):
 def open_session(
     path: Path | bytes,
     *,
-    device: str = "auto",
+    device: str = Device.AUTO,
     threads: int | None = None,
     optimize: bool = True,
 ) -> onnxruntime.InferenceSession:
@@ -172,7 +174,7 @@ def _on_cuda(
         session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
     except Exception as error:
         # ONNX Runtime's exceptions share no base but Exception.
-        return None, _first_line(error)
+        return None, reason_of(error)
     if session.get_providers()[0] != CUDA_PROVIDER:
         return None, "its provider refuses to start"
     return session, ""
@@ -185,32 +187,19 @@ def _on_cpu(
         return onnxruntime.InferenceSession(path, options, [CPU_PROVIDER], enable_fallback=0)
     except Exception as error:
         name = path if isinstance(path, Path) else "a half of the network"
-        raise CheckpointError(
-            f"{name} cannot be read as ONNX ({_first_line(error)})",
-            "The file is damaged or of another kind; export it anew.",
-        ) from error
+        raise unreadable(name, error) from error
 
 
 def _read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
     """Check that the graph is the network's, and read what it says of itself."""
     try:
-        properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
-        inputs = tuple(value.name for value in session.get_inputs())
-        outputs = tuple(value.name for value in session.get_outputs())
+        exported = ExportedFile.of(
+            path,
+            session.get_modelmeta().custom_metadata_map,
+            (value.name for value in session.get_inputs()),
+            (value.name for value in session.get_outputs()),
+        )
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} holds names that are not UTF-8", _REMEDY) from error
-    if METADATA_KEY not in properties:
-        raise CheckpointError(
-            f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
-        )
-    if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
-        raise CheckpointError(
-            f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
-            f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",
-            _REMEDY,
-        )
-    return Metadata.from_json(properties[METADATA_KEY], path)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise not_utf8(path) from error
+    exported.require_network()
+    return exported.metadata

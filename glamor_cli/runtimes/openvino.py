@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.extras import install_extra
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
-from glamor_cli.weights import METADATA_KEY, Metadata
-
-_REMEDY = "Use an ONNX file that glamor export wrote."
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.exported import read_exported
 
 
 class OpenVINORuntime(Runtime):
@@ -34,7 +33,9 @@ class OpenVINORuntime(Runtime):
 
     backend = "openvino"
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, device: str = Device.AUTO, threads: int | None = None
+    ) -> None:
         if device == "cuda":
             raise ConfigError("OpenVINO does not run on CUDA", "Choose --device cpu or auto.")
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -43,7 +44,9 @@ class OpenVINORuntime(Runtime):
                 raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
             options["INFERENCE_NUM_THREADS"] = threads
         openvino = load_openvino()
-        self.metadata = _read_metadata(path)
+        exported = read_exported(path)
+        exported.require_network()
+        self.metadata = exported.metadata
         core = openvino.Core()
         half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         options["INFERENCE_PRECISION_HINT"] = "bf16" if half else "f32"
@@ -84,33 +87,6 @@ def load_openvino() -> Any:
             install_extra("openvino"),
         ) from error
     return openvino
-
-
-def _read_metadata(path: Path) -> Metadata:
-    """Check that the graph is the network's, and read what it says of itself."""
-    import onnx
-
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read as ONNX ({_last_line(error)})",
-            "The file is damaged or of another kind; export it anew.",
-        ) from error
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in properties:
-        raise CheckpointError(
-            f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
-        )
-    inputs = tuple(value.name for value in model.graph.input)
-    outputs = tuple(value.name for value in model.graph.output)
-    if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
-        raise CheckpointError(
-            f"{path} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
-            f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",
-            _REMEDY,
-        )
-    return Metadata.from_json(properties[METADATA_KEY], path)
 
 
 def _last_line(error: Exception) -> str:

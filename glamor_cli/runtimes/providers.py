@@ -7,10 +7,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.gpus import query_driver
 
-CPU_PROVIDER = "CPUExecutionProvider"
-CUDA_PROVIDER = "CUDAExecutionProvider"
+CPU_PROVIDER = Provider.CPU.value
+CUDA_PROVIDER = Provider.CUDA.value
 
 _CAPI = "capi"
 # Loaded in this order, the first one's symbols open to the second.

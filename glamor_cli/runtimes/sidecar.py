@@ -12,7 +12,7 @@ from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.reading import read_bounded
+from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.runtimes.gpus import Gpu
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
 from glamor_cli.weights import Metadata, registered, sha256
@@ -55,14 +55,14 @@ class Sidecar:
     schema: int = SCHEMA
 
     @property
-    def rebuild(self) -> str:
-        """The command that builds the engine anew, here.
+    def rebuild_remedy(self) -> str:
+        """How to build the engine anew, here: a sentence that ends with the command.
 
         WEIGHTS and STORE stand in it for what an engine does not know.
         """
-        return self._rebuild(self.target, self.architectures)
+        return self._rebuild_remedy(self.target, self.architectures)
 
-    def _rebuild(self, target: Target, architectures: tuple[str, ...]) -> str:
+    def _rebuild_remedy(self, target: Target, architectures: tuple[str, ...]) -> str:
         # TensorRT-RTX builds for Turing only where it is named, and not in float32.
         turing = target is Target.RTX and TURING in architectures
         precision = "fp16" if turing else self.precision
@@ -108,7 +108,7 @@ class Sidecar:
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"the GPU here is {gpu.architecture} ({gpu.name})",
-                self._rebuild(target, (gpu.architecture,)),
+                self._rebuild_remedy(target, (gpu.architecture,)),
             )
 
     def write(self, engine: Path) -> None:
@@ -154,7 +154,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         sidecar = Sidecar(**values)
         if not 1 <= sidecar.batch_min <= sidecar.batch_opt <= sidecar.batch_max:
             raise ValueError("batch")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise CheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error})", remedy
         ) from error
@@ -162,6 +162,6 @@ def read_sidecar(engine: Path) -> Sidecar:
         raise CheckpointError(
             f"{engine} is not the engine that {path.name} describes: it is damaged, truncated or "
             "of another build",
-            sidecar.rebuild,
+            sidecar.rebuild_remedy,
         )
     return sidecar

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
@@ -38,7 +39,7 @@ class TensorRTRuntime(Runtime):
         BackendUnavailable: No GPU, or the library that built the engine is not installed.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto") -> None:
+    def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
         self._sidecar = read_sidecar(path)
         if device == "cpu":
             raise ConfigError(
@@ -84,7 +85,7 @@ class TensorRTRuntime(Runtime):
         engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise CheckpointError(
-                f"{path} does not load: {self._logger.problems()}", self._sidecar.rebuild
+                f"{path} does not load: {self._logger.problems()}", self._sidecar.rebuild_remedy
             )
         return engine
 
@@ -100,14 +101,14 @@ class TensorRTRuntime(Runtime):
         if found != expected:
             raise CheckpointError(
                 f"{path} has the inputs and outputs {', '.join(sorted(found))}, or not in float32",
-                sidecar.rebuild,
+                sidecar.rebuild_remedy,
             )
         for name in INPUT_NAMES:
             batches = tuple(size for size, *_ in engine.get_tensor_profile_shape(name, 0))
             if batches != (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max):
                 raise CheckpointError(
                     f"{path} takes batches of {batches} as {name}, its sidecar says otherwise",
-                    sidecar.rebuild,
+                    sidecar.rebuild_remedy,
                 )
 
     def _call(self, size: int) -> "_Call":
@@ -211,7 +212,8 @@ class _Call:
 def _require_this_machine(sidecar: Sidecar, path: Path) -> None:
     if sidecar.platform != this_platform():
         raise CheckpointError(
-            f"{path} was built for {sidecar.platform}, this is {this_platform()}", sidecar.rebuild
+            f"{path} was built for {sidecar.platform}, this is {this_platform()}",
+            sidecar.rebuild_remedy,
         )
 
 
@@ -221,7 +223,7 @@ def _require_library(sidecar: Sidecar, path: Path) -> Any:
         raise CheckpointError(
             f"{path} was built by {_BACKENDS[target]} {sidecar.version}, "
             f"installed is {trt.__version__}",
-            sidecar.rebuild,
+            sidecar.rebuild_remedy,
         )
     return trt
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.base import Output, Runtime
-from glamor_cli.runtimes.cuda_graphs import GraphedWork
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.cuda_graphs import GraphedCall
 from glamor_cli.weights import load_network
 
 
@@ -68,7 +70,7 @@ class TorchRuntime(Runtime):
         self,
         path: Path,
         *,
-        device: str = "auto",
+        device: str = Device.AUTO,
         threads: int | None = None,
         precision: TorchPrecision = TorchPrecision.FP32,
     ) -> None:
@@ -88,7 +90,7 @@ class TorchRuntime(Runtime):
         self._plain = InferenceNetwork(network, temperature, where, self._dtype)
         self._fast: FewLaunches | None = None
         self.core = "plain: the device is a CPU"
-        self._graphed: GraphedWork | None = None
+        self._graphed: GraphedCall | None = None
         if self.provider == "cuda":
             self.largest_batch = 512
             self._fast, self.core = self._try_fast(network, precision)
@@ -152,11 +154,12 @@ class TorchRuntime(Runtime):
         return ask
 
     @torch.inference_mode()
-    def _try_graphs(self) -> GraphedWork | None:
+    def _try_graphs(self) -> GraphedCall | None:
         """Record a batch of one; None where that cannot be done here."""
-        graphed = GraphedWork(self.answer)
+        graphed = GraphedCall(self.answer)
         try:
-            graphed.recording(1, torch.Size((3, 96, 96)), torch.Size((3, 112, 112)))
+            shapes = (torch.Size((3, size, size)) for size in (FACE_SIZE, CONTEXT_SIZE))
+            graphed.recording(1, *shapes)
         except Exception as error:
             # What cannot be recorded is known to the driver alone.
             self.core += f"; not recorded: {type(error).__name__}: {error}"
@@ -175,7 +178,10 @@ class TorchRuntime(Runtime):
         if problem is not None:
             return None, f"plain: {problem}"
         generator = torch.Generator().manual_seed(0)
-        pairs = [self._place(torch.rand(3, 3, n, n, generator=generator)) for n in (96, 112)]
+        pairs = [
+            self._place(torch.rand(3, 3, size, size, generator=generator))
+            for size in (FACE_SIZE, CONTEXT_SIZE)
+        ]
         for fuse_blocks in (True, False):
             try:
                 fast = FewLaunches(

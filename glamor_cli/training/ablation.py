@@ -22,6 +22,7 @@ from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
+from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.config import FREE_TO_CHANGE, TrainConfig, first_change
@@ -49,7 +50,7 @@ class AblationConfig:
 
     training: TrainConfig
     variants: tuple[Variant, ...] = tuple(Variant)
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = tuple(range(SEEDS))
     test_split: str = "test"
     cues: dict[str, Cue] | None = None
 

@@ -1,7 +1,7 @@
 """Training checkpoints: safetensors and JSON, written atomically, the one before kept.
 
-A checkpoint holds the network, the moving average, the optimiser's state and the place in the
-run. The randomness of every step follows from the seed and the step's number, so there is no
+A checkpoint holds the network, the moving average, the optimiser's state, and where in the
+run it was. The randomness of every step follows from the seed and the step's number, so there is no
 generator's state to keep. A checksum of all of it tells a damaged one.
 """
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
 from glamor_cli.reading import MALFORMED
+from glamor_cli.training.epoch_metrics import EpochMetrics
 from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 
 LAST = "last.safetensors"
@@ -33,8 +34,8 @@ _LARGEST = 4 * MAX_WEIGHTS_BYTES
 
 
 @dataclass
-class Place:
-    """Where a run is.
+class RunState:
+    """How far a run is.
 
     Attributes:
         epoch: The epoch in progress, from 0.
@@ -44,8 +45,8 @@ class Place:
         seen: How many pairs that was.
         seconds: Time spent in this epoch.
         best_accuracy: On validation; -1 before the first.
-        best_epoch: Where it was reached.
-        history: One entry for each finished epoch, as in metrics.jsonl.
+        best_epoch: Where it was reached, from 0.
+        history: The finished epochs.
     """
 
     epoch: int = 0
@@ -56,12 +57,12 @@ class Place:
     seconds: float = 0.0
     best_accuracy: float = -1.0
     best_epoch: int = -1
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[EpochMetrics] = field(default_factory=list)
 
 
 def save_checkpoint(
     folder: Path,
-    place: Place,
+    run_state: RunState,
     network: torch.nn.Module,
     average: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
@@ -78,7 +79,7 @@ def save_checkpoint(
             if value is not None:  # a momentum that has not begun
                 tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    where = json.dumps(asdict(place))
+    where = json.dumps(asdict(run_state))
     metadata = {_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
     with atomic_path(last) as temporary:
@@ -115,7 +116,7 @@ def load_checkpoint(
     average: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
     on_damaged: Callable[[Path, str], None] = lambda *_: None,
-) -> Place:
+) -> RunState:
     """Put a run back to where its last whole checkpoint was.
 
     Args:
@@ -133,7 +134,7 @@ def load_checkpoint(
     for name in (LAST, PREVIOUS):
         path = folder / name
         try:
-            tensors, place = _read(path)
+            tensors, run_state = _read(path)
         except (SafetensorError, OSError, *MALFORMED) as error:
             # A kill between two renames leaves no last one, which then is no damage.
             if path.exists():
@@ -142,7 +143,7 @@ def load_checkpoint(
         _restore(path, tensors, network, average, optimizer)
         for damaged in errors:
             on_damaged(*damaged)
-        return place
+        return run_state
     reasons = "; ".join(f"{path.name}: {reason}" for path, reason in errors)
     raise CheckpointError(
         f"{folder} holds no whole checkpoint ({reasons})",
@@ -150,7 +151,7 @@ def load_checkpoint(
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
+def _read(path: Path) -> tuple[dict[str, Tensor], RunState]:
     check_bounds(path, _LARGEST)
     with safe_open(path, framework="pt") as handle:
         metadata = handle.metadata()
@@ -159,12 +160,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Place]:
     # Checkpoints of older versions have no checksum.
     if metadata.get(_CHECKSUM_KEY) not in (None, _checksum(where, tensors)):
         raise ValueError("its checksum does not match")
-    return tensors, Place(**json.loads(where))
+    values = json.loads(where)
+    history = [EpochMetrics(**entry) for entry in values.pop("history")]
+    return tensors, RunState(**values, history=history)
 
 
-def _checksum(place: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the place and of every tensor's name, type, shape and bytes."""
-    checksum = hashlib.sha256(place.encode())
+def _checksum(run_state: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the run's state and of every tensor's name, type, shape and bytes."""
+    checksum = hashlib.sha256(run_state.encode())
     for name, value in sorted(tensors.items()):
         checksum.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         checksum.update(value.reshape(-1).view(torch.uint8).numpy().data)

@@ -10,10 +10,11 @@ import torch
 from glamor_cli.atomic import write_text
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import NetworkConfig
+from glamor_cli.network.config import FACE_SIZE, NetworkConfig
+from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
 
@@ -69,7 +70,7 @@ class TrainConfig:
     validation_split: str | None = None
     initial_weights: Path | None = None
     teacher: Path | None = None
-    precision: Precision = Precision.AUTO
+    precision: TrainPrecision = TrainPrecision.AUTO
     device: str = "auto"
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
@@ -89,6 +90,26 @@ def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
     """
     mixed = config.recipe.mixed_precision
     return replace(config, precision=choose_precision(config.precision, device, mixed=mixed))
+
+
+def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
+    """Check what can be told of a run before its store is opened.
+
+    Raises:
+        ConfigError: The folder holds a run that is not to be resumed, or no epoch would see faces
+            at full size.
+    """
+    recipe = config.recipe
+    if has_checkpoint(config.run) and not resume:
+        raise ConfigError(
+            f"{config.run} already holds a run",
+            "Add --resume to go on with it, or choose another folder with --run.",
+        )
+    if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
+        raise ConfigError(
+            f"none of the {recipe.epochs} epochs would see faces at full size",
+            "Train for more epochs.",
+        )
 
 
 def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
@@ -167,7 +188,7 @@ def first_change(
         ) from error
     now = _flatten(describe(config, store))
     before = _flatten(_defaults(config)) | _contents(before, now) | before
-    if Precision.AUTO in (before["precision"], now["precision"]):
+    if TrainPrecision.AUTO in (before["precision"], now["precision"]):
         free = (*free, "precision")
     for key in sorted(before | now):
         if before.get(key) != now.get(key) and key not in free:

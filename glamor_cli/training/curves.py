@@ -7,100 +7,82 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.rendering.colours import BLUE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
-from glamor_cli.training.recipes import Recipe
+from glamor_cli.training.epoch_metrics import EpochMetrics
 
-_TRAINING, _VALIDATION = BLUE, VERMILION
-
-
-def best_epoch(
-    history: Sequence[dict[str, float]], recipe: Recipe | None = None
-) -> dict[str, float] | None:
-    """Find the epoch whose weights a run keeps; None while faces are still small.
-
-    Args:
-        history: The entries of ``metrics.jsonl``.
-        recipe: Whose epochs on smaller faces are left out: their weights are never kept.
-    """
-    eligible = [
-        entry
-        for entry in history
-        if recipe is None or recipe.face_size(int(entry["epoch"]) - 1) == FACE_SIZE
-    ]
-    return max(eligible, key=lambda entry: entry["validation_accuracy"], default=None)
+_TRAINING = {"color": BLUE, "marker": ".", "label": "train"}
+_VALIDATION = {"color": VERMILION, "marker": ".", "label": "validation"}
 
 
 def draw_curves(
-    path: Path, history: Sequence[dict[str, float]], title: str, recipe: Recipe | None = None
+    path: Path, history: Sequence[EpochMetrics], title: str, best: EpochMetrics | None
 ) -> None:
     """Draw loss and accuracy over epochs as a PNG.
 
     Args:
         path: The picture; written atomically.
-        history: The entries of ``metrics.jsonl``, one or more.
+        history: The finished epochs, one or more.
         title: Shown above.
-        recipe: What was trained by; the epoch that it keeps is marked.
+        best: The epoch to mark, whose weights are kept.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    figure = make_curves(history, best_epoch(history, recipe))
+    figure = make_curves(history, best)
     figure.suptitle(title)
     save_figure(path, figure)
 
 
-def make_curves(
-    history: Sequence[dict[str, float]], best: dict[str, float] | None = None
-) -> Figure:
+def make_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> Figure:
     """Draw loss and accuracy over epochs, side by side.
 
     Args:
-        history: The entries of ``metrics.jsonl``, one or more.
-        best: The entry to mark.
+        history: The finished epochs, one or more.
+        best: The epoch to mark, whose weights are kept.
     """
-    epochs = [entry["epoch"] for entry in history]
+    epochs = [entry.epoch for entry in history]
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for axes, key, label in ((left, "loss", "loss"), (right, "accuracy", "accuracy")):
-        for prefix, colour in (("train", _TRAINING), ("validation", _VALIDATION)):
-            values = [entry[f"{prefix}_{key}"] for entry in history]
-            axes.plot(epochs, values, color=colour, marker=".", label=prefix)
+    left.plot(epochs, [entry.train_loss for entry in history], **_TRAINING)
+    left.plot(epochs, [entry.validation_loss for entry in history], **_VALIDATION)
+    right.plot(epochs, [entry.train_accuracy for entry in history], **_TRAINING)
+    right.plot(epochs, [entry.validation_accuracy for entry in history], **_VALIDATION)
+    for axes, label in ((left, "loss"), (right, "accuracy")):
         axes.set_ylabel(label)
         _show_epochs(axes, epochs)
     if best is not None:
         right.plot(
-            best["epoch"],
-            best["validation_accuracy"],
+            best.epoch,
+            best.validation_accuracy,
             marker="o",
             markersize=8,
             markerfacecolor="none",
-            color=_VALIDATION,
+            color=VERMILION,
         )
         right.annotate(
-            f"best {best['validation_accuracy']:.1%}",
-            (best["epoch"], best["validation_accuracy"]),
+            f"best {best.validation_accuracy:.1%}",
+            (best.epoch, best.validation_accuracy),
             textcoords="offset points",
             xytext=(0, -14),
             ha="center",
-            color=_VALIDATION,
+            color=VERMILION,
         )
     right.set_ylim(0, 1.02)
     left.legend(frameon=False)
     return figure
 
 
-def draw_learning_rate(history: Sequence[dict[str, float]]) -> Figure:
+def draw_learning_rate(history: Sequence[EpochMetrics]) -> Figure:
     """Draw the learning rate over epochs, small.
 
     Args:
-        history: The entries of ``metrics.jsonl``, one or more.
+        history: The finished epochs, one or more.
     """
     figure = Figure(figsize=(9, 1.7), layout="constrained")
     axes = figure.subplots()
-    epochs = [entry["epoch"] for entry in history]
-    axes.plot(epochs, [entry["learning_rate"] for entry in history], color=_TRAINING, marker=".")
+    epochs = [entry.epoch for entry in history]
+    axes.plot(epochs, [entry.learning_rate for entry in history], color=BLUE, marker=".")
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
     _show_epochs(axes, epochs)

@@ -8,7 +8,8 @@ from typing import Any
 from glamor_cli import __version__
 from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.curves import best_epoch, draw_learning_rate, make_curves
+from glamor_cli.training.curves import draw_learning_rate, make_curves
+from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 
 LIVE_REPORT = "training.html"
 _RELOAD_SECONDS = 10
@@ -25,7 +26,7 @@ class _Fact:
     note: str
 
 
-def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) -> None:
+def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> None:
     """Write ``training.html`` into the run's folder: curves, the last epochs, and the settings.
 
     It reloads itself while epochs are left. Like the report of ``glamor evaluate`` it needs no
@@ -33,7 +34,7 @@ def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) 
 
     Args:
         config: The run.
-        history: The entries of ``metrics.jsonl``, one or more.
+        history: The finished epochs, one or more.
 
     Raises:
         ConfigError: The folder cannot be written to.
@@ -59,38 +60,36 @@ def write_live_report(config: TrainConfig, history: Sequence[dict[str, float]]) 
             ),
             "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
             "rows": list(reversed(history[-_SHOWN:])),
-            "best": None if best is None else best["epoch"],
+            "best": None if best is None else best.epoch,
             "facts": _facts(config),
         },
     )
 
 
-def _figures(
-    history: Sequence[dict[str, float]], best: dict[str, float] | None, left: int
-) -> list[_Fact]:
+def _figures(history: Sequence[EpochMetrics], best: EpochMetrics | None, left: int) -> list[_Fact]:
     last = history[-1]
-    gap = last["train_accuracy"] - last["validation_accuracy"]
-    seconds = sum(entry["seconds"] for entry in history) / len(history)
+    gap = last.train_accuracy - last.validation_accuracy
+    seconds = sum(entry.seconds for entry in history) / len(history)
     return [
         _Fact(
             "best validation accuracy",
-            "–" if best is None else f"{best['validation_accuracy']:.1%}",
-            "none yet: faces are still small" if best is None else f"epoch {best['epoch']:.0f}",
+            "–" if best is None else f"{best.validation_accuracy:.1%}",
+            "none yet: faces are still small" if best is None else f"epoch {best.epoch}",
         ),
         _Fact(
             "last validation accuracy",
-            f"{last['validation_accuracy']:.1%}",
+            f"{last.validation_accuracy:.1%}",
             f"training is {abs(gap) * 100:.1f} points {'above' if gap >= 0 else 'below'} it",
         ),
         _Fact(
             "validation loss",
-            f"{last['validation_loss']:.3f}",
-            f"training {last['train_loss']:.3f}",
+            f"{last.validation_loss:.3f}",
+            f"training {last.train_loss:.3f}",
         ),
         _Fact(
             "left" if left > 0 else "took",
             _duration(seconds * (left if left > 0 else len(history))),
-            f"{last['images_per_second']:.0f} pairs/s, validation not counted",
+            f"{last.images_per_second:.0f} pairs/s, validation not counted",
         ),
     ]
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 
 
 def cpu_has_bf16() -> bool:
@@ -15,16 +15,18 @@ def cpu_has_bf16() -> bool:
     return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
 
 
-def choose_precision(wanted: Precision, device: torch.device, *, mixed: bool = True) -> Precision:
+def choose_precision(
+    wanted: TrainPrecision, device: torch.device, *, mixed: bool = True
+) -> TrainPrecision:
     """Choose fp32 or bf16 where ``auto`` is wanted.
 
     A CPU without bf16 instructions emulates them, which is far slower than float32, so ``auto``
     looks at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
     """
-    if wanted is not Precision.AUTO:
+    if wanted is not TrainPrecision.AUTO:
         return wanted
     has_bf16 = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
-    return Precision.BF16 if mixed and has_bf16 else Precision.FP32
+    return TrainPrecision.BF16 if mixed and has_bf16 else TrainPrecision.FP32
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Precision(StrEnum):
+class TrainPrecision(StrEnum):
     """Precision of a training's convolutions and matrix products."""
 
     AUTO = "auto"

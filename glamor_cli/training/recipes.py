@@ -21,7 +21,8 @@ class Optimizer(StrEnum):
     """The rule that moves the parameters."""
 
     KERAS_SGD = "keras-sgd"
-    """Momentum with the learning rate inside the velocity, as Keras has it."""
+    """Momentum with the learning rate inside the velocity, as Keras has it; the network begins with
+    Keras's initial weights then."""
     SGD = "sgd"
     """PyTorch's SGD with Nesterov momentum."""
     ADAMW = "adamw"
@@ -67,7 +68,7 @@ class Recipe:
         epoch_share: Of the training split, how much an epoch sees; each epoch draws other images.
         momentum: Of the SGDs.
         weight_decay: Decoupled, on weight matrices and kernels alone.
-        warm_up: Share of a one-cycle schedule spent rising.
+        warm_up: Share of all steps in which the learning rate rises; the paper's schedule has none.
         gradient_clip: Largest norm of all gradients together; 0 leaves them.
         label_smoothing: Share of the target spread over all classes.
         teacher_share: Where a run has a teacher, the share of the target that is its answer.

@@ -1,12 +1,15 @@
-"""How a run's network is made ready: other weights taken over, norms and the face encoder set."""
+"""How a run's network begins: its initial weights, its norms, and the face encoder kept still."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.training.recipes import Recipe
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.keras_init import initialise_like_keras
+from glamor_cli.training.recipes import Optimizer, Recipe
 from glamor_cli.weights import read_tensors
 
 _CLASSIFIER = "classifier.hidden.weight"  # (hidden, C) for one stream, (hidden, 2 C) for both
@@ -14,7 +17,34 @@ _OUTPUT = "classifier.logits."
 _ENCODERS = ("face_encoder.", "context_encoder.")
 
 
-def take_over(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
+def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
+    """Make a run's network as it is before the first step; it lies on the CPU.
+
+    Seeds torch's generator: the same settings give the same weights.
+
+    Args:
+        config: The run.
+        classes: Emotions in the order of the network's outputs.
+
+    Raises:
+        ConfigError: The initial weights do not fit, or there is no face encoder to freeze.
+        CheckpointError: The initial weights are damaged or foreign.
+    """
+    recipe = config.recipe
+    torch.manual_seed(config.seed)
+    dropout = config.network.dropout if recipe.dropout is None else recipe.dropout
+    network = GlamorNet(replace(config.network, dropout=dropout))
+    if recipe.optimizer is Optimizer.KERAS_SGD:
+        initialise_like_keras(network)
+    if config.initial_weights is not None:
+        load_initial_weights(network, config.initial_weights, classes)
+    set_norm_momentum(network, recipe)
+    if recipe.freeze_face:
+        freeze_face(network)
+    return network
+
+
+def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
     """Start from other weights, as far as names and shapes agree.
 
     A face-only network's classifier becomes the face's half of a whole network's; the context's

@@ -8,7 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,12 @@ from glamor_cli.data.draws import Draws, seed_step
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (
-    Place,
+    RunState,
     has_checkpoint,
     load_checkpoint,
     remove_leftovers,
@@ -39,28 +38,29 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import (
     TrainConfig,
+    check_can_begin,
     check_same_config,
     describe_lasting,
     settle_precision,
     write_config,
 )
 from glamor_cli.training.curves import draw_curves
+from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.interrupts import StopRequest
-from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import exact_float32, repeatable
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
-from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
-from glamor_cli.training.start import freeze_face, set_norm_momentum, take_over
+from glamor_cli.training.start import make_network
 from glamor_cli.training.teacher import Teacher, find_teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
+from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights import Metadata, save_network
 
 BEST = "best.safetensors"
@@ -95,7 +95,7 @@ def train(
     Raises:
         ConfigError: The folder holds another run, settings that cannot work, or processes that were
             given different ones.
-        DataError: The store cannot be used.
+        DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
         PeerFailed: Another process of the same training is gone.
@@ -106,40 +106,43 @@ def train(
         join_world(torch.device(choose_device(config.device))) as world,
     ):
         with world.together():
-            run = _Run(config, world, resume=resume)
+            config = settle_precision(config, world.device)
+            check_can_begin(config, resume=resume)
+            _set_process(config, world.device)
+            run = _Run(config, world)
         if world.shared:
             world.agree(run.foundations())
         with world.together():
             run.begin(on_damaged)
-        world.agree({"the checkpoint they go on from": asdict(run.place)})
+        world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)
 
 
+def _set_process(config: TrainConfig, device: torch.device) -> None:
+    """Set what holds for this process as a whole: its threads, and how it keeps memory."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if device.type == "cpu":
+        keep_freed_memory()
+
+
 class _Run:
-    """A run's state: the network, its optimiser and its place."""
+    """A run: its network, its optimiser, and how far it is."""
 
-    def __init__(self, config: TrainConfig, world: World, *, resume: bool) -> None:
-        self.recipe, self.world, self.device = config.recipe, world, world.device
-        self.config = config = settle_precision(config, self.device)
-        if has_checkpoint(config.run) and not resume:
-            raise ConfigError(
-                f"{config.run} already holds a run",
-                "Add --resume to go on with it, or choose another folder with --run.",
-            )
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        if self.device.type == "cpu":
-            keep_freed_memory()
+    def __init__(self, config: TrainConfig, world: World) -> None:
+        self.config, self.recipe = config, config.recipe
+        self.world, self.device = world, world.device
+        self.with_contexts = config.network.variant.has_context
+        self._open_pairs()
+        self._build_network()
+        self.state = RunState()
 
-        if self.recipe.face_size(self.recipe.epochs - 1) != FACE_SIZE:
-            raise ConfigError(
-                f"none of the {self.recipe.epochs} epochs would see faces at full size",
-                "Train for more epochs.",
-            )
+    def _open_pairs(self) -> None:
+        """Open the store: the batches to learn from, and the pairs to judge by."""
+        config = self.config
         store = PairStore.open(config.store)
         self.store, self.classes = store.info, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
-        self.with_contexts = config.network.variant.has_context
         self.batches = TrainingBatches(
             store.split(config.train_split),
             rows,
@@ -147,8 +150,8 @@ class _Run:
             config.seed,
             with_contexts=self.with_contexts,
             share=self.recipe.epoch_share,
-            rank=world.rank,
-            size=world.size,
+            rank=self.world.rank,
+            size=self.world.size,
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
@@ -157,22 +160,14 @@ class _Run:
                 "Train with a network of as many classes as the store.",
             )
 
-        torch.manual_seed(config.seed)
-        dropout = config.network.dropout if self.recipe.dropout is None else self.recipe.dropout
-        self.network = GlamorNet(replace(config.network, dropout=dropout))
-        if self.recipe.optimizer is Optimizer.KERAS_SGD:
-            initialise_like_keras(self.network)
-        if config.initial_weights is not None:
-            take_over(self.network, config.initial_weights, self.classes)
-        set_norm_momentum(self.network, self.recipe)
-        if self.recipe.freeze_face:
-            freeze_face(self.network)
+    def _build_network(self) -> None:
+        """Make the network as it is before the first step, and what teaches and moves it."""
+        self.network = make_network(self.config, self.classes)
         self.teacher = self._find_teacher()
-        self.shared = share_batches(self.network, world) if world.shared else None
+        self.shared = share_batches(self.network, self.world) if self.world.shared else None
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.recipe, self.network)
         self.average = start_average(self.network) if self.recipe.ema_decay else None
-        self.place = Place()
 
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
@@ -208,8 +203,8 @@ class _Run:
                     set_aside(checkpoint)
                     on_damaged(checkpoint, reason)
 
-            self.place = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
-            if self.world.leads and self.place.epoch == self.recipe.epochs:
+            self.state = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
+            if self.world.leads and self.state.epoch == self.recipe.epochs:
                 self._write_history()  # a kill may have come between the checkpoint and these
         elif self.world.leads:
             write_config(self.config, self.store)
@@ -223,7 +218,7 @@ class _Run:
             else self.network
         )
         with StopRequest(patient=self.world.shared) as stop:
-            while self.place.epoch < self.recipe.epochs:
+            while self.state.epoch < self.recipe.epochs:
                 if not self._epoch(stop, on_progress):
                     self._save()
                     return self._result(finished=False)
@@ -235,17 +230,17 @@ class _Run:
         self.network.train()
         if self.recipe.freeze_face and self.network.face_encoder is not None:
             self.network.face_encoder.eval()
-        place, began = self.place, time.monotonic() - self.place.seconds
+        state, began = self.state, time.monotonic() - self.state.seconds
         saved = time.monotonic()
-        for batch in self.batches.epoch(place.epoch, place.step):
+        for batch in self.batches.epoch(state.epoch, state.step):
             loss, right = self.world.total(*self._step(batch))
-            place.step += 1
-            place.loss_sum += loss
-            place.correct += int(right)
-            place.seen += batch.part.count
-            place.seconds = time.monotonic() - began
+            state.step += 1
+            state.loss_sum += loss
+            state.correct += int(right)
+            state.seen += batch.part.count
+            state.seconds = time.monotonic() - began
             if not np.isfinite(loss):
-                self.world.fail(_diverged(loss, place))
+                self.world.fail(_diverged(loss, state))
             if self.world.leads:
                 on_progress(self._progress())
             # All processes end after the same step, whichever of them was asked to.
@@ -260,11 +255,11 @@ class _Run:
         """Learn from one batch; gives the sum of the losses here and how many were right."""
         faces, contexts = self._augment(batch, self._seed_step(batch))
         targets = batch.targets.to(self.device)
-        done = self.place.epoch * len(self.batches) + self.place.step
+        done = self.state.epoch * len(self.batches) + self.state.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, done, len(self.batches))
 
-        mixed = self.config.precision is Precision.BF16
+        mixed = self.config.precision is TrainPrecision.BF16
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             logits = self.model(faces, contexts).logits.float()
             taught = targets
@@ -290,11 +285,11 @@ class _Run:
         if self.shared is not None:
             self.shared.part = batch.part
         part = batch.part if self.world.shared else None
-        return seed_step(self.config.seed, self.place.epoch, self.place.step, part)
+        return seed_step(self.config.seed, self.state.epoch, self.state.step, part)
 
     def _augment(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Make the inputs of a training step."""
-        face_size = self.recipe.face_size(self.place.epoch)
+        face_size = self.recipe.face_size(self.state.epoch)
         faces = resize(to_float(batch.faces.to(self.device)), face_size)
         faces = self.recipe.face(faces, draws)
         if batch.contexts is None:
@@ -309,40 +304,40 @@ class _Run:
 
     def _finish_epoch(self) -> None:
         """Judge on validation, keep the best, and write everything down."""
-        place, judged = self.place, self._judged()
-        size = self.recipe.face_size(place.epoch)
+        state, judged = self.state, self._judged()
+        size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
-        last_step = (place.epoch + 1) * len(self.batches) - 1
-        place.history.append(
-            {
-                "epoch": place.epoch + 1,
-                "train_loss": place.loss_sum / max(1, place.seen),
-                "train_accuracy": place.correct / max(1, place.seen),
-                "validation_loss": loss,
-                "validation_accuracy": accuracy,
-                "learning_rate": learning_rate(self.recipe, last_step, len(self.batches)),
-                "seconds": round(place.seconds, 3),
-                "images_per_second": round(place.seen / max(place.seconds, 1e-9), 2),
-            }
+        last_step = (state.epoch + 1) * len(self.batches) - 1
+        metrics = EpochMetrics(
+            epoch=state.epoch + 1,
+            train_loss=state.loss_sum / max(1, state.seen),
+            train_accuracy=state.correct / max(1, state.seen),
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            learning_rate=learning_rate(self.recipe, last_step, len(self.batches)),
+            seconds=round(state.seconds, 3),
+            images_per_second=round(state.seen / max(state.seconds, 1e-9), 2),
         )
-        if size == FACE_SIZE and accuracy > place.best_accuracy:
-            place.best_accuracy, place.best_epoch = accuracy, place.epoch
+        state.history.append(metrics)
+        if best_epoch(state.history, self.recipe) is metrics:
+            state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
                 save_network(self.config.run / BEST, judged, self._metadata(accuracy))
-        place.epoch, place.step = place.epoch + 1, 0
-        place.loss_sum, place.correct, place.seen, place.seconds = 0.0, 0, 0, 0.0
+        state.epoch, state.step = state.epoch + 1, 0
+        state.loss_sum, state.correct, state.seen, state.seconds = 0.0, 0, 0, 0.0
         if self.world.leads:
             self._save()
             self._write_history()
 
     def _write_history(self) -> None:
         """Write the metrics of the finished epochs, and draw them."""
-        place = self.place
-        lines = "".join(json.dumps(entry) + "\n" for entry in place.history)
+        state = self.state
+        lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in state.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        draw_curves(self.config.run / CURVES, place.history, title, self.recipe)
-        write_live_report(self.config, place.history)
+        best = best_epoch(state.history, self.recipe)
+        draw_curves(self.config.run / CURVES, state.history, title, best)
+        write_live_report(self.config, state.history)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
@@ -360,7 +355,7 @@ class _Run:
             name=self.config.run.name,
             network=self.network.config,
             classes=self.classes,
-            geometry="official-jpeg" if self.store.official_jpeg else "sampled",
+            geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
             training_data=f"{self.config.store.name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
         )
@@ -368,29 +363,29 @@ class _Run:
     def _save(self) -> None:
         if not self.world.leads:
             return
-        save_checkpoint(self.config.run, self.place, self.network, self.average, self.optimizer)
+        save_checkpoint(self.config.run, self.state, self.network, self.average, self.optimizer)
 
     def _progress(self) -> Progress:
-        place = self.place
-        last = place.history[-1]["validation_accuracy"] if place.history else None
+        state = self.state
+        last = state.history[-1].validation_accuracy if state.history else None
         return Progress(
-            epoch=place.epoch + 1,
+            epoch=state.epoch + 1,
             epochs=self.recipe.epochs,
-            step=place.step,
+            step=state.step,
             steps=len(self.batches),
-            loss=place.loss_sum / place.seen,
-            accuracy=place.correct / place.seen,
-            images_per_second=place.seen / max(place.seconds, 1e-9),
+            loss=state.loss_sum / state.seen,
+            accuracy=state.correct / state.seen,
+            images_per_second=state.seen / max(state.seconds, 1e-9),
             validation_accuracy=last,
         )
 
     def _result(self, *, finished: bool) -> TrainResult:
-        place = self.place
-        return TrainResult(finished, place.best_accuracy, place.best_epoch + 1, place.epoch)
+        state = self.state
+        return TrainResult(finished, state.best_accuracy, state.best_epoch + 1, state.epoch)
 
 
-def _diverged(loss: float, place: Place) -> DataError:
+def _diverged(loss: float, state: RunState) -> DataError:
     return DataError(
-        f"the loss is {loss} in epoch {place.epoch + 1}, step {place.step}",
+        f"the loss is {loss} in epoch {state.epoch + 1}, step {state.step}",
         "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
+from glamor_cli.reasons import reason_of
 from glamor_cli.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
@@ -138,7 +139,7 @@ def join_world(device: torch.device) -> Iterator[World]:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"the processes of this training do not find each other ({_first_line(error)})",
+            f"the processes of this training do not find each other ({reason_of(error)})",
             "Start them with torchrun, and check its address and port.",
         ) from error
     try:
@@ -147,7 +148,7 @@ def join_world(device: torch.device) -> Iterator[World]:
         if not _is_of_another_process(error):
             raise
         raise PeerFailed(
-            f"another process of this training is gone ({_first_line(error)})",
+            f"another process of this training is gone ({reason_of(error)})",
             "Read what it says is wrong, and go on with --resume.",
         ) from error
     finally:
@@ -163,7 +164,3 @@ def _digest(fact: object) -> int:
     """Hash a value to 64 bits, alike in all processes."""
     digest = hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

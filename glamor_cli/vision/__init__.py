@@ -1,1 +1,1 @@
-"""From a file to face/context pairs: images, faces, pairs. NumPy only, never torch."""
+"""From a file to face/context pairs, which are NumPy arrays: images, videos, faces. Never torch."""

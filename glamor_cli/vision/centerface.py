@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
+from glamor_cli.reasons import whole_reason_of
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
@@ -152,9 +153,8 @@ class CenterFace:
             heat, size, offset = self._session.run(list(_OUTPUTS), dict.fromkeys(_INPUTS, batch))
         except Exception as error:
             # ONNX Runtime's exceptions share no base; it fails where memory does not suffice.
-            reason = " ".join(str(error).split())
             raise DataError(
-                f"CenterFace failed at {shape[1]}x{shape[0]} pixels: {reason}",
+                f"CenterFace failed at {shape[1]}x{shape[0]} pixels: {whole_reason_of(error)}",
                 "Look for faces at a smaller --long-side.",
             ) from error
         return [self._faces(*maps) for maps in zip(heat[:, 0], size, offset, ratios, strict=True)]

@@ -81,7 +81,6 @@ def open_detector(
     threads: int | None = None,
     long_side: int | None = None,
     min_score: float | None = None,
-    corrected: bool = False,
 ) -> Detector:
     """Open a detector.
 
@@ -92,7 +91,6 @@ def open_detector(
             default. A larger one finds smaller faces and takes longer.
         min_score: CenterFace looks for faces of this score too, down to 0.01; None is its default.
             dlib's detector has a bound of its own.
-        corrected: Feed dlib's detector as it was meant to be fed, not as the authors did.
 
     Raises:
         ConfigError: An option that the detector does not have, or a value it cannot work with.
@@ -102,11 +100,6 @@ def open_detector(
     if kind is DetectorKind.CENTERFACE:
         from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig
 
-        if corrected:
-            raise ConfigError(
-                "only dlib's detector has a corrected form",
-                "Choose the detector dlib, or leave the correction out.",
-            )
         config = CenterFaceConfig()
         if long_side is not None:
             config = replace(config, long_side=long_side)
@@ -120,7 +113,7 @@ def open_detector(
         )
     from glamor_cli.vision.dlib_faces import DlibFaces
 
-    return DlibFaces(corrected=corrected)
+    return DlibFaces()
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from glamor_cli.errors import DataError
 from glamor_cli.listing import list_names, sort_bounded
 from glamor_cli.reading import open_file
+from glamor_cli.reasons import whole_reason_of
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
@@ -289,8 +290,9 @@ def _too_large(path: Path) -> DataError:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"{path} cannot be decoded: {reason}", "Replace the file, or leave it out.")
+    return DataError(
+        f"{path} cannot be decoded: {whole_reason_of(error)}", "Replace the file, or leave it out."
+    )
 
 
 class _Quiet(AbstractContextManager[None]):

@@ -16,12 +16,13 @@ from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.extras import install_extra
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 
-FACE_SHAPE = (96, 96)
+FACE_SHAPE = (FACE_SIZE, FACE_SIZE)
 """Rows and columns of a face."""
 CONTEXT_SHAPE = (128, 171)
 """Rows and columns of a whole context, before cropping."""
-CONTEXT_CROP = (112, 112)
+CONTEXT_CROP = (CONTEXT_SIZE, CONTEXT_SIZE)
 """Rows and columns of the context that the network sees."""
 EVALUATION_ROWS = slice(8, 120)
 EVALUATION_COLUMNS = slice(29, 141)

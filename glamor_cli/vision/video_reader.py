@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.extras import install_extra
+from glamor_cli.reasons import whole_reason_of
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.video_options import EVERY_FRAME, SHORTEST, Sampling
@@ -332,5 +333,5 @@ def _too_large(path: Path) -> DataError:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
+    # FFmpeg's own words, where it has some, without its numbers.
+    return str(getattr(error, "strerror", None) or whole_reason_of(error))

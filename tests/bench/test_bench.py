@@ -22,6 +22,7 @@ from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.timing import time_interleaved
 from glamor_cli.weights import Metadata, save_network
 
@@ -68,6 +69,7 @@ def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) ->
     written = json.loads(json.dumps(to_dict(result)))
     rows = written["rows"]
     assert {row["what"] for row in rows} == set(Target)
+    assert {row["what"] for row in rows if row["status"] == "ok"} == set(Target)
     for row in rows:
         assert set(row) >= COLUMNS
         if row["status"] == "ok":
@@ -113,6 +115,27 @@ def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert "missing.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+
+
+def test_an_engine_with_a_damaged_sidecar_is_a_row_with_the_reason(
+    weights: Path, tmp_path: Path
+) -> None:
+    engines = tuple(tmp_path / name for name in ("text.engine", "list.engine", "alone.engine"))
+    for engine in engines:
+        engine.write_bytes(b"an engine")
+    sidecar_path(engines[0]).write_text("{ no JSON")
+    sidecar_path(engines[1]).write_text("[]")
+    result = run_bench(
+        quick(
+            weights,
+            targets=(Target.NETWORK,),
+            batches=(1,),
+            backends=(Backend.EAGER,),
+            exports=engines,
+        )
+    )
+    assert [row.status == "ok" for row in result.rows] == [True, False, False, False]
+    assert {row.precision for row in result.rows[1:]} == {"unknown"}
 
 
 def test_every_backend_and_precision_has_a_row(weights: Path) -> None:
@@ -197,15 +220,20 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
         run_bench(quick(weights.with_suffix(".onnx")))
 
 
-def test_the_command_keeps_standard_output_for_json(weights: Path) -> None:
+def test_the_command_keeps_standard_output_for_json(weights: Path, tmp_path: Path) -> None:
     arguments = ["bench", "--weights", str(weights), "--what", "core", "--batch", "1,2"]
     arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1"]
     silent = CliRunner().invoke(app, arguments)
     assert silent.exit_code == 0, silent.stderr
     assert silent.stdout == ""
     assert "eager" in silent.stderr
-    spoken = CliRunner().invoke(app, [*arguments, "--json", "-"])
-    assert {row["batch"] for row in json.loads(spoken.stdout)["rows"]} == {1, 2}
+    table = tmp_path / "figures.csv"
+    spoken = CliRunner().invoke(app, [*arguments, "--json", "-", "--csv", str(table)])
+    rows = json.loads(spoken.stdout)["rows"]
+    assert {row["batch"] for row in rows} == {1, 2}
+    with table.open(newline="", encoding="utf-8") as handle:
+        written = [(row["backend"], row["batch"]) for row in csv.DictReader(handle)]
+    assert written == [(row["backend"], str(row["batch"])) for row in rows]
     for wrong in (
         ["--what", "nothing"],
         ["--batch", "many"],

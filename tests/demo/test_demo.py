@@ -2,37 +2,72 @@
 
 import os
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+import glamor_cli.demo
+from glamor_cli.cli.app import app
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo import DemoConfig, Stage, Told, demo
+from glamor_cli.demo import DemoCallbacks, Stage, demo
+from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import ConfigError
+from glamor_cli.network.config import Variant
 from glamor_cli.training.config import CONFIG
+from glamor_cli.training.recipes import SCENES
+from glamor_cli.training.trainer import BEST
 
 STAGES = ["draw scenes", "preprocess", "train", "evaluate", "export", "measure", "predict"]
 
 
 @pytest.mark.slow
-def test_a_stopped_demo_goes_on_and_leaves_its_pictures(tmp_path: Path) -> None:
-    config = DemoConfig(
-        tmp_path / "demo", scenes=SceneConfig(train=56, validation=7, test=14), epochs=1
-    )
+def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command, with few scenes: stopped in its training, then with the ablations too."""
+    folder = tmp_path / "demo"
+    few = SceneConfig(train=28, validation=7, test=7)
+    fewer = SceneConfig(train=7, validation=7, test=7)
+    small = partial(DemoConfig, scenes=few, epochs=1, full_scenes=fewer, seeds=(0,))
+    monkeypatch.setattr(glamor_cli.demo, "DemoConfig", small)
+    monkeypatch.setattr(glamor_cli.demo, "SCENES", replace(SCENES, epochs=1))
+    words = ["demo", "--output", str(folder), "--device", "cpu"]
     stages: list[Stage] = []
 
-    def stop_training(line: str, share: float) -> None:
-        if line.startswith("epoch"):
-            os.kill(os.getpid(), signal.SIGINT)
+    def tell(begin, done, progress, *, stop=False) -> DemoCallbacks:
+        def show_stage(stage: Stage) -> None:
+            stages.append(stage)
+            done(stage)
 
-    assert not demo(config, Told(lambda _: None, stages.append, stop_training))
+        def show_progress(line: str, share: float) -> None:
+            progress(line, share)
+            if stop and line.startswith("epoch"):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return DemoCallbacks(begin, show_stage, show_progress)
+
+    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", partial(tell, stop=True))
+    stopped = CliRunner().invoke(app, words)
+    assert stopped.exit_code == 130, stopped.output
+    assert stopped.stdout == ""
+    assert "run the same command again" in stopped.stderr
     assert [stage.name for stage in stages] == STAGES[:3]
-    assert (config.folder / "run" / CONFIG).exists()
+    assert (folder / "run" / CONFIG).exists()
 
     stages.clear()
-    assert demo(config, Told(lambda _: None, stages.append, lambda *_: None))
-    assert [stage.name for stage in stages] == STAGES
+    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", tell)
+    finished = CliRunner().invoke(app, [*words, "--full"])
+    assert finished.exit_code == 0, finished.output
+    assert finished.stdout == ""
+    assert [stage.name for stage in stages] == [*STAGES, "draw scenes", "preprocess", "ablate"]
+    for stage in stages:
+        assert stage.outcome in finished.stderr
+        assert all(f"picture: {picture}" in finished.stderr for picture in stage.pictures)
+    assert f"Everything is in {folder}." in finished.stderr
     pictures = [picture for stage in stages for picture in stage.pictures]
     drawn = [picture for picture in pictures if picture.suffix in (".png", ".jpg")]
     assert len(drawn) >= 3
@@ -40,12 +75,15 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(tmp_path: Path) -> None:
     for picture in drawn:
         with Image.open(picture) as image:
             assert min(image.size) > 100
-    assert (config.folder / "run" / "scenes.onnx").exists()
+    assert (folder / "run" / "scenes.onnx").exists()
     assert "on validation after 1 epochs" in stages[2].outcome
+    for variant in Variant:
+        assert f"{variant} " in stages[-1].outcome
+        assert (folder / "ablation" / "runs" / f"{variant}-0" / BEST).exists()
 
 
 def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds other files"):
-        demo(DemoConfig(tmp_path), Told(lambda _: None, lambda _: None, lambda *_: None))
+        demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]

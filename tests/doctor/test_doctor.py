@@ -77,7 +77,10 @@ def registry(tmp_path, monkeypatch):
     for name in (f"{DEFAULT_WEIGHTS}.onnx", "second.onnx"):
         (tmp_path / name).write_bytes(name.encode())
         files[name] = sha256(tmp_path / name)
-    entries = {Path(name).stem: {"files": {name: files[name]}, "summary": ""} for name in files}
+    entries = {
+        Path(name).stem: {"files": {name: files[name]}, "summary": f"what {name} is for"}
+        for name in files
+    }
     (tmp_path / "index.json").write_text(json.dumps(entries))
     return tmp_path
 
@@ -86,6 +89,7 @@ def test_weights_are_compared_with_their_checksums(registry):
     (registry / "second.onnx").write_bytes(b"changed")
     rows = {row.name: row for row in examine().rows if row.group == "weights"}
     assert rows[DEFAULT_WEIGHTS].status is Status.OK
+    assert rows[DEFAULT_WEIGHTS].detail.startswith(f"what {DEFAULT_WEIGHTS}.onnx is for")
     assert rows["second"].status is Status.MISSING
     assert "second.onnx has another checksum" in rows["second"].detail
 

@@ -220,6 +220,6 @@ def test_the_provider_is_what_measures(root):
     config = AttentionConfig(
         root / "pairs", DEFAULT_WEIGHTS, pairs=2, hiding=FEW, threads=1, provider="openvino"
     )
-    assert measure_store(config).runtime["backend"] == "openvino"
+    assert measure_store(config).engine.backend == "openvino"
     with pytest.raises(ConfigError, match="no choice of providers"):
         measure_store(replace(config, weights=root / "full.safetensors"))

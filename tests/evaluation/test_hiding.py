@@ -43,10 +43,10 @@ def maps(row: int, column: int, count: int = 3) -> np.ndarray:
 
 def test_hiding_what_the_answer_hangs_on_costs_all_of_it():
     found = hider().highest(maps(0, 0))
-    np.testing.assert_allclose(found.falls, 1)
+    np.testing.assert_allclose(found.drops, 1)
     assert found.answers.tolist() == [[1]] * 3
     elsewhere = hider().highest(maps(5, 5))
-    np.testing.assert_allclose(elsewhere.falls, 0)
+    np.testing.assert_allclose(elsewhere.drops, 0)
     assert elsewhere.answers.tolist() == [[0]] * 3
 
 
@@ -56,7 +56,7 @@ def test_random_squares_cost_what_they_cover():
     assert found.answers.shape == (count, regions)
     # A square at x of 81 places covers 32 - x of the corner's columns, so (sum / 81 / 32)^2.
     expected = (sum(32 - x for x in range(32)) / 81 / 32) ** 2
-    assert found.falls.mean() == pytest.approx(expected, rel=0.2)
+    assert found.drops.mean() == pytest.approx(expected, rel=0.2)
 
 
 def test_curves_fall_and_rise_where_the_map_is_right():

@@ -47,7 +47,7 @@ def graph(exported: Path) -> Path:
 @pytest.fixture(scope="session")
 def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("export-store")
-    make_scenes(root / "scenes", SceneConfig(train=14, validation=7, test=14, scale=1))
+    make_scenes(root / "scenes", SceneConfig(train=21, validation=7, test=14, scale=1))
     making = PairMaking(boxes=BoxSource.CROP_FILES)
     preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
     return root / "pairs"

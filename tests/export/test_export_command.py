@@ -14,11 +14,12 @@ from skimage.data import astronaut
 
 from glamor_cli.__main__ import main
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.vision.pairs import make_pair, round_box
+from glamor_cli.weights import load_network, save_network
 
 SMALL = ("--batch-opt", "1", "--batch-max", "2", "--threads", "1")
 
@@ -89,7 +90,8 @@ def test_int8_from_photograph_to_answer_in_a_triton_repository(run, weights_file
     )
     assert code == 0, said
     _, how = describe("out/photo.onnx")
-    assert (how["precision"], how["int8_form"], how["calibration_pairs"]) == ("int8", "cpu", 14)
+    # The whole training split, not the 14 pairs that exports are verified on.
+    assert (how["precision"], how["int8_form"], how["calibration_pairs"]) == ("int8", "cpu", 21)
     folder = Path("models/varied")
     assert sorted(path.name for path in folder.iterdir()) == ["1", "config.pbtxt", "labels.txt"]
     served = onnxruntime.InferenceSession(
@@ -111,9 +113,17 @@ def test_photographs_verify_too_and_one_bad_file_among_them_is_passed_over(run, 
     Path("photographs").mkdir()
     Image.fromarray(astronaut()).save("photographs/a.png")
     Path("photographs/b.png").write_bytes(b"no picture")
-    code, said = run("--weights", weights_file, "--verify", "photographs", *SMALL)
+    network, metadata = load_network(weights_file)
+    save_network(Path("half.safetensors"), network, metadata, half=True)
+    options = ("--verify", "photographs", "--half-storage", *SMALL)
+    code, said = run("--weights", "half.safetensors", *options)
     assert code == 0, said
     assert "1 real pairs" in said
+    # Rounded to float16 already, so nothing is lost; computed in float32.
+    assert "half.onnx: fp32" in said
+    stored = {tensor.data_type for tensor in onnx.load("half.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in stored
+    assert Path("half.onnx").stat().st_size < 0.55 * weights_file.stat().st_size
 
 
 def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):

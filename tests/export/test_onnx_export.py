@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from glamor_cli.errors import CheckpointError, ConfigError, DataError, ExportError
-from glamor_cli.export.config import BatchRange, ExportConfig, Int8Form, Precision
-from glamor_cli.export.graph import EXPORT_KEY
+from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.weights import Metadata, load_network, save_network
 
 SMALL = BatchRange(1, 2, 3)
@@ -89,7 +89,7 @@ def test_half_precision_is_half_the_size_and_close(
     weights_file: Path, exported: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "half.onnx"
-    report = export_onnx(weights_file, out, ExportConfig(Precision.FP16, batch=SMALL))
+    report = export_onnx(weights_file, out, ExportConfig(ExportPrecision.FP16, batch=SMALL))
     assert out.stat().st_size < 0.55 * exported.stat().st_size
     assert max(check.max_abs_diff for check in report.batches) > 0
     types = {value.data_type for value in onnx.load(out).graph.initializer}
@@ -113,7 +113,7 @@ def test_int8_is_calibrated_and_judged_on_a_store(
 ) -> None:
     out = tmp_path / "int8.onnx"
     config = ExportConfig(
-        Precision.INT8, batch=SMALL, verify=scene_store, int8_form=form, calibration_pairs=12
+        ExportPrecision.INT8, batch=SMALL, verify=scene_store, int8_form=form, calibration_pairs=12
     )
     report = export_onnx(weights_file, out, config)
     assert out.stat().st_size < 0.4 * exported.stat().st_size
@@ -149,7 +149,7 @@ def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_
     out = tmp_path / "export" / "w.onnx"
     out.parent.mkdir()
     out.write_bytes(b"the old one")
-    config = ExportConfig(Precision.FP16, batch=SMALL, atol=1e-9)
+    config = ExportConfig(ExportPrecision.FP16, batch=SMALL, atol=1e-9)
     with pytest.raises(ExportError, match=r"e-0\d at batch 1.*batch 2.*batch 3.*allowed is 1e-09"):
         export_onnx(weights_file, out, config)
     assert out.read_bytes() == b"the old one"
@@ -160,12 +160,12 @@ def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_
     ("settings", "says"),
     [
         ({"opset": 12}, "opset 12"),
-        ({"precision": Precision.INT8}, "INT8 needs images"),
+        ({"precision": ExportPrecision.INT8}, "INT8 needs images"),
         (
-            {"precision": Precision.INT8, "opset": 21, "verify": Path("x")},
+            {"precision": ExportPrecision.INT8, "opset": 21, "verify": Path("x")},
             "INT8 cannot be made from opset 21",
         ),
-        ({"precision": Precision.FP16, "half_storage": True}, "half storage"),
+        ({"precision": ExportPrecision.FP16, "half_storage": True}, "half storage"),
         ({"atol": 0.0}, "tolerance"),
     ],
 )

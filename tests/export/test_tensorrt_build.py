@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
 from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
-from glamor_cli.export.config import BatchRange, ExportConfig, Precision
+from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
@@ -34,7 +34,7 @@ VERSION_OFFSET, GENERATIONS_OFFSET = 24, 32
 @pytest.fixture(scope="module")
 def half(weights_file, tmp_path_factory):
     path = tmp_path_factory.mktemp("half") / "half.onnx"
-    config = ExportConfig(precision=Precision.FP16, batch=BatchRange(1, 2, 3))
+    config = ExportConfig(precision=ExportPrecision.FP16, batch=BatchRange(1, 2, 3))
     export_onnx(weights_file, path, config)
     return path
 
@@ -146,7 +146,7 @@ def test_other_files_are_refused(exported, graph, tmp_path):
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
     for source in (tmp_path / "text.onnx", tmp_path / "foreign.onnx", graph):
-        with pytest.raises(ExportError):
+        with pytest.raises(CheckpointError):
             build_engine(source, tmp_path / "x.engine", RTX)
     with pytest.raises(ConfigError, match=r"does not end in \.engine"):
         build_engine(exported, tmp_path / "x.plan", RTX)
@@ -210,7 +210,7 @@ def rebuilt(remedy, weights, store, out):
 
 def test_command_that_builds_an_engine_anew_builds_it(engine, weights_file, scene_store, tmp_path):
     of_a_run = dataclasses.replace(read_sidecar(engine), precision="int8")
-    made = rebuilt(of_a_run.rebuild, weights_file, scene_store, tmp_path / "int8.engine")
+    made = rebuilt(of_a_run.rebuild_remedy, weights_file, scene_store, tmp_path / "int8.engine")
     assert made.precision == "int8"
     assert made.architectures == of_a_run.architectures
     assert made.batch_max == of_a_run.batch_max
@@ -227,7 +227,7 @@ def test_command_for_turing_names_it_and_is_in_fp16(engine, weights_file, tmp_pa
 def test_command_names_weights_that_are_registered(engine):
     sidecar = read_sidecar(engine)
     shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
-    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild
+    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild_remedy
     assert f"--weights {DEFAULT_WEIGHTS} " in remedy
 
 
@@ -349,7 +349,9 @@ def test_each_batch_size_has_its_own_graph_on_a_stream_of_its_own(target, export
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_export_verifies_the_engine_itself(target, weights_file, scene_store, tmp_path, precision):
-    onnx_config = ExportConfig(Precision(precision), batch=BatchRange(1, 2, 3), verify=scene_store)
+    onnx_config = ExportConfig(
+        ExportPrecision(precision), batch=BatchRange(1, 2, 3), verify=scene_store
+    )
     # Engines fuse as they like: 1e-5 is for the ONNX file.
     onnx_config = dataclasses.replace(onnx_config, atol=5e-3)
     config = ArtefactConfig(onnx_config, engine=EngineConfig(target))

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from glamor_cli.errors import CheckpointError, ConfigError, ExportError
+from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.triton_repository import write_triton_repository
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
@@ -109,7 +109,7 @@ def test_what_triton_cannot_serve_is_refused(exported, tmp_path):
     with pytest.raises(CheckpointError):
         write_triton_repository(engine, tmp_path / "models")
     (tmp_path / "text.onnx").write_text("no graph")
-    with pytest.raises(ExportError):
+    with pytest.raises(CheckpointError):
         write_triton_repository(tmp_path / "text.onnx", tmp_path / "models")
     assert not (tmp_path / "models").exists()
 

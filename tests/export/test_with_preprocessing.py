@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from skimage.data import astronaut
 
-from glamor_cli.errors import DataError, ExportError
+from glamor_cli.errors import CheckpointError, DataError
 from glamor_cli.export.with_preprocessing import add_preprocessing, with_preprocessing
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.vision.pairs import make_pair, round_box
@@ -118,7 +118,7 @@ def test_graph_that_is_not_an_exported_network_is_refused(tmp_path, graph):
     onnx.save(make_identity(), foreign)
     (tmp_path / "text.onnx").write_text("no graph")
     for source in (foreign, tmp_path / "text.onnx", graph):
-        with pytest.raises(ExportError):
+        with pytest.raises(CheckpointError):
             add_preprocessing(source, tmp_path / "out.onnx")
     assert not list(tmp_path.glob("*out*"))
 

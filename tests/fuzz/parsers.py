@@ -30,7 +30,7 @@ from bundle_writer import (
 from PIL import Image
 
 from glamor_cli.data.crop_files import export_crops, read_box
-from glamor_cli.data.index import Status, read_index
+from glamor_cli.data.index import read_index
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
@@ -39,6 +39,7 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.data.store_writer import StoreWriter
 from glamor_cli.errors import DataError, GlamorError
+from glamor_cli.status import Status
 from glamor_cli.vision.images import read_image
 from glamor_cli.weights import METADATA_KEY, Metadata
 
@@ -356,7 +357,7 @@ def read_one_sidecar(data: bytes, folder: Path) -> None:
     engine.write_bytes(_ENGINE)
     sidecar_path(engine).write_bytes(data)
     with refuses():
-        str(read_sidecar(engine).rebuild)
+        str(read_sidecar(engine).rebuild_remedy)
 
 
 def sidecar_seeds() -> list[bytes]:

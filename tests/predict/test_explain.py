@@ -61,6 +61,20 @@ def test_the_command_writes_one_picture(photographs, onnx_weights, tmp_path):
         assert min(picture.size) > 800
 
 
+def test_another_face_and_the_name_that_the_picture_gets(
+    photographs, config, onnx_weights, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["explain", str(photographs / "group.jpg"), "--face", "3", "--threads", "1"]
+    result = CliRunner().invoke(app, [*words, "--weights", str(onnx_weights), "--device", "cpu"])
+    assert result.exit_code == 0, result.stderr
+    third = explain(photographs / "group.jpg", config, 3)
+    emotion, probability = third.classes[third.face.emotion], third.face.probabilities.max()
+    expected = f"{emotion} {probability:.1%}, face 3 of 6: group-explained.png"
+    assert expected in result.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["group-explained.png"]
+
+
 def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
     arguments = ["explain", str(photographs / "astronaut.png"), "--output"]
     refused = CliRunner().invoke(app, [*arguments, str(tmp_path / "why.txt")]).exception

@@ -12,8 +12,8 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict import PredictConfig, predict, predict_images
 from glamor_cli.rendering.annotate import SAVED_SUFFIX, PictureFolder
-from glamor_cli.rows import Status
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box, make_pair
 
 

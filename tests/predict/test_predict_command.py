@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError
+from glamor_cli.predict import PredictConfig, predict
 from glamor_cli.rows import COLUMNS
 
 GLAMOR = [sys.executable, "-m", "glamor_cli"]
@@ -121,6 +122,18 @@ def test_a_mistyped_choice_is_answered_with_the_choices(photographs, options):
     result = run(photographs / "astronaut.png", *options, "--device", "tpu")
     assert result.exit_code == 2
     assert "cuda" in result.stderr
+
+
+def test_the_mirror_image_is_asked_about_too(photographs, options, onnx_weights):
+    photograph = photographs / "astronaut.png"
+    (flipped, plain) = (
+        json.loads(run(photograph, *options, *flip, "--format", "jsonl").stdout)
+        for flip in (["--flip"], [])
+    )
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, flip=True)
+    (expected,) = predict([photograph], config)
+    assert flipped["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert flipped["probabilities"] != pytest.approx(plain["probabilities"], abs=1e-3)
 
 
 def test_a_larger_working_size_finds_smaller_faces(photographs, options, tmp_path):

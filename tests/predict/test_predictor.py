@@ -8,8 +8,9 @@ import skimage.data
 from PIL import Image
 
 import glamor_cli.predict
-from glamor_cli.predict import PredictConfig, Predictor, SourceImage, predict_images
+from glamor_cli.predict import PredictConfig, Predictor, predict_images
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.sources import SourceImage
 from glamor_cli.vision.faces import open_detector
 
 
@@ -54,6 +55,18 @@ def test_large_images_are_not_read_ahead(engines, monkeypatch):
     next(answers)
     assert stream.taken <= 3
     answers.close()
+
+
+def test_images_kept_for_drawing_close_a_batch_early(engines, monkeypatch):
+    monkeypatch.setattr(glamor_cli.predict, "HELD_PIXELS", 2 * 64 * 64)
+    stream = Stream(60)
+    answers = predictor(engines, batch=100, keep_images=True).predict(stream)
+    for answered in range(1, 50):
+        assert next(answers).image.shape == (64, 64, 3)
+        # Of each batch of two, the other one; the next batch; and as many as there are threads.
+        assert stream.taken <= answered + 1 + 2 + 2
+    answers.close()
+    assert stream.taken < 60
 
 
 def test_large_files_are_known_before_they_are_decoded(engines, monkeypatch, tmp_path):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from glamor_cli.rows import FaceRow, RowFormat, Status, open_sink
+from glamor_cli.rows import FaceRow, RowFormat, open_sink
+from glamor_cli.status import Status
 
 COLUMNS = [
     "source",

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_data_sets import tree
+from typer.testing import CliRunner
 
+from glamor_cli.cli.app import app
 from glamor_cli.data.fer2013 import Fer2013Report, convert_fer2013
 from glamor_cli.data.layouts import open_data_set
 from glamor_cli.errors import ConfigError, DataError
@@ -64,6 +66,23 @@ def test_votes_share(folder, tmp_path):
     assert sad.targets == (0, 0, 0, 0.25, 0.75, 0, 0)
     with pytest.raises(ConfigError, match="no share"):
         convert_fer2013(folder, tmp_path / "out", votes_share=1.5)
+
+
+def test_the_command(folder, tmp_path):
+    words = ["fer2013", str(folder), str(tmp_path / "labels"), "--votes-share", "0"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    for split in ("train", "validation"):
+        assert f"{split}: 2 images; left out 1 copies from another split, 1 lossy" in done.stderr
+    assert f"glamor preprocess {tmp_path / 'labels'} STORE --boxes whole" in done.stderr
+    sad = next(open_data_set(tmp_path / "labels").records("train"))
+    assert sad.targets == (0, 0, 0, 0, 0, 1, 0)
+    # Without the option, votes count for half.
+    words[2:] = [str(tmp_path / "mixed")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    sad = next(open_data_set(tmp_path / "mixed").records("train"))
+    assert sad.targets == (0, 0, 0, 0.125, 0.375, 0.5, 0)
 
 
 def test_other_files_are_refused(folder, tmp_path):

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from glamor_cli.data.index import IndexRow, Status
+from glamor_cli.data.index import IndexRow
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
 
 
@@ -83,6 +84,7 @@ def swap_splits(store):
         (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
         (lambda store: change(store, complete=False), "is unfinished"),
         (lambda store: change(store, counts={}), "store.json is damaged"),
+        (lambda store: change(store, geometry="round"), "store.json is damaged"),
         (lambda store: change(store, classes=["../../x", "Happy"]), "bad class name '../../x'"),
         (lambda store: change(store, classes=[".."]), r"bad class name '\.\.'"),
         (lambda store: change(store, classes=["two\nlines"]), "bad class name"),

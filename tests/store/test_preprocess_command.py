@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import skimage.data
+from PIL import Image
 from small_data_sets import tree, write_authors_data_set, write_image
 from typer.testing import CliRunner
 
+from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
@@ -87,6 +91,47 @@ def test_a_detector_that_would_not_be_asked_is_refused(tmp_path, glamor):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.fixture(scope="module")
+def face_and_blank(tmp_path_factory):
+    """A part of a photograph, small because dlib is slow, and an image without a face."""
+    folder = tmp_path_factory.mktemp("faces") / "Happy"
+    folder.mkdir()
+    Image.fromarray(skimage.data.astronaut()[40:210, 140:310]).save(folder / "a.png")
+    Image.new("RGB", (60, 40), (90, 90, 90)).save(folder / "blank.png")
+    return folder.parent
+
+
+def test_the_authors_detector_and_jpeg_step(tmp_path, glamor, face_and_blank):
+    pytest.importorskip("dlib", reason="the extra dlib is not installed")
+    pytest.importorskip("simplejpeg", reason="the extra official-jpeg is not installed")
+    words = ("preprocess", face_and_blank, tmp_path / "store", "--workers", 1)
+    done = glamor(*words, "--detector", "dlib", "--official-jpeg")
+    assert done.exit_code == 0, done.stderr
+    store = PairStore.open(tmp_path / "store")
+    info = store.info
+    assert (info.boxes, info.detector) == ("detect", "dlib")
+    assert (info.official_jpeg, info.skip_no_face) == (True, False)
+    # An image without a face is all context, as in the authors' program.
+    split = store.split("all")
+    assert len(split) == 2
+    assert split.boxes[0].any()
+    assert not split.boxes[1].any()
+    assert not split.faces[1].any()
+
+
+def test_images_without_a_face_can_be_left_out(tmp_path, glamor, face_and_blank):
+    words = ("preprocess", face_and_blank, tmp_path / "store", "--workers", 1, "--json", "-")
+    done = glamor(*words, "--skip-no-face")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["read"], report["stored"], report["no_face"]) == (2, 1, 1)
+    store = PairStore.open(tmp_path / "store")
+    assert (store.info.official_jpeg, store.info.skip_no_face) == (False, True)
+    assert store.info.detector == "centerface"
+    (row,) = store.split("all").boxes
+    assert row.any()
+
+
 def test_damage_found_by_verify_is_an_error(tmp_path, glamor):
     write_image(tmp_path / "set" / "Happy" / "a.png")
     store = tmp_path / "store"
@@ -98,14 +143,16 @@ def test_damage_found_by_verify_is_an_error(tmp_path, glamor):
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
-    source = write_authors_data_set(tmp_path / "set", {"train": 100})
-    out = tmp_path / "store"
+    # Enough to be in the middle of it, however late the signal comes.
+    write_image(tmp_path / "a.png")
+    source, out = tmp_path / "manifest.csv", tmp_path / "store"
+    source.write_text("path,label\n" + 1500 * "a.png,Sad\n")
     command = [sys.executable, "-m", "glamor_cli", "preprocess", str(source), str(out)]
-    command += ["--boxes", "crop-files", "--workers", "2"]
+    command += ["--boxes", "whole", "--workers", "2"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    faces = out / "train" / "faces.npy"
+    faces = out / "all" / "faces.npy"
     deadline = time.monotonic() + 240
     while not (faces.exists() and faces.stat().st_size > 300_000):
         assert process.poll() is None, process.communicate()
@@ -121,8 +168,48 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
     done = subprocess.run([*command, "--json", "-"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     report = json.loads(done.stdout)
-    assert report["stored"] == 300
-    assert report["resumed"] > 0
+    assert report["stored"] == 1500
+    assert 0 < report["resumed"] < 1500
+
+
+def test_a_log_gets_a_line_now_and_then(tmp_path, glamor, monkeypatch):
+    monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
+    source = write_authors_data_set(tmp_path / "set", {"train": 2})
+    words = ("preprocess", source, tmp_path / "store", "--boxes", "crop-files", "--workers", 1)
+    done = glamor(*words)
+    assert done.exit_code == 0, done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if "6 of 6 images" in line]
+    assert re.fullmatch(r"preprocessing: 6 of 6 images \(100\.0%\), [\d.]+ images/s, .+ left", last)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_a_terminal_gets_a_bar_and_scripts_their_json(tmp_path):
+    import pty
+
+    source = write_authors_data_set(tmp_path / "set", {"train": 2})
+    words = ["preprocess", str(source), str(tmp_path / "store"), "--boxes", "crop-files"]
+    unset = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "glamor_cli", *words, "--workers", "1", "--json", "-"],
+        env=environment | {"TERM": "xterm", "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # as Linux says that nobody writes there any more
+            while piece := os.read(ours, 65536):
+                shown += piece
+        report = json.loads(process.stdout.read())
+        assert process.wait(120) == 0, shown
+    os.close(ours)
+    assert report["stored"] == 6
+    # Without the escapes that colour its columns.
+    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    assert re.search(r"preprocessing ━+ 100% 6/6 [\d.]+ images/s", plain), plain
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")

@@ -258,6 +258,9 @@ def test_two_runs_at_once_do_not_mix(tmp_path, many_images, start, run):
     out = tmp_path / "store"
     process = start(many_images, out)
     wait_until(lambda: size(out / "test" / "faces.npy") > 0, process)
+    # Held there, or it might be done before the other looks.
+    process.send_signal(signal.SIGSTOP)
+    assert process.poll() is None
     with pytest.raises(ConfigError, match="another process is writing"):
         run(many_images, out)
 

@@ -162,6 +162,21 @@ def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tm
         assert "Leave --table-only out" in refused.remedy
 
 
+def test_the_command_trains_what_it_is_asked_for(scene_store, tmp_path):
+    words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), "--epochs", "1"]
+    words += ["--variant", "face-only", "--seeds", "1", "--device", "cpu", "--threads", "1"]
+    result = CliRunner().invoke(app, [*words, "--json", "-"])
+    assert result.exit_code == 0, result.output
+    (line,) = json.loads(result.stdout)["variants"]
+    assert (line["variant"], len(line["runs"])) == ("face-only", 1)
+    assert line["runs"][0]["count"] == 7, "the pairs of the test split"
+    assert "the face alone" in result.stderr
+    assert [path.parent.name for path in tmp_path.rglob("best.safetensors")] == ["face-only-0"]
+    settings = json.loads((tmp_path / "runs" / "face-only-0" / "config.json").read_text())
+    assert settings["recipe"]["name"] == "modern"
+    assert (settings["recipe"]["epochs"], settings["seed"], settings["threads"]) == (1, 0, 1)
+
+
 def run(variant, seed, accuracy, near_cue=None) -> RunResult:
     return RunResult(variant, seed, "test", 700, accuracy, accuracy, near_cue, near_cue, near_cue)
 

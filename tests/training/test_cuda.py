@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.precision import exact_float32
-from glamor_cli.training.precision_kind import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, Optimizer
 from glamor_cli.training.trainer import BEST, METRICS, train
 
@@ -43,16 +43,16 @@ def test_convolutions_are_float32_while_a_training_asks_for_it() -> None:
 @pytest.mark.gpu
 @needs_cuda
 def test_a_gpu_learns_what_the_cpu_learns(scene_store: Path, tmp_path: Path) -> None:
-    on_cpu = run(scene_store, tmp_path / "cpu", "cpu", precision=Precision.FP32)
-    on_gpu = run(scene_store, tmp_path / "gpu", "cuda", precision=Precision.FP32)
+    on_cpu = run(scene_store, tmp_path / "cpu", "cpu", precision=TrainPrecision.FP32)
+    on_gpu = run(scene_store, tmp_path / "gpu", "cuda", precision=TrainPrecision.FP32)
     assert losses(on_gpu) == pytest.approx(losses(on_cpu), abs=5e-3)
 
 
 @pytest.mark.gpu
 @needs_cuda
-@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+@pytest.mark.parametrize("precision", [TrainPrecision.FP32, TrainPrecision.BF16])
 def test_deterministic_trainings_have_the_same_bits(
-    scene_store: Path, tmp_path: Path, precision: Precision
+    scene_store: Path, tmp_path: Path, precision: TrainPrecision
 ) -> None:
     settings = {"recipe": QUICK, "precision": precision, "deterministic": True}
     first, second = (run(scene_store, tmp_path / name, "cuda", **settings) for name in "ab")

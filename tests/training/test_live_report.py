@@ -10,7 +10,8 @@ from PIL import Image
 
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.curves import best_epoch, make_curves
+from glamor_cli.training.curves import make_curves
+from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
 from glamor_cli.training.recipes import MODERN, SmallFaces
 from glamor_cli.training.trainer import train
@@ -23,18 +24,18 @@ def config(run: Path, **changes: object) -> TrainConfig:
     return TrainConfig(store=Path("pairs"), run=run, recipe=recipe, **changes)
 
 
-def history(epochs: int) -> list[dict[str, float]]:
+def history(epochs: int) -> list[EpochMetrics]:
     return [
-        {
-            "epoch": epoch,
-            "train_loss": 2 / epoch,
-            "train_accuracy": 1 - 0.5 / epoch,
-            "validation_loss": 2.5 / epoch,
-            "validation_accuracy": (0.2, 0.6, 0.4, 0.5)[epoch - 1],
-            "learning_rate": 1e-3 / epoch,
-            "seconds": 300.0,
-            "images_per_second": 100.0,
-        }
+        EpochMetrics(
+            epoch=epoch,
+            train_loss=2 / epoch,
+            train_accuracy=1 - 0.5 / epoch,
+            validation_loss=2.5 / epoch,
+            validation_accuracy=(0.2, 0.6, 0.4, 0.5)[epoch - 1],
+            learning_rate=1e-3 / epoch,
+            seconds=300.0,
+            images_per_second=100.0,
+        )
         for epoch in range(1, epochs + 1)
     ]
 
@@ -82,7 +83,7 @@ def test_the_picture_marks_the_epoch_that_the_page_marks():
     assert best_epoch(history(2), recipe) is None
     figure = make_curves(history(4), best_epoch(history(4), recipe))
     assert [text.get_text() for text in figure.axes[1].texts] == ["best 50.0%"]
-    figure = make_curves(history(4), best_epoch(history(4)))
+    figure = make_curves(history(4), best_epoch(history(4), replace(MODERN, epochs=EPOCHS)))
     assert [text.get_text() for text in figure.axes[1].texts] == ["best 60.0%"]
 
 

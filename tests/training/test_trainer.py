@@ -10,26 +10,31 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from little_room import run_with_little_room
 from safetensors.torch import load_file
+from small_data_sets import write_authors_data_set
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
+from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.checkpoints import DAMAGED, LAST, PREVIOUS
+from glamor_cli.training.checkpoints import AVERAGE, DAMAGED, LAST, PREVIOUS
 from glamor_cli.training.config import CONFIG, TrainConfig
-from glamor_cli.training.precision import Precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
 from glamor_cli.training.rows import choose_rows
-from glamor_cli.training.start import take_over
+from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
 from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
 
@@ -75,23 +80,45 @@ def test_a_run_leaves_weights_metrics_and_curves(undisturbed: Path) -> None:
     assert open_runtime(undisturbed / BEST, device="cpu").metadata == metadata
 
 
+def test_what_is_kept_is_the_best_epoch(scene_store: Path, undisturbed: Path) -> None:
+    """It was judged as it is kept: what it answers has the loss that is written down."""
+    lines = [json.loads(line) for line in (undisturbed / METRICS).read_text().splitlines()]
+    losses = [line["validation_loss"] for line in lines]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3), "else it could be either epoch's"
+    split = PairStore.open(scene_store).split("validation")
+    found = evaluate(open_runtime(undisturbed / BEST, device="cpu", threads=1), split)
+    right = found.probabilities[np.arange(len(split)), found.labels]
+    best = max(lines, key=lambda line: line["validation_accuracy"])
+    assert -np.log(right).mean() == pytest.approx(best["validation_loss"], rel=1e-4)
+    assert found.metrics.accuracy == best["validation_accuracy"]
+
+
+def test_what_is_kept_is_the_moving_average(scene_store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(config(scene_store, run, replace(QUICK, epochs=1)))
+    best, last = load_file(run / BEST), load_file(run / LAST)
+    assert all(torch.equal(value, last[AVERAGE + name]) for name, value in best.items())
+    assert not any(torch.equal(value, last[f"network/{name}"]) for name, value in best.items())
+
+
 def test_same_seed_same_numbers(scene_store: Path, undisturbed: Path, tmp_path: Path) -> None:
     train(config(scene_store, tmp_path / "again"))
     assert_same(undisturbed, tmp_path / "again")
 
 
 def test_deterministic_training_has_the_same_numbers(
-    scene_store: Path, undisturbed: Path, tmp_path: Path
+    scene_store: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the CPU it changes nothing but what torch is asked for, and only while it trains."""
     asked: list[bool] = []
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     train(
         config(scene_store, tmp_path / "run", deterministic=True),
         on_progress=lambda _: asked.append(torch.are_deterministic_algorithms_enabled()),
     )
     assert set(asked) == {True}
     assert not torch.are_deterministic_algorithms_enabled()
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert_same(undisturbed, tmp_path / "run")
 
 
@@ -255,13 +282,18 @@ def test_a_kill_after_the_last_checkpoint_costs_no_metrics(
     assert_same(undisturbed, folder)
 
 
+def finished_epochs(run: Path) -> int:
+    metrics = run / METRICS
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> None:
     """Ctrl-C, then SIGKILL, of the real command; resumed, it ends as if undisturbed."""
 
     def start(run: Path, *options: str) -> subprocess.Popen[str]:
         command = (
-            f"train {scene_store} --run {run} --recipe modern --epochs 2 --batch 4 "
+            f"train {scene_store} --run {run} --recipe modern --epochs 6 --batch 4 "
             "--variant face-only --threads 1 --device cpu"
         )
         return subprocess.Popen(
@@ -270,9 +302,10 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
             text=True,
         )
 
-    def wait_for(path: Path) -> None:
+    def wait_for_epochs(count: int, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + 120
-        while not path.exists():
+        while finished_epochs(tmp_path / "run") < count:
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -284,19 +317,20 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     finish(whole)
     assert whole.returncode == 0
 
+    # Of six epochs, some are left whenever the signals arrive.
     stopped = start(tmp_path / "run")
-    wait_for(tmp_path / "run" / "config.json")
-    time.sleep(1.0)
+    wait_for_epochs(1, stopped)
     stopped.send_signal(signal.SIGINT)
     said = finish(stopped)
-    if stopped.returncode != 0:  # a fast machine may have finished
-        assert stopped.returncode == 130
-        assert "--resume" in said
+    assert stopped.returncode == 130
+    assert "--resume" in said
 
+    done_so_far = finished_epochs(tmp_path / "run")
     killed = start(tmp_path / "run", "--resume")
-    wait_for(tmp_path / "run" / METRICS)
+    wait_for_epochs(done_so_far + 1, killed)
     killed.kill()
     finish(killed)
+    assert finished_epochs(tmp_path / "run") < 6
 
     resumed = start(tmp_path / "run", "--resume")
     finish(resumed)
@@ -323,9 +357,9 @@ def test_the_precision_that_auto_chose_stays_with_the_run(
 ) -> None:
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
-    chosen = Precision(settings["precision"])
-    assert chosen is not Precision.AUTO
-    other = Precision.FP32 if chosen is Precision.BF16 else Precision.BF16
+    chosen = TrainPrecision(settings["precision"])
+    assert chosen is not TrainPrecision.AUTO
+    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
     with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
         train(config(scene_store, run, precision=other), resume=True)
     # As if it had been begun on other hardware.
@@ -432,7 +466,7 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     face_only, _ = load_network(undisturbed / BEST)
     assert face_only.config.variant is Variant.FACE_ONLY
     network = GlamorNet(NetworkConfig()).eval()
-    take_over(network, undisturbed / BEST, EMOTIONS)
+    load_initial_weights(network, undisturbed / BEST, EMOTIONS)
     face, context = torch.rand(2, 3, 96, 96), torch.rand(2, 3, 112, 112)
     with torch.inference_mode():
         alone = network.classifier(
@@ -447,14 +481,14 @@ def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     start = undisturbed / BEST
     resnet = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY))
     with pytest.raises(ConfigError, match=r"no encoder of .* fits"):
-        take_over(resnet, start, EMOTIONS)
+        load_initial_weights(resnet, start, EMOTIONS)
     network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY))
     fresh = network.classifier.logits.weight.clone()
-    take_over(network, start, EMOTIONS[::-1])
+    load_initial_weights(network, start, EMOTIONS[::-1])
     tensors = load_file(start)
     assert torch.equal(network.classifier.logits.weight, fresh)
     assert torch.equal(network.classifier.hidden.weight, tensors["classifier.hidden.weight"])
-    take_over(network, start, EMOTIONS)
+    load_initial_weights(network, start, EMOTIONS)
     assert torch.equal(network.classifier.logits.weight, tensors["classifier.logits.weight"])
 
 
@@ -482,10 +516,37 @@ def test_other_weights_can_be_the_start(
 
 
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
-    only_test = config(scene_store, tmp_path / "run", train_split="test")
-    only_test = replace(only_test, validation_split="nowhere")
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    scenes, pairs = scene_store.parent / "scenes", tmp_path / "pairs"
+    preprocess(PreprocessConfig(scenes, pairs, making, split="train", workers=1))
+    alone = config(pairs, tmp_path / "run", replace(QUICK, epochs=1))
+    seen: list[int] = []
+    train(alone, on_progress=lambda progress: seen.append(progress.steps))
+    assert set(seen) == {4}, "26 pairs are left to learn from, in steps of 8"
+
+    rows, split, held = choose_rows(PairStore.open(pairs), alone)
+    assert (len(rows), len(held)) == (26, 2)
+    assert sorted([*rows, *held]) == list(range(28))
+    # And it is these two that judged.
+    faces, contexts = split.pairs(held)
+    answers = open_runtime(tmp_path / "run" / BEST, device="cpu", threads=1)(faces, contexts)
+    right = answers.probabilities[np.arange(2), split.labels[held]]
+    line = json.loads((tmp_path / "run" / METRICS).read_text())
+    assert -np.log(right).mean() == pytest.approx(line["validation_loss"], rel=1e-4)
+    # The seed says which.
+    _, _, others = choose_rows(PairStore.open(pairs), replace(alone, seed=1))
+    assert set(others) != set(held)
+
+
+def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Path) -> None:
+    data_set = write_authors_data_set(tmp_path / "set", {"test": 1, "train": 2, "val": 1})
+    preprocess(PreprocessConfig(data_set, tmp_path / "pairs", PairMaking(BoxSource.WHOLE)))
+    store = PairStore.open(tmp_path / "pairs")
+    rows, split, held = choose_rows(store, config(tmp_path / "pairs", tmp_path / "run"))
+    assert (split.name, len(rows), len(held)) == ("val", 6, 3)
     with pytest.raises(ConfigError, match="no split 'nowhere'"):
-        train(only_test)
+        train(config(scene_store, tmp_path / "run", validation_split="nowhere"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
@@ -543,6 +604,28 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     assert "a training cannot read" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)
+
+
+def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) -> None:
+    command = (
+        f"train {scene_store} --run {tmp_path / 'run'} --recipe scenes --network resnet18 "
+        "--variant face-only --epochs 1 --batch 7 --lr 0.002 --seed 5 --train-split validation "
+        "--validation-split test --precision bf16 --device cpu --threads 1 "
+        "--checkpoint-every 90s --deterministic"
+    )
+    result = CliRunner().invoke(app, command.split())
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "run" / CONFIG).read_text())
+    recipe = settings["recipe"]
+    asked = [recipe[name] for name in ("name", "epochs", "batch_size", "learning_rate")]
+    assert asked == ["scenes", 1, 7, 0.002]
+    network = settings["network"]
+    assert (network["encoder"], network["variant"]) == ("resnet18", "face-only")
+    assert (settings["train_split"], settings["validation_split"]) == ("validation", "test")
+    assert (settings["seed"], settings["precision"], settings["device"]) == (5, "bf16", "cpu")
+    assert (settings["threads"], settings["checkpoint_every"]) == (1, 90)
+    assert settings["deterministic"] is True
+    assert read_metadata(tmp_path / "run" / BEST).network.encoder is Encoder.RESNET18
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from glamor_cli.training import trainer
 from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, SmallFaces
 from glamor_cli.training.world import join_world
 
@@ -38,8 +39,13 @@ def main() -> None:
     store, out, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     torch.set_num_threads(1)
     with join_world(torch.device("cpu")) as world:
-        config = TrainConfig(store, out / f"run-{world.size}-{world.rank}", RECIPES[name])
-        run = trainer._Run(config, world, resume=False)
+        config = TrainConfig(
+            store,
+            out / f"run-{world.size}-{world.rank}",
+            RECIPES[name],
+            precision=TrainPrecision.FP32,
+        )
+        run = trainer._Run(config, world)
         run.begin(print)
         run.network.double()
         run.average = trainer.start_average(run.network) if run.recipe.ema_decay else None

@@ -74,6 +74,16 @@ def test_each_person_has_one_line_over_time(clips):
     assert max(ways) > 200
 
 
+def test_emotions_are_smoothed_unless_the_time_is_0(clips):
+    clip, stride = clips / "crossing.mp4", ("--stride", "4")
+    smoothed = rows_of(clip, *stride)
+    assert any(row["smoothed_probabilities"] != row["probabilities"] for row in smoothed)
+    for row in rows_of(clip, *stride, "--smooth", "0"):
+        expected = pytest.approx(row["probabilities"], abs=2e-6)
+        assert row["smoothed_probabilities"] == expected
+        assert row["smoothed_emotion"] == row["emotion"]
+
+
 def test_who_comes_back_late_gets_a_new_number(clips):
     rows = rows_of(clips / "coming-back.mp4", "--stride", "2")
     assert {row["frame"] % 2 for row in rows} == {0}

@@ -42,16 +42,6 @@ def test_boxes_are_the_authors(detector, head, authors):
     assert 50 < y1 < 100 < 140 < y2 < 190
 
 
-def test_the_corrected_form_feeds_rgb_and_makes_edges_exclusive(head):
-    corrected = open_detector(DetectorKind.DLIB, corrected=True)
-    assert corrected.settings == {"upsample": 1, "corrected": True}
-    swapped = corrected.detect(np.ascontiguousarray(head[:, :, ::-1]))
-    authors = open_detector(DetectorKind.DLIB).detect(head)
-    # On swapped colours it sees what the authors' does, and only the edges differ.
-    np.testing.assert_array_equal(swapped.boxes - authors.boxes, [[0, 0, 1, 1]])
-    np.testing.assert_array_equal(swapped.scores, authors.scores)
-
-
 def test_a_batch_takes_images_of_any_size_and_none_may_hold_a_face(detector, head, authors):
     blank = np.zeros((40, 60, 3), np.uint8)
     first, second = detector.detect_batch([blank, head])

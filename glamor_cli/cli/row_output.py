@@ -1,0 +1,111 @@
+"""Where the rows of predictions go: a table, standard output, or a file written atomically."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import TextIOWrapper
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from glamor_cli.atomic import atomic_path, report_full_disk
+from glamor_cli.cli.face_table import FaceTable, error_line
+from glamor_cli.cli.render import INTERRUPTED, console
+from glamor_cli.row_file import RowFile
+from glamor_cli.rows import FaceRow, RowFormat, RowSink, open_sink
+from glamor_cli.status import Status
+
+CLOSED_PIPE = 141
+"""The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
+
+
+@contextmanager
+def open_rows(
+    row_format: RowFormat, output: Path | None, columns: tuple[str, ...]
+) -> Iterator[RowSink]:
+    """Open where rows go; after Ctrl-C, and in a file after any failure, those so far are kept.
+
+    Args:
+        row_format: How they are shown or written; a file takes no table.
+        output: The file, written atomically; None is standard output.
+        columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
+
+    Raises:
+        ConfigError: The file, or standard output, cannot be written to, or has no more room.
+    """
+    if output is not None:
+        with _write_file(row_format, output, columns) as sink:
+            yield sink
+        return
+    streams: AbstractContextManager[RowSink] = (
+        nullcontext(FaceTable())
+        if row_format is RowFormat.TABLE
+        else _write_stdout(row_format, columns)
+    )
+    interrupted = False
+    with streams as sink:
+        try:
+            yield sink
+        except KeyboardInterrupt:
+            interrupted = True
+        sink.close()
+    if interrupted:
+        console.print("interrupted: the rows so far are kept")
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
+    failure: BaseException | None = None
+    with report_full_disk(output):
+        with atomic_path(output) as temporary, temporary.open("wb", buffering=0) as file:
+            rows = RowFile(file, row_format, columns)
+            try:
+                yield _ErrorPrinter(rows)
+                rows.close()
+            except (Exception, KeyboardInterrupt) as error:
+                # An earlier file must not be lost for one without a row.
+                if not rows.cut():
+                    raise
+                failure = error
+        if failure is not None:
+            console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
+            raise failure
+
+
+@contextmanager
+def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[RowSink]:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        with report_full_disk("standard output"):
+            try:
+                yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
+            except OSError:
+                # Python would complain once more when it flushes at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise
+    except BrokenPipeError:
+        # The reader has enough (`| head`).
+        raise typer.Exit(CLOSED_PIPE) from None
+
+
+class _ErrorPrinter:
+    """Passes rows on, and tells people of errors, who do not see the rows."""
+
+    def __init__(self, sink: RowSink) -> None:
+        self._sink = sink
+
+    def write(self, rows: Iterable[FaceRow]) -> None:
+        rows = list(rows)
+        self._sink.write(rows)
+        for row in rows:
+            if row.status is Status.ERROR:
+                console.print(
+                    Text.assemble(("error: ", "bold red"), error_line(row)), soft_wrap=True
+                )
+
+    def close(self) -> None:
+        self._sink.close()

@@ -1,0 +1,35 @@
+"""How long the demo's road is. Free of torch, for the command line."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.runtimes.choices import Device
+from glamor_cli.training.ablation_seeds import SEEDS
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """How long the road is.
+
+    Attributes:
+        folder: Where everything is left.
+        full: Train all of the paper's variants over several seeds, which takes hours.
+        scenes: How many scenes of each split.
+        epochs: Of the one training.
+        full_scenes: How many scenes of each split the ablation uses.
+        seeds: Of the ablation.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    folder: Path = Path("glamor-demo")
+    full: bool = False
+    scenes: SceneConfig = field(
+        default_factory=lambda: SceneConfig(train=2100, validation=112, test=350)
+    )
+    epochs: int = 3
+    full_scenes: SceneConfig = field(
+        default_factory=lambda: SceneConfig(train=3360, validation=210, test=700)
+    )
+    seeds: tuple[int, ...] = tuple(range(SEEDS))
+    device: str = Device.AUTO

@@ -1,0 +1,81 @@
+"""What is to be looked at: the images of files, folders and globs, each read or with what is wrong.
+
+One source that cannot be read must not end the run, so errors travel in the images' stream.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import DataError, GlamorError
+from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image on its way in.
+
+    Attributes:
+        source: Its path as found.
+        image: uint8 [H, W, 3] RGB, or None if it could not be read.
+        reason: Why not.
+    """
+
+    source: str
+    image: NDArray[np.uint8] | None
+    reason: str | None = None
+
+
+def list_sources(
+    sources: Iterable[str | Path],
+    skip_suffix: str | tuple[str, ...] | None = None,
+    list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
+) -> Iterator[Path | SourceImage]:
+    """List the images of all sources; what cannot be read is passed on as what went wrong.
+
+    Args:
+        sources: Files, folders and globs.
+        skip_suffix: Files whose names end so are not taken from folders and globs.
+        list_source: Lists the files of a source, and reports folders that it passes over; it raises
+            DataError where there are none.
+    """
+    for source in sources:
+        passed_over: list[DataError] = []
+        try:
+            if not str(source):
+                raise DataError("a source has no name", "Name a file, a folder or a glob.")
+            is_file = Path(source).is_file()
+            for path in list_source(Path(source), passed_over.append):
+                yield from _tell(source, passed_over)
+                if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
+                    yield path
+            yield from _tell(source, passed_over)
+        except DataError as error:
+            yield SourceImage(str(source), None, error.what)
+        except OSError as error:
+            # Names that the system takes for none, too long ones for example.
+            yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
+
+
+def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
+    """Pass on what went wrong with parts of a source; none is left then."""
+    while errors:
+        yield SourceImage(str(source), None, errors.pop(0).what)
+
+
+def read_source(path: Path) -> SourceImage:
+    """Read one image, or say why it cannot be read."""
+    try:
+        return SourceImage(str(path), read_image(path))
+    except GlamorError as error:
+        return SourceImage(str(path), None, error.what)
+
+
+def count_source_pixels(image: SourceImage | Path) -> int:
+    """How many pixels an image holds, or will; a file is looked into but not decoded."""
+    if isinstance(image, Path):
+        return count_pixels(image)
+    return 0 if image.image is None else image.image.size // 3

@@ -1,0 +1,64 @@
+"""Exported files must be told from others, whatever is wrong with them, by one rule for all."""
+
+import json
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from glamor_cli.errors import CheckpointError
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported
+from glamor_cli.weights import METADATA_KEY, Metadata
+
+OURS = {METADATA_KEY: Metadata("named").to_json(), EXPORT_KEY: json.dumps({"precision": "fp16"})}
+
+
+def write(path, properties, inputs=INPUT_NAMES, outputs=OUTPUT_NAMES):
+    """Write a graph of which only the names matter."""
+    given, answered = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in names]
+        for names in (inputs, outputs)
+    )
+    nodes = [helper.make_node("Identity", [inputs[0]], [name]) for name in outputs]
+    model = helper.make_model(helper.make_graph(nodes, "graph", given, answered))
+    helper.set_model_props(model, properties)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_says_whose_it_is_and_in_what_it_computes(tmp_path):
+    exported = read_exported(write(tmp_path / "x.onnx", OURS, outputs=(*OUTPUT_NAMES, "more")))
+    assert exported.metadata == Metadata("named")
+    assert exported.precision == "fp16"
+    exported.require_network()
+
+
+def test_a_graph_with_preprocessing_is_ours_but_no_network(tmp_path):
+    exported = read_exported(write(tmp_path / "x.onnx", OURS, inputs=("image", "boxes")))
+    assert exported.inputs == ("image", "boxes")
+    with pytest.raises(CheckpointError, match="takes image, boxes") as refused:
+        exported.require_network()
+    assert "without --with-preprocessing" in refused.value.remedy
+
+
+@pytest.mark.parametrize("how", [None, "{", "[]", "{}"])
+def test_without_a_readable_precision_it_is_still_ours(tmp_path, how):
+    properties = {METADATA_KEY: OURS[METADATA_KEY]} | ({} if how is None else {EXPORT_KEY: how})
+    assert read_exported(write(tmp_path / "x.onnx", properties)).precision == ""
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="not exported by glamor"):
+        read_exported(write(tmp_path / "foreign.onnx", {"maker": "another"}))
+    with pytest.raises(CheckpointError, match="metadata that glamor cannot read"):
+        read_exported(write(tmp_path / "odd.onnx", {METADATA_KEY: "{}"}))
+    (tmp_path / "text.onnx").write_text("no graph")
+    for name in ("text.onnx", "missing.onnx"):
+        with pytest.raises(CheckpointError, match="cannot be read as ONNX"):
+            read_exported(tmp_path / name)
+    whole = write(tmp_path / "x.onnx", OURS).read_bytes()
+    for text, damaged in ((b'"named"', b'"nam\xa0d"'), (b"context", b"cont\xa0xt")):
+        (tmp_path / "bytes.onnx").write_bytes(whole.replace(text, damaged))
+        with pytest.raises(CheckpointError, match="not UTF-8"):
+            read_exported(tmp_path / "bytes.onnx")

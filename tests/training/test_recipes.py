@@ -1,0 +1,68 @@
+"""What recipes ask for is what is done: the rates of the steps, weight decay, precision."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from glamor_cli.training import precision
+from glamor_cli.training.optimizers import make_optimizer
+from glamor_cli.training.precision import choose_precision
+from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.recipes import FER2013, MODERN, PAPER
+from glamor_cli.training.schedule import learning_rate
+
+STEPS = 10
+CPU = torch.device("cpu")
+
+
+def test_one_cycle_rises_for_a_fifth_and_falls_to_nothing() -> None:
+    rates = np.array([learning_rate(MODERN, step, STEPS) for step in range(30 * STEPS)])
+    assert rates[0] == pytest.approx(1e-3 / 25)
+    assert rates.argmax() == 60
+    assert rates[60] == 1e-3
+    assert (np.diff(rates[:61]) > 0).all()
+    assert (np.diff(rates[60:]) < 0).all()
+    # Both cosines are half way in their middles.
+    assert rates[30] == pytest.approx((rates[0] + 1e-3) / 2)
+    assert rates[180] == pytest.approx(0.5e-3)
+    assert 0 < rates[-1] < 1e-6
+
+
+def test_a_linear_schedule_falls_in_a_straight_line() -> None:
+    rates = np.array([learning_rate(FER2013, step, STEPS) for step in range(20 * STEPS + 1)])
+    assert rates.argmax() == 20
+    assert rates[20] == 0.08
+    assert rates[110] == pytest.approx(0.04)
+    np.testing.assert_allclose(np.diff(rates[20:]), -0.08 / 180)
+    assert rates[-1] == 0
+
+
+@pytest.mark.parametrize("recipe", [MODERN, FER2013, PAPER], ids=lambda recipe: recipe.name)
+def test_weight_decay_spares_norms_and_biases(recipe) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 1.0)
+        parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(recipe, network).step()
+    for name, parameter in network.named_parameters():
+        decays = recipe is not PAPER and name in {"0.weight", "3.weight"}
+        assert bool((parameter < 1).all()) == decays, name
+        assert bool((parameter == 1).all()) != decays, name
+
+
+def test_auto_never_mixes_precisions_where_the_recipe_does_not(monkeypatch) -> None:
+    """The paper's numbers are float32's, also on hardware that has bf16."""
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    assert (
+        choose_precision(TrainPrecision.AUTO, CPU, mixed=PAPER.mixed_precision)
+        is TrainPrecision.FP32
+    )
+    assert (
+        choose_precision(TrainPrecision.AUTO, CPU, mixed=MODERN.mixed_precision)
+        is TrainPrecision.BF16
+    )
+    assert choose_precision(TrainPrecision.BF16, CPU, mixed=False) is TrainPrecision.BF16
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    assert choose_precision(TrainPrecision.AUTO, CPU) is TrainPrecision.FP32
+    assert choose_precision(TrainPrecision.BF16, CPU) is TrainPrecision.BF16
