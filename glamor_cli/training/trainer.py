@@ -8,6 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from glamor_cli.training.checkpoints import (
     RunState,
     has_checkpoint,
     load_checkpoint,
+    lock_run,
     remove_leftovers,
     save_checkpoint,
     set_aside,
@@ -93,8 +95,8 @@ def train(
             and the run goes on from the one before; it is now ``damaged.safetensors``.
 
     Raises:
-        ConfigError: The folder holds another run, settings that cannot work, or processes that were
-            given different ones.
+        ConfigError: The folder holds another run, another process is training in it, settings that
+            cannot work, or processes that were given different ones.
         DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
@@ -104,6 +106,7 @@ def train(
         exact_float32(),
         repeatable(config.deterministic),
         join_world(torch.device(choose_device(config.device))) as world,
+        ExitStack() as held,
     ):
         with world.together():
             config = settle_precision(config, world.device)
@@ -113,6 +116,8 @@ def train(
         if world.shared:
             world.agree(run.foundations())
         with world.together():
+            if world.leads:
+                held.enter_context(lock_run(config.run))
             run.begin(on_damaged)
         world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)

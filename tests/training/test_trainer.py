@@ -29,7 +29,14 @@ from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.checkpoints import AVERAGE, DAMAGED, LAST, PREVIOUS
+from glamor_cli.training.checkpoints import (
+    AVERAGE,
+    DAMAGED,
+    LAST,
+    PREVIOUS,
+    has_checkpoint,
+    lock_run,
+)
 from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
@@ -336,6 +343,35 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     finish(resumed)
     assert resumed.returncode == 0
     assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stops a process, and needs locks")
+def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Path) -> None:
+    """The second one would remove what the first is writing, and both would write the results."""
+    run = tmp_path / "run"
+    command = f"train {scene_store} --run {run} --variant face-only --threads 1 --device cpu"
+    first = subprocess.Popen([sys.executable, "-m", "glamor_cli", *command.split()])
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / CONFIG).exists():
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Held there, or it might be done before the other looks.
+        first.send_signal(signal.SIGSTOP)
+        half_written = run / ".last-abc.partial.safetensors"
+        half_written.touch()
+        before = (run / CONFIG).read_bytes()
+        with pytest.raises(ConfigError, match=r"another process is training in .*run") as refused:
+            train(config(scene_store, run), resume=has_checkpoint(run))
+        assert "--run" in refused.value.remedy
+        assert half_written.exists()
+        assert (run / CONFIG).read_bytes() == before
+    finally:
+        first.kill()
+        first.wait()
+    with lock_run(run):
+        pass  # a killed one's lock is gone
 
 
 def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> None:
