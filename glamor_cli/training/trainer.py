@@ -245,7 +245,7 @@ class _Run:
             state.seen += batch.part.count
             state.seconds = time.monotonic() - began
             if not np.isfinite(loss):
-                self.world.fail(_diverged(loss, state))
+                self.world.fail(_diverged("loss", loss, state))
             if self.world.leads:
                 on_progress(self._progress())
             # All processes end after the same step, whichever of them was asked to.
@@ -312,6 +312,9 @@ class _Run:
         state, judged = self.state, self._judged()
         size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
+        if not np.isfinite(loss):
+            # It must not be kept as the best: it answers with no numbers.
+            self.world.fail(_diverged("validation loss", loss, state))
         last_step = (state.epoch + 1) * len(self.batches) - 1
         metrics = EpochMetrics(
             epoch=state.epoch + 1,
@@ -389,8 +392,8 @@ class _Run:
         return TrainResult(finished, state.best_accuracy, state.best_epoch + 1, state.epoch)
 
 
-def _diverged(loss: float, state: RunState) -> DataError:
+def _diverged(what: str, loss: float, state: RunState) -> DataError:
     return DataError(
-        f"the loss is {loss} in epoch {state.epoch + 1}, step {state.step}",
+        f"the {what} is {loss} in epoch {state.epoch + 1}, step {state.step}",
         "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

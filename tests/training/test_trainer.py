@@ -39,11 +39,11 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
+from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces, find_recipe
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
-from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
+from glamor_cli.weights import find_weights, load_network, read_metadata, save_network, sha256
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 
@@ -512,6 +512,19 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     assert torch.allclose(alone, expected, atol=1e-5)
 
 
+def test_a_whole_network_begins_with_the_answers_of_a_context_only_one(tmp_path: Path) -> None:
+    context_only = GlamorNet(NetworkConfig(variant=Variant.CONTEXT_ONLY)).eval()
+    metadata = replace(read_metadata(find_weights("glamor-original")), network=context_only.config)
+    save_network(tmp_path / "context.safetensors", context_only, metadata)
+    network = GlamorNet(NetworkConfig()).eval()
+    load_initial_weights(network, tmp_path / "context.safetensors", metadata.classes)
+    looked_at = torch.rand(2, 256)
+    with torch.inference_mode():
+        alone = network.classifier(torch.cat((torch.rand(2, 256), looked_at), dim=1))
+        expected = context_only.classifier(looked_at)
+    assert torch.allclose(alone, expected, atol=1e-5)
+
+
 def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     """The classifiers of all encoders have one shape; outputs of other emotions mean others."""
     start = undisturbed / BEST
@@ -593,6 +606,22 @@ def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
         train(steep)
     # The same run cannot be resumed with another rate.
     assert "anew in another folder with --run, with a smaller --lr" in ended.value.remedy
+
+
+def test_a_network_that_diverged_in_its_last_step_is_not_kept(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """Only validation sees what the one step of this epoch did."""
+    once = replace(QUICK, epochs=1, batch_size=28, learning_rate=1e30, ema_decay=0.0)
+    with pytest.raises(DataError, match=r"the validation loss is (nan|inf) in epoch 1"):
+        train(config(scene_store, tmp_path / "run", once))
+    assert not (tmp_path / "run" / BEST).exists()
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf"])
+def test_a_learning_rate_that_is_no_number_is_refused(rate: str) -> None:
+    with pytest.raises(ConfigError, match=f"a learning rate of {rate}"):
+        find_recipe("modern", learning_rate=float(rate))
 
 
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
