@@ -1,7 +1,8 @@
 """A teacher of any architecture: a classifier of faces in an ONNX file.
 
 The file's one input is faces (B, 3, 96, 96), RGB in [0, 1], for any B; its one output is
-probabilities (B, classes), of any floating-point kind. Its metadata entry ``classes`` is a JSON list of their names.
+probabilities (B, classes), of any floating-point kind. Its metadata entry ``classes`` is a JSON
+list of their names.
 """
 
 import json
