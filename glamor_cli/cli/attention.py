@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -53,6 +54,7 @@ def attention(
     from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
     from glamor_cli.evaluation.hiding import HidingConfig
 
+    require_writable(json_file, folder=save)
     config = AttentionConfig(
         store=store,
         weights=weights,

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.rendering.figure_files import check_picture
@@ -65,6 +66,7 @@ def bench(
     """Measure latency, throughput and agreement of every backend, interleaved."""
     if plot is not None:
         check_picture(plot, "--plot")
+    require_writable(json_file, csv_file, plot)
     config = BenchConfig(
         targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
         batches=tuple(_number(text) for text in batch.split(",")),
