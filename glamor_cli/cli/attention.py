@@ -11,6 +11,7 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
+    MAX_SEED,
     BatchOption,
     DeviceOption,
     ProviderOption,
@@ -39,7 +40,7 @@ def attention(
         bool, typer.Option("--gradcam", help="Measure Grad-CAM beside the attention.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = PAIRS,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing.")] = 0,
     fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
     regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = REGIONS,
     steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = STEPS,

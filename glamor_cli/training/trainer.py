@@ -360,11 +360,11 @@ class _Run:
 
     def _metadata(self, accuracy: float) -> Metadata:
         return Metadata(
-            name=self.config.run.name,
+            name=self.config.run.resolve().name,
             network=self.network.config,
             classes=self.classes,
             geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
-            training_data=f"{self.config.store.name}, split {self.config.train_split}",
+            training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
         )
 

@@ -694,6 +694,14 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_weights_of_a_run_in_the_folder_one_is_in_have_its_name(
+    scene_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(config(scene_store, Path(), replace(QUICK, epochs=1)))
+    assert read_metadata(tmp_path / BEST).name == tmp_path.name
+
+
 def test_a_full_disk_is_told_in_two_lines(scene_store: Path, tmp_path: Path) -> None:
     options = ("--variant", "face-only", "--checkpoint-every", "0s", "--threads", "1")
     run = tmp_path / "run"
