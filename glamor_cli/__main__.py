@@ -1,6 +1,10 @@
 """The command ``glamor``."""
 
+import signal
 import sys
+import threading
+from types import FrameType
+from typing import NoReturn
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import GlamorError, PeerFailed
@@ -10,6 +14,7 @@ from glamor_cli.torchrun import is_follower
 def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
     verbose = _take_verbose(sys.argv)
+    _end_by_sigterm_as_by_ctrl_c()
     try:
         app()
     except GlamorError as error:
@@ -25,6 +30,22 @@ def main() -> None:
         from glamor_cli.cli.render import INTERRUPTED
 
         sys.exit(INTERRUPTED)
+
+
+def _end_by_sigterm_as_by_ctrl_c() -> None:
+    """Let schedulers and service managers, too, end a command so that it keeps what it has.
+
+    The exit code is that of Ctrl-C. A training listens by itself while it runs.
+    """
+    own = threading.current_thread() is threading.main_thread()
+    # Who starts a command so that it ignores the signal means that.
+    if own and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _take_verbose(words: list[str]) -> bool:

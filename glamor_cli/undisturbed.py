@@ -1,4 +1,4 @@
-"""Stretches of work that a Ctrl-C may only follow."""
+"""Stretches of work that a Ctrl-C or SIGTERM may only follow."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block has ended.
+    """Hold SIGINT and SIGTERM back until the block has ended.
 
     Outside of the main thread, which alone is interrupted, it does nothing.
     """
@@ -16,10 +16,14 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if heard:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(heard[0])

@@ -10,6 +10,7 @@ import skimage.data
 import typer.main
 from permissions import bound_by_permissions
 from PIL import Image
+from typer.testing import CliRunner
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import COMMANDS, app
@@ -184,3 +185,19 @@ def test_an_unknown_choice_is_answered_with_the_known_ones(
     assert done.returncode == 2
     assert done.stdout == ""
     assert all(choice in done.stderr for choice in choices)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"train STORE --seed {10**23}",
+        f"attention STORE --seed {10**23}",
+        "train STORE --threads 5000000000",
+        "bench --threads 5000000000",
+        "evaluate STORE --threads 5000000000",
+    ],
+)
+def test_a_number_larger_than_libraries_can_count_is_refused(words: str) -> None:
+    ended = CliRunner().invoke(app, words.split())
+    assert ended.exit_code == 2
+    assert words.split()[-2].strip("-") in ended.output

@@ -1,5 +1,6 @@
 """What can be measured, and what a measurement says. Free of torch, for the command line."""
 
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -122,8 +123,12 @@ class BenchConfig:
             raise ConfigError(f"a batch of {min(self.batches)}", "Give --batch of at least 1.")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"{self.threads} threads", "Give --threads of at least 1.")
-        if self.iterations < 1 or self.seconds < 0 or self.warmup_seconds < 0:
-            raise ConfigError("a negative time or no iterations", "Give figures above zero.")
+        times = (self.seconds, self.warmup_seconds)
+        if self.iterations < 1 or not all(math.isfinite(time) and time >= 0 for time in times):
+            raise ConfigError(
+                "no iterations, or a time that is negative or endless",
+                "Give --iterations of at least 1 and --seconds of 0 or more.",
+            )
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
 from glamor_cli.bench.photographs import (
     detector_line_up,
+    photographs,
     pipeline_line_up,
     preprocess_line_up,
 )
 from glamor_cli.bench.training import train_line_up
 from glamor_cli.environment import describe_environment
-from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.runtimes.base import Output, max_abs_diff
 from glamor_cli.timing import Clock, host_clock, time_interleaved
 
@@ -40,7 +40,8 @@ def run_bench(
 ) -> BenchResult:
     """Measure every target at every batch size, the backends of each against each other.
 
-    A backend that is not here, or fails, is a row that says why.
+    A backend that is not here, or fails, is a row that says why; so is each backend of a target
+    that cannot be measured, as with an image that cannot be read.
 
     Args:
         config: What to measure.
@@ -55,6 +56,8 @@ def run_bench(
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="glamor-bench-") as folder:
         setup = Setup(config, Path(folder))
+        if config.images is not None:
+            photographs(setup, 1)
         for target in config.targets:
             for batch in config.batches:
                 on_progress(f"{target}, batch of {batch}")
@@ -66,9 +69,10 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
     """Measure one target at one batch size."""
     try:
         line_up = _LINE_UP[target](setup, batch)
-    except (BackendUnavailable, ConfigError) as error:
-        # A target that cannot be measured here must not cost the others their figures.
-        line_up = LineUp(tuple(Absent(backend, "", error.what) for backend in setup.backends))
+    except Exception as error:
+        # A target or batch that cannot be measured must not cost the others their figures: damaged
+        # images, too little memory, which every library has its own exception for.
+        line_up = LineUp(tuple(Absent(backend, "", reason(error)) for backend in setup.backends))
     contenders = [entry for entry in line_up.entries if isinstance(entry, Contender)]
     answers = [_answer(contender) for contender in contenders]
     times = _time(setup, [contender.run for contender in contenders], host_clock)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.errors import ConfigError
@@ -57,6 +58,7 @@ def ablate(
             "--variant and --seeds choose what is trained; --table-only shows all that is finished",
             "Leave --table-only out, or the others.",
         )
+    require_writable(json_file)
     config = AblationConfig(
         training=TrainConfig(
             store=store,

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
+    MAX_SEED,
     BatchOption,
     DeviceOption,
     ProviderOption,
@@ -38,7 +40,7 @@ def attention(
         bool, typer.Option("--gradcam", help="Measure Grad-CAM beside the attention.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = PAIRS,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing.")] = 0,
     fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
     regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = REGIONS,
     steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = STEPS,
@@ -53,6 +55,7 @@ def attention(
     from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
     from glamor_cli.evaluation.hiding import HidingConfig
 
+    require_writable(json_file, folder=save)
     config = AttentionConfig(
         store=store,
         weights=weights,

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -51,7 +52,7 @@ def bench(
         Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
     ] = None,
     device: DeviceOption = Device.AUTO,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; else all cores.")] = None,
+    threads: ThreadsOption = None,
     seconds: Annotated[
         float, typer.Option(help="Least time measured for each row.")
     ] = _DEFAULT.seconds,
@@ -65,6 +66,7 @@ def bench(
     """Measure latency, throughput and agreement of every backend, interleaved."""
     if plot is not None:
         check_picture(plot, "--plot")
+    require_writable(json_file, csv_file, plot)
     config = BenchConfig(
         targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
         batches=tuple(_number(text) for text in batch.split(",")),

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -49,6 +50,7 @@ def compare(
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
     from glamor_cli.evaluation.comparison_report import REPORT, write_comparison
 
+    require_writable(json_file, folder=report)
     config = CompareConfig(
         store=store,
         weights=tuple(weights),

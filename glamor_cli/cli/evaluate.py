@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.runtime_options import (
     BatchOption,
@@ -45,6 +46,7 @@ def evaluate(
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
+    require_writable(json_file, folder=report)
     config = EvaluateConfig(
         store=store,
         weights=weights,

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.atomic import report_full_disk, write_text
 from glamor_cli.cli.render import console
 
-_STANDARD_OUTPUT = Path("-")
+STANDARD_OUTPUT = Path("-")
 
 
 def json_option(what: str) -> Any:
@@ -36,7 +36,7 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
         ConfigError: It cannot be written to.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if path == _STANDARD_OUTPUT:
+    if path == STANDARD_OUTPUT:
         with report_full_disk("standard output"):
             # Bytes, because a terminal's encoding may not be UTF-8.
             typer.echo(text.encode("utf-8", errors="backslashreplace"), nl=False)

@@ -13,7 +13,7 @@ console = Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
 
 INTERRUPTED = 130
-"""The exit code of a run ended by Ctrl-C, as shells have it."""
+"""The exit code of a run ended by Ctrl-C, as shells have it, or by SIGTERM."""
 
 
 def print_error(error: GlamorError) -> None:

@@ -8,6 +8,11 @@ import typer
 from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
 
+MAX_SEED = 2**63 - 1
+"""Generators of random numbers take no larger one."""
+_MAX_THREADS = 4096
+"""More than any machine has cores, and few enough for every library's counter."""
+
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
 SplitOption = Annotated[
     str | None, typer.Option(help="Default: test, validation, val, or the only one besides train.")
@@ -42,7 +47,9 @@ FlipOption = Annotated[
     bool,
     typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
 ]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, max=_MAX_THREADS, help="CPU threads; default: all cores.")
+]
 ProviderOption = Annotated[
     Provider | None,
     typer.Option(help="What runs an ONNX file; default: ONNX Runtime on --device."),

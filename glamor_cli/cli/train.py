@@ -7,7 +7,7 @@ import typer
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
+from glamor_cli.cli.runtime_options import MAX_SEED, DeviceOption, ThreadsOption
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
@@ -27,7 +27,7 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     train_split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
     validation_split: Annotated[
         str | None,

@@ -28,6 +28,7 @@ from glamor_cli.data.store_format import (
     StoreInfo,
 )
 from glamor_cli.errors import ConfigError
+from glamor_cli.folder_lock import lock_folder
 from glamor_cli.status import Status
 
 _COMMIT_ROWS = 128
@@ -60,9 +61,7 @@ class StoreWriter:
                 by another process, or was begun otherwise; the message names the differences.
             DataError: ``store.json`` is damaged or of another schema.
         """
-        with _writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
+        with lock_folder(path, "writing the store", "Wait until it has finished."):
             for leftover in path.glob(f".*.partial{Path(STORE_FILE).suffix}"):
                 leftover.unlink()
             if (path / STORE_FILE).exists():
@@ -247,25 +246,3 @@ def _writing(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}",
             "Make room or choose a folder that you may write to; what is stored already is kept.",
         ) from error
-
-
-@contextmanager
-def _lock(store: Path) -> Iterator[None]:
-    """Keep a second process from writing the same store; the system drops a killed one's lock."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there it is up to the user.
-        yield
-        return
-    with _writing(store):
-        folder = os.open(store, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another process is writing the store {store}", "Wait until it has finished."
-            ) from error
-        yield
-    finally:
-        os.close(folder)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.network.config import Encoder
 from glamor_cli.runtimes.base import Output, Runtime
 
 
@@ -12,6 +13,10 @@ class MirroredRuntime(Runtime):
     A mirrored face shows the same emotion, but the network does not answer it quite alike. Whether
     the average is right more often depends on the weights: their cards say what it does to each. It
     takes the network twice the time; finding faces and making pairs takes what it took.
+
+    The attention is averaged where the cells of its map lie symmetrically in the context, as the
+    original encoder's do. ResNet-18's are centred at pixels 0, 32, 64 and 96 of 112: mirrored, the
+    cells look at places between these, so there it is the attention to the pair as it is.
 
     Args:
         runtime: Who answers.
@@ -23,6 +28,7 @@ class MirroredRuntime(Runtime):
         self.backend = runtime.backend
         self.provider = runtime.provider
         self.largest_batch = runtime.largest_batch
+        self._symmetric = runtime.metadata.network.encoder is Encoder.ORIGINAL
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         seen = self._runtime(face, context)
@@ -30,7 +36,9 @@ class MirroredRuntime(Runtime):
         return Output(
             _average(seen.probabilities, mirrored.probabilities),
             # Turned back: each place of the context is looked at where it lies in the picture.
-            _average(seen.attention, _mirror(mirrored.attention)),
+            _average(seen.attention, _mirror(mirrored.attention))
+            if self._symmetric
+            else seen.attention,
             _average(seen.stream_weights, mirrored.stream_weights),
         )
 

@@ -8,6 +8,7 @@ generator's state to keep. A checksum of all of it tells a damaged one.
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
+from glamor_cli.folder_lock import lock_folder
 from glamor_cli.reading import MALFORMED
 from glamor_cli.training.epoch_metrics import EpochMetrics
 from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
@@ -100,6 +102,17 @@ def set_aside(damaged: Path) -> None:
     just then would leave nothing to go on from.
     """
     damaged.replace(damaged.with_name(DAMAGED))
+
+
+def lock_run(folder: Path) -> AbstractContextManager[None]:
+    """Keep a second training out of a run's folder: each would remove the other's files.
+
+    Raises:
+        ConfigError: Another process is training in it, or it cannot be made.
+    """
+    return lock_folder(
+        folder, "training in", "Wait until it has finished, or choose another folder with --run."
+    )
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """A teacher of any architecture: a classifier of faces in an ONNX file.
 
 The file's one input is faces (B, 3, 96, 96), RGB in [0, 1], for any B; its one output is
-probabilities (B, classes). Its metadata entry ``classes`` is a JSON list of their names.
+probabilities (B, classes), of any floating-point kind. Its metadata entry ``classes`` is a JSON
+list of their names.
 """
 
 import json
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from glamor_cli.errors import CheckpointError
 from glamor_cli.network.config import FACE_SIZE
+from glamor_cli.reading import MALFORMED
 from glamor_cli.runtimes.onnx import open_session
 from glamor_cli.training.teacher import Teacher
 
@@ -40,12 +42,16 @@ class OnnxTeacher(Teacher):
     def __init__(self, path: Path, *, device: torch.device, threads: int | None) -> None:
         self._path = path
         self._session = open_session(path, device=device.type, threads=threads)
-        names = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+        try:
+            names = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+        except ValueError as error:
+            # ONNX Runtime reads all entries at once, and takes them for UTF-8.
+            raise _foreign(path, f"its metadata cannot be read: {error}") from error
         if names is None or len(self._session.get_inputs()) != 1:
             raise _foreign(path, "it is no classifier of faces that names its classes")
         try:
             self.classes = tuple(str(name) for name in json.loads(names))
-        except (ValueError, TypeError) as error:
+        except MALFORMED as error:
             raise _foreign(path, f"its classes cannot be read: {error}") from error
         self._input = self._session.get_inputs()[0].name
         tried = self._ask(np.zeros((_TRIED, 3, FACE_SIZE, FACE_SIZE), np.float32))
@@ -62,11 +68,14 @@ class OnnxTeacher(Teacher):
 
     def _ask(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(None, {self._input: faces})
+            answers: list[object] = self._session.run(None, {self._input: faces})
         except Exception as error:
             # ONNX Runtime's exceptions share no base but Exception.
             raise _foreign(self._path, f"it fails on a batch of {len(faces)} faces") from error
-        return answers[0]
+        answer = answers[0]
+        if not isinstance(answer, np.ndarray) or answer.dtype.kind != "f":
+            raise _foreign(self._path, "it does not answer with an array of floating-point numbers")
+        return answer.astype(np.float32, copy=False)
 
 
 def _foreign(path: Path, reason: str) -> CheckpointError:

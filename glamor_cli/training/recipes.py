@@ -8,6 +8,7 @@ crops, small ones first; ``fer2013-finish`` goes on with one, changing the faces
 and learns the rest of the network with contexts that say nothing.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -276,12 +277,14 @@ def find_recipe(
     """Find a recipe by its name, and change what is given.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is none of that name, or the learning rate is no number.
     """
     if name not in RECIPES:
         raise ConfigError(
             f"there is no recipe {name!r}", f"Choose one of: {', '.join(sorted(RECIPES))}."
         )
+    if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate >= 0):
+        raise ConfigError(f"a learning rate of {learning_rate}", "Give --lr of 0 or more.")
     recipe = RECIPES[name]
     return replace(
         recipe,

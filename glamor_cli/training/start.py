@@ -47,8 +47,9 @@ def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
 def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
     """Start from other weights, as far as names and shapes agree.
 
-    A face-only network's classifier becomes the face's half of a whole network's; the context's
-    half is zero then, so that training begins with the answers of the face alone. The output layer
+    The classifier of a network of one stream becomes that stream's half of a whole network's; the
+    other half is zero then, so that training begins with the answers of that stream alone. The
+    output layer
     of weights for other emotions, or for the same in another order, is left out.
 
     Args:
@@ -64,7 +65,9 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
     own = network.state_dict()
     narrow, wide = tensors.get(_CLASSIFIER), own[_CLASSIFIER]
     if narrow is not None and 2 * narrow.shape[1] == wide.shape[1]:
-        tensors[_CLASSIFIER] = torch.cat((narrow, torch.zeros_like(narrow)), dim=1)
+        none = torch.zeros_like(narrow)
+        halves = (narrow, none) if metadata.network.variant.has_face else (none, narrow)
+        tensors[_CLASSIFIER] = torch.cat(halves, dim=1)
     fitting = {
         name: value
         for name, value in tensors.items()

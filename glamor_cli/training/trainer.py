@@ -8,6 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from glamor_cli.training.checkpoints import (
     RunState,
     has_checkpoint,
     load_checkpoint,
+    lock_run,
     remove_leftovers,
     save_checkpoint,
     set_aside,
@@ -93,8 +95,8 @@ def train(
             and the run goes on from the one before; it is now ``damaged.safetensors``.
 
     Raises:
-        ConfigError: The folder holds another run, settings that cannot work, or processes that were
-            given different ones.
+        ConfigError: The folder holds another run, another process is training in it, settings that
+            cannot work, or processes that were given different ones.
         DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
@@ -104,6 +106,7 @@ def train(
         exact_float32(),
         repeatable(config.deterministic),
         join_world(torch.device(choose_device(config.device))) as world,
+        ExitStack() as held,
     ):
         with world.together():
             config = settle_precision(config, world.device)
@@ -113,6 +116,8 @@ def train(
         if world.shared:
             world.agree(run.foundations())
         with world.together():
+            if world.leads:
+                held.enter_context(lock_run(config.run))
             run.begin(on_damaged)
         world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)
@@ -240,7 +245,7 @@ class _Run:
             state.seen += batch.part.count
             state.seconds = time.monotonic() - began
             if not np.isfinite(loss):
-                self.world.fail(_diverged(loss, state))
+                self.world.fail(_diverged("loss", loss, state))
             if self.world.leads:
                 on_progress(self._progress())
             # All processes end after the same step, whichever of them was asked to.
@@ -307,6 +312,9 @@ class _Run:
         state, judged = self.state, self._judged()
         size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
+        if not np.isfinite(loss):
+            # It must not be kept as the best: it answers with no numbers.
+            self.world.fail(_diverged("validation loss", loss, state))
         last_step = (state.epoch + 1) * len(self.batches) - 1
         metrics = EpochMetrics(
             epoch=state.epoch + 1,
@@ -352,11 +360,11 @@ class _Run:
 
     def _metadata(self, accuracy: float) -> Metadata:
         return Metadata(
-            name=self.config.run.name,
+            name=self.config.run.resolve().name,
             network=self.network.config,
             classes=self.classes,
             geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
-            training_data=f"{self.config.store.name}, split {self.config.train_split}",
+            training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
         )
 
@@ -384,8 +392,8 @@ class _Run:
         return TrainResult(finished, state.best_accuracy, state.best_epoch + 1, state.epoch)
 
 
-def _diverged(loss: float, state: RunState) -> DataError:
+def _diverged(what: str, loss: float, state: RunState) -> DataError:
     return DataError(
-        f"the loss is {loss} in epoch {state.epoch + 1}, step {state.step}",
+        f"the {what} is {loss} in epoch {state.epoch + 1}, step {state.step}",
         "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
     )

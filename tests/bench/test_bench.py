@@ -17,7 +17,7 @@ from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_dict, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.network.config import NetworkConfig, Variant
@@ -115,6 +115,38 @@ def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert "missing.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+
+
+def test_a_damaged_image_costs_only_the_targets_that_read_it(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "damaged.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    targets = (Target.DETECTOR, Target.PIPELINE, Target.NETWORK)
+    result = run_bench(
+        quick(weights, targets=targets, batches=(1,), backends=(Backend.EAGER,), images=tmp_path)
+    )
+    assert [row.what for row in result.rows] == list(targets)
+    assert [row.status == "ok" for row in result.rows] == [False, False, True]
+    assert "damaged.jpg" in result.rows[0].status
+    (tmp_path / "damaged.jpg").unlink()
+    with pytest.raises(DataError, match="no images"):
+        run_bench(quick(weights, images=tmp_path))
+
+
+def test_a_batch_too_large_for_memory_costs_only_itself(weights: Path) -> None:
+    """No machine has room for it, so nothing is taken before it is refused."""
+    too_many = 10**12
+    result = run_bench(
+        quick(weights, targets=(Target.NETWORK,), batches=(too_many, 1), backends=(Backend.EAGER,))
+    )
+    assert [(row.batch, row.status == "ok") for row in result.rows] == [
+        (too_many, False),
+        (1, True),
+    ]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_times_that_never_end_are_refused(seconds: float) -> None:
+    with pytest.raises(ConfigError, match="negative or endless"):
+        BenchConfig(seconds=seconds)
 
 
 def test_an_engine_with_a_damaged_sidecar_is_a_row_with_the_reason(

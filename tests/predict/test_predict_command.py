@@ -161,8 +161,10 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(photographs, options):
         assert process.wait(240) == 141
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_rows_so_far_are_kept_after_ctrl_c_and_sigterm(stop, photographs, options, tmp_path):
+    """Both end it with 130: a stopped command has one exit code, as a stopped training has."""
     rows = tmp_path / "rows.json"
     sources = [str(photographs / "astronaut.png")] * 2000
     with subprocess.Popen(
@@ -172,7 +174,7 @@ def test_rows_so_far_are_kept_after_ctrl_c(photographs, options, tmp_path):
     ) as process:
         while process.poll() is None:
             if any(part.stat().st_size > 500 for part in tmp_path.glob(".*.partial.json")):
-                process.send_signal(signal.SIGINT)
+                process.send_signal(stop)
                 break
             time.sleep(0.05)
         assert process.stderr is not None

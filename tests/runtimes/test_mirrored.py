@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
-from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, Encoder, NetworkConfig
+from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import max_abs_diff, open_runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, save_network
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,23 @@ def test_left_and_right_make_no_difference_any_more(runtime, pairs):
     np.testing.assert_allclose(answer.stream_weights, other.stream_weights, atol=1e-6)
     np.testing.assert_allclose(answer.attention, other.attention[..., ::-1], atol=1e-6)
     assert max_abs_diff(runtime(*pairs), runtime(*mirrored)) > 1e-3
+
+
+def test_attention_stays_where_mirrored_cells_would_lie_elsewhere(pairs, tmp_path):
+    """ResNet-18's cells are half a cell further left than right; turned, they move 15 pixels."""
+    torch.manual_seed(0)
+    network = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18)).eval()
+    save_network(tmp_path / "r.safetensors", network, Metadata("r", network=network.config))
+    runtime = open_runtime(tmp_path / "r.safetensors", device="cpu", threads=1)
+    seen = runtime(*pairs)
+    turned = runtime(*(values[..., ::-1].copy() for values in pairs))
+    both = MirroredRuntime(runtime)(*pairs)
+    assert both.attention.shape[1:] == (4, 4)
+    np.testing.assert_array_equal(both.attention, seen.attention)
+    assert np.abs(turned.attention[..., ::-1] - seen.attention).max() > 1e-6
+    np.testing.assert_allclose(
+        both.probabilities, (seen.probabilities + turned.probabilities) / 2, atol=1e-6
+    )
 
 
 def test_it_is_what_it_asks_in_all_else(runtime):

@@ -66,6 +66,16 @@ def brightness_judge(
     return path
 
 
+def answer_through(path: Path, operator: str, output: onnx.ValueInfoProto, **how: int) -> Path:
+    """Write the same classifier, its answer taken through one more operator."""
+    model = onnx.load(brightness_judge(path))
+    model.graph.node.append(helper.make_node(operator, ["answer"], [output.name], **how))
+    del model.graph.output[:]
+    model.graph.output.append(output)
+    onnx.save(model, path)
+    return path
+
+
 def config(
     store: Path, run: Path, teacher: Path, recipe: Recipe = QUICK, **changes: object
 ) -> TrainConfig:
@@ -144,6 +154,38 @@ def test_onnx_files_that_cannot_teach_are_refused(scene_store: Path, tmp_path: P
         assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match="predicts Surprise, Sad, Neutral"):
         train(config(scene_store, tmp_path / "run", brightness_judge(other, EMOTIONS[::-1])))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_teacher_may_answer_in_any_floating_point_numbers(kind: int, tmp_path: Path) -> None:
+    output = helper.make_tensor_value_info("other", kind, ["B", 7])
+    judge = answer_through(tmp_path / "judge.onnx", "Cast", output, to=kind)
+    cpu = torch.device("cpu")
+    teacher = find_teacher(judge, EMOTIONS, with_contexts=False, device=cpu, threads=1)
+    faces = torch.stack((torch.ones(3, 96, 96), torch.zeros(3, 96, 96)))
+    mixed = teacher.mix(torch.eye(7)[[ALWAYS, ALWAYS]], 1.0, faces, faces)
+    torch.testing.assert_close(mixed, torch.eye(7)[[0, 6]], atol=1e-2, rtol=0)
+
+
+def test_foreign_answers_and_metadata_are_refused(tmp_path: Path) -> None:
+    sequence = helper.make_tensor_sequence_value_info("other", TensorProto.FLOAT, None)
+    whole = helper.make_tensor_value_info("other", TensorProto.INT64, ["B", 7])
+    deep = brightness_judge(tmp_path / "deep.onnx")
+    model = onnx.load(deep)
+    helper.set_model_props(model, {CLASSES_KEY: "[" * 100_000})
+    onnx.save(model, deep)
+    latin = brightness_judge(tmp_path / "latin.onnx", ["Surprise"])
+    # Of the same length, so that the file stays an ONNX file.
+    latin.write_bytes(latin.read_bytes().replace(b"Surprise", b"Surpris\xe9"))
+    cpu = torch.device("cpu")
+    for teacher, reason in (
+        (answer_through(tmp_path / "s.onnx", "SequenceConstruct", sequence), "an array of"),
+        (answer_through(tmp_path / "w.onnx", "Cast", whole, to=TensorProto.INT64), "an array of"),
+        (deep, "classes cannot be read"),
+        (latin, "metadata cannot be read"),
+    ):
+        with pytest.raises(CheckpointError, match=reason):
+            find_teacher(teacher, EMOTIONS, with_contexts=False, device=cpu, threads=1)
 
 
 def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) -> None:

@@ -29,14 +29,21 @@ from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.checkpoints import AVERAGE, DAMAGED, LAST, PREVIOUS
+from glamor_cli.training.checkpoints import (
+    AVERAGE,
+    DAMAGED,
+    LAST,
+    PREVIOUS,
+    has_checkpoint,
+    lock_run,
+)
 from glamor_cli.training.config import CONFIG, TrainConfig
 from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces
+from glamor_cli.training.recipes import MODERN, PAPER, Recipe, SmallFaces, find_recipe
 from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST, CURVES, METRICS, Progress, train
-from glamor_cli.weights import find_weights, load_network, read_metadata, sha256
+from glamor_cli.weights import find_weights, load_network, read_metadata, save_network, sha256
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 
@@ -338,6 +345,35 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="stops a process, and needs locks")
+def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Path) -> None:
+    """The second one would remove what the first is writing, and both would write the results."""
+    run = tmp_path / "run"
+    command = f"train {scene_store} --run {run} --variant face-only --threads 1 --device cpu"
+    first = subprocess.Popen([sys.executable, "-m", "glamor_cli", *command.split()])
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / CONFIG).exists():
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Held there, or it might be done before the other looks.
+        first.send_signal(signal.SIGSTOP)
+        half_written = run / ".last-abc.partial.safetensors"
+        half_written.touch()
+        before = (run / CONFIG).read_bytes()
+        with pytest.raises(ConfigError, match=r"another process is training in .*run") as refused:
+            train(config(scene_store, run), resume=has_checkpoint(run))
+        assert "--run" in refused.value.remedy
+        assert half_written.exists()
+        assert (run / CONFIG).read_bytes() == before
+    finally:
+        first.kill()
+        first.wait()
+    with lock_run(run):
+        pass  # a killed one's lock is gone
+
+
 def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> None:
     with pytest.raises(ConfigError, match="already holds a run"):
         train(config(scene_store, undisturbed))
@@ -476,6 +512,19 @@ def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(
     assert torch.allclose(alone, expected, atol=1e-5)
 
 
+def test_a_whole_network_begins_with_the_answers_of_a_context_only_one(tmp_path: Path) -> None:
+    context_only = GlamorNet(NetworkConfig(variant=Variant.CONTEXT_ONLY)).eval()
+    metadata = replace(read_metadata(find_weights("glamor-original")), network=context_only.config)
+    save_network(tmp_path / "context.safetensors", context_only, metadata)
+    network = GlamorNet(NetworkConfig()).eval()
+    load_initial_weights(network, tmp_path / "context.safetensors", metadata.classes)
+    looked_at = torch.rand(2, 256)
+    with torch.inference_mode():
+        alone = network.classifier(torch.cat((torch.rand(2, 256), looked_at), dim=1))
+        expected = context_only.classifier(looked_at)
+    assert torch.allclose(alone, expected, atol=1e-5)
+
+
 def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     """The classifiers of all encoders have one shape; outputs of other emotions mean others."""
     start = undisturbed / BEST
@@ -559,6 +608,22 @@ def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
     assert "anew in another folder with --run, with a smaller --lr" in ended.value.remedy
 
 
+def test_a_network_that_diverged_in_its_last_step_is_not_kept(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """Only validation sees what the one step of this epoch did."""
+    once = replace(QUICK, epochs=1, batch_size=28, learning_rate=1e30, ema_decay=0.0)
+    with pytest.raises(DataError, match=r"the validation loss is (nan|inf) in epoch 1"):
+        train(config(scene_store, tmp_path / "run", once))
+    assert not (tmp_path / "run" / BEST).exists()
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf"])
+def test_a_learning_rate_that_is_no_number_is_refused(rate: str) -> None:
+    with pytest.raises(ConfigError, match=f"a learning rate of {rate}"):
+        find_recipe("modern", learning_rate=float(rate))
+
+
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
     for settings in ({"validation_split": "train"}, {"train_split": "validation"}):
         with pytest.raises(ConfigError, match="is the training split and cannot also"):
@@ -629,6 +694,14 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_weights_of_a_run_in_the_folder_one_is_in_have_its_name(
+    scene_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(config(scene_store, Path(), replace(QUICK, epochs=1)))
+    assert read_metadata(tmp_path / BEST).name == tmp_path.name
+
+
 def test_a_full_disk_is_told_in_two_lines(scene_store: Path, tmp_path: Path) -> None:
     options = ("--variant", "face-only", "--checkpoint-every", "0s", "--threads", "1")
     run = tmp_path / "run"

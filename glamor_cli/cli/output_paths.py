@@ -1,0 +1,54 @@
+"""Whether results can be written, found out before the work and not after it."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from glamor_cli.atomic import cannot_write
+from glamor_cli.cli.json_output import STANDARD_OUTPUT
+from glamor_cli.errors import ConfigError
+
+_SYSTEM = (Path("/dev"), Path("/proc"))
+"""Devices and open files, as ``/dev/stdout`` is one: they are written as they are."""
+
+
+def require_writable(*files: Path | None, folder: Path | None = None) -> None:
+    """Check where results go; nothing is made or changed.
+
+    Args:
+        files: Files to be written; ``-`` is standard output, None is not asked for.
+        folder: A folder to write into; None is not asked for.
+
+    Raises:
+        ConfigError: A file is a folder or the other way round, or its folder cannot be made or
+            written to.
+    """
+    for path in files:
+        if path is not None and path != STANDARD_OUTPUT:
+            _require(path, is_file=True)
+    if folder is not None:
+        _require(folder, is_file=False)
+
+
+def _require(path: Path, *, is_file: bool) -> None:
+    if any(path.absolute().is_relative_to(system) for system in _SYSTEM):
+        return
+    try:
+        # Pathlib takes a link that leads to itself for a missing file; this does not.
+        with suppress(FileNotFoundError):
+            path.stat()
+        if is_file and path.is_dir():
+            raise ConfigError(f"{path} is a folder", "Give the name of a file.")
+        if is_file and path.exists() and not path.is_file():
+            return  # a pipe is written as it is
+        # What a link leads to is what is replaced.
+        whole = path.resolve()
+        above = whole.parents if is_file else (whole, *whole.parents)
+        there = next(entry for entry in above if entry.exists())
+        if not there.is_dir():
+            raise cannot_write(path, f"{there} is not a folder")
+        effective = os.access in os.supports_effective_ids
+        if not os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
+            raise cannot_write(path, f"{there} may not be written to")
+    except OSError as error:
+        raise cannot_write(path, error.strerror or error) from error

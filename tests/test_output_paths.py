@@ -1,0 +1,63 @@
+"""Results that cannot be written are refused before the work, and not after it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from permissions import bound_by_permissions
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+from glamor_cli.cli.output_paths import require_writable
+from glamor_cli.errors import ConfigError
+
+COMMANDS = {
+    "evaluate": ("evaluate STORE", ("--json",), "--report"),
+    "attention": ("attention STORE", ("--json",), "--save"),
+    "compare": ("compare STORE a b", ("--json",), "--report"),
+    "bench": ("bench", ("--json", "--csv", "--plot"), None),
+    "ablate": ("ablate STORE", ("--json",), None),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: Path) -> None:
+    """The store is missing, too: that it is not what they complain of shows the order."""
+    words, files, folder = COMMANDS[command]
+    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("kept")
+    for option in files:
+        ended = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "folder.png")])
+        assert isinstance(ended.exception, ConfigError), option
+        assert "folder.png is a folder" in ended.exception.what
+    if folder is not None:
+        ended = CliRunner().invoke(app, [*arguments, folder, str(tmp_path / "file")])
+        assert isinstance(ended.exception, ConfigError)
+        assert "file is not a folder" in ended.exception.what
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_what_can_be_written_is_left_alone(tmp_path: Path) -> None:
+    older = tmp_path / "older.json"
+    older.write_text("kept")
+    (tmp_path / "link.json").symlink_to(tmp_path / "new" / "target.json")
+    require_writable(older, tmp_path / "a" / "b" / "new.json", Path("-"), None, folder=tmp_path)
+    require_writable(Path(os.devnull), tmp_path / "link.json", folder=tmp_path / "a" / "b")
+    assert older.read_text() == "kept"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.json", "older.json"]
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ConfigError, match=r"cannot write .*x.json"):
+        require_writable(tmp_path / "file" / "x.json")
+    with pytest.raises(ConfigError, match=r"cannot write .*loop"):
+        require_writable(tmp_path / "loop")
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
+        require_writable(locked / "x.json")
+    with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
+        require_writable(folder=locked / "deep" / "report")
