@@ -80,7 +80,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with _quiet, open_file(path) as handle:
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
-                raise _too_large(path)
+                raise DataError(
+                    f"{path} has more than {MAX_FILE_BYTES >> 20} MiB",
+                    "Shrink it first; so large a file is refused unread.",
+                )
             with Image.open(handle, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path)
@@ -111,8 +114,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def count_pixels(path: Path) -> int:
     """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
     try:
-        with _quiet, Image.open(path, formats=_FORMATS) as image:
-            return image.width * image.height
+        with _quiet, open_file(path) as handle:
+            # WebP and AVIF are read whole for their header.
+            if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
+                return 0
+            with Image.open(handle, formats=_FORMATS) as image:
+                return image.width * image.height
     except Exception:
         # Reading it will say what is wrong.
         return 0
