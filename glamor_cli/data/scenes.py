@@ -122,7 +122,8 @@ def make_scenes(
 ) -> Path:
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
-    ``out`` appears only when all is written; a killed run leaves no half of it.
+    ``out`` appears only when all is written; a killed run leaves no half of it. A folder that is
+    there and empty stays and gets all at the end, ``cues.csv`` last.
 
     Args:
         out: ``images/<split>/<Class>/<name>.png``, ``crop/<split>/<Class>/<name>.txt`` and
@@ -144,17 +145,24 @@ def make_scenes(
             "Choose another folder, or remove this one.",
         )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=out.parent, prefix=f".{out.name}-", suffix=".partial"
-        ) as folder:
+        # Links are followed first, and "." gets its name.
+        place = out.resolve()
+        # A folder that is there stays, as it may be a mount or the one that one works in.
+        within = place.is_dir()
+        beside = place if within else place.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=".scenes-", suffix=".partial") as drawn:
             # A folder within, because TemporaryDirectory makes its own private.
-            whole = Path(folder) / "scenes"
+            whole = Path(drawn) / "scenes"
             whole.mkdir()
             write_text(
                 whole / CUES_FILE, _to_csv(_write_images(whole, config, progress), config.cues)
             )
-            whole.replace(out)
+            if within:
+                for name in ("images", "crop", CUES_FILE):
+                    (whole / name).replace(place / name)
+            else:
+                whole.replace(place)
     except OSError as error:
         raise cannot_write(out, error.strerror or error) from error
     return out

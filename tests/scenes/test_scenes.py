@@ -195,6 +195,33 @@ def test_never_writes_into_a_folder_with_something_in_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("kind", ["the one worked in", "a link", "as it is"])
+def test_an_empty_folder_is_filled_and_stays(tmp_path, monkeypatch, kind):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    before = empty.stat().st_ino
+    out = empty
+    if kind == "the one worked in":
+        monkeypatch.chdir(empty)
+        out = Path()
+    elif kind == "a link":
+        out = tmp_path / "link"
+        out.symlink_to(empty)
+    assert make_scenes(out, replace(SMALL, train=1, validation=0, test=0)) == out
+    assert empty.stat().st_ino == before
+    assert sorted(path.name for path in empty.iterdir()) == ["crop", "cues.csv", "images"]
+    assert len(read_cues(empty)) == 1
+
+
+def test_an_interrupted_run_leaves_an_empty_folder_empty(tmp_path):
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_scenes(tmp_path, SMALL, progress=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_run_leaves_nothing(tmp_path):
     def interrupt(done: int) -> None:
         if done == 5:
