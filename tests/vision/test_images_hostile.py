@@ -94,5 +94,6 @@ def test_folders_may_be_nested_deeper_than_calls(tmp_path):
     sys.setrecursionlimit(depth + 150)
     try:
         assert list(list_images(tmp_path)) == [folder / "a.png"]
+        assert list(list_images(tmp_path / "**/*.png")) == [folder / "a.png"]
     finally:
         sys.setrecursionlimit(limit)
