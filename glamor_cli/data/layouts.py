@@ -22,6 +22,8 @@ _REMEDY = (
     "Give a folder <split>/<Class>/<image>, images/<split>/<Class>/<image> with "
     "crop/<split>/<Class>/<name>.txt, <Class>/<image>, or a manifest .csv."
 )
+_CROP = "crop"
+"""The folder of box files, which is neither split nor class."""
 _SPLIT_NAME = re.compile(r"\w[\w .-]{0,99}")
 
 
@@ -154,7 +156,7 @@ class _FolderDataSet(DataSet):
     def _records(self, split: str) -> Iterator[Record]:
         folder = self._folders[split]
         crop_folder = self._crops.get(split)
-        for class_folder in _folders(folder):
+        for class_folder in _folders_but(folder, _CROP):
             label = _class_of(class_folder)
             prefix = class_folder.relative_to(self.root).as_posix()
             crops = crop_folder and crop_folder / class_folder.name
@@ -170,16 +172,18 @@ class _FolderDataSet(DataSet):
 
 def _open_folders(root: Path, split: str | None) -> DataSet:
     """Tell class folders from splits of class folders."""
-    images, crop = root / "images", root / "crop"
+    images, crop = root / "images", root / _CROP
     base = images if images.is_dir() else root
-    folders = _folders(base)
+    folders = _folders_but(base, _CROP)
     if any(find_class(folder.name) for folder in folders):
         for folder in folders:
             _class_of(folder)
         name = split or WHOLE_SPLIT
         layout = Layout.AUTHORS if base is images else Layout.CLASSES
-        return _FolderDataSet(root, layout, {name: base}, {name: crop} if crop.is_dir() else {})
-    splits = {folder.name: folder for folder in folders if folder.name != crop.name}
+        # Crop files that were exported have a folder for the split.
+        boxes = next((place for place in (crop / name, crop) if place.is_dir()), None)
+        return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {})
+    splits = {folder.name: folder for folder in folders}
     if split is not None:
         if split not in splits:
             raise DataError(
@@ -212,6 +216,11 @@ def _class_of(folder: Path) -> str:
             f"Rename or move it away; the classes are {known_classes()}.",
         )
     return label
+
+
+def _folders_but(folder: Path, name: str) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones and without the one of a name."""
+    return [found for found in _folders(folder) if found.name != name]
 
 
 def _folders(folder: Path) -> list[Path]:
