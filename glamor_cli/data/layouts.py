@@ -1,6 +1,7 @@
 """Data sets as they lie on disk, listed as a stream in an order that never changes."""
 
 import itertools
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ class DataSet(ABC):
         splits: The names of its splits, sorted.
         has_boxes: Whether boxes come with it (box files or a manifest's columns).
         has_targets: Whether soft labels come with it.
+        searched: The folder in which every folder is taken for a split or a class, if any.
     """
 
     root: Path
@@ -79,6 +81,17 @@ class DataSet(ABC):
     splits: tuple[str, ...]
     has_boxes: bool
     has_targets: bool
+    searched: Path | None = None
+
+    def searches(self, path: Path) -> bool:
+        """Whether a folder made at ``path`` would be taken for a part of the data set."""
+        if self.searched is None:
+            return False
+        # Not resolve(), which stumbles over a link that leads to itself.
+        path, top = Path(os.path.realpath(path)), Path(os.path.realpath(self.searched))
+        return path.is_relative_to(top) and not any(
+            part.startswith((".", "__")) for part in path.relative_to(top).parts
+        )
 
     @abstractmethod
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
@@ -141,7 +154,12 @@ class _FolderDataSet(DataSet):
     has_targets = False
 
     def __init__(
-        self, root: Path, layout: Layout, splits: dict[str, Path], crops: dict[str, Path]
+        self,
+        root: Path,
+        layout: Layout,
+        splits: dict[str, Path],
+        crops: dict[str, Path],
+        searched: Path,
     ) -> None:
         self.root = root
         self.layout = layout
@@ -149,6 +167,7 @@ class _FolderDataSet(DataSet):
         self.has_boxes = bool(crops)
         self._folders = splits
         self._crops = crops
+        self.searched = searched
 
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
         return itertools.islice(self._records(split), start, None)
@@ -182,7 +201,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         layout = Layout.AUTHORS if base is images else Layout.CLASSES
         # Crop files that were exported have a folder for the split.
         boxes = next((place for place in (crop / name, crop) if place.is_dir()), None)
-        return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {})
+        return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {}, base)
     splits = {folder.name: folder for folder in folders}
     if split is not None:
         if split not in splits:
@@ -204,6 +223,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         Layout.AUTHORS if base is images else Layout.SPLITS,
         splits,
         {name: crop / name for name in splits} if crop.is_dir() else {},
+        base if split is None else splits[split],
     )
 
 

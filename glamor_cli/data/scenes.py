@@ -29,6 +29,7 @@ outside of the crop: the face stream gets the face from the whole image.
 
 import csv
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def make_scenes(
         )
     try:
         # Links are followed first, and "." gets its name.
-        place = out.resolve()
+        place = Path(os.path.realpath(out))
         # A folder that is there stays, as it may be a mount or the one that one works in.
         within = place.is_dir()
         beside = place if within else place.parent
