@@ -3,7 +3,7 @@
 import sys
 
 from glamor_cli.cli.app import app
-from glamor_cli.errors import GlamorError, PeerFailed
+from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
 from glamor_cli.torchrun import is_follower
 
 
@@ -21,6 +21,18 @@ def main() -> None:
         if not (isinstance(error, PeerFailed) and is_follower()):
             print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        from glamor_cli.cli.render import print_error
+
+        if verbose:
+            raise
+        named = "" if error.filename is None else f"cannot use {error.filename}: "
+        report = ConfigError(
+            f"{named}{error.strerror or error}",
+            "Check the path and its permissions; --verbose shows where it was used.",
+        )
+        print_error(report)
+        sys.exit(report.exit_code)
     except KeyboardInterrupt:
         from glamor_cli.cli.render import INTERRUPTED
 

@@ -107,6 +107,7 @@ def test_a_mistyped_command_is_corrected() -> None:
         (("preprocess", "nowhere", "out"), 4, "nowhere"),
         (("export", "--weights", "nowhere.safetensors", "--output", "x.onnx"), 3, "nowhere"),
         (("predict", "photo.jpg", "--weights", "unheard-of"), 3, "unheard-of"),
+        (("predict", "photo.jpg", "--weights", f"{'n' * 300}.onnx"), 3, "nnn.onnx"),
         (("import-checkpoint", "nowhere/Model", "out.safetensors"), 5, "nowhere"),
     ],
 )
