@@ -1,5 +1,6 @@
 """The command ``glamor``."""
 
+import os
 import sys
 
 from glamor_cli.cli.app import app
@@ -9,6 +10,7 @@ from glamor_cli.torchrun import is_follower
 
 def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
+    _open_closed_streams()
     verbose = _take_verbose(sys.argv)
     try:
         app()
@@ -37,6 +39,20 @@ def main() -> None:
         from glamor_cli.cli.render import INTERRUPTED
 
         sys.exit(INTERRUPTED)
+
+
+def _open_closed_streams() -> None:
+    """Let the standard streams that were closed lead nowhere, lest a file get their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _take_verbose(words: list[str]) -> bool:

@@ -140,6 +140,25 @@ def test_verbose_shows_the_traceback_wherever_it_stands(
     assert "DataError" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(tmp_path: Path, closed: str) -> None:
+    Image.fromarray(skimage.data.astronaut()[:300]).save(tmp_path / "photo.png")
+    words = "predict photo.png --format jsonl --save pictures"
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {words} {closed}', "sh", *COMMAND],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (">&-" in closed.split()) or '"photo.png"' in done.stdout
+    assert (tmp_path / "pictures").is_dir()
+
+
 def test_a_file_may_be_named_as_an_option_is(tmp_path: Path) -> None:
     done = run("store", "info", "--", "--verbose", cwd=tmp_path)
     assert done.stderr.startswith("error: --verbose is not a pair store")
