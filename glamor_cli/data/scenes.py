@@ -226,7 +226,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
             f"cannot read {path}: {error.strerror or error}",
             "Give a folder that glamor scenes made.",
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is damaged or not of generated scenes ({error})",
             "Make the scenes anew with glamor scenes.",
@@ -311,13 +311,16 @@ def _from_row(row: dict[str, str]) -> Cue:
     def box(prefix: str) -> Box:
         return Box(*(int(row[f"{prefix}{side}"]) for side in _SIDES))
 
+    width, height = int(row["width"]), int(row["height"])
+    if width < 1 or height < 1:
+        raise ValueError(f"an image of {width}x{height} pixels")
     return Cue(
         split=row["split"],
         name=row["name"],
         label=row["label"],
         kind=row["kind"],
-        width=int(row["width"]),
-        height=int(row["height"]),
+        width=width,
+        height=height,
         box=box(""),
         decoys=tuple(
             box(_decoy(number)) for number in range(1, MAX_CUES) if f"{_decoy(number)}x1" in row

@@ -242,3 +242,17 @@ def test_damaged_cues_are_named(folder, tmp_path):
         csv.writer(handle).writerows(rows)
     with pytest.raises(DataError, match="damaged"):
         read_cues(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["width", "height", "name"])
+def test_cues_that_no_scene_has_are_named(folder, tmp_path, column):
+    """An image without pixels, and a cell without end, as a lost quotation mark makes one."""
+    with (folder / "cues.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    rows[3][column] = "x" * 200_000 if column == "name" else "0"
+    with (tmp_path / "cues.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(DataError, match="damaged"):
+        read_cues(tmp_path)
