@@ -1,5 +1,6 @@
 """The command ``glamor``."""
 
+import os
 import signal
 import sys
 import threading
@@ -7,12 +8,13 @@ from types import FrameType
 from typing import NoReturn
 
 from glamor_cli.cli.app import app
-from glamor_cli.errors import GlamorError, PeerFailed
+from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
 from glamor_cli.torchrun import is_follower
 
 
 def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
+    _open_closed_streams()
     verbose = _take_verbose(sys.argv)
     _end_by_sigterm_as_by_ctrl_c()
     try:
@@ -26,6 +28,18 @@ def main() -> None:
         if not (isinstance(error, PeerFailed) and is_follower()):
             print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        from glamor_cli.cli.render import print_error
+
+        if verbose:
+            raise
+        named = "" if error.filename is None else f"cannot use {error.filename}: "
+        report = ConfigError(
+            f"{named}{error.strerror or error}",
+            "Check the path and its permissions; --verbose shows where it was used.",
+        )
+        print_error(report)
+        sys.exit(report.exit_code)
     except KeyboardInterrupt:
         from glamor_cli.cli.render import INTERRUPTED
 
@@ -46,6 +60,20 @@ def _end_by_sigterm_as_by_ctrl_c() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
     raise KeyboardInterrupt
+
+
+def _open_closed_streams() -> None:
+    """Let the standard streams that were closed lead nowhere, lest a file get their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _take_verbose(words: list[str]) -> bool:

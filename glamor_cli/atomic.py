@@ -17,6 +17,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
+_STEM_BYTES = 200
+_SUFFIX_BYTES = 30
+"""So much of a name goes into the temporary one, which is longer and may have 255 bytes too."""
 _UMASK = threading.Lock()
 
 
@@ -50,8 +53,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
             dir=path.parent if replaceable else None,
-            prefix=f".{path.stem}-",
-            suffix=f".partial{path.suffix}",
+            prefix=f".{_begin(path.stem, _STEM_BYTES)}-",
+            suffix=f".partial{_begin(path.suffix, _SUFFIX_BYTES)}",
         )
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
@@ -74,11 +77,17 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             return
         # mkstemp makes files private; give the finished one what open() would have given it.
         temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as handle:
+        # Windows flushes only what is open for writing.
+        with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
+
+
+def _begin(text: str, size: int) -> str:
+    """Cut a text after at most ``size`` bytes of UTF-8, between letters."""
+    return os.fsencode(text)[:size].decode("utf-8", errors="ignore")
 
 
 def _open_as_it_is(path: Path) -> BinaryIO:

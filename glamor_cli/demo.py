@@ -251,6 +251,8 @@ class _Road:
 
 def _claim(folder: Path) -> None:
     """Take an empty folder, or one that an earlier demo marked as its own."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder", "Choose a folder with --output.")
     if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
         raise ConfigError(
             f"{folder} holds other files", "Choose an empty or new folder with --output."

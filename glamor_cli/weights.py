@@ -107,12 +107,24 @@ class Metadata:
                 raise ValueError("temperature")
             if len(metadata.classes) != metadata.network.classes:
                 raise ValueError("classes")
+            _check_classes(metadata.classes)
         except MALFORMED as error:
             raise CheckpointError(
                 f"{source} carries metadata that glamor cannot read ({error})",
                 "Use a file written by glamor train, import-checkpoint or export.",
             ) from error
         return metadata
+
+
+def _check_classes(names: tuple[str, ...]) -> None:
+    """Refuse names that answers and tables cannot tell apart or show."""
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} classes")
+    if len(set(names)) < len(names):
+        raise ValueError("two classes of one name")
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise ValueError(f"the class name {name!r}")
 
 
 def _check_network(config: NetworkConfig) -> None:

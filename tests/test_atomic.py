@@ -29,6 +29,28 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
         write_text(tmp_path, "text")
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".txt", "é" * 120 + ".json", "n." + "s" * 250])
+def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "text")
+    assert (tmp_path / name).read_text() == "text"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_flushed_is_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to flush what is open for reading alone."""
+    flush = os.fsync
+
+    def flush_as_windows_does(descriptor: int) -> None:
+        os.write(descriptor, b"")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush_as_windows_does)
+    write_text(tmp_path / "a.txt", "text")
+    assert (tmp_path / "a.txt").read_text() == "text"
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     target, link = tmp_path / "elsewhere" / "target.txt", tmp_path / "link.txt"
     target.parent.mkdir()

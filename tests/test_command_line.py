@@ -108,6 +108,7 @@ def test_a_mistyped_command_is_corrected() -> None:
         (("preprocess", "nowhere", "out"), 4, "nowhere"),
         (("export", "--weights", "nowhere.safetensors", "--output", "x.onnx"), 3, "nowhere"),
         (("predict", "photo.jpg", "--weights", "unheard-of"), 3, "unheard-of"),
+        (("predict", "photo.jpg", "--weights", f"{'n' * 300}.onnx"), 3, "nnn.onnx"),
         (("import-checkpoint", "nowhere/Model", "out.safetensors"), 5, "nowhere"),
     ],
 )
@@ -138,6 +139,25 @@ def test_verbose_shows_the_traceback_wherever_it_stands(
     done = run(*arguments, cwd=tmp_path)
     assert "Traceback" in done.stderr
     assert "DataError" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(tmp_path: Path, closed: str) -> None:
+    Image.fromarray(skimage.data.astronaut()[:300]).save(tmp_path / "photo.png")
+    words = "predict photo.png --format jsonl --save pictures"
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {words} {closed}', "sh", *COMMAND],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (">&-" in closed.split()) or '"photo.png"' in done.stdout
+    assert (tmp_path / "pictures").is_dir()
 
 
 def test_a_file_may_be_named_as_an_option_is(tmp_path: Path) -> None:

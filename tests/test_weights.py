@@ -153,6 +153,25 @@ def test_metadata_cannot_ask_for_what_no_network_is(change: dict) -> None:
         Metadata.from_json(json.dumps(values), Path("x.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Anger"], "1 classes"),
+        (["Anger", "Happy", "Anger"], "two classes of one name"),
+        (["Anger", " "], "class name ' '"),
+        (["Anger", "two\nlines"], "class name 'two"),
+        (["Anger", "\x1b[31mred"], "class name '"),
+    ],
+)
+def test_class_names_that_cannot_be_told_apart_or_shown_are_refused(
+    names: list[str], said: str
+) -> None:
+    values = json.loads(Metadata("x").to_json())
+    values |= {"classes": names, "network": values["network"] | {"classes": len(names)}}
+    with pytest.raises(CheckpointError, match=said):
+        Metadata.from_json(json.dumps(values), Path("x.onnx"))
+
+
 def test_deeply_nested_metadata_is_refused() -> None:
     with pytest.raises(CheckpointError, match="metadata that glamor cannot read"):
         Metadata.from_json("[" * 100_000, Path("x.onnx"))

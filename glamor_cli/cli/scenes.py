@@ -52,8 +52,10 @@ def scenes(
         markup=False,
         soft_wrap=True,
     )
+    # Put to "." or "..", the ending would make a hidden folder.
+    pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
     console.print(
-        f"Go on with: glamor preprocess {out} {out}-pairs --boxes crop-files",
+        f"Go on with: glamor preprocess {out} {pairs} --boxes crop-files",
         markup=False,
         soft_wrap=True,
     )

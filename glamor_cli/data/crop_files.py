@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from glamor_cli.atomic import cannot_write
+from glamor_cli.data.class_names import find_class
 from glamor_cli.errors import DataError
 from glamor_cli.reading import open_file
 from glamor_cli.vision.pairs import Box
@@ -84,7 +85,8 @@ def export_crops(store: "PairStore", out: Path) -> int:
 
     Args:
         store: The pair store.
-        out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout.
+        out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout. Class
+            folders are named as those of the images are.
 
     Returns:
         How many boxes were written.
@@ -112,6 +114,9 @@ def export_crops(store: "PairStore", out: Path) -> int:
                     f"{store.path}: {name} has the unknown class {entry.label!r}",
                     "Preprocess the data set into a new folder.",
                 )
-            write_box(out / "crop" / name / entry.label / file_name, entry.box)
+            # Boxes are looked for by the folder's own name, which may be another for the class.
+            folder = PurePosixPath(entry.source).parent.name
+            folder = folder if find_class(folder) == entry.label else entry.label
+            write_box(out / "crop" / name / folder / file_name, entry.box)
             written += 1
     return written

@@ -6,7 +6,6 @@ images. So the manifest carries soft labels, a mixture of both.
 
 import csv
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,14 +116,15 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
         # Opened here because NumPy leaves a damaged archive's file open.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in (*names, "lossless", duplicates)}
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # Damaged, encrypted or otherwise packed archives raise whatever their unpackers do.
         raise DataError(f"cannot read {path}: {error}", _REMEDY) from error
-    count = len(arrays["labels"])
+    count, voted = arrays["labels"].size, arrays["ferplus_classes"]
     shapes = {
         "images": (count, 48, 48),
         "labels": (count,),
         "names": (count,),
-        "ferplus_votes": (count, len(arrays["ferplus_classes"])),
+        "ferplus_votes": (count, voted.size),
         "lossless": (count,),
         duplicates: (count,),
     }
@@ -134,9 +134,11 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
         or arrays["images"].dtype != np.uint8
         or arrays["lossless"].dtype != np.bool_
         or arrays[duplicates].dtype != np.bool_
-        or tuple(map(str, arrays["classes"])) != EMOTIONS
-        or not set(_VOTES_TO_CLASSES) <= {str(name).lower() for name in arrays["ferplus_classes"]}
-        or (count and int(arrays["labels"].max()) >= len(EMOTIONS))
+        or tuple(map(str, arrays["classes"].ravel())) != EMOTIONS
+        or not set(_VOTES_TO_CLASSES)
+        <= {str(name).lower() for name in arrays["ferplus_classes"].ravel()}
+        or not np.issubdtype(arrays["labels"].dtype, np.integer)
+        or not np.isin(arrays["labels"], np.arange(len(EMOTIONS))).all()
     ):
         raise DataError(f"{path} does not hold FER2013 in the expected form", _REMEDY)
     return arrays

@@ -1,6 +1,7 @@
 """Data sets as they lie on disk, listed as a stream in an order that never changes."""
 
 import itertools
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ _REMEDY = (
     "Give a folder <split>/<Class>/<image>, images/<split>/<Class>/<image> with "
     "crop/<split>/<Class>/<name>.txt, <Class>/<image>, or a manifest .csv."
 )
+_CROP = "crop"
+"""The folder of box files, which is neither split nor class."""
 _SPLIT_NAME = re.compile(r"\w[\w .-]{0,99}")
 
 
@@ -70,6 +73,7 @@ class DataSet(ABC):
         splits: The names of its splits, sorted.
         has_boxes: Whether boxes come with it (box files or a manifest's columns).
         has_targets: Whether soft labels come with it.
+        searched: The folder in which every folder is taken for a split or a class, if any.
     """
 
     root: Path
@@ -77,6 +81,17 @@ class DataSet(ABC):
     splits: tuple[str, ...]
     has_boxes: bool
     has_targets: bool
+    searched: Path | None = None
+
+    def searches(self, path: Path) -> bool:
+        """Whether a folder made at ``path`` would be taken for a part of the data set."""
+        if self.searched is None:
+            return False
+        # Not resolve(), which stumbles over a link that leads to itself.
+        path, top = Path(os.path.realpath(path)), Path(os.path.realpath(self.searched))
+        return path.is_relative_to(top) and not any(
+            part.startswith((".", "__")) for part in path.relative_to(top).parts
+        )
 
     @abstractmethod
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
@@ -139,7 +154,12 @@ class _FolderDataSet(DataSet):
     has_targets = False
 
     def __init__(
-        self, root: Path, layout: Layout, splits: dict[str, Path], crops: dict[str, Path]
+        self,
+        root: Path,
+        layout: Layout,
+        splits: dict[str, Path],
+        crops: dict[str, Path],
+        searched: Path,
     ) -> None:
         self.root = root
         self.layout = layout
@@ -147,6 +167,7 @@ class _FolderDataSet(DataSet):
         self.has_boxes = bool(crops)
         self._folders = splits
         self._crops = crops
+        self.searched = searched
 
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
         return itertools.islice(self._records(split), start, None)
@@ -154,7 +175,7 @@ class _FolderDataSet(DataSet):
     def _records(self, split: str) -> Iterator[Record]:
         folder = self._folders[split]
         crop_folder = self._crops.get(split)
-        for class_folder in _folders(folder):
+        for class_folder in _folders_but(folder, _CROP):
             label = _class_of(class_folder)
             prefix = class_folder.relative_to(self.root).as_posix()
             crops = crop_folder and crop_folder / class_folder.name
@@ -170,16 +191,18 @@ class _FolderDataSet(DataSet):
 
 def _open_folders(root: Path, split: str | None) -> DataSet:
     """Tell class folders from splits of class folders."""
-    images, crop = root / "images", root / "crop"
+    images, crop = root / "images", root / _CROP
     base = images if images.is_dir() else root
-    folders = _folders(base)
+    folders = _folders_but(base, _CROP)
     if any(find_class(folder.name) for folder in folders):
         for folder in folders:
             _class_of(folder)
         name = split or WHOLE_SPLIT
         layout = Layout.AUTHORS if base is images else Layout.CLASSES
-        return _FolderDataSet(root, layout, {name: base}, {name: crop} if crop.is_dir() else {})
-    splits = {folder.name: folder for folder in folders if folder.name != crop.name}
+        # Crop files that were exported have a folder for the split.
+        boxes = next((place for place in (crop / name, crop) if place.is_dir()), None)
+        return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {}, base)
+    splits = {folder.name: folder for folder in folders}
     if split is not None:
         if split not in splits:
             raise DataError(
@@ -200,6 +223,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         Layout.AUTHORS if base is images else Layout.SPLITS,
         splits,
         {name: crop / name for name in splits} if crop.is_dir() else {},
+        base if split is None else splits[split],
     )
 
 
@@ -212,6 +236,11 @@ def _class_of(folder: Path) -> str:
             f"Rename or move it away; the classes are {known_classes()}.",
         )
     return label
+
+
+def _folders_but(folder: Path, name: str) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones and without the one of a name."""
+    return [found for found in _folders(folder) if found.name != name]
 
 
 def _folders(folder: Path) -> list[Path]:

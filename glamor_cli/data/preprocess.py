@@ -268,6 +268,11 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
             f"a worker cannot take {config.images_per_task} images at a time",
             "Set images_per_task to 1 or more.",
         )
+    if data_set.searches(config.out):
+        raise ConfigError(
+            f"{config.out} lies inside the data set, which it would become a part of",
+            "Choose a folder elsewhere.",
+        )
     boxes = config.making.boxes
     if boxes is BoxSource.CROP_FILES and (
         data_set.layout is Layout.MANIFEST or not data_set.has_boxes

@@ -29,6 +29,7 @@ outside of the crop: the face stream gets the face from the whole image.
 
 import csv
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def make_scenes(
 ) -> Path:
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
-    ``out`` appears only when all is written; a killed run leaves no half of it.
+    ``out`` appears only when all is written; a killed run leaves no half of it. A folder that is
+    there and empty stays and gets all at the end, ``cues.csv`` last.
 
     Args:
         out: ``images/<split>/<Class>/<name>.png``, ``crop/<split>/<Class>/<name>.txt`` and
@@ -144,17 +146,24 @@ def make_scenes(
             "Choose another folder, or remove this one.",
         )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=out.parent, prefix=f".{out.name}-", suffix=".partial"
-        ) as folder:
+        # Links are followed first, and "." gets its name.
+        place = Path(os.path.realpath(out))
+        # A folder that is there stays, as it may be a mount or the one that one works in.
+        within = place.is_dir()
+        beside = place if within else place.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=beside, prefix=".scenes-", suffix=".partial") as drawn:
             # A folder within, because TemporaryDirectory makes its own private.
-            whole = Path(folder) / "scenes"
+            whole = Path(drawn) / "scenes"
             whole.mkdir()
             write_text(
                 whole / CUES_FILE, _to_csv(_write_images(whole, config, progress), config.cues)
             )
-            whole.replace(out)
+            if within:
+                for name in ("images", "crop", CUES_FILE):
+                    (whole / name).replace(place / name)
+            else:
+                whole.replace(place)
     except OSError as error:
         raise cannot_write(out, error.strerror or error) from error
     return out
@@ -217,7 +226,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
             f"cannot read {path}: {error.strerror or error}",
             "Give a folder that glamor scenes made.",
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is damaged or not of generated scenes ({error})",
             "Make the scenes anew with glamor scenes.",
@@ -302,13 +311,16 @@ def _from_row(row: dict[str, str]) -> Cue:
     def box(prefix: str) -> Box:
         return Box(*(int(row[f"{prefix}{side}"]) for side in _SIDES))
 
+    width, height = int(row["width"]), int(row["height"])
+    if width < 1 or height < 1:
+        raise ValueError(f"an image of {width}x{height} pixels")
     return Cue(
         split=row["split"],
         name=row["name"],
         label=row["label"],
         kind=row["kind"],
-        width=int(row["width"]),
-        height=int(row["height"]),
+        width=width,
+        height=height,
         box=box(""),
         decoys=tuple(
             box(_decoy(number)) for number in range(1, MAX_CUES) if f"{_decoy(number)}x1" in row

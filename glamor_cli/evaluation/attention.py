@@ -98,7 +98,10 @@ def measure_attention(
     on_decoys = np.stack(
         [
             np.logical_or.reduce(
-                [touched_cells(box, cue.width, cue.height, grid) for box in cue.decoys]
+                [
+                    np.zeros(grid, np.bool_),  # a scene may have no decoys
+                    *(touched_cells(box, cue.width, cue.height, grid) for box in cue.decoys),
+                ]
             )
             for cue in cues
         ]

@@ -258,7 +258,10 @@ def shorten_names(names: Sequence[str]) -> list[str]:
     folders = [os.path.dirname(name) for name in names]  # noqa: PTH120 - "" must stay ""
     if not all(folders) or len({Path(folder).is_absolute() for folder in folders}) > 1:
         return list(names)
-    shared = os.path.commonpath(folders)
+    try:
+        shared = os.path.commonpath(folders)
+    except ValueError:  # Windows' drives share nothing.
+        return list(names)
     return [os.path.relpath(name, shared) if shared else name for name in names]
 
 

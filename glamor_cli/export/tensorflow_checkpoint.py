@@ -78,8 +78,8 @@ def import_checkpoint(prefix: Path, out: Path) -> Metadata:
     """
     if out.suffix != ".safetensors":
         raise ConfigError(
-            f"weights are written as .safetensors, not as {out.name}",
-            f"Give {out.with_suffix('.safetensors').name} instead.",
+            f"weights are written as .safetensors, not as {out.name or out}",
+            f"Give {out.stem.strip('.') or 'weights'}.safetensors instead.",
         )
     network = GlamorNet()
     variables = _read_variables(TensorBundle.open(prefix), network)

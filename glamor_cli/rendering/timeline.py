@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.timeline import Line, Timeline
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _WIDTH = 11.0
 _PANEL = 1.25
 """Height of a person's panel in inches."""
 _MOST_PANELS = 8
+_LONGEST = 24
+"""Letters of a class's name."""
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
 _LONG_GAP = 3.5
@@ -76,7 +79,7 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     # Names may hold dollar signs, which would be taken for formulas.
     figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
     handles = [
-        Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=name)
+        Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=plain_name(name, _LONGEST))
         for name, colour in zip(timeline.classes, colours, strict=True)
     ]
     figure.legend(
@@ -131,7 +134,7 @@ def _name_leaders(
     tops = shares.cumsum(axis=1)
     for leader, run in groupby(range(len(times)), lambda index: int(shares[index].argmax())):
         indices = list(run)
-        name = classes[leader]
+        name = plain_name(classes[leader], _LONGEST)
         if times[indices[-1]] - times[indices[0]] < _LETTER * (len(name) + 1) * end:
             continue
         middle = indices[

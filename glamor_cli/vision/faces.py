@@ -76,7 +76,7 @@ class Detector(Protocol):
 
 
 def open_detector(
-    kind: DetectorKind = DetectorKind.CENTERFACE,
+    kind: DetectorKind | str = DetectorKind.CENTERFACE,
     *,
     threads: int | None = None,
     long_side: int | None = None,
@@ -93,9 +93,16 @@ def open_detector(
             dlib's detector has a bound of its own.
 
     Raises:
-        ConfigError: An option that the detector does not have, or a value it cannot work with.
+        ConfigError: There is no such detector, it does not have an option, or a value is one that
+            it cannot work with.
         BackendUnavailable: A package the detector needs is not installed.
     """
+    try:
+        kind = DetectorKind(kind)
+    except ValueError as error:
+        raise ConfigError(
+            f"there is no detector {kind!r}", f"Choose one of: {', '.join(DetectorKind)}."
+        ) from error
     # Imported here because each needs a library of its own.
     if kind is DetectorKind.CENTERFACE:
         from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig

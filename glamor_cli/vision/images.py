@@ -4,7 +4,7 @@ import glob
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -80,7 +80,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with _quiet, open_file(path) as handle:
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
-                raise _too_large(path)
+                raise DataError(
+                    f"{path} has more than {MAX_FILE_BYTES >> 20} MiB",
+                    "Shrink it first; so large a file is refused unread.",
+                )
             with Image.open(handle, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path)
@@ -111,8 +114,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def count_pixels(path: Path) -> int:
     """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
     try:
-        with _quiet, Image.open(path, formats=_FORMATS) as image:
-            return image.width * image.height
+        with _quiet, open_file(path) as handle:
+            # WebP and AVIF are read whole for their header.
+            if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
+                return 0
+            with Image.open(handle, formats=_FORMATS) as image:
+                return image.width * image.height
     except Exception:
         # Reading it will say what is wrong.
         return 0
@@ -163,7 +170,7 @@ def list_files(
     if source.is_dir():
         paths, place = _walk(source, suffixes, pass_over), "folder"
     elif glob.has_magic(str(source)):
-        paths, place = _matches(str(source), suffixes), "pattern"
+        paths, place = _matches(source, suffixes, pass_over), "pattern"
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
     empty = True
@@ -221,14 +228,55 @@ def _is_file(path: Path, pass_over: Report) -> bool:
         return False
 
 
-def _matches(pattern: str, suffixes: frozenset[str]) -> Iterator[Path]:
+def _matches(pattern: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
     """The files of a kind that match a glob, in the order of their names."""
-    # Path.glob takes no absolute pattern, which is what a user may well give.
-    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207
-    for name, _ in sort_bounded((name, False) for name in found):
+    previous = None
+    for name, _ in sort_bounded((str(path), False) for path in _expand(pattern, pass_over)):
         path = Path(name)
-        if _is_of_kind(path, suffixes) and path.is_file():
+        if name != previous and _is_of_kind(path, suffixes) and _is_file(path, pass_over):
             yield path
+        previous = name
+
+
+def _expand(pattern: Path, pass_over: Report) -> Iterator[Path]:
+    """Expand a glob, for ``**`` each folder once, where glob itself follows links round loops."""
+    segments: list[list[str]] = [[]]
+    for part in pattern.parts:
+        if part != "**":
+            segments[-1].append(part)
+        elif len(segments) == 1 or segments[-1]:
+            segments.append([])
+    first, *others = segments
+    found = _matches_in((Path(),), first) if first else iter((Path(),))
+    for segment in others:
+        found = _matches_in(_folders_below(found, pass_over), segment or ["*"])
+    return found
+
+
+def _matches_in(folders: Iterable[Path], parts: list[str]) -> Iterator[Path]:
+    """What matches a glob without ``**`` in each of the folders."""
+    for folder in folders:
+        # Path.glob takes no absolute pattern, which is what a user may well give.
+        for name in glob.iglob(str(Path(*parts)), root_dir=folder):  # noqa: PTH207
+            yield folder / name
+
+
+def _folders_below(tops: Iterable[Path], pass_over: Report) -> Iterator[Path]:
+    """List folders and those in them, as ``_walk`` goes through them."""
+    seen: set[tuple[int, int]] = set()
+    for top in tops:
+        waiting = [top] if top.is_dir() else []
+        while waiting:
+            folder = waiting.pop()
+            known = len(seen)
+            within = [
+                folder / name
+                for name, is_folder in _entries(folder, seen, pass_over)
+                if is_folder and not name.startswith(".")
+            ]
+            if len(seen) > known:
+                yield folder
+                waiting += reversed(within)
 
 
 def _is_of_kind(path: Path, suffixes: frozenset[str]) -> bool:

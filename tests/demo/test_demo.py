@@ -87,3 +87,12 @@ def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds other files"):
         demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]
+
+
+def test_the_demo_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        demo(
+            DemoConfig(tmp_path / "letter.txt"),
+            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
+        )

@@ -123,3 +123,10 @@ def test_refuses_what_does_not_fit():
         measure_attention(maps, [cue])
     with pytest.raises(DataError, match="no attention map"):
         measure_attention(maps, [cue, cue], chosen=np.zeros(2, bool))
+
+
+def test_scenes_without_decoys_are_measured():
+    cue = replace(draw_scene(SceneConfig(train=1), "train", 0).cue, decoys=())
+    row, column = centre_cell(cue.box, cue.width, cue.height, GRID)
+    measures = measure_attention(one_cell(row, column)[None], [cue])
+    assert (measures.pointing_game, measures.on_decoy) == (1, 0)

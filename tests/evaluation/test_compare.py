@@ -2,6 +2,8 @@
 
 import csv
 import json
+import ntpath
+import os
 import shutil
 from pathlib import Path
 
@@ -206,3 +208,11 @@ def test_names_keep_what_tells_them_apart():
     ]
     assert shorten_names(["/x/one.onnx", "/x/two.onnx"]) == ["one.onnx", "two.onnx"]
     assert shorten_names(["runs/one.onnx", "/x/two.onnx"]) == ["runs/one.onnx", "/x/two.onnx"]
+
+
+def test_names_on_two_drives_stay_whole(monkeypatch):
+    names = ["C:/runs/one.onnx", "D:/runs/two.onnx"]
+    with monkeypatch.context() as windows:
+        windows.setattr(os.path, "commonpath", ntpath.commonpath)
+        shown = shorten_names(names)
+    assert shown == names

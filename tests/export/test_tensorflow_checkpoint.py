@@ -307,6 +307,12 @@ def test_output_must_be_safetensors(one_shard, tmp_path):
     assert "imported.safetensors" in caught.value.remedy
 
 
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_output_must_have_a_name(one_shard, out):
+    with pytest.raises(ConfigError, match=r"Give weights\.safetensors instead"):
+        import_checkpoint(one_shard, Path(out))
+
+
 def test_failed_import_leaves_an_older_file_alone(two_shards, tmp_path):
     out = tmp_path / "imported.safetensors"
     out.write_bytes(b"older")

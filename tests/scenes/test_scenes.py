@@ -195,6 +195,33 @@ def test_never_writes_into_a_folder_with_something_in_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("kind", ["the one worked in", "a link", "as it is"])
+def test_an_empty_folder_is_filled_and_stays(tmp_path, monkeypatch, kind):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    before = empty.stat().st_ino
+    out = empty
+    if kind == "the one worked in":
+        monkeypatch.chdir(empty)
+        out = Path()
+    elif kind == "a link":
+        out = tmp_path / "link"
+        out.symlink_to(empty)
+    assert make_scenes(out, replace(SMALL, train=1, validation=0, test=0)) == out
+    assert empty.stat().st_ino == before
+    assert sorted(path.name for path in empty.iterdir()) == ["crop", "cues.csv", "images"]
+    assert len(read_cues(empty)) == 1
+
+
+def test_an_interrupted_run_leaves_an_empty_folder_empty(tmp_path):
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_scenes(tmp_path, SMALL, progress=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_run_leaves_nothing(tmp_path):
     def interrupt(done: int) -> None:
         if done == 5:
@@ -213,5 +240,19 @@ def test_damaged_cues_are_named(folder, tmp_path):
     rows[3] = rows[3][:7]
     with (tmp_path / "cues.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows(rows)
+    with pytest.raises(DataError, match="damaged"):
+        read_cues(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["width", "height", "name"])
+def test_cues_that_no_scene_has_are_named(folder, tmp_path, column):
+    """An image without pixels, and a cell without end, as a lost quotation mark makes one."""
+    with (folder / "cues.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    rows[3][column] = "x" * 200_000 if column == "name" else "0"
+    with (tmp_path / "cues.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
     with pytest.raises(DataError, match="damaged"):
         read_cues(tmp_path)

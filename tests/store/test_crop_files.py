@@ -62,6 +62,32 @@ def test_both_directions_convert(tmp_path, authors_data_set, run):
     assert tree(second) == tree(first)
 
 
+@pytest.mark.parametrize(
+    ("images", "boxes"),
+    [
+        ("images/train/ANGRY", "crop/train/ANGRY"),
+        ("train/happiness", "crop/train/happiness"),
+        ("images/happiness", "crop/happiness"),
+        ("Sad", "crop/Sad"),
+    ],
+)
+def test_exported_boxes_are_found_again(tmp_path, run, images, boxes):
+    """Whatever the class folders are called, and with splits or without."""
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    write_image(source / images / "a.png")
+    (source / boxes).mkdir(parents=True)
+    (source / boxes / "a.txt").write_text("3,5,30,33\n")
+    assert run(source, tmp_path / "first").stored == 1
+    write_image(copy / images / "a.png")
+    assert export_crops(PairStore.open(tmp_path / "first"), copy) == 1
+    run(copy, tmp_path / "second")
+    (split,) = PairStore.open(tmp_path / "first").splits
+    (first,) = PairStore.open(tmp_path / "first").entries(split)
+    (second,) = PairStore.open(tmp_path / "second").entries(split)
+    assert first == second
+    assert second.box == Box(3, 5, 30, 33)
+
+
 def test_images_that_share_a_box_file_must_share_the_box(tmp_path, run):
     write_image(tmp_path / "set" / "a.1.png")
     write_image(tmp_path / "set" / "a.2.png")

@@ -97,6 +97,10 @@ def test_other_files_are_refused(folder, tmp_path):
         {"classes": np.array(EMOTIONS[::-1])},
         {"images": np.zeros((4, 48, 47), np.uint8)},
         {"labels": np.array([7, 0, 0, 0], np.uint8)},
+        {"labels": np.array([5, 1, 0, -1])},
+        {"labels": np.array([5.0, 1.0, 0.0, 0.0])},
+        {"labels": np.array(5)},
+        {"classes": np.array("Anger")},
         {"lossless": np.ones(3, bool)},
         {"ferplus_classes": np.array(["x"] * 10)},
     ):
@@ -107,6 +111,34 @@ def test_other_files_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         convert_fer2013(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [(8, 14), (8, 99), (6, 1)],
+    ids=["packed otherwise", "packed as nobody does", "encrypted"],
+)
+def test_damaged_archives_are_refused(folder, tmp_path, offset, value):
+    """Each changes a field of the first member, in both places where an archive has it."""
+    path = folder / "train.npz"
+    np.savez_compressed(path, **arrays("duplicate_of_evaluation"))
+    whole = bytearray(path.read_bytes())
+    whole[offset] = value
+    whole[whole.index(b"PK\x01\x02") + offset + 2] = value
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"cannot read .*train\.npz"):
+        convert_fer2013(folder, tmp_path / "out")
+
+
+def test_damaged_contents_of_archives_are_refused(folder, tmp_path):
+    path = folder / "train.npz"
+    np.savez_compressed(path, **arrays("duplicate_of_evaluation"))
+    whole = bytearray(path.read_bytes())
+    start = whole.index(b"images.npy") + 30
+    whole[start : start + 40] = b"\xff" * 40
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"cannot read .*train\.npz"):
+        convert_fer2013(folder, tmp_path / "out")
 
 
 def test_the_real_files_hold_what_their_description_says(tmp_path):

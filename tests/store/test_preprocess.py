@@ -241,3 +241,24 @@ def test_nothing_in_the_store_depends_on_where_the_data_set_is(tmp_path, authors
     assert tree(tmp_path / "first") == tree(tmp_path / "second")
     info = json.loads((tmp_path / "first" / "store.json").read_text())
     assert info["counts"]["train"] == {"read": 9, "stored": 9, "no_face": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("layout", ["train/Happy", "Happy", "images/Happy"])
+def test_a_store_inside_of_the_images_is_refused_before_it_is_begun(tmp_path, run, layout):
+    """As a class or split of the data set it would keep every later run from starting."""
+    write_image(tmp_path / layout / "a.png")
+    within = tmp_path / "images" if layout.startswith("images") else tmp_path
+    before = list(within.iterdir())
+    for out in (within, within / "pairs"):
+        with pytest.raises(ConfigError, match="lies inside the data set"):
+            run(tmp_path, out, "whole")
+    assert list(within.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("image", "split"), [("images/train/Happy", None), ("train/Happy", "train")]
+)
+def test_a_store_beside_the_images_can_be_resumed(tmp_path, run, image, split):
+    write_image(tmp_path / image / "a.png")
+    assert run(tmp_path, tmp_path / "pairs", "whole", split=split).resumed == 0
+    assert run(tmp_path, tmp_path / "pairs", "whole", split=split).resumed == 1

@@ -131,3 +131,18 @@ def test_of_too_many_at_once_the_first_are_kept():
     assert [line.track for line in lines] == list(range(1, 1 + MOST_TRACKS))
     assert {line.frames for line in lines} == {20}
     assert timeline.forgotten == 6
+
+
+def test_dollar_signs_in_the_names_of_classes_are_no_formulas(tmp_path):
+    classes = ("$\\frac$", "a $ sign", "c" * 300)
+    timeline = Timeline(classes)
+    for time in range(10):
+        shares = np.eye(3, dtype=np.float32)[time // 5]
+        timeline.add(time, [TrackedFace(1, shares)])
+    figure = draw_timeline(timeline, "dollars.mp4")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown[:2] == [r"\$\frac\$", r"a \$ sign"]
+    assert [text.get_text() for text in figure.axes[0].texts] == shown[:2]
+    save_timeline(tmp_path / "timeline.png", timeline, "dollars.mp4")
+    with Image.open(tmp_path / "timeline.png") as image:
+        assert image.width == 1320

@@ -152,6 +152,13 @@ def test_impossible_options_are_refused(options):
         open_detector(**options)
 
 
+def test_a_detector_may_be_named_in_plain_text():
+    assert open_detector("centerface", threads=1).kind is DetectorKind.CENTERFACE
+    with pytest.raises(ConfigError, match="there is no detector 'retina'") as error:
+        open_detector("retina")
+    assert "centerface, dlib" in error.value.remedy
+
+
 def test_decoding_places_a_box_by_cell_offset_and_size():
     heat = np.zeros((8, 10), np.float32)
     size = np.zeros((2, 8, 10), np.float32)

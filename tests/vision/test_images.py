@@ -349,6 +349,27 @@ def test_globs(folder):
     assert names(folder / "[az].*", folder) == ["a.JPG", "z.jpeg"]
 
 
+def test_globs_of_several_levels(folder):
+    assert names(folder / "**", folder) == names(folder, folder)
+    assert names(folder / "**/**/*.png", folder) == ["b.png"]
+    assert names(folder / "s*/**/deep/**/*.tiff", folder) == ["sub/deep/d.tiff"]
+    assert names(folder / "**/.cache/*.png", folder) == [".cache/e.png"]
+    assert names(folder / "**/c.webp", folder) == ["sub/c.webp"]
+
+
+def test_globs_in_the_folder_worked_in(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert list(map(str, list_images(Path("**/*.png")))) == ["b.png"]
+
+
+def test_globs_list_each_folder_once(folder):
+    """Two links to the folder they lie in are paths without end."""
+    (folder / "sub/self").symlink_to(".")
+    (folder / "sub/up").symlink_to("..")
+    assert names(folder / "**/*", folder) == names(folder, folder)
+    assert names(folder / "**/*.webp", folder) == ["sub/c.webp"]
+
+
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(folder):
     path = (folder / "b.png").rename(folder / "b[1].png")
     assert list(list_images(path)) == [path]

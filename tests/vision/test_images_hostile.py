@@ -1,6 +1,7 @@
 """Images that ask for much, and folders made to stumble over."""
 
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from glamor_cli.errors import DataError
 from glamor_cli.vision import images
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.images import count_pixels, list_images, read_image
 
 
 def modes():
@@ -62,8 +63,16 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
     with path.open("wb") as handle:
         handle.write(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
         handle.truncate(2 << 30)
-    with pytest.raises(DataError, match="has more than"):
+    with pytest.raises(DataError, match="has more than 1024 MiB"):
         read_image(path)
+
+
+def test_the_pixels_of_a_file_that_is_too_large_are_not_counted(tmp_path):
+    path = tmp_path / "image.webp"
+    Image.new("RGB", (3, 2)).save(path)
+    assert count_pixels(path) == 6
+    os.truncate(path, images.MAX_FILE_BYTES + 1)
+    assert count_pixels(path) == 0
 
 
 def test_links_that_lead_to_themselves_are_passed_over(tmp_path):
@@ -85,5 +94,6 @@ def test_folders_may_be_nested_deeper_than_calls(tmp_path):
     sys.setrecursionlimit(depth + 150)
     try:
         assert list(list_images(tmp_path)) == [folder / "a.png"]
+        assert list(list_images(tmp_path / "**/*.png")) == [folder / "a.png"]
     finally:
         sys.setrecursionlimit(limit)
