@@ -22,7 +22,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: Path) -> None:
-    """The store or the weights are missing, too: that it is not what they complain of shows the order."""
+    """The store or weights are missing, too: that they do not complain of it shows the order."""
     words, files, folder = COMMANDS[command]
     arguments = words.replace("STORE", str(tmp_path / "missing")).split()
     (tmp_path / "folder.png").mkdir()
