@@ -15,14 +15,14 @@ COMMANDS = {
     "evaluate": ("evaluate STORE", ("--json",), "--report"),
     "attention": ("attention STORE", ("--json",), "--save"),
     "compare": ("compare STORE a b", ("--json",), "--report"),
-    "bench": ("bench", ("--json", "--csv", "--plot"), None),
+    "bench": ("bench --weights STORE", ("--json", "--csv", "--plot"), None),
     "ablate": ("ablate STORE", ("--json",), None),
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: Path) -> None:
-    """The store is missing, too: that it is not what they complain of shows the order."""
+    """The store or weights are missing, too: that they do not complain of it shows the order."""
     words, files, folder = COMMANDS[command]
     arguments = words.replace("STORE", str(tmp_path / "missing")).split()
     (tmp_path / "folder.png").mkdir()
