@@ -16,6 +16,7 @@ COMMANDS = {
     "attention": ("attention STORE", ("--json",), "--save"),
     "compare": ("compare STORE a b", ("--json",), "--report"),
     "bench": ("bench --weights STORE", ("--json", "--csv", "--plot"), None),
+    "preprocess": ("preprocess STORE OUT", ("--json",), None),
     "ablate": ("ablate STORE", ("--json",), None),
 }
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import INTERRUPTED, console, printable
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
@@ -65,6 +66,7 @@ def preprocess(
         raise ConfigError(
             f"--boxes {boxes} needs no --detector", "Leave it out, or choose --boxes detect."
         )
+    require_writable(json_file)
     config = PreprocessConfig(
         source=source,
         out=out,
