@@ -33,7 +33,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     few = SceneConfig(train=28, validation=7, test=7)
     fewer = SceneConfig(train=7, validation=7, test=7)
     small = partial(DemoConfig, scenes=few, epochs=1, full_scenes=fewer, seeds=(0,))
-    monkeypatch.setattr(glamor_cli.demo, "DemoConfig", small)
+    monkeypatch.setattr("glamor_cli.cli.demo.DemoConfig", small)
     monkeypatch.setattr(glamor_cli.demo, "SCENES", replace(SCENES, epochs=1))
     words = ["demo", "--output", str(folder), "--device", "cpu"]
     stages: list[Stage] = []
