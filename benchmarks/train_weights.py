@@ -16,14 +16,13 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from publish_weights import majority_accuracy
 
 from glamor_cli.atomic import write_text
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
@@ -123,11 +122,11 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     for name, share in SHARES_OF_VOTES.items():
         make_store(asked.fer2013, asked.out, name, share)
-    judge = make_judge(asked.out)
+    split = PairStore.open(asked.out / "store-half").split("validation")
     summary = []
     for step in PLAN:
         run(step, asked.out, asked.minutes * 60 * step.share, asked.device, asked.batch)
-        summary.append(judge(step))
+        summary.append(judge(step, asked.out, split))
         write_text(asked.out / SUMMARY, json.dumps(summary, indent=2) + "\n")
         print(json.dumps(summary[-1]), flush=True)
 
@@ -170,22 +169,17 @@ def run(step: Step, out: Path, seconds: float, device: str, batch: int) -> None:
     )
 
 
-def make_judge(out: Path) -> Callable[[Step], dict[str, object]]:
-    """Give what judges the best weights of a step on the validation split."""
-    split = PairStore.open(out / "store-half").split("validation")
-
-    def judge(step: Step) -> dict[str, object]:
-        lines = (out / step.name / METRICS).read_text("utf-8").splitlines()
-        judged = evaluate(open_runtime(out / step.name / BEST, device="cpu"), split)
-        return {
-            "step": step.name,
-            "epochs": len(lines),
-            "seconds": round(sum(json.loads(line)["seconds"] for line in lines), 1),
-            "accuracy": round(judged.metrics.accuracy, 4),
-            "ferplus_majority": majority_accuracy(judged, split),
-        }
-
-    return judge
+def judge(step: Step, out: Path, split: Split) -> dict[str, object]:
+    """Judge the best weights of a step on the validation split."""
+    lines = (out / step.name / METRICS).read_text("utf-8").splitlines()
+    judged = evaluate(open_runtime(out / step.name / BEST, device="cpu"), split)
+    return {
+        "step": step.name,
+        "epochs": len(lines),
+        "seconds": round(sum(json.loads(line)["seconds"] for line in lines), 1),
+        "accuracy": round(judged.metrics.accuracy, 4),
+        "ferplus_majority": majority_accuracy(judged, split),
+    }
 
 
 def glamor(*arguments: object) -> None:

@@ -297,7 +297,7 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="stops processes by signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="the child is a shell script")
 @pytest.mark.parametrize("child", ["exit 3", "read request; exit 3"])
 def test_a_twin_that_dies_is_told(tmp_path: Path, child: str) -> None:
     """Before it is asked, and while it is."""
