@@ -40,6 +40,8 @@ def main() -> None:
             file = asked.out / f"{number}-{TEACHER}"
             export_ours(folder / BEST, file)
         models.append(onnx.load(file))
+        if file.parent == asked.out:
+            file.unlink()  # a part of the whole now
     classes = {_classes(model) for model in models}
     if len(classes) > 1:
         parser.error("the teachers predict different emotions")

@@ -49,8 +49,7 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
 
     The classifier of a network of one stream becomes that stream's half of a whole network's; the
     other half is zero then, so that training begins with the answers of that stream alone. The
-    output layer
-    of weights for other emotions, or for the same in another order, is left out.
+    output layer of weights for other emotions, or for the same in another order, is left out.
 
     Args:
         network: Is changed.
