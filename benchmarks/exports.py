@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 
 from glamor_cli.atomic import atomic_path
-from glamor_cli.cpus import cpu_flags
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.onnx_export import load_calibration, make_graph
@@ -104,11 +103,11 @@ def _open_engines(name: str, path: Path) -> Iterator[tuple[str, Runtime, str]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions and CPU instructions that decide what is measured, besides the environment's."""
+    """Versions that decide what is measured, besides the environment's."""
     found = {}
     for package in ("onnx", "onnxscript", "openvino", "tensorrt", "tensorrt-rtx"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found | {"machine": platform.machine(), "instructions": " ".join(cpu_flags())}
+    return found | {"machine": platform.machine()}

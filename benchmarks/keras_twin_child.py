@@ -87,7 +87,7 @@ def load(model: Any, path: str) -> None:
 
 
 class Answering:
-    """The network's ways to answer and to train, compiled as TensorFlow compiles."""
+    """The network's ways to answer and to train: eager as the authors' program, and compiled."""
 
     def __init__(self) -> None:
         self.model = build()
@@ -121,13 +121,13 @@ class Answering:
             face = random.random((batch, 96, 96, 3), dtype=np.float32)
             context = random.random((batch, 112, 112, 3), dtype=np.float32)
             labels = np.arange(batch) % 7
-            compiled = tf.function(
-                self.step if what == "train" else self.forward, jit_compile=way == "xla"
-            )
+            work = self.step if what == "train" else self.forward
+            if way != "eager":
+                work = tf.function(work, jit_compile=way == "xla")
             inputs = (face, context, labels) if what == "train" else (face, context)
 
             def run() -> Any:
-                return compiled(*(tf.constant(values) for values in inputs)).numpy()
+                return work(*(tf.constant(values) for values in inputs)).numpy()
 
             run()
             self.calls[what, way, batch] = run

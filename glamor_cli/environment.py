@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glamor_cli import __version__
-from glamor_cli.cpus import available_cpus
+from glamor_cli.cpus import available_cpus, cpu_flags
 from glamor_cli.runtimes.gpus import query_driver
 
 _PACKAGES = (
@@ -31,6 +31,7 @@ def describe_environment() -> dict[str, str | int | float | None]:
         "platform": platform.platform(terse=True),
         "cpu": _cpu_name(),
         "cores": available_cpus(),
+        "instructions": " ".join(cpu_flags()),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "gpu": _gpu_name(),
     }

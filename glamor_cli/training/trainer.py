@@ -218,7 +218,7 @@ class _Run:
         """Run the epochs that are left."""
         # Sums the gradients of all processes while they are still being computed.
         self.model: torch.nn.Module = (
-            DistributedDataParallel(self.network, broadcast_buffers=False)
+            DistributedDataParallel(self.network, forward_sync_buffers=False)
             if self.world.shared
             else self.network
         )

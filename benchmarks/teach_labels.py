@@ -1,0 +1,64 @@
+"""Mix the answers of trained weights into a data set's soft labels.
+
+    uv run python benchmarks/teach_labels.py STORE MANIFEST.csv TAUGHT.csv WEIGHTS [WEIGHTS ...]
+
+STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. The weights, names or
+files, answer to each pair of the training split and to its mirror image; ``--share`` of each soft
+label becomes the mean of these answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths
+hold; ``glamor preprocess TAUGHT.csv`` makes a store of it. This is distillation (Hinton et al.
+2015, arXiv 1503.02531) with answers given once, which costs a training no time: for networks that
+cannot have many epochs. The validation split keeps its labels.
+"""
+
+import argparse
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from glamor_cli.atomic import write_text
+from glamor_cli.data.split_names import TRAIN_SPLIT
+from glamor_cli.data.store import PairStore
+from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.choices import Provider
+from glamor_cli.runtimes.mirrored import MirroredRuntime
+
+DIGITS = 6
+
+
+def main() -> None:
+    """Ask, mix, and write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("taught", type=Path)
+    parser.add_argument("weights", nargs="+")
+    parser.add_argument("--share", type=float, default=0.5, help="of the answers in a soft label")
+    parser.add_argument("--provider", type=Provider, default=Provider.CPU)
+    asked = parser.parse_args()
+
+    split = PairStore.open(asked.store).split(TRAIN_SPLIT)
+    asked_all = (open_runtime(name, provider=asked.provider) for name in asked.weights)
+    answers = [evaluate(MirroredRuntime(runtime), split).probabilities for runtime in asked_all]
+    taught = dict(zip(split.sources, np.mean(answers, axis=0, dtype=np.float64), strict=True))
+    with asked.manifest.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        if row["split"] != TRAIN_SPLIT:
+            continue
+        given = np.array([float(row[name]) for name in split.classes])
+        mixed = given + asked.share * (taught[row["path"]] - given)
+        row.update(
+            (name, f"{part:.{DIGITS}f}") for name, part in zip(split.classes, mixed, strict=True)
+        )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(asked.taught, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()
