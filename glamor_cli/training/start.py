@@ -48,8 +48,9 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
     """Start from other weights, as far as names and shapes agree.
 
     The classifier of a network of one stream becomes that stream's half of a whole network's; the
-    other half is zero then, so that training begins with the answers of that stream alone. The
-    output layer of weights for other emotions, or for the same in another order, is left out.
+    other half is zero then, so that training begins with the answers of that stream alone. And a
+    network of one stream takes that stream's half of a whole network's. The output layer of weights
+    for other emotions, or for the same in another order, is left out.
 
     Args:
         network: Is changed.
@@ -62,11 +63,14 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
     """
     tensors, metadata = read_tensors(weights)
     own = network.state_dict()
-    narrow, wide = tensors.get(_CLASSIFIER), own[_CLASSIFIER]
-    if narrow is not None and 2 * narrow.shape[1] == wide.shape[1]:
-        none = torch.zeros_like(narrow)
-        halves = (narrow, none) if metadata.network.variant.has_face else (none, narrow)
+    theirs, width = tensors.get(_CLASSIFIER), own[_CLASSIFIER].shape[1]
+    if theirs is not None and 2 * theirs.shape[1] == width:
+        none = torch.zeros_like(theirs)
+        halves = (theirs, none) if metadata.network.variant.has_face else (none, theirs)
         tensors[_CLASSIFIER] = torch.cat(halves, dim=1)
+    elif theirs is not None and theirs.shape[1] == 2 * width:
+        has_face = network.config.variant.has_face
+        tensors[_CLASSIFIER] = theirs[:, :width] if has_face else theirs[:, width:]
     fitting = {
         name: value
         for name, value in tensors.items()

@@ -525,6 +525,24 @@ def test_a_whole_network_begins_with_the_answers_of_a_context_only_one(tmp_path:
     assert torch.allclose(alone, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("variant", [Variant.FACE_ONLY, Variant.CONTEXT_ONLY])
+def test_a_network_of_one_stream_begins_with_that_half_of_a_whole_one(variant: Variant) -> None:
+    start = find_weights("glamor-original")
+    whole, metadata = load_network(start)
+    network = GlamorNet(NetworkConfig(variant=variant)).eval()
+    load_initial_weights(network, start, metadata.classes)
+    seen, unseen = torch.rand(2, 256), torch.zeros(2, 256)
+    both = (seen, unseen) if variant.has_face else (unseen, seen)
+    with torch.inference_mode():
+        expected = whole.classifier(torch.cat(both, dim=1))
+        assert torch.allclose(network.classifier(seen), expected, atol=1e-5)
+    encoder = "face_encoder." if variant.has_face else "context_encoder."
+    theirs = whole.state_dict()
+    kept = {name: v for name, v in network.state_dict().items() if name.startswith(encoder)}
+    assert kept
+    assert all(torch.equal(value, theirs[name]) for name, value in kept.items())
+
+
 def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     """The classifiers of all encoders have one shape; outputs of other emotions mean others."""
     start = undisturbed / BEST
