@@ -109,8 +109,7 @@ class Twin:
     def calls(self, what: str, batch: int) -> dict[str, Callable[[], float]]:
         """Give the child's turns by name."""
         return {
-            f"tensorflow {way}": lambda way=way: self.seconds(what, way, batch)
-            for way in TWIN_WAYS
+            f"tensorflow {way}": lambda way=way: self.seconds(what, way, batch) for way in TWIN_WAYS
         }
 
 

@@ -1,9 +1,10 @@
 """Write the card of registered weights from what publish_weights.py measured.
 
-    uv run python benchmarks/weights_card.py NAME RUN [RUN ...]
+    uv run python benchmarks/weights_card.py NAME [RUN ...]
 
 RUN are the folders of the trainings that led to the weights, and of the means made by
-mean_weights.py, in their order; their recipes and metrics go into the card.
+mean_weights.py, in their order. They are summed up in results/trainings.json, after those that are
+there already, and all of them go into the card.
 """
 
 import json
@@ -12,20 +13,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from mean_weights import MEAN
 from recording import RESULTS
-from train_teacher import HIGHEST_RATE, SETTINGS
+from trainings import TEACHER_RECIPE, Training, record_trainings
 
 from glamor_cli.atomic import write_text
-from glamor_cli.training.config import CONFIG
-from glamor_cli.training.recipes import find_recipe
-from glamor_cli.training.trainer import BEST, METRICS
-from glamor_cli.weights import read_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
-
-OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
-"""Options of ``glamor train`` that change a recipe."""
 
 CARD = """# {name}
 
@@ -175,11 +168,12 @@ follow the labels. `glamor-original` has a tenth of their parameters.
 def main() -> None:
     """Write one card."""
     name, runs = sys.argv[1], [Path(argument) for argument in sys.argv[2:]]
+    trainings = record_trainings(name, runs)
     figures = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-    write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, runs)))
+    write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, trainings)))
 
 
-def _values(name: str, figures: dict[str, Any], runs: list[Path]) -> dict[str, Any]:
+def _values(name: str, figures: dict[str, Any], trainings: list[Training]) -> dict[str, Any]:
     torch, onnx = figures["runtimes"]["safetensors"], figures["runtimes"]["onnx"]
     classes = list(onnx["recall"])
     rows = [
@@ -196,9 +190,9 @@ def _values(name: str, figures: dict[str, Any], runs: list[Path]) -> dict[str, A
         "name": name,
         "encoder": figures["encoder"],
         "parameters": figures["parameters"],
-        "commands": _commands(runs),
-        "last": runs[-1].name,
-        "runs": _runs(runs),
+        "commands": "\n".join(training.command for training in trainings),
+        "last": trainings[-1].name,
+        "runs": _table(trainings),
         "count": onnx["count"],
         "headline": "\n".join(headline),
         "majority": figures["ferplus_majority"],
@@ -212,7 +206,7 @@ def _values(name: str, figures: dict[str, Any], runs: list[Path]) -> dict[str, A
         "framing": _shares(figures["framing"] | {"as it is": onnx["accuracy"]}),
         "swaps": _shares(figures["context_swap_agreement"]),
         "colour": figures["colour_gray_agreement"],
-        "recipes": _recipes(runs),
+        "recipes": _recipes(trainings),
         **TEXTS[name],
         "photographs": _photographs(figures.get("photographs")),
     }
@@ -234,18 +228,14 @@ def _shares(shares: dict[str, float]) -> str:
     return "\n".join(f"| {name} | {share:.1%} |" for name, share in shares.items())
 
 
-def _recipes(runs: list[Path]) -> str:
+def _recipes(trainings: list[Training]) -> str:
     """Say what each recipe of these trainings does, and what else led to the weights."""
-    used = {
-        json.loads((run / CONFIG).read_text("utf-8"))["recipe"]["name"]
-        for run in runs
-        if (run / CONFIG).exists()
-    }
+    used = {training.recipe for training in trainings}
     lines = ["The recipes are in `glamor_cli/training/recipes.py`."]
     lines += [f"`{name}` {does}" for name, does in RECIPES.items() if name in used]
-    if any((run / MEAN).exists() for run in runs):
+    if any(training.is_mean for training in trainings):
         lines.append(MEANS)
-    if any((run / SETTINGS).exists() for run in runs):
+    if TEACHER_RECIPE in used:
         lines.append(TEACHERS)
     lines.append(
         "The first convolution is tied to brightness, so that a colour picture gets the answer of "
@@ -254,87 +244,18 @@ def _recipes(runs: list[Path]) -> str:
     return textwrap.fill(" ".join(lines), 100, break_on_hyphens=False, break_long_words=False)
 
 
-def _commands(runs: list[Path]) -> str:
-    """Give the command of each training and each mean."""
-    lines = []
-    for run in runs:
-        if (run / SETTINGS).exists():
-            lines.append(_teacher_command(run))
-            continue
-        if (run / MEAN).exists():
-            mean = json.loads((run / MEAN).read_text("utf-8"))
-            line = f"python benchmarks/mean_weights.py {run.name} {mean['first']} {mean['second']}"
-            lines.append(f"{line} --share {mean['share']:g}")
-            continue
-        config = json.loads((run / CONFIG).read_text("utf-8"))
-        line = f"glamor train {Path(config['store']).name} --run {run.name}"
-        recipe = find_recipe(config["recipe"]["name"])
-        line += f" --recipe {recipe.name}"
-        for option, setting in OVERRIDES.items():
-            value = config["recipe"][setting]
-            if value != getattr(recipe, setting):
-                line += f" {option} {value:g}"
-        if config["network"]["encoder"] != "original":
-            line += f" --network {config['network']['encoder']}"
-        if config["network"]["variant"] != "full":
-            line += f" --variant {config['network']['variant']}"
-        if config["initial_weights"]:
-            line += f" --init {_in_its_folder(config['initial_weights'])}"
-        if config["seed"]:
-            line += f" --seed {config['seed']}"
-        if config.get("teacher"):
-            line += f" --teacher {_in_its_folder(config['teacher'])}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def _in_its_folder(path: str) -> str:
-    """Name a file by its training's folder and itself, wherever that training was run."""
-    return Path(*Path(path).parts[-2:]).as_posix()
-
-
-def _teacher_command(run: Path) -> str:
-    settings = json.loads((run / SETTINGS).read_text("utf-8"))
-    if "mean_of" in settings:
-        return f"python benchmarks/mean_teachers.py {run.name} {' '.join(settings['mean_of'])}"
-    line = f"python benchmarks/train_teacher.py {settings['store']} {run.name}"
-    line += f" --network {settings['network']} --sizes {settings['sizes']}"
-    if settings["lr"] != HIGHEST_RATE:
-        line += f" --lr {settings['lr']:g}"
-    return line + (f" --seed {settings['seed']}" if settings["seed"] else "")
-
-
-def _teacher_row(run: Path) -> str:
-    settings = json.loads((run / SETTINGS).read_text("utf-8"))
-    lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
-    return (
-        f"| {run.name} | EfficientNet-Lite | {settings['seed']} | {len(lines)} "
-        f"| {lines[-1]['validation_accuracy']:.2%} | {_hours(lines)} |"
-    )
-
-
-def _hours(lines: list[dict[str, Any]]) -> str:
-    """Sum up the epochs' times; nothing where a training did not record them."""
-    seconds = [line.get("seconds") for line in lines]
-    return "" if None in seconds else f"{sum(seconds) / 3600:.2f}"
-
-
-def _runs(runs: list[Path]) -> str:
+def _table(trainings: list[Training]) -> str:
     """Sum up each training in a row."""
     rows = [
         "| run | recipe | seed | epochs | accuracy on validation | hours |",
         "|---|---|---|---|---|---|",
     ]
-    for run in (run for run in runs if (run / METRICS).exists()):
-        if (run / SETTINGS).exists():
-            rows.append(_teacher_row(run))
-            continue
-        config = json.loads((run / CONFIG).read_text("utf-8"))
-        lines = [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
-        rows.append(
-            f"| {run.name} | {config['recipe']['name']} | {config['seed']} | {len(lines)} "
-            f"| {read_metadata(run / BEST).accuracy['validation']:.2%} | {_hours(lines)} |"
-        )
+    rows += [
+        f"| {each.name} | {each.recipe} | {each.seed} | {each.epochs} | {each.accuracy:.2%} "
+        f"| {'' if each.hours is None else f'{each.hours:.2f}'} |"
+        for each in trainings
+        if each.recipe is not None
+    ]
     return "\n".join(rows)
 
 

@@ -44,7 +44,7 @@ class Schedule(StrEnum):
 class SmallFaces:
     """A stretch of a training whose faces are smaller than the network's own.
 
-    The encoders are convolutional and do not mind; half the size is learnt four times as fast.
+    The encoders are convolutional and do not mind; half the size takes a quarter of the operations.
 
     Attributes:
         until: The share of all epochs at which the stretch ends.

@@ -1,0 +1,157 @@
+"""The trainings that led to registered weights, summed up, so that their cards need no run folders.
+
+``results/trainings.json`` has, for each file of weights, its trainings and means in their order.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mean_weights import MEAN
+from recording import RESULTS
+from train_teacher import HIGHEST_RATE, SETTINGS
+
+from glamor_cli.atomic import write_text
+from glamor_cli.training.config import CONFIG
+from glamor_cli.training.recipes import find_recipe
+from glamor_cli.training.trainer import BEST, METRICS
+from glamor_cli.weights import read_metadata
+
+TRAININGS = RESULTS / "trainings.json"
+TEACHER_RECIPE = "EfficientNet-Lite"
+
+OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
+"""Options of ``glamor train`` that change a recipe."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A step on the way to weights.
+
+    Attributes:
+        name: Of its folder.
+        command: What ran it.
+        recipe: How it learnt; None for a step without learning, such as a mean.
+        seed: Of its randomness.
+        epochs: How many it had.
+        accuracy: On the validation split, of what it kept.
+        hours: What it took; None where it was not recorded.
+    """
+
+    name: str
+    command: str
+    recipe: str | None = None
+    seed: int = 0
+    epochs: int = 0
+    accuracy: float = 0.0
+    hours: float | None = None
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it averages weights."""
+        return "mean_weights.py" in self.command
+
+
+def read_trainings(name: str) -> list[Training]:
+    """Read what led to the weights of that name."""
+    recorded = json.loads(TRAININGS.read_text("utf-8")) if TRAININGS.exists() else {}
+    return [Training(**entry) for entry in recorded.get(name, [])]
+
+
+def record_trainings(name: str, runs: list[Path]) -> list[Training]:
+    """Add runs to what led to the weights of that name; one of the same name is replaced.
+
+    Args:
+        name: Of the weights.
+        runs: Folders of trainings, of means and of teachers, in their order.
+
+    Returns:
+        All of them.
+    """
+    by_name = {training.name: training for training in read_trainings(name)}
+    by_name |= {run.name: summarise(run) for run in runs}
+    recorded = json.loads(TRAININGS.read_text("utf-8")) if TRAININGS.exists() else {}
+    recorded[name] = [asdict(training) for training in by_name.values()]
+    write_text(TRAININGS, json.dumps(recorded, indent=2) + "\n")
+    return list(by_name.values())
+
+
+def summarise(run: Path) -> Training:
+    """Sum up the folder of a training, a mean or a teacher."""
+    if (run / SETTINGS).exists():
+        return _summarise_teacher(run)
+    if (run / MEAN).exists():
+        mean = json.loads((run / MEAN).read_text("utf-8"))
+        command = f"python benchmarks/mean_weights.py {run.name} {mean['first']} {mean['second']}"
+        return Training(run.name, f"{command} --share {mean['share']:g}")
+    config = json.loads((run / CONFIG).read_text("utf-8"))
+    lines = _epochs(run)
+    return Training(
+        run.name,
+        _command(run.name, config),
+        config["recipe"]["name"],
+        config["seed"],
+        len(lines),
+        read_metadata(run / BEST).accuracy["validation"],
+        _hours(lines),
+    )
+
+
+def _command(name: str, config: dict[str, Any]) -> str:
+    line = f"glamor train {Path(config['store']).name} --run {name}"
+    recipe = find_recipe(config["recipe"]["name"])
+    line += f" --recipe {recipe.name}"
+    for option, setting in OVERRIDES.items():
+        value = config["recipe"][setting]
+        if value != getattr(recipe, setting):
+            line += f" {option} {value:g}"
+    if config["network"]["encoder"] != "original":
+        line += f" --network {config['network']['encoder']}"
+    if config["network"]["variant"] != "full":
+        line += f" --variant {config['network']['variant']}"
+    if config["initial_weights"]:
+        line += f" --init {_in_its_folder(config['initial_weights'])}"
+    if config["seed"]:
+        line += f" --seed {config['seed']}"
+    if config.get("teacher"):
+        line += f" --teacher {_in_its_folder(config['teacher'])}"
+    return line
+
+
+def _in_its_folder(path: str) -> str:
+    """Name a file by its training's folder and itself, wherever that training was run."""
+    return Path(*Path(path).parts[-2:]).as_posix()
+
+
+def _summarise_teacher(run: Path) -> Training:
+    settings = json.loads((run / SETTINGS).read_text("utf-8"))
+    if "mean_of" in settings:
+        of = " ".join(settings["mean_of"])
+        return Training(run.name, f"python benchmarks/mean_teachers.py {run.name} {of}")
+    line = f"python benchmarks/train_teacher.py {settings['store']} {run.name}"
+    line += f" --network {settings['network']} --sizes {settings['sizes']}"
+    if settings["lr"] != HIGHEST_RATE:
+        line += f" --lr {settings['lr']:g}"
+    if settings["seed"]:
+        line += f" --seed {settings['seed']}"
+    lines = _epochs(run)
+    return Training(
+        run.name,
+        line,
+        TEACHER_RECIPE,
+        settings["seed"],
+        len(lines),
+        lines[-1]["validation_accuracy"],
+        _hours(lines),
+    )
+
+
+def _epochs(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / METRICS).read_text("utf-8").splitlines()]
+
+
+def _hours(lines: list[dict[str, Any]]) -> float | None:
+    """Sum up the epochs' times; None where a training did not record them."""
+    seconds = [line.get("seconds") for line in lines]
+    return None if None in seconds else round(sum(seconds) / 3600, 2)

@@ -1,0 +1,70 @@
+"""What judges a training: pairs that it does not learn from."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from quick_training import QUICK, config
+from small_data_sets import write_authors_data_set
+
+from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.store import PairStore
+from glamor_cli.errors import ConfigError
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.rows import choose_rows
+from glamor_cli.training.trainer import BEST, METRICS, train
+
+
+def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    scenes, pairs = scene_store.parent / "scenes", tmp_path / "pairs"
+    preprocess(PreprocessConfig(scenes, pairs, making, split="train", workers=1))
+    alone = config(pairs, tmp_path / "run", replace(QUICK, epochs=1))
+    seen: list[int] = []
+    train(alone, on_progress=lambda progress: seen.append(progress.steps))
+    assert set(seen) == {4}, "26 pairs are left to learn from, in steps of 8"
+
+    rows, split, held = choose_rows(PairStore.open(pairs), alone)
+    assert (len(rows), len(held)) == (26, 2)
+    assert sorted([*rows, *held]) == list(range(28))
+    # And it is these two that judged.
+    faces, contexts = split.pairs(held)
+    answers = open_runtime(tmp_path / "run" / BEST, device="cpu", threads=1)(faces, contexts)
+    right = answers.probabilities[np.arange(2), split.labels[held]]
+    line = json.loads((tmp_path / "run" / METRICS).read_text())
+    assert -np.log(right).mean() == pytest.approx(line["validation_loss"], rel=1e-4)
+    # The seed says which.
+    _, _, others = choose_rows(PairStore.open(pairs), replace(alone, seed=1))
+    assert set(others) != set(held)
+
+
+def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Path) -> None:
+    data_set = write_authors_data_set(tmp_path / "set", {"test": 1, "train": 2, "val": 1})
+    preprocess(PreprocessConfig(data_set, tmp_path / "pairs", PairMaking(BoxSource.WHOLE)))
+    store = PairStore.open(tmp_path / "pairs")
+    rows, split, held = choose_rows(store, config(tmp_path / "pairs", tmp_path / "run"))
+    assert (split.name, len(rows), len(held)) == ("val", 6, 3)
+    with pytest.raises(ConfigError, match="no split 'nowhere'"):
+        train(config(scene_store, tmp_path / "run", validation_split="nowhere"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
+    for settings in ({"validation_split": "train"}, {"train_split": "validation"}):
+        with pytest.raises(ConfigError, match="is the training split and cannot also"):
+            train(config(scene_store, tmp_path / "run", **settings))
+
+
+def test_pairs_of_one_image_are_held_out_together(scene_store: Path, tmp_path: Path) -> None:
+    store = PairStore.open(scene_store)
+    store.splits = ("train",)
+    split = store.split("train")
+    split.sources[:] = [f"group-{row // 4}.jpg" for row in range(len(split))]
+    rows, _, held = choose_rows(store, config(scene_store, tmp_path / "run"))
+    learnt, judged = ({split.sources[row] for row in part} for part in (rows, held))
+    assert not learnt & judged
+    assert len(split) // 10 <= len(held) < len(split) // 10 + 4
+    assert sorted([*rows, *held]) == list(range(len(split)))

@@ -1,0 +1,329 @@
+"""A training that is stopped anywhere and resumed computes what an undisturbed one would have."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from quick_training import QUICK, assert_same, config
+
+from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.training.checkpoints import (
+    DAMAGED,
+    LAST,
+    PREVIOUS,
+    has_checkpoint,
+    lock_run,
+)
+from glamor_cli.training.config import CONFIG
+from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.trainer import BEST, METRICS, Progress, train
+
+
+def test_checkpoints_may_be_as_frequent_as_steps(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """And how frequent they are does not make a resumed run another."""
+    found: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        found.append((tmp_path / "run" / LAST).exists())
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config(scene_store, tmp_path / "run", checkpoint_every=0.0), on_progress=look)
+    assert found == [False, True, True]
+    assert train(config(scene_store, tmp_path / "run"), resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5])
+def test_a_stopped_run_resumes_to_the_same_numbers(
+    scene_store: Path, undisturbed: Path, tmp_path: Path, stop_after: int
+) -> None:
+    steps = 0
+
+    def stop(_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = config(scene_store, tmp_path / "run")
+    assert not train(run, on_progress=stop).finished
+    assert steps == stop_after
+    assert train(run, resume=True).finished
+    assert_same(undisturbed, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def twice_stopped(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run stopped after its first and its second step, so that it has two checkpoints."""
+
+    def stop(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    folder = tmp_path_factory.mktemp("twice-stopped") / "run"
+    for resume in (False, True):
+        stopped = train(config(scene_store, folder), resume=resume, on_progress=stop)
+        assert not stopped.finished
+    assert (folder / PREVIOUS).exists()
+    return folder
+
+
+def flip(data: bytes, place: int, bit: int = 0) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+
+
+DAMAGES = {
+    "truncated": lambda data: data[:-1000],
+    "bit in a tensor": lambda data: flip(data, len(data) - 1000),
+    # Without a checksum, step 2 would be taken for step 3, and one be left out.
+    "bit in the place": lambda data: flip(data, data.index(b'step\\": 2') + 8),
+    "bit in the header's length": lambda data: flip(data, 6),
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
+    scene_store: Path, undisturbed: Path, twice_stopped: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    last = folder / LAST
+    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    told: list[Path] = []
+    steps: list[int] = []
+    result = train(
+        config(scene_store, folder),
+        resume=True,
+        on_progress=lambda progress: steps.append(progress.step),
+        on_damaged=lambda path, _: told.append(path),
+    )
+    assert result.finished
+    assert told == [last]
+    assert steps[0] == 2, "it goes on after the first step"
+    assert_same(undisturbed, folder)
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    """The next checkpoint would make it the one before; a kill then would leave nothing."""
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    last, whole = folder / LAST, (folder / PREVIOUS).read_bytes()
+    last.write_bytes(last.read_bytes()[:-1000])
+    seen: list[tuple[bool, bool]] = []
+
+    def look(progress: Progress) -> None:
+        seen.append((last.exists(), (folder / PREVIOUS).read_bytes() == whole))
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config(scene_store, folder, checkpoint_every=0.0), resume=True, on_progress=look)
+    assert seen == [(False, True), (True, True), (True, False)]
+    assert (folder / DAMAGED).exists()
+
+
+def test_a_kill_between_two_renames_is_no_damage(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    """A checkpoint is written, the last one is already the one before, and the power goes."""
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    (folder / LAST).rename(folder / PREVIOUS)
+    half_written = [folder / ".last-x1y2z3.partial.safetensors", folder / ".tmpLZGkCy"]
+    for path in half_written:
+        path.write_bytes(b"half")
+    told: list[Path] = []
+    steps: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        steps.append(progress.step)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    train(
+        config(scene_store, folder),
+        resume=True,
+        on_progress=stop,
+        on_damaged=lambda path, _: told.append(path),
+    )
+    assert (steps, told) == ([3], [])
+    assert not any(path.exists() for path in half_written)
+
+
+def test_without_a_whole_checkpoint_it_says_so(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    for name in (LAST, PREVIOUS):
+        (folder / name).write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        train(config(scene_store, folder), resume=True)
+
+
+def test_a_kill_after_the_last_checkpoint_costs_no_metrics(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    (folder / METRICS).unlink()
+    assert train(config(scene_store, folder), resume=True).finished
+    assert_same(undisturbed, folder)
+
+
+def finished_epochs(run: Path) -> int:
+    metrics = run / METRICS
+    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> None:
+    """Ctrl-C, then SIGKILL, of the real command; resumed, it ends as if undisturbed."""
+
+    def start(run: Path, *options: str) -> subprocess.Popen[str]:
+        command = (
+            f"train {scene_store} --run {run} --recipe modern --epochs 6 --batch 4 "
+            "--variant face-only --threads 1 --device cpu"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", "glamor_cli", *command.split(), *options],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_epochs(count: int, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 120
+        while finished_epochs(tmp_path / "run") < count:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def finish(process: subprocess.Popen[str]) -> str:
+        _, said = process.communicate(timeout=240)
+        return said
+
+    whole = start(tmp_path / "whole")
+    finish(whole)
+    assert whole.returncode == 0
+
+    # Of six epochs, some are left whenever the signals arrive.
+    stopped = start(tmp_path / "run")
+    wait_for_epochs(1, stopped)
+    stopped.send_signal(signal.SIGINT)
+    said = finish(stopped)
+    assert stopped.returncode == 130
+    assert "--resume" in said
+
+    done_so_far = finished_epochs(tmp_path / "run")
+    killed = start(tmp_path / "run", "--resume")
+    wait_for_epochs(done_so_far + 1, killed)
+    killed.kill()
+    finish(killed)
+    assert finished_epochs(tmp_path / "run") < 6
+
+    resumed = start(tmp_path / "run", "--resume")
+    finish(resumed)
+    assert resumed.returncode == 0
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stops a process, and needs locks")
+def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Path) -> None:
+    """The second one would remove what the first is writing, and both would write the results."""
+    run = tmp_path / "run"
+    command = f"train {scene_store} --run {run} --variant face-only --threads 1 --device cpu"
+    first = subprocess.Popen([sys.executable, "-m", "glamor_cli", *command.split()])
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / CONFIG).exists():
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Held there, or it might be done before the other looks.
+        first.send_signal(signal.SIGSTOP)
+        half_written = run / ".last-abc.partial.safetensors"
+        half_written.touch()
+        before = (run / CONFIG).read_bytes()
+        with pytest.raises(ConfigError, match=r"another process is training in .*run") as refused:
+            train(config(scene_store, run), resume=has_checkpoint(run))
+        assert "--run" in refused.value.remedy
+        assert half_written.exists()
+        assert (run / CONFIG).read_bytes() == before
+    finally:
+        first.kill()
+        first.wait()
+    with lock_run(run):
+        pass  # a killed one's lock is gone
+
+
+def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> None:
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(config(scene_store, undisturbed))
+
+
+def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
+    other = replace(QUICK, face=replace(QUICK.face, degrees=3.0))
+    with pytest.raises(ConfigError, match=r"recipe\.face\.degrees = 15\.0, not 3\.0"):
+        train(config(scene_store, undisturbed, other), resume=True)
+    resnet = NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY)
+    with pytest.raises(ConfigError, match=r"network\.encoder = original, not resnet18"):
+        train(config(scene_store, undisturbed, network=resnet), resume=True)
+
+
+def test_the_precision_that_auto_chose_stays_with_the_run(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    settings = json.loads((run / CONFIG).read_text())
+    chosen = TrainPrecision(settings["precision"])
+    assert chosen is not TrainPrecision.AUTO
+    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
+    with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
+        train(config(scene_store, run, precision=other), resume=True)
+    # As if it had been begun on other hardware.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": other}))
+    with pytest.raises(ConfigError, match=f"begun with precision = {other}, not {chosen}"):
+        train(config(scene_store, run), resume=True)
+    assert train(config(scene_store, run, precision=other), resume=True).finished
+    # Older versions wrote down what was asked for.
+    (run / CONFIG).write_text(json.dumps(settings | {"precision": "auto"}))
+    assert train(config(scene_store, run), resume=True).finished
+
+
+def test_resuming_on_other_pairs_is_refused(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(scene_store, tmp_path / "moved")
+    assert train(config(moved, undisturbed), resume=True).finished
+    info = json.loads((moved / STORE_FILE).read_text())
+    info["source"]["train"]["digest"] = "0" * 64
+    (moved / STORE_FILE).write_text(json.dumps(info))
+    with pytest.raises(ConfigError, match="was begun with other pairs"):
+        train(config(moved, undisturbed), resume=True)
+
+
+def test_a_run_of_an_older_version_can_be_resumed(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """What it did not know yet counts as left at its default."""
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    settings = json.loads((run / CONFIG).read_text())
+    del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
+    (run / CONFIG).write_text(json.dumps(settings))
+    assert train(config(scene_store, run), resume=True).finished
+    other = replace(QUICK, teacher_share=0.9)
+    with pytest.raises(ConfigError, match=r"recipe\.teacher_share = 0\.5, not 0\.9"):
+        train(config(scene_store, run, other), resume=True)
+
+
+def test_a_finished_run_resumes_to_nothing(scene_store: Path, undisturbed: Path) -> None:
+    before = (undisturbed / BEST).stat().st_mtime_ns
+    assert train(config(scene_store, undisturbed), resume=True).finished
+    assert (undisturbed / BEST).stat().st_mtime_ns == before
