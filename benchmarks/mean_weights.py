@@ -4,9 +4,9 @@ One was trained on from the other: so they lie in one basin, where the mean is o
 
     uv run python benchmarks/mean_weights.py OUT FIRST SECOND [--share 0.5]
 
-FIRST and SECOND are folders of trainings, or of means, or SECOND is a training's
-``last.safetensors``, of which the moving average is taken. OUT becomes a folder of a mean:
-``best.safetensors`` and, for the card, ``mean.json`` with what it was made of. The source is
+FIRST and SECOND are folders of trainings, or of means, or names of registered weights, or SECOND is
+a training's ``last.safetensors``, of which the moving average is taken. OUT becomes a folder of a
+mean: ``best.safetensors`` and, for the card, ``mean.json`` with what it was made of. The source is
 Wortsman et al., Model soups (arXiv 2203.05482).
 """
 
@@ -19,9 +19,12 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.atomic import write_text
+from glamor_cli.network.config import NetworkConfig
+from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST
+from glamor_cli.training.start import load_initial_weights
 from glamor_cli.training.trainer import BEST
-from glamor_cli.weights import load_network, save_network
+from glamor_cli.weights import find_weights, load_network, save_network
 
 MEAN = "mean.json"
 
@@ -35,8 +38,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5, help="of the second network")
     asked = parser.parse_args()
 
-    network, metadata = load_network(asked.first / BEST)
-    parameters = _parameters(asked.second)
+    network, metadata = load_network(_weights(asked.first))
+    parameters = _parameters(asked.second, network.config, metadata.classes)
     with torch.no_grad():
         for name, value in network.state_dict().items():
             if value.is_floating_point():
@@ -48,9 +51,19 @@ def main() -> None:
     write_text(asked.out / MEAN, json.dumps(made_of) + "\n")
 
 
-def _parameters(source: Path) -> dict[str, torch.Tensor]:
+def _weights(source: Path) -> Path:
+    """Find the weights of a folder, or registered ones."""
+    return source / BEST if source.is_dir() else find_weights(str(source))
+
+
+def _parameters(
+    source: Path, config: NetworkConfig, classes: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
+    """Read what fits such a network; of a whole one, what a network of one stream has of it."""
     if source.name != LAST:
-        return load_network(source / BEST)[0].state_dict()
+        network = GlamorNet(config)
+        load_initial_weights(network, _weights(source), classes)
+        return network.state_dict()
     return {
         name.removeprefix(AVERAGE): value
         for name, value in load_file(source).items()

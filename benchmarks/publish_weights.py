@@ -39,8 +39,8 @@ TRAINING_DATA = (
 )
 SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
-    "glamor-original-votes": "the same, led by FER+'s votes: better on photographs, worse on "
-    "FER2013's own labels",
+    "glamor-original-votes": "the same, led by FER+'s votes: a little better on photographs, "
+    "worse on FER2013's own labels",
     "glamor-resnet18": "ResNet-18 encoders, ten times the parameters, trained on FER2013 faces; "
     "led by the face",
 }
