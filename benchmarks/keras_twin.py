@@ -1,4 +1,4 @@
-"""Glamor against TensorFlow on this CPU: network at batch 1 and 32, training step at batch 4.
+"""Glamor against TensorFlow on this CPU: network at batch 1 and 32, training at batch 4 and 32.
 
 TensorFlow runs in an environment of its own, thrown away afterwards, as a child process that is
 asked over pipes (``keras_twin_child.py``), so that both sides take turns in one run:
@@ -201,14 +201,13 @@ def measure_network(
 
 def measure_trainings(twin: Twin, network: GlamorNet, rounds: int) -> dict[str, Any]:
     """The authors' step on both sides, batch 4 and float32; and an image of our own recipe."""
-    authors, modern = random_pairs(4), random_pairs(MODERN_BATCH)
     steps = twin.calls("train", batch=4)
-    theirs = our_step(network, authors)
-    steps["glamor torch fp32"] = lambda: take_turn(theirs)
+    paper = our_step(network, random_pairs(4))
+    steps["glamor torch fp32"] = lambda: take_turn(paper)
     images = {f"{name}, batch 4": lambda call=call: call() / 4 for name, call in steps.items()}
     precisions = (None, torch.bfloat16) if cpu_has_bf16() else (None,)
     for dtype in precisions:
-        ours = our_step(network, modern, dtype)
+        ours = our_step(network, random_pairs(MODERN_BATCH), dtype)
         name = f"glamor torch {'fp32' if dtype is None else 'bf16'}, batch {MODERN_BATCH}"
         images[name] = lambda ours=ours: take_turn(ours) / MODERN_BATCH
     return {

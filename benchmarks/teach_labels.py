@@ -40,8 +40,10 @@ def main() -> None:
     asked = parser.parse_args()
 
     split = PairStore.open(asked.store).split(TRAIN_SPLIT)
-    asked_all = (open_runtime(name, provider=asked.provider) for name in asked.weights)
-    answers = [evaluate(MirroredRuntime(runtime), split).probabilities for runtime in asked_all]
+    teachers = [open_runtime(name, provider=asked.provider) for name in asked.weights]
+    if any(teacher.metadata.classes != split.classes for teacher in teachers):
+        parser.error("the weights and the store have other emotions, or another order of them")
+    answers = [evaluate(MirroredRuntime(teacher), split).probabilities for teacher in teachers]
     taught = dict(zip(split.sources, np.mean(answers, axis=0, dtype=np.float64), strict=True))
     with asked.manifest.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))

@@ -55,8 +55,7 @@ class Training:
 
 def read_trainings(name: str) -> list[Training]:
     """Read what led to the weights of that name."""
-    recorded = json.loads(TRAININGS.read_text("utf-8")) if TRAININGS.exists() else {}
-    return [Training(**entry) for entry in recorded.get(name, [])]
+    return [Training(**entry) for entry in _recorded().get(name, [])]
 
 
 def record_trainings(name: str, runs: list[Path]) -> list[Training]:
@@ -71,10 +70,14 @@ def record_trainings(name: str, runs: list[Path]) -> list[Training]:
     """
     by_name = {training.name: training for training in read_trainings(name)}
     by_name |= {run.name: summarise(run) for run in runs}
-    recorded = json.loads(TRAININGS.read_text("utf-8")) if TRAININGS.exists() else {}
-    recorded[name] = [asdict(training) for training in by_name.values()]
-    write_text(TRAININGS, json.dumps(recorded, indent=2) + "\n")
+    entries = [asdict(training) for training in by_name.values()]
+    write_text(TRAININGS, json.dumps(_recorded() | {name: entries}, indent=2) + "\n")
     return list(by_name.values())
+
+
+def _recorded() -> dict[str, list[dict[str, Any]]]:
+    recorded: dict[str, list[dict[str, Any]]] = json.loads(TRAININGS.read_text("utf-8"))
+    return recorded
 
 
 def summarise(run: Path) -> Training:
