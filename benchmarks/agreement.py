@@ -23,13 +23,11 @@ from recording import RESULTS, hardware, write_result
 
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
-from glamor_cli.export.config import TOLERANCES, Tolerance
+from glamor_cli.export.config import default_tolerance
 from glamor_cli.runtimes.base import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
-BF16 = Tolerance(atol=5e-2, top1=0.99, accuracy=0.005)
-"""For engines that compute a float32 graph in bfloat16."""
 _CHUNK = 32
 
 
@@ -121,7 +119,7 @@ def compare(
     labels: NDArray[np.int64],
 ) -> Row:
     """Hold one runtime's answers against the reference's."""
-    bound = BF16 if "bf16" in runtime.provider else TOLERANCES[EXPORTS[export].precision]
+    bound = default_tolerance(EXPORTS[export].precision, bfloat16=runtime.computes_in_bfloat16)
     difference = max_abs_diff(answer, expected)
     same = answer.probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)
     change = accuracy(answer, labels) - accuracy(expected, labels)

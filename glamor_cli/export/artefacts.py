@@ -160,8 +160,9 @@ def _verify_engine(
     pairs = None
     if source is not None:
         pairs = load_pairs(source, config.verification_pairs, runtime.metadata.classes)
-    batches = check_batches(runtime, reference, config.batch, config.tolerance, pairs)
+    tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
+    batches = check_batches(runtime, reference, config.batch, tolerance, pairs)
     agreement = None
     if pairs is not None:
-        agreement = check_agreement(runtime, reference, pairs, config.tolerance)
+        agreement = check_agreement(runtime, reference, pairs, tolerance)
     return batches, agreement

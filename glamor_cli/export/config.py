@@ -51,6 +51,16 @@ TOLERANCES = {
 }
 """The default of each precision; ``ExportConfig.atol`` overrides the first figure."""
 
+BFLOAT16_TOLERANCE = Tolerance(atol=5e-2, top1=0.99, accuracy=0.005)
+"""The default where an engine computes a float graph in bfloat16, whose significand has 8 bits."""
+
+
+def default_tolerance(precision: ExportPrecision, *, bfloat16: bool) -> Tolerance:
+    """Give the default of a precision, on an engine that computes floats in bfloat16 or not."""
+    if bfloat16 and precision is not ExportPrecision.INT8:
+        return BFLOAT16_TOLERANCE
+    return TOLERANCES[precision]
+
 
 @dataclass(frozen=True)
 class BatchRange:
@@ -85,7 +95,8 @@ class ExportConfig:
         calibrate: The same, to measure INT8's ranges on; None takes ``verify``.
         calibration_pairs: How many pairs calibration reads at most.
         verification_pairs: How many pairs verification reads at most.
-        atol: Largest absolute difference allowed; None takes the precision's (``TOLERANCES``).
+        atol: Largest absolute difference allowed; None takes the precision's
+            (``default_tolerance``).
         half_storage: Keep the weights in float16 and compute in float32 (FP32 only): half the
             file. Exact where the weights themselves are stored in float16; others are rounded,
             which FP32's tolerance will hardly allow.
@@ -143,10 +154,9 @@ class ExportConfig:
         """Where INT8's calibration images come from."""
         return self.calibrate or self.verify
 
-    @property
-    def tolerance(self) -> Tolerance:
-        """The precision's tolerance, with ``atol`` in place where it is given."""
-        default = TOLERANCES[self.precision]
+    def tolerance(self, *, bfloat16: bool) -> Tolerance:
+        """Give the default on such an engine, with ``atol`` in place where it is given."""
+        default = default_tolerance(self.precision, bfloat16=bfloat16)
         return Tolerance(self.atol or default.atol, default.top1, default.accuracy)
 
 

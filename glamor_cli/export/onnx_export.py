@@ -47,11 +47,11 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
         verification = load_pairs(config.verify, config.verification_pairs, metadata.classes)
     calibration = load_calibration(config, metadata.classes)
     model = make_graph(network, metadata, config, calibration)
-    tolerance = config.tolerance
     with atomic_path(out) as temporary:
         onnx.save(model, temporary)
         check_structure(temporary, config.opset, metadata.network)
         runtime = _open(temporary, config)
+        tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
         reference = TorchRuntime(weights, device="cpu", threads=config.threads)
         # INT8 is only right within the ranges it has seen, which noise is not.
         pairs = verification or calibration

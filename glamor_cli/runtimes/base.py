@@ -121,6 +121,11 @@ class Runtime(ABC):
         """``cpu`` or ``cuda``, whichever the provider computes on."""
         return "cpu" if "cpu" in self.provider.lower() else "cuda"
 
+    @property
+    def computes_in_bfloat16(self) -> bool:
+        """Whether floats are multiplied in bfloat16, which moves answers by about 1e-2."""
+        return "bf16" in self.provider
+
     @abstractmethod
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         """Run a checked batch of 1 to ``largest_batch``."""
