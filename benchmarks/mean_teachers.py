@@ -18,8 +18,8 @@ from train_teacher import SETTINGS, TEACHER, export
 from glamor_cli.atomic import write_text
 from glamor_cli.network.config import Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.training.config import BEST
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
-from glamor_cli.training.trainer import BEST
 from glamor_cli.weights import load_network
 
 _FACE, _ANSWER = "face", "probabilities"

@@ -44,10 +44,10 @@ from glamor_cli.training.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
+from glamor_cli.training.config import METRICS
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.recipes import FER2013_LONG
-from glamor_cli.training.trainer import METRICS
 from glamor_cli.training.validation import resize
 
 TEACHER = "teacher.onnx"

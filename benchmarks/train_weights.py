@@ -26,9 +26,9 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.training.recipe_names import RecipeName
 from glamor_cli.training.recipes import find_recipe
-from glamor_cli.training.trainer import BEST, METRICS
 
 EPOCHS = "epochs.json"
 SUMMARY = "summary.json"

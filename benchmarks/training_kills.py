@@ -32,7 +32,7 @@ from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
-from glamor_cli.training.trainer import BEST, METRICS
+from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.weights import sha256
 
 

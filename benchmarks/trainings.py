@@ -13,9 +13,8 @@ from recording import RESULTS
 from train_teacher import HIGHEST_RATE, SETTINGS
 
 from glamor_cli.atomic import write_text
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipes import find_recipe
-from glamor_cli.training.trainer import BEST, METRICS
 from glamor_cli.weights import read_metadata
 
 TRAININGS = RESULTS / "trainings.json"

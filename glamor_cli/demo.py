@@ -16,10 +16,12 @@ from glamor_cli.bench.run import run_bench
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes, read_cues
+from glamor_cli.data.scenes import make_scenes
+from glamor_cli.data.store import PairStore
 from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.attention import measure_attention
+from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.config import ExportConfig
@@ -29,10 +31,10 @@ from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.training.ablation import AblationConfig, ablate
 from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import BEST, TrainConfig, keep_precision
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import BEST, train
+from glamor_cli.training.trainer import train
 
 _MARK = ".glamor-demo"
 
@@ -134,7 +136,11 @@ class _Road:
             device=self.config.device,
         )
         with self._stage("train") as report:
-            result = train(config, resume=has_checkpoint(self.run), on_progress=self._tell_training)
+            result = train(
+                keep_precision(config),
+                resume=has_checkpoint(self.run),
+                on_progress=self._tell_training,
+            )
             if result.finished:
                 report(
                     f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",
@@ -153,7 +159,7 @@ class _Road:
             )
             evaluation = result.evaluation
             write_report(out, result)
-            cues = match_cues(evaluation.sources, read_cues(self.scenes))
+            cues = find_cues(PairStore.open(self.pairs).split(result.split), self.scenes)
             looked = measure_attention(evaluation.attention, cues)
             report(
                 f"{evaluation.metrics.accuracy:.1%} of {evaluation.metrics.count} test scenes; "
@@ -209,7 +215,7 @@ class _Road:
                 device=self.config.device,
             ),
             seeds=self.config.seeds,
-            cues=read_cues(scenes),
+            scenes=scenes,
         )
         with self._stage("ablate") as report:
             table = ablate(

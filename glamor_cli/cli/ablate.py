@@ -46,7 +46,6 @@ def ablate(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
-    from glamor_cli.data.scenes import read_cues
     from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.ablation import PICTURE, AblationConfig, to_dict, write_table
     from glamor_cli.training.ablation import ablate as run_ablation
@@ -71,7 +70,7 @@ def ablate(
         variants=tuple(variant or Variant),
         seeds=tuple(range(seeds or SEEDS)),
         test_split=test_split,
-        cues=None if scenes is None else read_cues(scenes),
+        scenes=scenes,
     )
     if table_only:
         with console.status("reading the finished runs"):

@@ -60,11 +60,10 @@ def train(
     With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
     """
     from glamor_cli.network.config import NetworkConfig
-    from glamor_cli.training.config import TrainConfig
+    from glamor_cli.training.config import BEST, TrainConfig
     from glamor_cli.training.live_report import LIVE_REPORT
     from glamor_cli.training.progress import Progress
     from glamor_cli.training.recipes import find_recipe
-    from glamor_cli.training.trainer import BEST
     from glamor_cli.training.trainer import train as run_training
 
     console.quiet = is_follower()

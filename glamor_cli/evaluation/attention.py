@@ -16,9 +16,8 @@ A cell's receptive field is larger than the cell, and a cue of about a cell's si
 several. Hence three measures, from lenient to strict about neighbours (`AttentionMeasures`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,6 @@ from glamor_cli.vision.pairs import (
     EVALUATION_ROWS,
     Box,
 )
-
-_NAME_PARTS = 4  # images/<split>/<Class>/<file>
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def measure_attention(
 
     Args:
         attention: float32 [N, h, w], over the evaluation's crop; each sums to 1 or is all zero.
-        cues: The scene of each map (see `match_cues`).
+        cues: The scene of each map (see `glamor_cli.evaluation.cues`).
         chosen: bool [N]: the maps to measure, say those of correct answers; None takes all.
 
     Raises:
@@ -117,29 +114,6 @@ def measure_attention(
         on_decoy=float(decoy_hits.mean()),
         mass_by_chance=float(on_cue.mean()),
     )
-
-
-def match_cues(sources: Sequence[str], cues: Mapping[str, Cue]) -> list[Cue]:
-    """Find the scene of each row of a pair store.
-
-    Args:
-        sources: Names or paths that end in ``images/<split>/<Class>/<file>``, as a split of a pair
-            store lists them.
-        cues: What `glamor_cli.data.scenes.read_cues` read.
-
-    Raises:
-        DataError: A source is none of the scenes.
-    """
-    matched = []
-    for source in sources:
-        name = "/".join(PurePath(source).parts[-_NAME_PARTS:])
-        if name not in cues:
-            raise DataError(
-                f"{source} is none of the scenes in cues.csv",
-                "Give the folder of scenes that the store was made from.",
-            )
-        matched.append(cues[name])
-    return matched
 
 
 def to_crop(box: Box, width: int, height: int) -> tuple[float, float, float, float]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.scenes import Cue, read_cues
+from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.attention import AttentionMeasures, match_cues, measure_attention
+from glamor_cli.evaluation.attention import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention_options import PAIRS, MapKind
+from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
@@ -204,7 +205,8 @@ def measure_store(
     rows = np.sort(rng.choice(len(split), count, replace=False))
     cues = None
     if config.scenes is not None:
-        cues = match_cues([split.sources[row] for row in rows], read_cues(config.scenes))
+        whole = find_cues(split, config.scenes)
+        cues = [whole[row] for row in rows]
     sample = _Sample(config, runtime, path, rng)
     for part in _parts(split, rows, config.batch):
         sample.add(part, cues)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.data.scenes import Cue
+from glamor_cli.data.scenes import read_cues
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.environment import describe_environment
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.attention import measure_attention
+from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
@@ -25,9 +26,15 @@ from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import FREE_TO_CHANGE, TrainConfig, first_change
+from glamor_cli.training.config import (
+    BEST,
+    FREE_TO_CHANGE,
+    TrainConfig,
+    first_change,
+    keep_precision,
+)
 from glamor_cli.training.progress import Progress
-from glamor_cli.training.trainer import BEST, train
+from glamor_cli.training.trainer import train
 
 RESULT = "result.json"
 TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"
@@ -45,14 +52,15 @@ class AblationConfig:
         variants: Which networks to train.
         seeds: Each variant is trained once for each.
         test_split: The split to judge by.
-        cues: Where the deciding cue of each scene is; None where that is not known.
+        scenes: The folder of generated scenes that the store was made from, to measure where
+            attention looks; None where there is none.
     """
 
     training: TrainConfig
     variants: tuple[Variant, ...] = tuple(Variant)
     seeds: tuple[int, ...] = tuple(range(SEEDS))
     test_split: str = "test"
-    cues: dict[str, Cue] | None = None
+    scenes: Path | None = None
 
 
 def ablate(
@@ -94,8 +102,10 @@ def ablate(
 
 
 def _check_split(config: AblationConfig) -> None:
-    """Check the split to judge by before hours are spent on what is to be judged."""
-    PairStore.open(config.training.store).split(config.test_split)
+    """Check the split to judge by, and its scenes, before hours are spent on what is judged."""
+    split = PairStore.open(config.training.store).split(config.test_split)
+    if config.scenes is not None:
+        find_cues(split, config.scenes)
     if config.test_split == config.training.train_split:
         raise ConfigError(
             f"the split {config.test_split!r} is the training split "
@@ -107,8 +117,8 @@ def _check_split(config: AblationConfig) -> None:
 def write_table(config: AblationConfig) -> list[VariantResult]:
     """Put all runs finished in the folder into one table, and write and draw it.
 
-    A run that was judged otherwise than ``config`` says (without cues, on another split) is judged
-    again; nothing is trained.
+    A run that was judged otherwise than ``config`` says (without scenes, on another split) is
+    judged again; nothing is trained.
 
     Args:
         config: Its ``variants`` and ``seeds`` do not matter.
@@ -177,7 +187,7 @@ def _run(
         network=replace(config.training.network, variant=variant),
     )
     outcome = train(
-        training,
+        keep_precision(training),
         resume=has_checkpoint(folder),
         on_progress=lambda progress: on_progress(variant, seed, progress),
     )
@@ -195,7 +205,7 @@ def _result(config: AblationConfig, variant: Variant, seed: int) -> RunResult:
         result = RunResult.from_dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return _judge(config, network, seed)
-    looked = result.near_cue is not None or config.cues is None or not variant.attends
+    looked = result.near_cue is not None or config.scenes is None or not variant.attends
     return result if looked and result.split == config.test_split else _judge(config, network, seed)
 
 
@@ -208,8 +218,8 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
         open_runtime(weights, device=config.training.device, threads=threads), split
     )
     place = None
-    if config.cues is not None and network.variant.attends:
-        place = measure_attention(evaluation.attention, match_cues(evaluation.sources, config.cues))
+    if config.scenes is not None and network.variant.attends:
+        place = measure_attention(evaluation.attention, find_cues(split, config.scenes))
     result = RunResult(
         variant=network.variant,
         seed=seed,
@@ -226,8 +236,9 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
 
 
 def _discs(config: AblationConfig) -> int | None:
-    """Count the discs of a scene, where the cues are known."""
-    return next((1 + len(cue.decoys) for cue in (config.cues or {}).values()), None)
+    """Count the discs of a scene, where there are scenes."""
+    cues = {} if config.scenes is None else read_cues(config.scenes)
+    return next((1 + len(cue.decoys) for cue in cues.values()), None)
 
 
 def _folder(config: AblationConfig, variant: Variant, seed: int) -> Path:

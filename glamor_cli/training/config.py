@@ -11,6 +11,7 @@ from glamor_cli.atomic import write_text
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
+from glamor_cli.reading import MALFORMED
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import choose_precision
@@ -19,6 +20,8 @@ from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
 
 CONFIG = "config.json"
+BEST = "best.safetensors"
+METRICS = "metrics.jsonl"
 
 FREE_TO_CHANGE = (
     *("store", "initial_weights", "teacher"),
@@ -92,18 +95,31 @@ def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
     return replace(config, precision=choose_precision(config.precision, device, mixed=mixed))
 
 
+def keep_precision(config: TrainConfig) -> TrainConfig:
+    """Put in the place of ``auto`` what the run in the folder was begun with, if there is one."""
+    if config.precision is not TrainPrecision.AUTO or not has_checkpoint(config.run):
+        return config
+    return replace(config, precision=TrainPrecision(_read_config(config.run)["precision"]))
+
+
 def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
     """Check what can be told of a run before its store is opened.
 
     Raises:
-        ConfigError: The folder holds a run that is not to be resumed, or no epoch would see faces
-            at full size.
+        ConfigError: The folder holds a run that is not to be resumed or cannot be, or no epoch
+            would see faces at full size.
     """
-    recipe = config.recipe
-    if has_checkpoint(config.run) and not resume:
+    recipe, can_resume = config.recipe, has_checkpoint(config.run)
+    if can_resume and not resume:
         raise ConfigError(
             f"{config.run} already holds a run",
             "Add --resume to go on with it, or choose another folder with --run.",
+        )
+    # Beginning anew would overwrite weights that somebody kept without their checkpoints.
+    if not can_resume and any((config.run / name).exists() for name in (BEST, METRICS)):
+        raise ConfigError(
+            f"{config.run} holds a run without checkpoints to go on from",
+            "Choose another folder with --run, or move this one's files away.",
         )
     if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
         raise ConfigError(
@@ -179,13 +195,7 @@ def first_change(
     Raises:
         DataError: The folder's settings are missing or damaged.
     """
-    path = run / CONFIG
-    try:
-        before = _flatten(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error})", f"Remove {run} to train anew, or name another."
-        ) from error
+    before = _flatten(_read_config(run))
     now = _flatten(describe(config, store))
     before = _flatten(_defaults(config)) | _contents(before, now) | before
     if TrainPrecision.AUTO in (before["precision"], now["precision"]):
@@ -211,17 +221,38 @@ def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
         )
 
 
+def _read_config(run: Path) -> dict[str, Any]:
+    """Read a run's settings.
+
+    Raises:
+        DataError: They are missing or damaged.
+    """
+    path = run / CONFIG
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        TrainPrecision(values.setdefault("precision", TrainPrecision.AUTO))
+    except (OSError, *MALFORMED) as error:
+        raise DataError(
+            f"{path} cannot be read ({error})", f"Remove {run} to train anew, or name another."
+        ) from error
+    return values
+
+
 def _defaults(config: TrainConfig) -> dict[str, Any]:
     """What a ``config.json`` may lack: settings with defaults."""
-    recipe = {
-        entry.name: entry.default for entry in fields(config.recipe) if entry.default is not MISSING
-    }
-    defaults = {
-        entry.name: entry.default for entry in fields(config) if entry.default is not MISSING
-    }
-    known = {"recipe": recipe, **defaults}
+    known = _own_defaults(config) | {"recipe": _own_defaults(config.recipe)}
     values: dict[str, Any] = json.loads(json.dumps(known, default=str))
     return values
+
+
+def _own_defaults(settings: TrainConfig | Recipe) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for entry in fields(settings):
+        if entry.default is not MISSING:
+            defaults[entry.name] = entry.default
+        elif entry.default_factory is not MISSING:
+            defaults[entry.name] = asdict(entry.default_factory())
+    return defaults
 
 
 def _contents(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -81,9 +81,9 @@ class Recipe:
         ema_decay: Of a moving average of the parameters that is judged and kept; 0 for none.
         small_faces: Stretches with smaller faces, in their order; the epochs after the last see
             full size, and only these can be the best.
-        see_in_gray: Tie the first convolutions to the brightness, so that a colour picture and its
-            gray copy get the same answer; for data without colours.
-        freeze_face: Keep the face encoder as it is; its batch norms keep their statistics.
+        see_in_gray: Tie the face encoder's first convolution to the brightness, so that a colour
+            face and its gray copy get the same answer; for data without colours.
+        freeze_face: Keep the initial weights' face encoder; its batch norms keep their statistics.
         synthetic_contexts: Share of the contexts replaced by generated pictures, so that the
             network learns to distrust contexts that say nothing.
         face: What happens to faces.

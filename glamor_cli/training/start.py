@@ -7,6 +7,7 @@ import torch
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.gray import see_in_gray
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.recipes import Optimizer, Recipe
@@ -27,7 +28,7 @@ def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
         classes: Emotions in the order of the network's outputs.
 
     Raises:
-        ConfigError: The initial weights do not fit, or there is no face encoder to freeze.
+        ConfigError: The initial weights do not fit, or there is no trained face encoder to freeze.
         CheckpointError: The initial weights are damaged or foreign.
     """
     recipe = config.recipe
@@ -40,11 +41,13 @@ def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
         load_initial_weights(network, config.initial_weights, classes)
     set_norm_momentum(network, recipe)
     if recipe.freeze_face:
-        freeze_face(network)
+        freeze_face(network, config)
     return network
 
 
-def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, ...]) -> None:
+def load_initial_weights(
+    network: GlamorNet, weights: Path, classes: tuple[str, ...]
+) -> frozenset[str]:
     """Start from other weights, as far as names and shapes agree.
 
     The classifier of a network of one stream becomes that stream's half of a whole network's; the
@@ -56,6 +59,9 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
         network: Is changed.
         weights: A ``.safetensors`` file.
         classes: Emotions in the order of the network's outputs.
+
+    Returns:
+        The names of the tensors that were taken over.
 
     Raises:
         ConfigError: No encoder of theirs fits.
@@ -84,6 +90,7 @@ def load_initial_weights(network: GlamorNet, weights: Path, classes: tuple[str, 
             "start from weights of the same encoder.",
         )
     network.load_state_dict(fitting, strict=False)
+    return frozenset(fitting)
 
 
 def set_norm_momentum(network: torch.nn.Module, recipe: Recipe) -> None:
@@ -93,15 +100,23 @@ def set_norm_momentum(network: torch.nn.Module, recipe: Recipe) -> None:
             module.momentum = recipe.norm_momentum
 
 
-def freeze_face(network: GlamorNet) -> None:
-    """Keep the face encoder's parameters as they are.
+def freeze_face(network: GlamorNet, config: TrainConfig) -> None:
+    """Keep the face encoder's parameters as they are, tied to the brightness where that is asked.
 
     Raises:
-        ConfigError: The network has no face encoder.
+        ConfigError: The network has no face encoder, or one that has learnt nothing.
     """
     if network.face_encoder is None:
         raise ConfigError(
             f"the recipe freezes the face encoder, and {network.config.variant} has none",
             "Choose a variant with a face.",
         )
+    if config.initial_weights is None:
+        raise ConfigError(
+            f"the recipe {config.recipe.name} keeps the face encoder, which has learnt nothing yet",
+            "Give trained weights with --init.",
+        )
+    if config.recipe.see_in_gray:
+        # Now and not when it is judged: the rest is to learn from the encoder that it will have.
+        see_in_gray(network.face_encoder)
     network.face_encoder.requires_grad_(False)

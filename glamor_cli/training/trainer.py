@@ -39,6 +39,8 @@ from glamor_cli.training.checkpoints import (
     set_aside,
 )
 from glamor_cli.training.config import (
+    BEST,
+    METRICS,
     TrainConfig,
     check_can_begin,
     check_same_config,
@@ -65,8 +67,6 @@ from glamor_cli.training.world import World, join_world
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights import Metadata, save_network
 
-BEST = "best.safetensors"
-METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 
 
@@ -349,12 +349,13 @@ class _Run:
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
-        if self.average is None and not self.recipe.see_in_gray:
+        ties = self.recipe.see_in_gray and not self.recipe.freeze_face
+        if self.average is None and not ties:
             return self.network
         judged = copy.deepcopy(self.network)
         if self.average is not None:
             judged.load_state_dict(self.average, strict=False)
-        if self.recipe.see_in_gray and judged.face_encoder is not None:
+        if ties and judged.face_encoder is not None:
             see_in_gray(judged.face_encoder)
         return judged
 

@@ -17,9 +17,8 @@ from glamor_cli.demo import DemoCallbacks, Stage, demo
 from glamor_cli.demo_config import DemoConfig
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Variant
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import BEST, CONFIG
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import BEST
 
 STAGES = ["draw scenes", "preprocess", "train", "evaluate", "export", "measure", "predict"]
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import draw_scene, make_scenes, read_cues
+from glamor_cli.data.scenes import draw_scene
 from glamor_cli.errors import DataError
 from glamor_cli.evaluation.attention import (
     centre_cell,
-    match_cues,
     measure_attention,
     to_crop,
     touched_cells,
@@ -103,17 +102,6 @@ def test_looking_at_a_decoy_never_counts_as_near():
         cue = draw_scene(SceneConfig(scale=1, cues=3), "test", index).cue
         maps = [one_cell(*centre_cell(box, cue.width, cue.height, GRID)) for box in cue.decoys]
         assert measure_attention(np.stack(maps), [cue, cue]).near_cue == 0
-
-
-def test_rows_of_a_store_find_their_scenes(tmp_path):
-    folder = make_scenes(tmp_path / "s", SceneConfig(train=0, validation=0, test=3, scale=1))
-    cues = read_cues(folder)
-    names = sorted(cues, reverse=True)
-    assert [cue.name for cue in match_cues(names, cues)] == names
-    absolute = [str(folder / name) for name in names]
-    assert [cue.name for cue in match_cues(absolute, cues)] == names
-    with pytest.raises(DataError, match="none of the scenes"):
-        match_cues(["photo.jpg"], cues)
 
 
 def test_refuses_what_does_not_fit():

@@ -15,12 +15,13 @@ from glamor_cli.cli.app import app
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes, read_cues
+from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
-from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.evaluation.attention import measure_attention
 from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
 from glamor_cli.evaluation.attention_summary import summarise_streams, to_dict
+from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.evaluation.grad_cam import GradCam
 from glamor_cli.evaluation.hiding import HidingConfig
@@ -78,7 +79,7 @@ def test_the_figures_are_those_of_the_evaluation(root, report):
     assert (len(report.labels), report.available) == (14, 14)
     assert report.sources == whole.sources
     np.testing.assert_allclose(report.probabilities, whole.probabilities, atol=1e-5)
-    cues = match_cues(whole.sources, read_cues(root / "scenes"))
+    cues = find_cues(split, root / "scenes")
     assert report.methods["attention"].place == measure_attention(
         report.methods["attention"].maps, cues
     )

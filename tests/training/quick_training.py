@@ -8,9 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig, Variant
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import BEST, METRICS, TrainConfig
 from glamor_cli.training.recipes import MODERN, Recipe
-from glamor_cli.training.trainer import BEST, METRICS
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 

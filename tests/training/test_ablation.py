@@ -10,17 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.scenes import read_cues
+from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import STORE_FILE
-from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention import match_cues, measure_attention
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.attention import measure_attention
+from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import evaluate
-from glamor_cli.network.config import Variant
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.ablation import AblationConfig, ablate, write_table
 from glamor_cli.training.ablation_figure import save_ablation
@@ -31,8 +34,10 @@ from glamor_cli.training.ablation_table import (
     to_markdown,
     with_deviation,
 )
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import CONFIG, TrainConfig, settle_precision
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import SCENES
+from glamor_cli.training.trainer import train
 
 TWO = (Variant.FULL, Variant.FACE_ONLY)
 
@@ -45,8 +50,8 @@ def configure(store, folder, *variants, seeds=(0,), epochs=1) -> AblationConfig:
         device="cpu",
         threads=1,
     )
-    cues = read_cues(store.parent / "scenes")
-    return AblationConfig(training=training, variants=variants, seeds=seeds, cues=cues)
+    scenes = store.parent / "scenes"
+    return AblationConfig(training=training, variants=variants, seeds=seeds, scenes=scenes)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def test_results_are_the_evaluations(scene_store, finished):
     split = PairStore.open(scene_store).split("test")
     weights = config.training.run / "full-0" / "best.safetensors"
     evaluation = evaluate(open_runtime(weights, device="cpu", threads=1), split)
-    place = measure_attention(evaluation.attention, match_cues(evaluation.sources, config.cues))
+    place = measure_attention(evaluation.attention, find_cues(split, config.scenes))
     assert (whole.seed, whole.split, whole.count) == (0, "test", 7)
     assert whole.accuracy == evaluation.metrics.accuracy
     assert whole.near_cue == place.near_cue
@@ -128,10 +133,10 @@ def test_what_an_earlier_version_judged_by_less_is_judged_again(scene_store, fin
     result.write_text('{"variant": "full", "seed": 0, "accuracy": 0.5, "near_cue": null}')
     assert write_table(config) == table
     assert json.loads(result.read_text(encoding="utf-8")) == json.loads(before)
-    # Cues may be given later.
-    write_table(replace(config, cues=None))
+    # The scenes may be given later.
+    write_table(replace(config, scenes=None))
     result.write_text(before.replace(f'"near_cue": {table[1].near_cue}', '"near_cue": null'))
-    assert write_table(replace(config, cues=None))[1].near_cue is None
+    assert write_table(replace(config, scenes=None))[1].near_cue is None
     assert write_table(config) == table
 
 
@@ -220,4 +225,25 @@ def test_the_split_to_judge_by_is_checked_before_anything_is_trained(finished, t
         ablate(replace(begun, test_split="tset"))
     with pytest.raises(ConfigError, match="is the training split and cannot also"):
         ablate(replace(begun, test_split="train"))
+    others = make_scenes(tmp_path / "others", SceneConfig(train=0, validation=0, test=7, seed=1))
+    with pytest.raises(DataError, match="is another scene than the store's"):
+        ablate(replace(begun, scenes=others))
     assert not begun.training.run.exists()
+
+
+def test_a_run_begun_in_the_precision_of_another_machine_goes_on_in_it(scene_store, tmp_path):
+    ablation = configure(scene_store, tmp_path, Variant.FACE_ONLY)
+    run = replace(
+        ablation.training,
+        run=tmp_path / "face-only-0",
+        network=NetworkConfig(variant=Variant.FACE_ONLY),
+    )
+    chosen = settle_precision(run, torch.device("cpu")).precision
+    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
+
+    def stop(_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert not train(replace(run, precision=other), on_progress=stop).finished
+    assert ablate(ablation) is not None
+    assert json.loads((run.run / CONFIG).read_text())["precision"] == other

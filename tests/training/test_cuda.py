@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.config import BEST, METRICS, TrainConfig
 from glamor_cli.training.precision import exact_float32
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, Optimizer
-from glamor_cli.training.trainer import BEST, METRICS, train
+from glamor_cli.training.trainer import train
 
 QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 STEADY = replace(QUICK, optimizer=Optimizer.SGD, learning_rate=0.02, dropout=0.0)

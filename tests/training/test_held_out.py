@@ -14,8 +14,9 @@ from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.training.rows import choose_rows
-from glamor_cli.training.trainer import BEST, METRICS, train
+from glamor_cli.training.trainer import train
 
 
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:

@@ -11,21 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from quick_training import QUICK, assert_same, config
 
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.training.average import start_average
 from glamor_cli.training.checkpoints import (
     DAMAGED,
     LAST,
     PREVIOUS,
     has_checkpoint,
+    load_checkpoint,
     lock_run,
 )
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import BEST, CONFIG, METRICS
+from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.trainer import BEST, METRICS, Progress, train
+from glamor_cli.training.start import make_network
+from glamor_cli.training.trainer import Progress, train
 
 
 def test_checkpoints_may_be_as_frequent_as_steps(
@@ -268,6 +274,34 @@ def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> Non
         train(config(scene_store, undisturbed))
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_weights_kept_without_their_checkpoints_are_not_overwritten(
+    scene_store: Path, undisturbed: Path, tmp_path: Path, resume: bool
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    for name in (LAST, PREVIOUS, METRICS):
+        (run / name).unlink()
+    before = (run / BEST).read_bytes()
+    with pytest.raises(ConfigError, match="a run without checkpoints to go on from"):
+        train(config(scene_store, run), resume=resume)
+    assert (run / BEST).read_bytes() == before
+
+
+def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(
+    scene_store: Path, undisturbed: Path
+) -> None:
+    """Steps in another layout take twice the time, and give no other numbers."""
+    network = make_network(config(scene_store, undisturbed), EMOTIONS)
+    network.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(QUICK, network)
+    average = start_average(network)
+    load_checkpoint(undisturbed, network, average, optimizer)
+    kernels = [one for one in network.parameters() if one.ndim == 4 and one.shape[1] > 1]
+    assert kernels
+    for kernel in kernels:
+        assert optimizer.state[kernel]["exp_avg"].stride() == kernel.stride()
+
+
 def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
     other = replace(QUICK, face=replace(QUICK.face, degrees=3.0))
     with pytest.raises(ConfigError, match=r"recipe\.face\.degrees = 15\.0, not 3\.0"):
@@ -316,6 +350,7 @@ def test_a_run_of_an_older_version_can_be_resumed(
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
     del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
+    del settings["recipe"]["face"]["sharpen"], settings["network"]["hidden"]
     (run / CONFIG).write_text(json.dumps(settings))
     assert train(config(scene_store, run), resume=True).finished
     other = replace(QUICK, teacher_share=0.9)

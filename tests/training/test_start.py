@@ -15,9 +15,10 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.training.config import CONFIG
-from glamor_cli.training.start import load_initial_weights
-from glamor_cli.training.trainer import BEST, train
+from glamor_cli.training.config import BEST, CONFIG
+from glamor_cli.training.recipes import FER2013_CONTEXT
+from glamor_cli.training.start import load_initial_weights, make_network
+from glamor_cli.training.trainer import train
 from glamor_cli.weights import find_weights, load_network, read_metadata, save_network, sha256
 
 
@@ -34,6 +35,35 @@ def test_a_frozen_face_encoder_is_kept_to_the_bit(
     kept = [name for name in before if name.startswith("face_encoder.")]
     assert kept
     assert all(torch.equal(before[name], after[name]) for name in kept)
+
+
+def test_a_frozen_face_encoder_is_tied_to_the_brightness_before_the_rest_learns(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, epochs=1, freeze_face=True, see_in_gray=True)
+    run = config(
+        *(scene_store, tmp_path / "run", recipe),
+        network=NetworkConfig(),
+        initial_weights=undisturbed / BEST,
+    )
+    begun = make_network(run, EMOTIONS).face_encoder
+    colourful, _ = load_network(undisturbed / BEST)
+    first = colourful.face_encoder.blocks[0].conv.weight
+    assert not torch.equal(begun.blocks[0].conv.weight, first)
+    train(run)
+    kept, _ = load_network(tmp_path / "run" / BEST)
+    for name, value in begun.state_dict().items():
+        assert torch.equal(value, kept.face_encoder.state_dict()[name]), name
+
+
+def test_a_face_encoder_that_has_learnt_nothing_is_not_frozen(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    run = config(scene_store, tmp_path / "run", FER2013_CONTEXT, network=NetworkConfig())
+    with pytest.raises(ConfigError, match="which has learnt nothing yet") as refused:
+        train(run)
+    assert "--init" in refused.value.remedy
+    assert not run.run.exists()
 
 
 def test_a_whole_network_begins_with_the_answers_of_a_face_only_one(

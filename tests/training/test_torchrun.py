@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.training.checkpoints import LAST
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.live_report import LIVE_REPORT
-from glamor_cli.training.trainer import BEST, METRICS
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 STEPS = Path(__file__).with_name("torchrun_steps.py")

@@ -26,9 +26,9 @@ from glamor_cli.training.checkpoints import (
     AVERAGE,
     LAST,
 )
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipes import PAPER, SmallFaces, find_recipe
-from glamor_cli.training.trainer import BEST, CURVES, METRICS, train
+from glamor_cli.training.trainer import CURVES, train
 from glamor_cli.weights import load_network, read_metadata
 
 
@@ -202,7 +202,6 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     assert read_metadata(tmp_path / "run" / BEST).network.encoder is Encoder.RESNET18
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
 def test_weights_of_a_run_in_the_folder_one_is_in_have_its_name(
     scene_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +210,7 @@ def test_weights_of_a_run_in_the_folder_one_is_in_have_its_name(
     assert read_metadata(tmp_path / BEST).name == tmp_path.name
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
 def test_a_full_disk_is_told_in_two_lines(scene_store: Path, tmp_path: Path) -> None:
     options = ("--variant", "face-only", "--checkpoint-every", "0s", "--threads", "1")
     run = tmp_path / "run"
