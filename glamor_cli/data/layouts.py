@@ -135,13 +135,18 @@ def open_data_set(source: Path, *, split: str | None = None) -> DataSet:
     return _open_folders(source, split)
 
 
+def is_split_name(name: str) -> bool:
+    """Tell whether a split's name can name a folder of a store; ``../elsewhere`` cannot."""
+    return bool(_SPLIT_NAME.fullmatch(name)) and not name.endswith((" ", "."))
+
+
 def check_split_name(name: str) -> None:
     """Make sure that a split's name can name a folder of a store.
 
     Raises:
-        DataError: It cannot; ``../elsewhere`` for instance.
+        DataError: It cannot.
     """
-    if not _SPLIT_NAME.fullmatch(name) or name.endswith((" ", ".")):
+    if not is_split_name(name):
         raise DataError(
             f"{name!r} cannot name a split",
             "Use letters, digits, spaces, dots, '-' and '_', as in train or test.",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from glamor_cli.data.class_names import find_class, known_classes
-from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, check_split_name
+from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, is_split_name
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import Box
@@ -179,7 +179,8 @@ def _read(
             raise _wrong(path, line, f"has {len(row)} cells, the header {columns.count}")
         split = row[columns.split].strip() if columns.split is not None else whole_split
         if splits is None:
-            check_split_name(split)
+            if not is_split_name(split):
+                raise _wrong(path, line, f"has the split {split!r}, which cannot name one")
         elif split not in splits:
             continue
         if start > 0:

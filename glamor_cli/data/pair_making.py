@@ -26,6 +26,7 @@ from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import (
     NO_FACE,
     Box,
+    clip_box,
     jpeg_step_version,
     round_box,
     sample_context,
@@ -175,6 +176,11 @@ def _make_pair(
     if isinstance(found, DataError):
         return _failed(record, found)
     box, score = found
+    try:
+        # A box above or left of the image is what the authors' program takes for no face.
+        box = NO_FACE if clip_box(box, *image.shape[:2]) == NO_FACE else box
+    except DataError as error:
+        return _failed(record, error)
     status = Status.NO_FACE if box == NO_FACE else Status.OK
     entry = IndexRow(None, record.name, record.label, status, box, score)
     if status is Status.NO_FACE and making.skip_no_face:

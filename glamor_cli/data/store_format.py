@@ -96,7 +96,8 @@ _IDENTITY = (
     "soft_labels",
     "classes",
 )
-"""What makes a store's pairs others; versions of packages move their values in the last bits."""
+"""What makes a store's pairs others, and a detector's settings where there was one; versions of
+packages move their values in the last bits."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ class StoreInfo:
     def identity(self) -> str:
         """A digest of the images and of what was made of them: the same wherever the store lies."""
         values = {name: getattr(self, name) for name in _IDENTITY}
+        if self.detector is not None:
+            values["detector_settings"] = self.detector_settings
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def write(self, store: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,6 +226,33 @@ def test_a_row_without_a_box_fails_alone(tmp_path, run):
     report = run(tmp_path, tmp_path / "store", "manifest")
     assert report.stored == 1
     assert [failure.reason for failure in report.failed] == ["no box is given for a.png"]
+
+
+def test_boxes_left_of_and_above_an_image_are_no_faces(tmp_path, run):
+    """They clip to 0,0,0,0, which is what the authors' program takes for no face."""
+    write_image(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text(
+        "path,label,x1,y1,x2,y2\na.png,Sad,1,2,30,30\na.png,Sad,-30,-20,0,0\na.png,Sad,-9,-9,-1,-1\n"
+    )
+    report = run(tmp_path, tmp_path / "store", "manifest")
+    assert (report.stored, report.no_face) == (3, 2)
+    split = PairStore.open(tmp_path / "store").split("all")
+    assert split.boxes.tolist() == [[1, 2, 30, 30], [0] * 4, [0] * 4]
+    assert not split.faces[1:].any()
+    assert run(tmp_path, tmp_path / "faces", "manifest", skip_no_face=True).stored == 1
+
+
+def test_a_detectors_settings_make_a_store_another(tmp_path, run):
+    """A run is not to go on with faces that are framed otherwise."""
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text("path,label\na.png,Happy\n")
+    run(tmp_path, tmp_path / "store", "detect")
+    info = PairStore.open(tmp_path / "store").info
+    assert info.detector_settings
+    assert replace(info, versions={}).identity == info.identity
+    for name in info.detector_settings:
+        other = replace(info, detector_settings=info.detector_settings | {name: "other"})
+        assert other.identity != info.identity
 
 
 def test_empty_data_set(tmp_path, run):
