@@ -22,8 +22,8 @@ from glamor_cli.atomic import write_text
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST
+from glamor_cli.training.config import BEST
 from glamor_cli.training.start import load_initial_weights
-from glamor_cli.training.trainer import BEST
 from glamor_cli.weights import find_weights, load_network, save_network
 
 MEAN = "mean.json"
@@ -40,13 +40,15 @@ def main() -> None:
 
     network, metadata = load_network(_weights(asked.first))
     parameters = _parameters(asked.second, network.config, metadata.classes)
+    averaged = {name for name, value in network.state_dict().items() if value.is_floating_point()}
+    if averaged - parameters.keys():
+        parser.error(f"{asked.second} is no such network as {asked.first}: nothing may be missing")
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(parameters[name], asked.share)
+        for name in averaged:
+            network.state_dict()[name].lerp_(parameters[name], asked.share)
     asked.out.mkdir(parents=True, exist_ok=True)
-    # What one of them reached says nothing of the mean.
-    save_network(asked.out / BEST, network, replace(metadata, accuracy={}))
+    # What one of them reached, or how sure it is, says nothing of the mean.
+    save_network(asked.out / BEST, network, replace(metadata, accuracy={}, temperature=1.0))
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}
     write_text(asked.out / MEAN, json.dumps(made_of) + "\n")
 
@@ -62,8 +64,8 @@ def _parameters(
     """Read what fits such a network; of a whole one, what a network of one stream has of it."""
     if source.name != LAST:
         network = GlamorNet(config)
-        load_initial_weights(network, _weights(source), classes)
-        return network.state_dict()
+        taken = load_initial_weights(network, _weights(source), classes)
+        return {name: value for name, value in network.state_dict().items() if name in taken}
     return {
         name.removeprefix(AVERAGE): value
         for name, value in load_file(source).items()

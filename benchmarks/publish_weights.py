@@ -30,7 +30,7 @@ from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import load_network, save_network, sha256
+from glamor_cli.weights import load_network, read_metadata, save_network, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING_DATA = (
@@ -39,8 +39,8 @@ TRAINING_DATA = (
 )
 SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
-    "glamor-original-votes": "the same, led by FER+'s votes: a little better on photographs, "
-    "worse on FER2013's own labels",
+    "glamor-original-votes": "the same, led by FER+'s votes: less often right by FER2013's own "
+    "labels",
     "glamor-resnet18": "ResNet-18 encoders, ten times the parameters, trained on FER2013 faces; "
     "led by the face",
 }
@@ -60,6 +60,8 @@ def main() -> None:
     asked = parser.parse_args()
     best, name = asked.best, asked.name
     split = PairStore.open(asked.store).split("validation")
+    if read_metadata(best).temperature != 1:
+        parser.error(f"{best} has a temperature already, and it would be fitted upon that")
     raw = evaluate(open_runtime(best, device="cpu"), split)
 
     weights = ROOT / "weights" / f"{name}.safetensors"

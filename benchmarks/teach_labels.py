@@ -43,18 +43,21 @@ def main() -> None:
     teachers = [open_runtime(name, provider=asked.provider) for name in asked.weights]
     if any(teacher.metadata.classes != split.classes for teacher in teachers):
         parser.error("the weights and the store have other emotions, or another order of them")
+    if split.targets is None:
+        parser.error(f"{asked.store} has no soft labels")
     answers = [evaluate(MirroredRuntime(teacher), split).probabilities for teacher in teachers]
-    taught = dict(zip(split.sources, np.mean(answers, axis=0, dtype=np.float64), strict=True))
+    mixed = split.targets + asked.share * (np.mean(answers, axis=0) - split.targets)
+    taught = dict(zip(split.sources, mixed, strict=True))
     with asked.manifest.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     for row in rows:
-        if row["split"] != TRAIN_SPLIT:
-            continue
-        given = np.array([float(row[name]) for name in split.classes])
-        mixed = given + asked.share * (taught[row["path"]] - given)
-        row.update(
-            (name, f"{part:.{DIGITS}f}") for name, part in zip(split.classes, mixed, strict=True)
-        )
+        # Images that could not be read have no answers, and keep the labels they have.
+        parts = taught.get(row["path"]) if row["split"] == TRAIN_SPLIT else None
+        if parts is not None:
+            row.update(
+                (name, f"{part:.{DIGITS}f}")
+                for name, part in zip(split.classes, parts, strict=True)
+            )
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
