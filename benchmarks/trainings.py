@@ -10,6 +10,7 @@ from typing import Any
 
 from mean_weights import MEAN
 from recording import RESULTS
+from teacher_networks import FACES
 from train_teacher import HIGHEST_RATE, SETTINGS
 
 from glamor_cli.atomic import write_text
@@ -19,6 +20,7 @@ from glamor_cli.weights import read_metadata
 
 TRAININGS = RESULTS / "trainings.json"
 TEACHER_RECIPE = "EfficientNet-Lite"
+FACES_RECIPE = "face recognition network"
 
 OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
 """Options of ``glamor train`` that change a recipe."""
@@ -132,7 +134,10 @@ def _summarise_teacher(run: Path) -> Training:
         of = " ".join(settings["mean_of"])
         return Training(run.name, f"python benchmarks/mean_teachers.py {run.name} {of}")
     line = f"python benchmarks/train_teacher.py {settings['store']} {run.name}"
+    knows_faces = settings["network"] == FACES
     line += f" --network {settings['network']} --sizes {settings['sizes']}"
+    if knows_faces:
+        line += " --weights package/model"
     if settings["lr"] != HIGHEST_RATE:
         line += f" --lr {settings['lr']:g}"
     if settings["seed"]:
@@ -141,7 +146,7 @@ def _summarise_teacher(run: Path) -> Training:
     return Training(
         run.name,
         line,
-        TEACHER_RECIPE,
+        FACES_RECIPE if knows_faces else TEACHER_RECIPE,
         settings["seed"],
         len(lines),
         lines[-1]["validation_accuracy"],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recording import RESULTS
-from trainings import TEACHER_RECIPE, Training, record_trainings
+from trainings import FACES_RECIPE, TEACHER_RECIPE, Training, record_trainings
 
 from glamor_cli.atomic import write_text
 from glamor_cli.training.config import BEST
@@ -124,6 +124,11 @@ MEANS = (
 TEACHERS = (
     "The teachers are larger networks, EfficientNet-Lite 0 and 2, which knew ImageNet (Apache 2.0) "
     "and learnt the same faces; the docstring of `train_teacher.py` says what it needs installed."
+)
+
+FACE_TEACHERS = (
+    "The network that knew faces is dlib's for recognising people (public domain), taught the same "
+    "faces; the docstring of `train_teacher.py` says where its weights come from."
 )
 
 TEXTS = {
@@ -249,6 +254,8 @@ def _recipes(trainings: list[Training]) -> str:
         lines.append(MEANS)
     if TEACHER_RECIPE in used:
         lines.append(TEACHERS)
+    if FACES_RECIPE in used:
+        lines.append(FACE_TEACHERS)
     lines.append(
         "The first convolution is tied to brightness, so that a colour picture gets the answer of "
         "its gray copy."
