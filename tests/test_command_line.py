@@ -160,6 +160,15 @@ def test_closed_streams_lead_nowhere(tmp_path: Path, closed: str) -> None:
     assert (tmp_path / "pictures").is_dir()
 
 
+@pytest.mark.parametrize("command", ["train", "ablate", "evaluate", "attention", "compare"])
+def test_a_bar_whose_work_never_began_leaves_no_line(tmp_path: Path, command: str) -> None:
+    """In a log too, which shows bars when they end."""
+    more = ("glamor-original", "glamor-original-votes") if command == "compare" else ()
+    done = run(command, tmp_path / "none", *more, cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert len(done.stderr.splitlines()) == 2, done.stderr
+
+
 def test_a_file_may_be_named_as_an_option_is(tmp_path: Path) -> None:
     done = run("store", "info", "--", "--verbose", cwd=tmp_path)
     assert done.stderr.startswith("error: --verbose is not a pair store")

@@ -1,5 +1,7 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -25,8 +27,11 @@ def print_error(error: GlamorError) -> None:
     console.print(printable(error.remedy), markup=False, soft_wrap=True)
 
 
-def progress_bar(unit: str) -> "Progress":
-    """Make a progress bar with rate and remaining time.
+@contextmanager
+def progress_bar(unit: str) -> "Iterator[Progress]":
+    """Show a progress bar with rate and remaining time.
+
+    It is gone where nothing of its work came to be done: an error stays two lines then.
 
     Args:
         unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a
@@ -43,7 +48,7 @@ def progress_bar(unit: str) -> "Progress":
         TimeRemainingColumn,
     )
 
-    return Progress(
+    bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
@@ -53,6 +58,15 @@ def progress_bar(unit: str) -> "Progress":
         TimeRemainingColumn(),
         console=console,
     )
+    with bar:
+        try:
+            yield bar
+        except BaseException:
+            if not any(task.completed for task in bar.tasks):
+                bar.live.transient = True
+                bar.live.stop()
+                bar.disable = True
+            raise
 
 
 def printable(name: str) -> str:

@@ -1,7 +1,6 @@
 """``glamor scenes``: generate scenes that need the whole network."""
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +35,10 @@ def scenes(
         train=train, validation=validation, test=test, seed=seed, scale=scale, cues=cues
     )
     start = time.perf_counter()
-    bar = progress_bar("scenes")
-    task = bar.add_task("drawing", total=sum(config.counts.values()), rate="-")
-    with ExitStack() as stack:
+    with progress_bar("scenes") as bar:
+        task = bar.add_task("drawing", total=sum(config.counts.values()), rate="-")
 
         def show(done: int) -> None:
-            if done == 1:  # not sooner, so that a refusal stays two lines
-                stack.enter_context(bar)
             rate = f"{done / (time.perf_counter() - start):.1f}"
             bar.update(task, completed=done, rate=rate)
 
