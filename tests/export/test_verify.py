@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ExportError
-from glamor_cli.export.config import TOLERANCES, Agreement, ExportPrecision
+from glamor_cli.export.config import TOLERANCES, Agreement, BatchRange, ExportPrecision
 from glamor_cli.export.pairs import Pairs
-from glamor_cli.export.verify import check_agreement
+from glamor_cli.export.verify import check_agreement, check_batches
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.weights import Metadata
 
@@ -57,6 +57,27 @@ def test_other_emotions_are_refused_and_counted():
     # Each answer is within the precision's tolerance, and no accuracy is known.
     assert "difference" not in refused.value.what
     assert "accuracy" not in refused.value.what
+
+
+class Overflowing(Borderline):
+    """Has no number for an answer to the later faces, as float16 may not."""
+
+    def _run(self, face, context):
+        answer = super()._run(face, context)
+        answer.probabilities[face[:, 0, 0, 0] > 0.5] = np.nan
+        return answer
+
+
+def test_answers_that_are_no_numbers_are_refused():
+    face = np.full((COUNT, 3, 96, 96), 0.9, np.float32)
+    face[0] = 0
+    pairs = Pairs(face, np.zeros((COUNT, 3, 112, 112), np.float32), None)
+    tolerance = TOLERANCES[ExportPrecision.FP16]
+    with pytest.raises(ExportError, match="a difference of nan"):
+        check_agreement(Overflowing(), Borderline(), pairs, tolerance)
+    # The first batch size has the first face alone, to which it answers.
+    with pytest.raises(ExportError, match=r"0\.00e\+00 at batch 1, nan at batch 2"):
+        check_batches(Overflowing(), Borderline(), BatchRange(1, 2, 4), tolerance, pairs)
 
 
 def test_one_pair_on_the_border_is_let_pass():
