@@ -40,12 +40,13 @@ def main() -> None:
 
     network, metadata = load_network(_weights(asked.first))
     parameters = _parameters(asked.second, network.config, metadata.classes)
-    averaged = {name for name, value in network.state_dict().items() if value.is_floating_point()}
+    state = network.state_dict()
+    averaged = {name for name, value in state.items() if value.is_floating_point()}
     if averaged - parameters.keys():
         parser.error(f"{asked.second} is no such network as {asked.first}: nothing may be missing")
     with torch.no_grad():
         for name in averaged:
-            network.state_dict()[name].lerp_(parameters[name], asked.share)
+            state[name].lerp_(parameters[name], asked.share)
     asked.out.mkdir(parents=True, exist_ok=True)
     # What one of them reached, or how sure it is, says nothing of the mean.
     save_network(asked.out / BEST, network, replace(metadata, accuracy={}, temperature=1.0))

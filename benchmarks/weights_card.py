@@ -121,15 +121,14 @@ MEANS = (
     "The means average the parameters of networks that were trained on from one another (model "
     "soups, arXiv 2203.05482)."
 )
-TEACHERS = (
-    "The teachers are larger networks, EfficientNet-Lite 0 and 2, which knew ImageNet (Apache 2.0) "
-    "and learnt the same faces; the docstring of `train_teacher.py` says what it needs installed."
-)
-
-FACE_TEACHERS = (
-    "The network that knew faces is dlib's for recognising people (public domain), taught the same "
-    "faces; the docstring of `train_teacher.py` says where its weights come from."
-)
+TEACHERS = {
+    TEACHER_RECIPE: "The teachers are larger networks, EfficientNet-Lite 0 and 2, which knew "
+    "ImageNet (Apache 2.0) and learnt the same faces; the docstring of `train_teacher.py` says "
+    "what it needs installed.",
+    FACES_RECIPE: "The network that knew faces is dlib's for recognising people (public domain), "
+    "taught the same faces; the docstring of `train_teacher.py` says where its weights come from.",
+}
+"""What each kind of teacher is."""
 
 TEXTS = {
     "glamor-original": {
@@ -252,10 +251,7 @@ def _recipes(trainings: list[Training]) -> str:
     lines += [f"`{name}` {does}" for name, does in RECIPES.items() if name in used]
     if any(training.is_mean for training in trainings):
         lines.append(MEANS)
-    if TEACHER_RECIPE in used:
-        lines.append(TEACHERS)
-    if FACES_RECIPE in used:
-        lines.append(FACE_TEACHERS)
+    lines += [told for recipe, told in TEACHERS.items() if recipe in used]
     lines.append(
         "The first convolution is tied to brightness, so that a colour picture gets the answer of "
         "its gray copy."

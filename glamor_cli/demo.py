@@ -30,11 +30,10 @@ from glamor_cli.predict import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.training.ablation import AblationConfig, ablate
 from glamor_cli.training.ablation_table import VariantResult
-from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import BEST, TrainConfig, keep_precision
+from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import train
+from glamor_cli.training.trainer import begin_or_resume
 
 _MARK = ".glamor-demo"
 
@@ -136,11 +135,7 @@ class _Road:
             device=self.config.device,
         )
         with self._stage("train") as report:
-            result = train(
-                keep_precision(config),
-                resume=has_checkpoint(self.run),
-                on_progress=self._tell_training,
-            )
+            result = begin_or_resume(config, on_progress=self._tell_training)
             if result.finished:
                 report(
                     f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",

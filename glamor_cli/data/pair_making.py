@@ -179,13 +179,10 @@ def _make_pair(
     try:
         # A box above or left of the image is what the authors' program takes for no face.
         box = NO_FACE if clip_box(box, *image.shape[:2]) == NO_FACE else box
-    except DataError as error:
-        return _failed(record, error)
-    status = Status.NO_FACE if box == NO_FACE else Status.OK
-    entry = IndexRow(None, record.name, record.label, status, box, score)
-    if status is Status.NO_FACE and making.skip_no_face:
-        return MadePair(entry)
-    try:
+        status = Status.NO_FACE if box == NO_FACE else Status.OK
+        entry = IndexRow(None, record.name, record.label, status, box, score)
+        if status is Status.NO_FACE and making.skip_no_face:
+            return MadePair(entry)
         face = sample_face(image, box)
         context = sample_context(image, box, official_jpeg=making.official_jpeg)
     except DataError as error:

@@ -50,12 +50,14 @@ class Runtime(ABC):
         metadata: What its weights say of themselves.
         backend: The engine's name: ``torch``, ``onnxruntime``, ...
         provider: What truly runs it: ``cpu``, ``cuda``, ``CPUExecutionProvider``, ...
+        computes_in_bfloat16: Whether it multiplies floats so; moves answers by about 1e-2.
         largest_batch: A larger batch is run in pieces of this size, so that memory is bounded.
     """
 
     metadata: Metadata
     backend: str
     provider: str
+    computes_in_bfloat16: bool = False
     largest_batch: int = 64
 
     def __call__(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
@@ -120,11 +122,6 @@ class Runtime(ABC):
     def device(self) -> str:
         """``cpu`` or ``cuda``, whichever the provider computes on."""
         return "cpu" if "cpu" in self.provider.lower() else "cuda"
-
-    @property
-    def computes_in_bfloat16(self) -> bool:
-        """Whether floats are multiplied in bfloat16, which moves answers by about 1e-2."""
-        return "bf16" in self.provider
 
     @abstractmethod
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:

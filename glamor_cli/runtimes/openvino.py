@@ -60,6 +60,7 @@ class OpenVINORuntime(Runtime):
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
         # What it says it does, not what it was asked.
         self.provider = f"CPU {used.to_string() if hasattr(used, 'to_string') else used}"
+        self.computes_in_bfloat16 = "bf16" in self.provider
         self._request = compiled.create_infer_request()
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:

@@ -86,6 +86,7 @@ class TorchRuntime(Runtime):
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
         self._dtype = _DTYPES[precision]
+        self.computes_in_bfloat16 = self._dtype is torch.bfloat16
         where, temperature = torch.device(self.provider), self.metadata.temperature
         self._plain = InferenceNetwork(network, temperature, where, self._dtype)
         self._fast: FewLaunches | None = None

@@ -25,16 +25,9 @@ from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
-from glamor_cli.training.checkpoints import has_checkpoint
-from glamor_cli.training.config import (
-    BEST,
-    FREE_TO_CHANGE,
-    TrainConfig,
-    first_change,
-    keep_precision,
-)
+from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.progress import Progress
-from glamor_cli.training.trainer import train
+from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
 TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"
@@ -104,14 +97,14 @@ def ablate(
 def _check_split(config: AblationConfig) -> None:
     """Check the split to judge by, and its scenes, before hours are spent on what is judged."""
     split = PairStore.open(config.training.store).split(config.test_split)
-    if config.scenes is not None:
-        find_cues(split, config.scenes)
     if config.test_split == config.training.train_split:
         raise ConfigError(
             f"the split {config.test_split!r} is the training split "
             "and cannot also be used for evaluation",
             "Choose another --test-split.",
         )
+    if config.scenes is not None:
+        find_cues(split, config.scenes)
 
 
 def write_table(config: AblationConfig) -> list[VariantResult]:
@@ -186,10 +179,8 @@ def _run(
         seed=seed,
         network=replace(config.training.network, variant=variant),
     )
-    outcome = train(
-        keep_precision(training),
-        resume=has_checkpoint(folder),
-        on_progress=lambda progress: on_progress(variant, seed, progress),
+    outcome = begin_or_resume(
+        training, on_progress=lambda progress: on_progress(variant, seed, progress)
     )
     if outcome.finished:
         _judge(config, training.network, seed)

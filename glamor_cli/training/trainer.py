@@ -45,6 +45,7 @@ from glamor_cli.training.config import (
     check_can_begin,
     check_same_config,
     describe_lasting,
+    keep_precision,
     settle_precision,
     write_config,
 )
@@ -121,6 +122,15 @@ def train(
             run.begin(on_damaged)
         world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)
+
+
+def begin_or_resume(config: TrainConfig, on_progress: Callable[[Progress], None]) -> TrainResult:
+    """Train as ``train`` does, going on with the run in the folder where there is one.
+
+    One begun where ``auto`` chose another precision goes on in that.
+    """
+    resume = has_checkpoint(config.run)
+    return train(keep_precision(config), resume=resume, on_progress=on_progress)
 
 
 def _set_process(config: TrainConfig, device: torch.device) -> None:
