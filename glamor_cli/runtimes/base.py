@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.weights import Metadata, find_weights
@@ -69,6 +69,21 @@ class Runtime(ABC):
 
         Raises:
             DataError: Wrong shapes or types, or values that are not finite.
+            CheckpointError: The network answers with values that are not finite.
+        """
+        return self._require_finite(self.unchecked(face, context))
+
+    def unchecked(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Recognise a batch as a call does, but give answers that are no numbers as they are.
+
+        For whoever compares runtimes, and must say of one by how much it is wrong.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+            context: float32 [B, 3, 112, 112], RGB in [0, 1].
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
         """
         _check("face", face, FACE_SIZE)
         _check("context", context, CONTEXT_SIZE)
@@ -109,12 +124,11 @@ class Runtime(ABC):
             if not pieces or len(context) != len(face):
                 return self(face, context)
             _check("context", context, CONTEXT_SIZE)
-            return _join(
-                [
-                    piece(context[start:][: self.largest_batch])
-                    for start, piece in zip(starts, pieces, strict=True)
-                ]
-            )
+            answers = [
+                piece(context[start:][: self.largest_batch])
+                for start, piece in zip(starts, pieces, strict=True)
+            ]
+            return self._require_finite(_join(answers))
 
         return ask
 
@@ -130,6 +144,15 @@ class Runtime(ABC):
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
         """Take checked faces, 1 to ``largest_batch``; `about` for an engine without halves."""
         return lambda context: self._run(face, context)
+
+    def _require_finite(self, output: Output) -> Output:
+        for values in (output.probabilities, output.attention, output.stream_weights):
+            if not np.isfinite(values).all():
+                raise CheckpointError(
+                    f"the network answers with values that are no numbers ({self.provider})",
+                    "Use other weights; of a file in half precision, one exported in fp32.",
+                )
+        return output
 
     def _nothing(self) -> Output:
         """Answer an empty batch without asking the engine, which may refuse it."""

@@ -11,15 +11,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from little_room import run_with_little_room
+from onnx import numpy_helper
 from permissions import bound_by_permissions
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.predict import PredictConfig, predict
 from glamor_cli.rows import COLUMNS
 
@@ -328,3 +331,27 @@ def test_a_low_bound_finds_faces_that_the_usual_one_does_not(photographs, option
     )
     assert len(low) > len(usual)
     assert min(low) < 0.2 <= min(usual)
+
+
+@pytest.fixture
+def mute_weights(onnx_weights, tmp_path):
+    """Weights whose answers are no numbers, as those of an engine in too low a precision are."""
+    model = onnx.load(onnx_weights)
+    name = "network.fusion.face.2.bias"
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    values = np.full_like(numpy_helper.to_array(bias), np.nan)
+    bias.CopyFrom(numpy_helper.from_array(values, name))
+    path = tmp_path / "mute.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("row_format", ["jsonl", "csv", "table"])
+def test_answers_that_are_no_numbers_are_an_error_and_no_rows(
+    row_format, photographs, mute_weights
+):
+    options = ["--weights", mute_weights, "--device", "cpu", "--threads", "1"]
+    result = run(photographs / "astronaut.png", *options, "--format", row_format)
+    assert isinstance(result.exception, CheckpointError)
+    assert "no numbers" in result.exception.what
+    assert "ok" not in result.stdout and "%" not in result.stderr
