@@ -160,6 +160,12 @@ def registered() -> dict[str, RegisteredWeights]:
     return {}
 
 
+def is_registered(path: Path) -> bool:
+    """Say whether a file is one of ``weights/``, by its name and its bytes."""
+    sums = {name: known for entry in registered().values() for name, known in entry.files.items()}
+    return path.name in sums and path.is_file() and sha256(path) == sums[path.name]
+
+
 def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> Path:
     """Find weights by registered name or by path.
 

@@ -24,7 +24,7 @@ from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.runtimes.base import Output
 from glamor_cli.runtimes.torch import choose_device
-from glamor_cli.weights import find_weights, load_network
+from glamor_cli.weights import find_weights, is_registered, load_network
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,10 @@ class Setup:
 
     @cached_property
     def onnx_file(self) -> Path:
-        """The weights' own ONNX file, or where there is none, one exported now."""
+        """The ONNX file that is shipped with the weights; of others, one exported now."""
         shipped = self.weights.with_suffix(".onnx")
-        return shipped if shipped.is_file() else self.exported(Precision.FP32)
+        # A file beside weights of one's own may be of others, or in another precision.
+        return shipped if is_registered(shipped) else self.exported(Precision.FP32)
 
     def exported(self, precision: Precision) -> Path:
         """An ONNX file of the weights, in FP32 or FP16, exported for this benchmark."""

@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision, Target
+from glamor_cli.bench.contenders import Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_dict, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
@@ -24,7 +25,7 @@ from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.timing import time_interleaved
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, save_network
 
 COLUMNS = {
     "what",
@@ -115,6 +116,20 @@ def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert "missing.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+
+
+def test_a_file_beside_weights_of_ones_own_is_not_taken_for_theirs(
+    weights: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights.read_bytes())
+    own.with_suffix(".onnx").write_text("of other weights, or in another precision")
+    settings = {"targets": (Target.NETWORK,), "batches": (1,), "backends": (Backend.ORT,)}
+    (row,) = run_bench(quick(own, **settings)).rows
+    assert row.status == "ok"
+    assert row.max_abs_diff is not None and row.max_abs_diff < 1e-4
+    shipped = Setup(BenchConfig(weights=DEFAULT_WEIGHTS, device="cpu"), tmp_path)
+    assert shipped.onnx_file == find_weights(DEFAULT_WEIGHTS, suffix=".onnx")
 
 
 def test_a_damaged_image_costs_only_the_targets_that_read_it(weights: Path, tmp_path: Path) -> None:
