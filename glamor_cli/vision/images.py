@@ -6,11 +6,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from glamor_cli.errors import DataError
 from glamor_cli.listing import list_names, sort_bounded
@@ -51,6 +53,11 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVI
 
 _BAND_PIXELS = 4_000_000
 
+_BITS_TAG, _PHOTOMETRIC_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 339
+"""Of TIFF 6.0."""
+_WHITE_IS_ZERO = 0
+_UNSIGNED = 1
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,10 +73,10 @@ _UPRIGHT = {
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file as it is meant to be seen.
 
-    The EXIF orientation is applied. Gray becomes three equal channels; 16-bit gray is scaled to
-    8 bits, not clipped; CMYK and palettes are converted. Transparent pixels are composited over
-    black, the value of "nothing here" in this network's contexts. Of an animation the first frame
-    is read. The number of pixels is checked before any is decoded.
+    The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
+    8, not clipped; CMYK and palettes are converted. Transparent pixels are composited over black,
+    the value of "nothing here" in this network's contexts. Of an animation the first frame is
+    read. The number of pixels is checked before any is decoded.
 
     Returns:
         uint8 [H, W, 3], RGB, C-contiguous.
@@ -88,7 +95,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path)
                 image.load()
-                return np.ascontiguousarray(_to_rgb(_upright(image)))
+                gray = _deep_gray(image)
+                return np.ascontiguousarray(_to_rgb(_upright(image), gray))
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -294,24 +302,54 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class _DeepGray:
+    """What the values of gray pixels of more than 8 bits mean.
+
+    Attributes:
+        largest: The largest value there can be.
+        is_black: Whether that is black, and not white.
+    """
+
+    largest: int = 65535
+    is_black: bool = False
+
+
+def _deep_gray(image: Image.Image) -> _DeepGray:
+    """Ask a TIFF, whose values Pillow gives as they are; of other formats it scales them.
+
+    Raises:
+        ValueError: They are integers of a range that is not known.
+    """
+    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I"):
+        return _DeepGray()
+    bits, *_ = image.tag_v2.get(_BITS_TAG, (1,))
+    sample_format, *_ = image.tag_v2.get(_SAMPLE_FORMAT_TAG, (_UNSIGNED,))
+    if bits > 16 or sample_format != _UNSIGNED:
+        signed = "" if sample_format == _UNSIGNED else "signed "
+        raise ValueError(f"pixels are {signed}{bits}-bit integers, whose range is not known")
+    is_black = image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+    return _DeepGray((1 << bits) - 1, is_black)
+
+
+def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     """Convert any mode of Pillow's to uint8 [H, W, 3]."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return np.asarray(image)
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:
-        return _band_to_rgb(image)
+        return _band_to_rgb(image, gray)
     # In bands, lest a large image be held in three or four forms at once.
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        pixels[top:bottom] = _band_to_rgb(image.crop((0, top, image.width, bottom)))
+        pixels[top:bottom] = _band_to_rgb(image.crop((0, top, image.width, bottom)), gray)
     return pixels
 
 
-def _band_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        return _from_16_bit(np.asarray(image))
+        return _from_deep_gray(np.asarray(image), gray)
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is not known")
     if image.has_transparency_data:
@@ -321,12 +359,14 @@ def _band_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def _from_16_bit(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Scale gray values in 0..65535, [H, W], to uint8 [H, W, 3], rounding."""
-    values = gray.astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+def _from_deep_gray(pixels: NDArray[np.generic], gray: _DeepGray) -> NDArray[np.uint8]:
+    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding."""
+    values = pixels.astype(np.int64)
+    if values.min() < 0 or values.max() > gray.largest:
         raise ValueError("pixels are 32-bit integers, whose range is not known")
-    bytes_ = ((values + 128) // 257).astype(np.uint8)
+    bytes_ = ((510 * values + gray.largest) // (2 * gray.largest)).astype(np.uint8)
+    if gray.is_black:
+        bytes_ = 255 - bytes_
     return np.repeat(bytes_[..., None], 3, axis=2)
 
 

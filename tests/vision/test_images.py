@@ -75,6 +75,52 @@ def test_16_bit_gray_is_scaled_not_clipped(tmp_path, suffix):
     assert image.shape == (2, 4, 3)
 
 
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 259, 262, 339
+
+
+def gray_tiff(path, values, *, bits, photometric=1, sample_format=1):
+    """Write a row of gray values, since Pillow writes none of less usual kinds."""
+    if bits == 12:
+        halves = "".join(f"{value:03x}" for value in values)
+        data = bytes.fromhex(halves)
+    else:
+        data = struct.pack(f"<{len(values)}{'hi'[bits // 32]}", *values)
+    tags = {
+        256: len(values),
+        257: 1,
+        _BITS: bits,
+        _COMPRESSION: 1,
+        _PHOTOMETRIC: photometric,
+        273: 8,
+        277: 1,
+        278: 1,
+        279: len(data),
+        _SAMPLE_FORMAT: sample_format,
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+    return path
+
+
+def test_12_bit_tiff_is_as_bright_as_it_is_meant(tmp_path):
+    path = gray_tiff(tmp_path / "a.tif", [0, 2048, 4095, 16], bits=12)
+    assert read_image(path)[0, :, 0].tolist() == [0, 128, 255, 1]
+
+
+def test_tiff_whose_zero_is_white_is_no_negative(tmp_path):
+    path = gray_tiff(tmp_path / "a.tif", [0, 257, 32767, -1], bits=16, photometric=0)
+    assert read_image(path)[0, :, 0].tolist() == [255, 254, 128, 0]
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(16, 2), (32, 1), (32, 2)])
+def test_integers_that_may_be_of_any_range_are_refused(tmp_path, bits, sample_format):
+    """Also where all happen to be such as 16 bits would hold: nobody knows what is white."""
+    path = gray_tiff(tmp_path / "a.tif", [0, 255, 9, 3], bits=bits, sample_format=sample_format)
+    with pytest.raises(DataError, match="range is not known"):
+        read_image(path)
+
+
 def test_16_bit_colour_is_scaled(tmp_path):
     """Written by hand, since Pillow writes no 16-bit colour."""
     row = struct.pack(">6H", 0, 32768, 65535, 257 * 10, 257 * 20, 257 * 30)
