@@ -74,8 +74,8 @@ def with_preprocessing(network: ModelProto) -> ModelProto:
     """Build the graph ``image, boxes -> probabilities, attention, stream_weights``.
 
     A box is rounded (half to even), clipped, and cut, masked and sampled as `vision.pairs` does.
-    The four zeros of ``NO_FACE`` give a zero face. Where our pipeline would raise, because a box
-    has nothing inside the image or is not finite, that box's answers are NaN.
+    A box that clips to the four zeros of ``NO_FACE`` gives a zero face. Where our pipeline would
+    raise, because a box has nothing inside the image or is not finite, its answers are NaN.
 
     Args:
         network: An exported network: ``face`` and ``context`` in, batch dynamic.

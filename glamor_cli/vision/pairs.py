@@ -67,8 +67,12 @@ def round_box(box: NDArray[np.float32]) -> Box:
 def clip_box(box: Box, height: int, width: int) -> Box:
     """Clip a box to an image.
 
+    Returns:
+        What of it lies in the image, or ``NO_FACE`` for that and, as in the authors' program, for a
+        box of which the upper left corner is all that is left.
+
     Raises:
-        DataError: Nothing of the box lies in the image, and it is not ``NO_FACE``.
+        DataError: Nothing of the box lies in the image, and it lies elsewhere.
     """
     clipped = Box(
         min(max(box.x1, 0), width),
