@@ -43,6 +43,18 @@ def attention_region(height: int, width: int) -> tuple[float, float, float, floa
     )
 
 
+def has_peak(attention: NDArray[np.float32]) -> bool:
+    """Say whether a map, float32 [h, w], prefers a place; an even or absent one shows nothing."""
+    return bool(np.ptp(attention) > 0)
+
+
+def note_of(attention: NDArray[np.float32]) -> str:
+    """Say of a map, float32 [h, w], why it points nowhere; empty where it points somewhere."""
+    if has_peak(attention):
+        return ""
+    return "the context is looked at evenly" if attention.any() else "the context is not looked at"
+
+
 def upsample_attention(
     attention: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:

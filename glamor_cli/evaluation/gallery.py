@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from glamor_cli.attention_map import note_of
 from glamor_cli.data.store import Split
 from glamor_cli.evaluation.evaluate import Evaluation
 from glamor_cli.rendering.heat import overlay_attention
@@ -33,7 +34,7 @@ class Card:
         right: Whether the answer is the label.
         face_weight: The face's in the fusion; the context's is the rest of 1.
         found: Whether there is a face; without one the network sees zeros in its place.
-        looked: Whether there is any attention; a network may have no context stream.
+        note: Why the attention points nowhere; empty where it is shown.
         face: The face as a ``data:`` address.
         context: The context, with the attention over it, as a ``data:`` address.
     """
@@ -48,7 +49,7 @@ class Card:
     right: bool
     face_weight: float
     found: bool
-    looked: bool
+    note: str
     face: str
     context: str
 
@@ -109,7 +110,7 @@ def _make_card(evaluation: Evaluation, split: Split, row: int) -> Card:
         right=best == label,
         face_weight=float(evaluation.stream_weights[row, 0]),
         found=bool(split.boxes[row].any()),
-        looked=bool(attention.any()),
+        note=note_of(attention),
         face=embed_jpeg(np.asarray(split.faces[row])),
         context=embed_jpeg(overlay_attention(large, attention, NO_FACE)),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from glamor_cli import __version__
 from glamor_cli.atomic import write_text
+from glamor_cli.attention_map import has_peak
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import (
@@ -132,7 +133,7 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
             "risk",
             f"Risk-coverage curve; area {risk.area:.3f}",
         ),
-        "looks": bool(evaluation.attention.any()),
+        "looks": any(map(has_peak, evaluation.attention)),
         "wrong": make_cards(
             evaluation, split, choose_surest(confidence, evaluation.labels, ~right)
         ),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.attention_map import attention_region, upsample_attention
+from glamor_cli.attention_map import attention_region, has_peak, upsample_attention
 from glamor_cli.explain import Explanation
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
@@ -120,9 +120,10 @@ def _draw_pair(face_axes: Any, context_axes: Any, explanation: Explanation) -> N
     face_axes.set_title("face", fontsize=10)
     context = Image.fromarray(_picture(explanation.pair.context))
     large = np.asarray(context.resize((_CROP, _CROP), Image.Resampling.NEAREST))
-    heat = upsample_attention(explanation.face.attention, _CROP, _CROP)
-    context_axes.imshow(blend_heat(large, heat))
-    looked = explanation.face.attention.any()
+    looked = has_peak(explanation.face.attention)
+    if looked:
+        large = blend_heat(large, upsample_attention(explanation.face.attention, _CROP, _CROP))
+    context_axes.imshow(large)
     context_axes.set_title("context, and attention" if looked else "context", fontsize=10)
     _bare(face_axes)
     _bare(context_axes)

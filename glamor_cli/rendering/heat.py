@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.attention_map import attention_region, upsample_attention
+from glamor_cli.attention_map import attention_region, has_peak, upsample_attention
 from glamor_cli.vision.pairs import Box
 
 # Violet, red, orange, light yellow: lightness rises all the way, so it reads without colour too.
@@ -25,10 +25,11 @@ def overlay_attention(
 
     Args:
         picture: uint8 [H, W, 3], RGB: the whole image, at any size.
-        attention: float32 [h, w]; if all zero, no context was looked at: the picture as it is.
+        attention: float32 [h, w]; if it is even or zero, no place was looked at
+            rather than another: the picture as it is.
         face: The face's box, in pixels of the picture.
     """
-    if not attention.any():
+    if not has_peak(attention):
         return picture
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = (round(edge) for edge in attention_region(height, width))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from glamor_cli.attention_map import note_of
 from glamor_cli.predict import FacePrediction, ImagePrediction
 from glamor_cli.rendering.colours import (
     CONTEXT_COLOUR,
@@ -22,6 +23,8 @@ CARD_WIDTH = 13
 """Least width of a card, in heights of its text."""
 _THUMBNAIL_SHAPE = 0.75
 """Most height of a card's thumbnail, as a share of its width."""
+_MOST_CARDS = 60
+"""Faces that get a card, the most confident; a JPEG holds 65,500 rows, and nobody reads as many."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,16 @@ def draw_strip(
 ) -> Image.Image:
     """Draw the strip: a card per face (with its attention, if there are several) and a legend.
 
+    Of very many faces the first have cards, and a line counts the others.
+
     Args:
         prediction: The answers.
         picture: The plain picture, for the insets.
         width: The strip's width in pixels.
         style: Sizes.
     """
-    faces = prediction.faces
+    faces = prediction.faces[:_MOST_CARDS]
+    others = len(prediction.faces) - len(faces)
     columns = max(1, (width - style.gap) // (CARD_WIDTH * style.text))
     if len(faces) == 1:
         columns = 1
@@ -108,8 +114,10 @@ def draw_strip(
     thumbnail = _thumbnail(picture, cell - style.gap) if len(faces) > 1 else None
     card_height = round(style.text * 4.2) + (thumbnail.height + style.gap if thumbnail else 0)
     rows = -(-len(faces) // columns)
-    legend_height = round(style.small * 2.4)
-    strip = Image.new("RGB", (width, style.gap + rows * card_height + legend_height), PAPER)
+    line_height = round(style.small * 2.4)
+    cards_end = style.gap + rows * card_height
+    lines = 2 if others else 1
+    strip = Image.new("RGB", (width, cards_end + lines * line_height), PAPER)
     draw = ImageDraw.Draw(strip)
     for index, face in enumerate(faces):
         x = style.gap + index % columns * cell
@@ -120,9 +128,12 @@ def draw_strip(
             y += thumbnail.height + style.gap
         tag = str(index + 1) if thumbnail is not None else ""
         _draw_card(_Card(draw, x, y, cell - style.gap, style), tag, face, prediction.classes)
-    looked = any(face.attention.any() for face in faces)
-    note = "no face found" if not faces else "" if looked else "the context is not looked at"
-    _draw_legend(strip, style.gap + rows * card_height, note, style)
+    if others:
+        place = (style.gap, cards_end + style.small * 1.1)
+        draw.text(place, f"and {others} more faces", FAINT, style.small_font, anchor="lm")
+    # One face that looked somewhere needs the legend.
+    note = min((note_of(face.attention) for face in faces), default="no face found")
+    _draw_legend(strip, cards_end + (lines - 1) * line_height, note, style)
     return strip
 
 

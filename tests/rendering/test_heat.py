@@ -1,6 +1,7 @@
 """Attention is drawn where the network looked, and nowhere else."""
 
 import numpy as np
+import pytest
 import skimage.data
 
 from glamor_cli.attention_map import attention_region
@@ -34,7 +35,8 @@ def test_a_face_that_is_not_looked_at_keeps_its_colours():
     np.testing.assert_array_equal(drawn[part], picture[part])
 
 
-def test_without_attention_the_picture_stays_as_it_is():
+@pytest.mark.parametrize("value", [0, 1 / 49])
+def test_attention_that_prefers_no_place_leaves_the_picture_as_it_is(value):
     picture = skimage.data.astronaut()
-    drawn = overlay_attention(picture, np.zeros((7, 7), np.float32), FACE)
+    drawn = overlay_attention(picture, np.full((7, 7), value, np.float32), FACE)
     np.testing.assert_array_equal(drawn, picture)
