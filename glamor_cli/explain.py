@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.attention_map import Region, squares
+from glamor_cli.attention_map import Region, has_peak, squares
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict import FacePrediction, PredictConfig, open_predictor
 from glamor_cli.runtimes.base import Runtime
@@ -73,8 +73,9 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
     predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
     if not prediction.faces:
+        doubtful = ", or --min-score 0.2" if config.min_score is None else ""
         raise DataError(
-            f"no face was found in {path}", "Give a larger picture of the face, or --min-score 0.2."
+            f"no face was found in {path}", f"Give a larger picture of the face{doubtful}."
         )
     if not 1 <= number <= len(prediction.faces):
         raise ConfigError(
@@ -110,7 +111,7 @@ def hide(
     """
     cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
     most = None
-    if np.ptp(attention) > 0:
+    if has_peak(attention):
         most, least = squares(attention)
         cases.append(("where it looked most", Pair(pair.face, _without(pair.context, most))))
         cases.append(("where it looked least", Pair(pair.face, _without(pair.context, least))))

@@ -53,8 +53,8 @@ class PredictConfig:
             default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
-        skip_suffix: Files whose names end so are not taken from folders and globs: pictures
-            that an earlier run saved there.
+        saved_in: The folder where pictures are saved: those of earlier runs there are not taken
+            from folders and globs.
 
     Raises:
         ConfigError: A batch of less than one face, or a score that is no number from 0 up.
@@ -70,7 +70,7 @@ class PredictConfig:
     long_side: int | None = None
     batch: int = FACES_AT_ONCE
     keep_images: bool = False
-    skip_suffix: str | tuple[str, ...] | None = None
+    saved_in: Path | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -175,7 +175,7 @@ def predict_images(
         BackendUnavailable: The device or the detector's libraries are not here.
     """
     predictor = open_predictor(config)
-    yield from predictor.predict(list_sources(sources, config.skip_suffix))
+    yield from predictor.predict(list_sources(sources, config.saved_in))
 
 
 def open_predictor(config: PredictConfig) -> "Predictor":

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError, GlamorError
+from glamor_cli.saved_names import is_saved
 from glamor_cli.vision.images import Report, count_pixels, list_images, read_image
 
 
@@ -31,14 +32,15 @@ class SourceImage:
 
 def list_sources(
     sources: Iterable[str | Path],
-    skip_suffix: str | tuple[str, ...] | None = None,
+    saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
     Args:
         sources: Files, folders and globs.
-        skip_suffix: Files whose names end so are not taken from folders and globs.
+        saved_in: A folder where pictures are saved: those of earlier runs there are not taken from
+            folders and globs.
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
     """
@@ -48,10 +50,16 @@ def list_sources(
             if not str(source):
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
             is_file = Path(source).is_file()
+            taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
-                if is_file or skip_suffix is None or not path.name.endswith(skip_suffix):
+                if is_file or saved_in is None or not is_saved(path, saved_in):
+                    taken = True
                     yield path
+                else:
+                    left_out = True
+            if left_out and not taken:
+                yield SourceImage(str(source), None, f"{source} holds only what was saved there")
             yield from _tell(source, passed_over)
         except DataError as error:
             yield SourceImage(str(source), None, error.what)

@@ -5,6 +5,7 @@ video's length: a batch of frames is held, and the tracks that have not ended.
 """
 
 import glob
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.extras import install_extra
 from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, open_predictor
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
+from glamor_cli.saved_names import is_saved
 from glamor_cli.sources import SourceImage, list_sources
 from glamor_cli.vision.images import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
@@ -29,9 +31,6 @@ from glamor_cli.vision.video_reader import (
     is_video,
     read_video,
 )
-
-SAVED_VIDEO_SUFFIX = "-emotions.mp4"
-"""How the names of annotated videos end."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class FramePrediction(ImagePrediction):
 
 
 def choose_columns(
-    sources: Sequence[str | Path], skip_suffix: str | tuple[str, ...] | None = None
+    sources: Sequence[str | Path], saved_in: Path | None = None
 ) -> tuple[tuple[str, ...], str | None]:
     """Choose the rows' columns, which are those of videos where there is one among the sources.
 
@@ -89,14 +88,14 @@ def choose_columns(
 
     Args:
         sources: Images, folders, globs and videos.
-        skip_suffix: As in ``PredictConfig``.
+        saved_in: As in ``PredictConfig``.
 
     Returns:
         ``COLUMNS`` or ``VIDEO_COLUMNS``; and, where videos are passed over because PyAV is missing,
         a sentence that says so, else None.
     """
-    named = any(map(is_video, sources))
-    if not named and not any(_holds_video(source, skip_suffix) for source in sources):
+    named = any(map(_names_video, sources))
+    if not named and not any(_holds_video(source, saved_in) for source in sources):
         return COLUMNS, None
     if named or has_av():
         return VIDEO_COLUMNS, None
@@ -130,11 +129,11 @@ def predict_sources(
         BackendUnavailable: The device, the detector's libraries or PyAV are not here.
     """
     sources = list(sources)
-    if any(map(is_video, sources)):
+    if any(map(_names_video, sources)):
         import_av()
     predictor = open_predictor(config)
     list_source = _list_media if has_av() else list_images
-    files = list_sources(sources, _skipped(config.skip_suffix), list_source)
+    files = list_sources(sources, config.saved_in, list_source)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)
@@ -150,30 +149,27 @@ def _list_media(source: Path, report: Report) -> Iterator[Path]:
     Raises:
         DataError: There is no such source, a folder cannot be read, or nothing is in it.
     """
-    if not is_video(source):
+    if not _names_video(source):
         return list_files(source, IMAGE_SUFFIXES | FOUND_SUFFIXES, "images or videos", report)
     if glob.has_magic(str(source)) and not source.is_file():
         return list_files(source, VIDEO_SUFFIXES, "videos", report)
     return iter((source,))
 
 
-def _holds_video(source: str | Path, skip_suffix: str | tuple[str, ...] | None) -> bool:
+def _names_video(source: str | Path) -> bool:
+    """Say whether a source is named like a video; folders may be, and are none."""
+    return is_video(source) and not os.path.isdir(source)  # noqa: PTH112 - takes any name
+
+
+def _holds_video(source: str | Path, saved_in: Path | None) -> bool:
     """Search a folder or glob up to its first video."""
-    skipped = _skipped(skip_suffix) or ()
     try:
         if Path(source).is_file():
             return False
         found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
-        return any(not path.name.endswith(skipped) for path in found)
+        return any(saved_in is None or not is_saved(path, saved_in) for path in found)
     except (DataError, OSError):  # none, or no such source, of which the run will tell
         return False
-
-
-def _skipped(skip_suffix: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Add the endings of saved videos to those of saved pictures, where any are left out."""
-    if skip_suffix is None:
-        return None
-    return (*((skip_suffix,) if isinstance(skip_suffix, str) else skip_suffix), SAVED_VIDEO_SUFFIX)
 
 
 def _is_video_file(found: Path | SourceImage) -> bool:

@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+import skimage.data
 from permissions import bound_by_permissions
+from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, DataError
 
 COMMANDS = {
     "evaluate": ("evaluate STORE", ("--json",), "--report"),
@@ -18,6 +20,10 @@ COMMANDS = {
     "bench": ("bench --weights STORE", ("--json", "--csv", "--plot"), None),
     "preprocess": ("preprocess STORE OUT", ("--json",), None),
     "ablate": ("ablate STORE", ("--json",), None),
+    "predict": ("predict STORE", ("--output",), "--save"),
+    "explain": ("explain STORE", ("--output",), None),
+    "export": ("export --weights STORE", ("--output",), "--triton-repository"),
+    "doctor": ("doctor", ("--json",), None),
 }
 
 
@@ -32,10 +38,12 @@ def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: P
         ended = CliRunner().invoke(app, [*arguments, option, str(tmp_path / "folder.png")])
         assert isinstance(ended.exception, ConfigError), option
         assert "folder.png is a folder" in ended.exception.what
+        assert ended.stderr == "", "nothing was done before"
     if folder is not None:
         ended = CliRunner().invoke(app, [*arguments, folder, str(tmp_path / "file")])
         assert isinstance(ended.exception, ConfigError)
-        assert "file is not a folder" in ended.exception.what
+        assert str(tmp_path / "file") in ended.exception.what
+        assert not isinstance(ended.exception, DataError)
     assert (tmp_path / "file").read_text() == "kept"
 
 
@@ -62,3 +70,19 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         require_writable(locked / "x.json")
     with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
         require_writable(folder=locked / "deep" / "report")
+
+
+@pytest.mark.parametrize(
+    "words", ["predict PHOTO --format csv --output LINK", "explain PHOTO --output LINK"]
+)
+def test_no_photograph_is_written_over(words: str, tmp_path: Path) -> None:
+    photograph = tmp_path / "photo.png"
+    Image.fromarray(skimage.data.astronaut()).save(photograph)
+    before = photograph.read_bytes()
+    (tmp_path / "link.png").symlink_to(photograph)
+    for name in ("photo.png", "link.png"):
+        arguments = words.replace("PHOTO", str(photograph)).replace("LINK", str(tmp_path / name))
+        ended = CliRunner().invoke(app, arguments.split())
+        assert isinstance(ended.exception, ConfigError)
+        assert f"{name} is what is read" in ended.exception.what
+    assert photograph.read_bytes() == before

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.errors import BackendUnavailable
 
@@ -21,6 +22,7 @@ def doctor(
     json_file: Annotated[Path | None, json_option("what was found")] = None,
 ) -> None:
     """Show what works here, what is missing, and what to do about it."""
+    require_writable(json_file)
     with console.status("trying devices, engines, detectors and weights"):
         # Late, because it brings the engines.
         from glamor_cli.doctor import examine

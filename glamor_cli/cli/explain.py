@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from glamor_cli.cli.render import console
+from glamor_cli.cli.output_paths import require_writable
+from glamor_cli.cli.render import console, printable
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     LongSideOption,
@@ -17,6 +18,7 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
+from glamor_cli.saved_names import saved_name
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -25,7 +27,9 @@ def explain(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph.")],
     output: Annotated[
         Path | None,
-        typer.Option(help="The picture to write (.png, .svg, .pdf); else <image>-explained.png."),
+        typer.Option(
+            help="The picture to write (.png, .svg, .pdf); else <image>-explained.png, here."
+        ),
     ] = None,
     weights: WeightsOption = DEFAULT_WEIGHTS,
     face: Annotated[
@@ -41,8 +45,9 @@ def explain(
     long_side: LongSideOption = None,
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
-    target = output or Path(f"{image.stem}-explained.png")
+    target = output or Path(saved_name(image, "-explained.png"))
     check_picture(target, "--output")
+    require_writable(target, sources=[image])
     with console.status("looking"):
         # Late, because drawing and engines take longer to import than --help may.
         from glamor_cli.explain import explain as explain_image
@@ -64,7 +69,7 @@ def explain(
     console.print(
         Text(
             f"{explanation.classes[best]} {explanation.face.probabilities[best]:.1%}, "
-            f"face {explanation.number} of {explanation.faces}: {target}"
+            f"face {explanation.number} of {explanation.faces}: {printable(str(target))}"
         ),
         soft_wrap=True,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
     ThreadsOption,
@@ -25,7 +26,7 @@ from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from glamor_cli.export.artefacts import ArtefactConfig, Artefacts
+    from glamor_cli.export.artefacts import Artefacts
     from glamor_cli.export.config import ExportReport
 
 _BATCH = BatchRange()
@@ -116,6 +117,8 @@ def export(
         threads=threads,
         provider=provider,
     )
+    out = output or Path(_name(Path(weights).stem, onnx, trt=trt, image=with_preprocessing))
+    require_writable(out, timing_cache, folder=triton_repository)
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
@@ -126,21 +129,19 @@ def export(
         if trt:
             engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
         config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
-        source = find_weights(weights)
-        artefacts = export_artefacts(source, output or Path(_name(source.stem, config)), config)
+        artefacts = export_artefacts(find_weights(weights), out, config)
     _print_report(artefacts.onnx)
     _print_engine(artefacts)
 
 
-def _name(stem: str, config: "ArtefactConfig") -> str:
+def _name(stem: str, config: ExportConfig, *, trt: bool, image: bool) -> str:
     """Name a file by its weights and what it is."""
-    if config.engine is not None:
-        precision = config.onnx.precision
+    if trt:
+        precision = config.precision
         return (
             f"{stem}.engine" if precision is ExportPrecision.FP32 else f"{stem}-{precision}.engine"
         )
-    image = "-image" if config.with_preprocessing else ""
-    return f"{stem}{_suffix(config.onnx)}{image}.onnx"
+    return f"{stem}{_suffix(config)}{'-image' if image else ''}.onnx"
 
 
 def _suffix(config: ExportConfig) -> str:

@@ -1,6 +1,7 @@
 """Whether results can be written, found out before the work and not after it."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,22 +13,35 @@ _SYSTEM = (Path("/dev"), Path("/proc"))
 """Devices and open files, as ``/dev/stdout`` is one: they are written as they are."""
 
 
-def require_writable(*files: Path | None, folder: Path | None = None) -> None:
+def require_writable(
+    *files: Path | None, folder: Path | None = None, sources: Iterable[str | Path] = ()
+) -> None:
     """Check where results go; nothing is made or changed.
 
     Args:
         files: Files to be written; ``-`` is standard output, None is not asked for.
         folder: A folder to write into; None is not asked for.
+        sources: What is read: no file of it may be written over.
 
     Raises:
-        ConfigError: A file is a folder or the other way round, or its folder cannot be made or
-            written to.
+        ConfigError: A file is a folder or the other way round, or what is read, or its folder
+            cannot be made or written to.
     """
+    sources = list(sources)
     for path in files:
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
+            if any(_is_same_file(path, source) for source in sources):
+                raise ConfigError(f"{path} is what is read", "Give the result another name.")
     if folder is not None:
         _require(folder, is_file=False)
+
+
+def _is_same_file(path: Path, source: str | Path) -> bool:
+    try:
+        return path.is_file() and path.samefile(source)
+    except OSError:  # no such source, of which the work will tell
+        return False
 
 
 def _require(path: Path, *, is_file: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from glamor_cli.cli.durations import parse_seconds
+from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
@@ -75,19 +76,18 @@ def predict(
     from glamor_cli.predict import PredictConfig
     from glamor_cli.video import VideoConfig, choose_columns, predict_sources
 
+    require_writable(output, sources=sources)
     row_format = _choose_format(row_format, output)
     video = VideoConfig(
         Sampling(stride, None if every is None else parse_seconds(every, "--every")),
         TrackingConfig(parse_seconds(smooth, "--smooth")),
     )
-    pictures = skip_suffix = None
+    pictures = None
     if save is not None:
-        from glamor_cli.rendering.annotate import SAVED_SUFFIX
-        from glamor_cli.rendering.videos import SAVED_TIMELINE_SUFFIX, VideoFolder
+        from glamor_cli.rendering.videos import VideoFolder
 
-        pictures = VideoFolder(save, threads=threads)
-        skip_suffix = (SAVED_SUFFIX, SAVED_TIMELINE_SUFFIX)
-    columns, left_out = choose_columns(sources, skip_suffix)
+        pictures = VideoFolder(save, sources, threads=threads)
+    columns, left_out = choose_columns(sources, save)
     if left_out is not None:
         console.print(left_out, markup=False, soft_wrap=True)
     config = PredictConfig(
@@ -101,7 +101,7 @@ def predict(
         long_side=long_side,
         batch=batch,
         keep_images=pictures is not None,
-        skip_suffix=skip_suffix,
+        saved_in=save,
     )
     counts: Counter[Status] = Counter()
     with open_rows(row_format, output, columns) as sink, pictures or nullcontext():
@@ -120,8 +120,6 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
     """Take the format asked for, else the one that the output's ending says, else a table."""
     if output is None:
         return row_format or RowFormat.TABLE
-    if output.is_dir():
-        raise ConfigError(f"{output} is a folder", "Give --output the name of a file.")
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
     if chosen is None or chosen is RowFormat.TABLE:

@@ -1,7 +1,8 @@
 """Pictures of predictions: boxes, emotions, and the attention laid where the network looked."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -23,9 +24,7 @@ from glamor_cli.rendering.insets import (
     ellipsis,
     scale_box,
 )
-
-SAVED_SUFFIX = "-emotions.jpg"
-"""How the names of saved pictures end, so that none ever takes its source's name."""
+from glamor_cli.saved_names import SAVED_PICTURE, saved_name
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
@@ -34,8 +33,6 @@ _NARROWEST = 20
 """Least width of a saved picture, in heights of its text."""
 _CARDS_ACROSS = 3
 """Cards that have room beside each other below any picture."""
-_LONGEST_STEM = 200
-"""Bytes of a source's name that a saved picture's keeps; file systems allow 255 in all."""
 
 _Rectangle: TypeAlias = tuple[float, float, float, float]
 
@@ -79,16 +76,17 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
 
 
 class PictureFolder:
-    """Saves annotated pictures into one folder, each under a name of its own.
+    """Saves annotated pictures into one folder, each under a name of its own and of no source.
 
     Args:
         folder: Made if it is missing.
+        sources: What is looked at; none of its files is written over.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sources: Iterable[str | Path] = ()) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -97,7 +95,7 @@ class PictureFolder:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise _not_writable(folder, "permission denied")
         self._folder = folder
-        self._used: set[str] = set()
+        self._used = {path.name.casefold() for path in _files_in(folder, sources)}
 
     def save(self, prediction: ImagePrediction) -> Path | None:
         """Annotate and save a picture; None for an image that could not be read.
@@ -107,24 +105,30 @@ class PictureFolder:
         """
         if prediction.image is None:
             return None
-        path = self.path(prediction.source, SAVED_SUFFIX)
+        path = self.path(prediction.source, SAVED_PICTURE)
         with atomic_path(path) as temporary:
             annotate(prediction).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
         return path
 
     def path(self, source: str, suffix: str) -> Path:
         """Give the picture of a source a name, numbered if another source of this run has it."""
-        stem = Path(source).stem
-        # A stem holds no folder, but it may hold line breaks, or leave no room for the suffix.
-        stem = "".join(letter if letter.isprintable() else "_" for letter in stem)
-        while len(stem.encode()) > _LONGEST_STEM:
-            stem = stem[:-1]
-        name, number = f"{stem}{suffix}", 2
+        name, number = saved_name(source, suffix), 2
         # Case is folded because some file systems do.
         while name.casefold() in self._used:
-            name, number = f"{stem}-{number}{suffix}", number + 1
+            name, number = saved_name(source, f"-{number}{suffix}"), number + 1
         self._used.add(name.casefold())
         return self._folder / name
+
+
+def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[Path]:
+    """Give the sources that are files of a folder; names that the system takes for none are not."""
+    place = folder.resolve()
+    found = []
+    for source in map(Path, sources):
+        with suppress(OSError):
+            if source.is_file() and source.parent.resolve() == place:
+                found.append(source)
+    return found
 
 
 def _not_writable(folder: Path, reason: str | None) -> ConfigError:

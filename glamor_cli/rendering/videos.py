@@ -3,6 +3,7 @@
 Beside ``clip-emotions.mp4`` lies ``clip-timeline.png``.
 """
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +19,9 @@ from glamor_cli.rendering.colours import emotion_colour
 from glamor_cli.rendering.insets import Style, draw_box, scale_box
 from glamor_cli.rendering.timeline import save_timeline
 from glamor_cli.rendering.video_writer import even_size, write_video
+from glamor_cli.saved_names import SAVED_TIMELINE, SAVED_VIDEO
 from glamor_cli.timeline import Timeline
-from glamor_cli.video import SAVED_VIDEO_SUFFIX, FramePrediction
-
-SAVED_TIMELINE_SUFFIX = "-timeline.png"
-"""How the names of timelines end."""
+from glamor_cli.video import FramePrediction
 
 _LONG_SIDE = (640, 1920)
 """Annotated videos keep their size within these bounds of the longer side, in pixels."""
@@ -85,14 +84,17 @@ class VideoFolder(PictureFolder):
 
     Args:
         folder: Made if it is missing.
+        sources: What is looked at; none of its files is written over.
         threads: CPU threads of the encoder; None takes up to 4.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        super().__init__(folder)
+    def __init__(
+        self, folder: Path, sources: Iterable[str | Path] = (), *, threads: int | None = None
+    ) -> None:
+        super().__init__(folder, sources)
         self._threads = threads
         self._open: _OpenVideo | None = None
 
@@ -128,8 +130,8 @@ class VideoFolder(PictureFolder):
         if self._open is None:
             self._open = _OpenVideo(
                 prediction,
-                self.path(prediction.source, SAVED_VIDEO_SUFFIX),
-                self.path(prediction.source, SAVED_TIMELINE_SUFFIX),
+                self.path(prediction.source, SAVED_VIDEO),
+                self.path(prediction.source, SAVED_TIMELINE),
                 self._threads,
             )
         self._open.add(prediction)

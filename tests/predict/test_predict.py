@@ -11,7 +11,7 @@ import skimage.data
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict import PredictConfig, predict, predict_images
-from glamor_cli.rendering.annotate import SAVED_SUFFIX, PictureFolder
+from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box, make_pair
@@ -162,10 +162,26 @@ def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
         device="cpu",
         threads=1,
         keep_images=True,
-        skip_suffix=SAVED_SUFFIX,
+        saved_in=tmp_path,
     )
     for _ in range(2):
         folder = PictureFolder(tmp_path)
         paths = [folder.save(image) for image in predict_images([tmp_path], config)]
-        assert [path.name for path in paths] == [f"photo{SAVED_SUFFIX}"]
+        assert [path.name for path in paths] == ["photo-emotions.jpg"]
     assert (tmp_path / "photo.jpg").read_bytes() == before
+
+
+def test_only_what_a_run_saved_in_its_folder_is_left_out(photographs, onnx_weights, tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("mixed-emotions.jpg", "sub/mixed-emotions.jpg"):
+        shutil.copy(photographs / "astronaut.png", tmp_path / name)
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1)
+    elsewhere = replace(config, saved_in=tmp_path / "pictures")
+    assert [row.status for row in predict([tmp_path], elsewhere)] == [Status.OK] * 2
+    (below,) = predict([tmp_path], replace(config, saved_in=tmp_path))
+    assert below.source == str(tmp_path / "sub" / "mixed-emotions.jpg")
+    (named,) = predict([tmp_path / "mixed-emotions.jpg"], replace(config, saved_in=tmp_path))
+    assert named.status is Status.OK
+    (nothing,) = predict([tmp_path / "*.jpg"], replace(config, saved_in=tmp_path))
+    assert nothing.status is Status.ERROR
+    assert "only what was saved there" in nothing.reason

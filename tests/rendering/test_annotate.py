@@ -21,7 +21,7 @@ def prediction(image, boxes, classes=EMOTIONS, source="photo.png", share=0.4):
         probabilities = np.full(7, 0.02, np.float32)
         probabilities[number % 7] = 0.88
         attention = np.full((7, 7), 0.01, np.float32)
-        attention[number % 7, number // 7] = 0.5
+        attention[number % 7, number // 7 % 7] = 0.5
         weights = np.array([share, 1 - share], np.float32)
         faces.append(FacePrediction(Box(*box), 0.9, probabilities, attention, weights))
     return ImagePrediction(source, classes, tuple(faces), image=image)
@@ -76,6 +76,17 @@ def test_boxes_in_one_heap_are_drawn():
     annotate(prediction(skimage.data.astronaut(), [(100, 100, 130, 130)] * 12, LONG_NAMES))
 
 
+def test_very_many_faces_still_fit_in_a_jpeg(tmp_path):
+    boxes = [(x, y, x + 12, y + 12) for x in range(0, 500, 20) for y in range(0, 400, 20)]
+    assert len(boxes) == 500
+    crowd = prediction(skimage.data.astronaut(), boxes)
+    saved = PictureFolder(tmp_path).save(crowd)
+    with Image.open(saved) as picture:
+        assert picture.height < 20_000
+        for index in range(7):
+            assert has_colour(annotate(crowd), emotion_colour(EMOTIONS, index))
+
+
 def test_saved_names_do_not_collide_and_stay_in_the_folder(tmp_path):
     image = np.zeros((20, 20, 3), np.uint8)
     sources = [
@@ -99,6 +110,19 @@ def test_saved_names_do_not_collide_and_stay_in_the_folder(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     with Image.open(paths[0]) as saved:
         assert saved.format == "JPEG"
+
+
+def test_no_source_is_written_over(tmp_path):
+    image = np.zeros((20, 20, 3), np.uint8)
+    (tmp_path / "out").mkdir()
+    source = tmp_path / "out" / "photo-emotions.jpg"
+    source.write_bytes(b"somebody's photograph")
+    elsewhere = tmp_path / "other-emotions.jpg"
+    elsewhere.touch()
+    folder = PictureFolder(tmp_path / "out", [source, elsewhere, "x" * 5000, tmp_path])
+    saved = [folder.save(prediction(image, [], source=s)) for s in ("photo.png", "other.png")]
+    assert [path.name for path in saved] == ["photo-2-emotions.jpg", "other-emotions.jpg"]
+    assert source.read_bytes() == b"somebody's photograph"
 
 
 def test_an_unreadable_image_has_no_picture(tmp_path):

@@ -161,6 +161,19 @@ def test_what_was_saved_into_the_folder_is_not_taken_again(mixed):
     assert rows_of(*options) == first
 
 
+def test_a_folder_may_be_named_like_a_video(clips, tmp_path):
+    folder = tmp_path / "take-1.mp4"
+    folder.mkdir()
+    Image.fromarray(skimage.data.astronaut()).save(folder / "still.png")
+    (row,) = rows_of(folder)
+    assert (row["status"], "frame" in row) == ("ok", False)
+    shutil.copy(clips / "crossing.mp4", folder)
+    assert {row["source"] for row in rows_of(folder)} == {
+        str(folder / "still.png"),
+        str(folder / "crossing.mp4"),
+    }
+
+
 def test_a_pattern_without_videos_is_one_error(tmp_path):
     (row,) = rows_of(tmp_path / "*.mp4", code=1)
     assert row["status"] == "error"
