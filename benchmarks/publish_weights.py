@@ -8,7 +8,8 @@ STORE is made of FER2013 by `glamor fer2013` (half votes, as it is unless told o
 detect`, with a split `test`. Fits the temperature on STORE's validation split, writes
 NAME.safetensors (float16) and NAME.onnx (the same values, computing in float32), enters both with
 their SHA-256 into index.json, and writes what it measured to benchmarks/results/NAME.json, from
-which weights_card.py writes the card. With --measure-only the registered files stay as they are.
+which weights_card.py writes the card. With --measure-only the registered files stay as they are,
+and the first of them may stand for the run.
 """
 
 import argparse
@@ -60,9 +61,10 @@ def main() -> None:
     asked = parser.parse_args()
     best, name = asked.best, asked.name
     split = PairStore.open(asked.store).split("validation")
-    if read_metadata(best).temperature != 1:
-        parser.error(f"{best} has a temperature already, and it would be fitted upon that")
-    raw = evaluate(open_runtime(best, device="cpu"), split)
+    temperature = read_metadata(best).temperature
+    if temperature != 1 and not asked.measure_only:
+        parser.error(f"{best} has a temperature already: give what the training wrote")
+    raw = _without_temperature(evaluate(open_runtime(best, device="cpu"), split), temperature)
 
     weights = ROOT / "weights" / f"{name}.safetensors"
     exported = weights.with_suffix(".onnx")
@@ -219,6 +221,14 @@ def _recall(metrics: Metrics) -> dict[str, float]:
         label: figures.recall
         for label, figures in zip(metrics.classes, metrics.per_class, strict=True)
     }
+
+
+def _without_temperature(calibrated: Evaluation, temperature: float) -> Evaluation:
+    """Take back the temperature that answers were given with."""
+    logits = np.log(np.clip(calibrated.probabilities, 1e-12, 1))
+    probabilities = _scale(logits, 1 / temperature)
+    metrics = compute_metrics(probabilities, calibrated.labels, calibrated.metrics.classes)
+    return replace(calibrated, probabilities=probabilities, metrics=metrics)
 
 
 def _scale(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
