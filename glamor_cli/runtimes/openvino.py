@@ -1,5 +1,8 @@
 """OpenVINO: exported networks on Intel's and AMD's CPUs, in bfloat16 where the CPU has it."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +83,8 @@ def load_openvino() -> Any:
         BackendUnavailable: It is not installed or does not load.
     """
     try:
-        import openvino
+        with _unreported():
+            import openvino
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError)
         raise BackendUnavailable(
@@ -88,6 +92,20 @@ def load_openvino() -> Any:
             install_extra("openvino"),
         ) from error
     return openvino
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Let OpenVINO not find what reports its import to its makers; it does without."""
+    name = "openvino_telemetry"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _last_line(error: Exception) -> str:
