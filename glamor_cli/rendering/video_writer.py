@@ -14,6 +14,9 @@ from glamor_cli.vision.video_reader import import_av
 
 _TICK = Fraction(1, 90_000)
 """Seconds in a unit of time; that of MPEG, fine enough for any rate."""
+_LONGEST_SHOWN = round(3600 / _TICK)
+"""Units of time between two frames, at most. MP4 has 31 bits for several of them, and joined
+recordings may jump by any time."""
 _CODECS = (
     # The lookahead is the encoder's memory; ten frames lose little.
     ("libx264", {"preset": "veryfast", "crf": "20", "rc-lookahead": "10"}),
@@ -44,13 +47,15 @@ class VideoWriter:
         context.color_range = _LIMITED
         self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._last = -1
+        self._left_out = 0
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:
         """Add a frame.
 
         Args:
             image: uint8 [H, W, 3], RGB, of the writer's size.
-            time: When it is shown, in seconds; later than the last one.
+            time: When it is shown, in seconds; later than the last one. Of more than an hour since
+                then, an hour is kept.
         """
         frame = self._reformatter.reformat(
             self._av.VideoFrame.from_ndarray(image, format="rgb24"),
@@ -59,7 +64,9 @@ class VideoWriter:
             dst_color_range=_LIMITED,
             threads=1,
         )
-        self._last = max(self._last + 1, round(time / _TICK))
+        step = max(1, round(time / _TICK) - self._left_out - self._last)
+        self._left_out += max(0, step - _LONGEST_SHOWN)
+        self._last += min(step, _LONGEST_SHOWN)
         frame.pts, frame.time_base = self._last, _TICK
         # What the encoder gives is lost if a Ctrl-C comes before it is written.
         with undisturbed():

@@ -57,6 +57,8 @@ _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
 _GUESSED_RATE = 25.0
 """Frames per second where a file tells no times at all."""
+_LENGTH_FROM_ZERO = {"matroska", "asf", "flv"}
+"""Formats whose length is the last time in them, and not what lies between first and last."""
 _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
 
@@ -239,7 +241,10 @@ class _Reader:
         if self._container.format.name == "avi" and self._stream.time_base:
             # FFmpeg cuts an AVI's claim down to what is there; the header's count remains.
             claimed = max(claimed, float(self._stream.frames * self._stream.time_base))
-        ends = self._ends - (self._container.start_time or 0) / 1e6
+        starts = (self._container.start_time or 0) / 1e6
+        if _LENGTH_FROM_ZERO & set(self._container.format.name.split(",")):
+            starts = 0.0
+        ends = self._ends - starts
         least, share = _SHORTFALL
         return claimed if claimed - ends > max(least, share * claimed) else None
 

@@ -58,6 +58,14 @@ def test_every_frame_comes_once_in_order_with_its_time(clips, name):
         assert abs(frame.image.mean() - gray(frame.index)) < 5
 
 
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mp4", "mov", "ts"])
+def test_a_whole_video_may_begin_late(tmp_path, ending):
+    codec = "libvpx-vp9" if ending == "webm" else "libx264"
+    times = (3 + number / 25 for number in range(30))
+    path = write_clip(tmp_path / f"late.{ending}", grays(30), times=times, codec=codec)
+    assert len(read(path)) == 30
+
+
 @pytest.mark.parametrize(
     ("sampling", "indices"),
     [
