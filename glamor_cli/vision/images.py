@@ -53,9 +53,10 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVI
 
 _BAND_PIXELS = 4_000_000
 
-_BITS_TAG, _PHOTOMETRIC_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 339
+_BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
 """Of TIFF 6.0."""
 _WHITE_IS_ZERO = 0
+_SEPARATE = 2
 _UNSIGNED = 1
 
 _ORIENTATION_TAG = 0x0112
@@ -94,6 +95,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             with Image.open(handle, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path)
+                _refuse_planes(image)
                 image.load()
                 gray = _deep_gray(image)
                 return np.ascontiguousarray(_to_rgb(_upright(image), gray))
@@ -179,6 +181,8 @@ def list_files(
         paths, place = _walk(source, suffixes, pass_over), "folder"
     elif glob.has_magic(str(source)):
         paths, place = _matches(source, suffixes, pass_over), "pattern"
+    elif source.exists():
+        raise DataError(f"{source} is neither a file nor a folder", "Give a file.")
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
     empty = True
@@ -300,6 +304,21 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)
+
+
+def _refuse_planes(image: Image.Image) -> None:
+    """Refuse what Pillow decodes to noise without a word.
+
+    Raises:
+        ValueError: The image is an uncompressed TIFF of 16-bit colours in separate planes.
+    """
+    if (
+        isinstance(image, TiffImageFile)
+        and image.tag_v2.get(_PLANES_TAG) == _SEPARATE
+        and max(image.tag_v2.get(_BITS_TAG, (1,))) > 8
+        and image.info.get("compression") == "raw"
+    ):
+        raise ValueError("its colours of more than 8 bits lie in separate planes")
 
 
 @dataclass(frozen=True)

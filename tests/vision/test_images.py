@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, features
 
 from glamor_cli.errors import DataError
@@ -119,6 +120,19 @@ def test_integers_that_may_be_of_any_range_are_refused(tmp_path, bits, sample_fo
     path = gray_tiff(tmp_path / "a.tif", [0, 255, 9, 3], bits=bits, sample_format=sample_format)
     with pytest.raises(DataError, match="range is not known"):
         read_image(path)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_tiff_of_deep_colours_in_planes_is_no_noise(tmp_path, picture, byteorder):
+    planes = np.moveaxis(picture.astype(np.uint16) * 257, -1, 0)
+    options = {"photometric": "rgb", "planarconfig": "separate", "byteorder": byteorder}
+    tifffile.imwrite(tmp_path / "raw.tif", planes, **options)
+    with pytest.raises(DataError, match="separate planes"):
+        read_image(tmp_path / "raw.tif")
+    tifffile.imwrite(tmp_path / "packed.tif", planes, **options, compression="zlib")
+    np.testing.assert_array_equal(read_image(tmp_path / "packed.tif"), picture)
+    tifffile.imwrite(tmp_path / "bytes.tif", np.moveaxis(picture, -1, 0), **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "bytes.tif"), picture)
 
 
 def test_16_bit_colour_is_scaled(tmp_path):
