@@ -16,6 +16,8 @@ def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
     _open_closed_streams()
     verbose = _take_verbose(sys.argv)
+    # A notebook's way to show figures may not even load here; nothing is shown but in files.
+    os.environ["MPLBACKEND"] = "agg"
     _end_by_sigterm_as_by_ctrl_c()
     try:
         app()

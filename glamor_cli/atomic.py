@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.undisturbed import undisturbed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
@@ -75,14 +77,22 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             with temporary.open("rb") as finished, _open_as_it_is(path) as sink:
                 shutil.copyfileobj(finished, sink)
             return
-        # mkstemp makes files private; give the finished one what open() would have given it.
-        temporary.chmod(0o666 & ~_umask())
-        # Windows flushes only what is open for writing.
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        # What is finished is not lost to a Ctrl-C.
+        with undisturbed():
+            temporary.chmod(_mode(path))
+            # Windows flushes only what is open for writing.
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
+
+
+def _mode(path: Path) -> int:
+    """Give an older file's permissions, or what open() would give a new one; mkstemp's are none."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    return 0o666 & ~_umask()
 
 
 def _begin(text: str, size: int) -> str:

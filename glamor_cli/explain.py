@@ -64,7 +64,7 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
         number: Which face, from 1, the most confident first.
 
     Raises:
-        DataError: The image cannot be read, or there is no face in it.
+        DataError: The image cannot be read or searched, or there is no face in it.
         ConfigError: There are fewer faces, or no such weights or device.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
@@ -72,6 +72,8 @@ def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
     image = read_image(path)
     predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
+    if prediction.reason is not None:
+        raise DataError(f"{path}: {prediction.reason}", "Shrink it, or choose another --detector.")
     if not prediction.faces:
         doubtful = ", or --min-score 0.2" if config.min_score is None else ""
         raise DataError(

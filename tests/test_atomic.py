@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +146,20 @@ def test_a_carriage_return_in_a_cell_begins_no_line() -> None:
     line = csv_line(("a\rb", 'say "c"', 1.5, None))
     assert list(csv.reader(io.StringIO(line, newline=""))) == [["a\rb", 'say "c"', "1.5", ""]]
     assert csv_line(("plain", 1)) == "plain,1\n"
+
+
+def test_a_finished_file_is_not_lost_to_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "a.txt", "finished")
+    assert (tmp_path / "a.txt").read_text() == "finished"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has other permissions")
+def test_a_private_file_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "private.csv"
+    path.touch(mode=0o600)
+    write_text(path, "rows")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

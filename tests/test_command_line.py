@@ -1,6 +1,7 @@
 """What every command shares: a quick start, two lines for an error, and the right exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -230,3 +231,38 @@ def test_a_number_larger_than_libraries_can_count_is_refused(words: str) -> None
     ended = CliRunner().invoke(app, words.split())
     assert ended.exit_code == 2
     assert words.split()[-2].strip("-") in ended.output
+
+
+@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "openvino"])
+def test_nothing_is_reported_to_the_engines_makers(provider: str, tmp_path: Path) -> None:
+    """Before they send anything, they write down under which number they know this machine."""
+    if provider == "openvino":
+        pytest.importorskip("openvino")
+    picture = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(picture)
+    home = tmp_path / "home"
+    home.mkdir()
+    # On servers for continuous integration they are silent of their own accord.
+    unset = ("CI", "TF_BUILD", "JENKINS_URL", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    subprocess.run(
+        [*COMMAND, "predict", str(picture), "--provider", provider, "--format", "jsonl"],
+        env=environment | {"HOME": str(home)},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert not list(home.rglob("*"))
+
+
+def test_a_notebooks_way_to_show_figures_does_not_matter(tmp_path: Path) -> None:
+    picture = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(picture)
+    subprocess.run(
+        [*COMMAND, "explain", str(picture), "--output", str(tmp_path / "why.png")],
+        env=os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (tmp_path / "why.png").is_file()

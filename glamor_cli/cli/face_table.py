@@ -1,7 +1,9 @@
 """Rows of predictions shown to people, on standard error, as they come."""
 
+import re
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
@@ -79,7 +81,8 @@ class FaceTable:
 def error_line(row: FaceRow) -> str:
     """Say on one line which source could not be read, and why."""
     source, reason = printable(row.source), printable(row.reason or "")
-    return reason if source in reason else f"{source}: {reason}"
+    named = re.search(rf"(^|\s){re.escape(source)}([\s:,]|$)", reason)
+    return reason if named else f"{source}: {reason}"
 
 
 def _place(row: FaceRow) -> str:
@@ -90,4 +93,9 @@ def _place(row: FaceRow) -> str:
 def _keep_end(name: str, width: int) -> str:
     """Shorten a path, keeping its end, which tells it from others."""
     shown = printable(name)
-    return shown if len(shown) <= width else f"...{shown[len(shown) - width + 3 :]}"
+    if cell_len(shown) <= width:
+        return shown
+    # Chinese letters, for one, are two cells wide.
+    while cell_len(shown) > width - 3:
+        shown = shown[1:]
+    return f"...{shown}"

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from glamor_cli.cli.durations import parse_seconds
+from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.row_output import open_rows
@@ -41,7 +42,7 @@ def predict(
         typer.Option("--format", help="Default: by --output's ending, else a table."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the rows to this file, not to standard output.")
+        Path | None, typer.Option(help="Write the rows to this file; - is standard output.")
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Save annotated pictures and videos into this folder.")
@@ -78,6 +79,8 @@ def predict(
 
     require_writable(output, sources=sources)
     row_format = _choose_format(row_format, output)
+    if output == STANDARD_OUTPUT:
+        output = None
     video = VideoConfig(
         Sampling(stride, None if every is None else parse_seconds(every, "--every")),
         TrackingConfig(parse_seconds(smooth, "--smooth")),
@@ -118,8 +121,16 @@ def predict(
 
 def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:
     """Take the format asked for, else the one that the output's ending says, else a table."""
+    from glamor_cli.vision.images import IMAGE_SUFFIXES
+    from glamor_cli.vision.video_reader import VIDEO_SUFFIXES
+
     if output is None:
         return row_format or RowFormat.TABLE
+    if output.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        raise ConfigError(
+            f"{output} is named like a picture, and rows are none",
+            "Give --output a name that ends in .jsonl, .json or .csv; --save is for pictures.",
+        )
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
     if chosen is None or chosen is RowFormat.TABLE:

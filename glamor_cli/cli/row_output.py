@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from glamor_cli.cli.render import INTERRUPTED, console
 from glamor_cli.row_file import RowFile
 from glamor_cli.rows import FaceRow, RowFormat, RowSink, open_sink
 from glamor_cli.status import Status
+from glamor_cli.undisturbed import undisturbed
 
 CLOSED_PIPE = 141
 """The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
@@ -59,13 +60,15 @@ def open_rows(
 @contextmanager
 def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -> Iterator[RowSink]:
     failure: BaseException | None = None
-    with report_full_disk(output):
+    with ExitStack() as ending, report_full_disk(output):
         with atomic_path(output) as temporary, temporary.open("wb", buffering=0) as file:
             rows = RowFile(file, row_format, columns)
             try:
                 yield _ErrorPrinter(rows)
                 rows.close()
             except (Exception, KeyboardInterrupt) as error:
+                # A second Ctrl-C waits until what there is lies in its place.
+                ending.enter_context(undisturbed())
                 # An earlier file must not be lost for one without a row.
                 if not rows.cut():
                     raise

@@ -95,7 +95,8 @@ class PictureFolder:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise _not_writable(folder, "permission denied")
         self._folder = folder
-        self._used = {path.name.casefold() for path in _files_in(folder, sources)}
+        self._used = {name.casefold() for name in _files_in(folder, sources)}
+        self._next: dict[str, int] = {}
 
     def save(self, prediction: ImagePrediction) -> Path | None:
         """Annotate and save a picture; None for an image that could not be read.
@@ -112,22 +113,25 @@ class PictureFolder:
 
     def path(self, source: str, suffix: str) -> Path:
         """Give the picture of a source a name, numbered if another source of this run has it."""
-        name, number = saved_name(source, suffix), 2
         # Case is folded because some file systems do.
+        name = plain = saved_name(source, suffix)
+        number = self._next.get(plain.casefold(), 2)
         while name.casefold() in self._used:
             name, number = saved_name(source, f"-{number}{suffix}"), number + 1
         self._used.add(name.casefold())
+        self._next[plain.casefold()] = number
         return self._folder / name
 
 
-def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[Path]:
-    """Give the sources that are files of a folder; names that the system takes for none are not."""
+def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[str]:
+    """Name the files of a folder that sources are, or lead to."""
     place = folder.resolve()
     found = []
     for source in map(Path, sources):
-        with suppress(OSError):
-            if source.is_file() and source.parent.resolve() == place:
-                found.append(source)
+        with suppress(OSError):  # names that the system takes for none
+            if source.is_file():
+                files = (source.parent.resolve() / source.name, source.resolve())
+                found += [file.name for file in files if file.parent == place]
     return found
 
 

@@ -21,6 +21,7 @@ from glamor_cli.rendering.timeline import save_timeline
 from glamor_cli.rendering.video_writer import even_size, write_video
 from glamor_cli.saved_names import SAVED_TIMELINE, SAVED_VIDEO
 from glamor_cli.timeline import Timeline
+from glamor_cli.undisturbed import undisturbed
 from glamor_cli.video import FramePrediction
 
 _LONG_SIDE = (640, 1920)
@@ -138,9 +139,11 @@ class VideoFolder(PictureFolder):
         return self._open.path
 
     def _finish(self) -> None:
-        ended, self._open = self._open, None
-        if ended is not None:
-            ended.finish()
+        # Otherwise a Ctrl-C between video and timeline would leave one without the other.
+        with undisturbed():
+            ended, self._open = self._open, None
+            if ended is not None:
+                ended.finish()
 
 
 class _OpenVideo:

@@ -13,6 +13,7 @@ from glamor_cli.explain import Explanation, Hidden, explain
 from glamor_cli.predict import FacePrediction, PredictConfig
 from glamor_cli.rendering.explanation import draw_explanation
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.pairs import Box, Pair
 
 
@@ -88,6 +89,14 @@ def test_a_face_that_is_not_there(photographs, config):
     assert caught.value.exit_code == 3
     with pytest.raises(DataError, match="no face"):
         explain(photographs / "coffee.jpg", config)
+
+
+def test_a_photograph_that_a_detector_refuses_is_not_one_without_faces(tmp_path, onnx_weights):
+    pytest.importorskip("dlib", reason="the extra dlib is not installed")
+    Image.new("RGB", (2100, 2100)).save(tmp_path / "large.png")
+    config = PredictConfig(weights=onnx_weights, device="cpu", detector=DetectorKind.DLIB)
+    with pytest.raises(DataError, match="too large for dlib"):
+        explain(tmp_path / "large.png", config)
 
 
 LONG = tuple(

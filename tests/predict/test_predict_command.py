@@ -22,9 +22,11 @@ from typer.testing import CliRunner
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
+from glamor_cli.cli.face_table import error_line
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.predict import PredictConfig, predict
-from glamor_cli.rows import COLUMNS
+from glamor_cli.rows import COLUMNS, FaceRow
+from glamor_cli.status import Status
 
 GLAMOR = [sys.executable, "-m", "glamor_cli"]
 
@@ -355,3 +357,34 @@ def test_answers_that_are_no_numbers_are_an_error_and_no_rows(
     assert isinstance(result.exception, CheckpointError)
     assert "no numbers" in result.exception.what
     assert "ok" not in result.stdout and "%" not in result.stderr
+
+
+def test_rows_are_not_written_over_pictures_and_a_dash_is_standard_output(
+    photographs, options, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photographs / "astronaut.png", tmp_path / "photo.png")
+    before = (tmp_path / "photo.png").read_bytes()
+    for name in ("photo.png", "new.MP4"):
+        refused = run(".", *options, "--output", name, "--format", "jsonl").exception
+        assert isinstance(refused, ConfigError)
+        assert "named like a picture" in refused.what
+    assert (tmp_path / "photo.png").read_bytes() == before
+    result = run("photo.png", *options, "--output", "-", "--format", "jsonl")
+    assert json.loads(result.stdout)["status"] == "ok"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_wide_letters_leave_the_end_of_names(photographs, options, tmp_path):
+    for number in (1, 2):
+        name = "二零二六年我们全家在海边度假时拍的照片第" * 2
+        shutil.copy(photographs / "coffee.jpg", tmp_path / f"{name}{number}.jpg")
+    said = run(tmp_path, *options).stderr
+    assert "1.jpg" in said and "2.jpg" in said
+
+
+def test_an_error_names_its_source_also_where_that_is_a_letter():
+    row = FaceRow("1", None, Status.ERROR, reason="an image of 100x100 pixels is too large")
+    assert error_line(row) == "1: an image of 100x100 pixels is too large"
+    row = FaceRow("1", None, Status.ERROR, reason="cannot open 1: denied")
+    assert error_line(row) == "cannot open 1: denied"

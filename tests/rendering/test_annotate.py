@@ -119,10 +119,21 @@ def test_no_source_is_written_over(tmp_path):
     source.write_bytes(b"somebody's photograph")
     elsewhere = tmp_path / "other-emotions.jpg"
     elsewhere.touch()
-    folder = PictureFolder(tmp_path / "out", [source, elsewhere, "x" * 5000, tmp_path])
-    saved = [folder.save(prediction(image, [], source=s)) for s in ("photo.png", "other.png")]
-    assert [path.name for path in saved] == ["photo-2-emotions.jpg", "other-emotions.jpg"]
+    led_to = tmp_path / "out" / "link-emotions.jpg"
+    led_to.write_bytes(b"another's")
+    link = tmp_path / "link.jpg"
+    link.symlink_to(led_to)
+    folder = PictureFolder(tmp_path / "out", [source, elsewhere, link, "x" * 5000, tmp_path])
+    names = ("photo.png", "other.png", "link.png", "photo.gif")
+    saved = [folder.save(prediction(image, [], source=name)).name for name in names]
+    assert saved == [
+        "photo-2-emotions.jpg",
+        "other-emotions.jpg",
+        "link-2-emotions.jpg",
+        "photo-3-emotions.jpg",
+    ]
     assert source.read_bytes() == b"somebody's photograph"
+    assert led_to.read_bytes() == b"another's"
 
 
 def test_an_unreadable_image_has_no_picture(tmp_path):

@@ -24,8 +24,12 @@ from glamor_cli.cli.app import app
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.errors import ConfigError
 from glamor_cli.extras import install_extra
+from glamor_cli.predict import PredictConfig
 from glamor_cli.rendering.video_writer import write_video
+from glamor_cli.rendering.videos import VideoFolder
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS
+from glamor_cli.video import VideoConfig, predict_sources
+from glamor_cli.vision.video_options import Sampling
 
 OPTIONS = ["--device", "cpu", "--threads", "1"]
 GLAMOR = [sys.executable, "-m", "glamor_cli", "predict", *OPTIONS]
@@ -355,6 +359,27 @@ def frames_as_images(clips: Path):
     with av.open(str(clips / "crossing.mp4")) as container:
         for frame in container.decode(video=0):
             yield frame.to_image()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_while_a_video_gets_its_name_leaves_its_timeline_too(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    config = PredictConfig(device="cpu", threads=1, keep_images=True)
+    stills = VideoConfig(Sampling(stride=10))
+    with pytest.raises(KeyboardInterrupt), VideoFolder(tmp_path) as folder:
+        for answer in predict_sources([clips / "crossing.mp4"] * 2, config, stills):
+            folder.save(answer)
+    saved = sorted(path.name for path in tmp_path.iterdir())
+    assert saved == ["crossing-emotions.mp4", "crossing-timeline.png"]
+
+
+def test_a_jump_of_hours_in_a_video_is_written(tmp_path):
+    image = np.zeros((64, 64, 3), np.uint8)
+    with write_video(tmp_path / "joined.mp4", (64, 64)) as writer:
+        for time in (0.0, 1.0, 40_000.0, 40_001.0):
+            writer.write(image, time)
+    shown = [round(frame.time) for frame in frames_of(tmp_path / "joined.mp4")]
+    assert shown == [0, 1, 3601, 3602]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
