@@ -266,14 +266,14 @@ def _image_names(folder: Path) -> Iterator[str]:
         for name, is_folder in list_names(folder):
             if name.startswith("."):
                 continue
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield name
-            elif is_folder:
+            if is_folder:
                 raise DataError(
                     f"{folder / name} is a folder inside of a class folder, where only images "
                     "belong",
                     "Move its images up, or list the images in a manifest .csv.",
                 )
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield name
     except OSError as error:
         raise _vanished(folder, error) from error
 

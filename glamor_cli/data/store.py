@@ -103,7 +103,8 @@ class PairStore:
         if not info.complete:
             raise DataError(
                 f"the store {path} is unfinished",
-                "Run the glamor preprocess command that began it again: it goes on from there.",
+                "Run the command that began it again (glamor preprocess, glamor store merge): "
+                "it goes on from there.",
             )
         store = cls(path, info)
         for name in store.splits:

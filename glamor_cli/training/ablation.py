@@ -84,6 +84,12 @@ def ablate(
             f"torchrun started {processes()} processes for one ablation",
             "Start glamor ablate without torchrun; several at once share the work by --variant.",
         )
+    if config.training.recipe.freeze_face:
+        raise ConfigError(
+            f"the recipe {config.training.recipe.name} goes on with trained weights, "
+            "and an ablation's networks begin with none",
+            "Choose another --recipe.",
+        )
     _check_split(config)
     for seed in dict.fromkeys(config.seeds):
         # Seed by seed, so that one that was stopped can already be compared.

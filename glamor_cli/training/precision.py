@@ -15,17 +15,22 @@ def cpu_has_bf16() -> bool:
     return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
 
 
+def gpu_has_bf16() -> bool:
+    """Say whether this GPU multiplies bf16 matrices itself; those before Ampere emulate them."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def choose_precision(
     wanted: TrainPrecision, device: torch.device, *, mixed: bool = True
 ) -> TrainPrecision:
     """Choose fp32 or bf16 where ``auto`` is wanted.
 
-    A CPU without bf16 instructions emulates them, which is far slower than float32, so ``auto``
+    Hardware without bf16 instructions emulates them, which is far slower than float32, so ``auto``
     looks at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
     """
     if wanted is not TrainPrecision.AUTO:
         return wanted
-    has_bf16 = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
+    has_bf16 = gpu_has_bf16() if device.type == "cuda" else cpu_has_bf16()
     return TrainPrecision.BF16 if mixed and has_bf16 else TrainPrecision.FP32
 
 

@@ -23,7 +23,8 @@ def choose_rows(
         DataError: Too few pairs are left.
     """
     train_split = store.split(config.train_split)
-    names = [name for name in ("validation", "val") if name in store.splits]
+    held_out = [name for name in ("validation", "val") if name != config.train_split]
+    names = [name for name in held_out if name in store.splits]
     chosen = config.validation_split or (names[0] if names else None)
     if chosen == config.train_split:
         raise ConfigError(
@@ -39,9 +40,16 @@ def choose_rows(
         shuffled = np.random.default_rng(config.seed).permutation(rows)
         held = _whole_images(train_split.sources, shuffled, max(1, len(rows) // 10))
         validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
-    if len(rows) == 0 or len(validation_rows) == 0:
+    for name, count in ((config.train_split, len(train_split)), (chosen, len(validation_rows))):
+        if count == 0:
+            raise DataError(
+                f"the split {name!r} of {store.path} holds no pairs",
+                "Preprocess more labelled images, or choose another split.",
+            )
+    if len(rows) == 0:
         raise DataError(
-            f"{store.path} has too few pairs to train on", "Preprocess more labelled images."
+            f"the pairs of {store.path} are of one image, so that none can be held out",
+            "Preprocess more labelled images, or choose a --validation-split.",
         )
     return rows, validation, validation_rows
 

@@ -15,7 +15,8 @@ from glamor_cli.weights import read_tensors
 
 _CLASSIFIER = "classifier.hidden.weight"  # (hidden, C) for one stream, (hidden, 2 C) for both
 _OUTPUT = "classifier.logits."
-_ENCODERS = ("face_encoder.", "context_encoder.")
+_FACE_ENCODER = "face_encoder."
+_ENCODERS = (_FACE_ENCODER, "context_encoder.")
 
 
 def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
@@ -37,11 +38,12 @@ def make_network(config: TrainConfig, classes: tuple[str, ...]) -> GlamorNet:
     network = GlamorNet(replace(config.network, dropout=dropout))
     if recipe.optimizer is Optimizer.KERAS_SGD:
         initialise_like_keras(network)
+    taken = frozenset[str]()
     if config.initial_weights is not None:
-        load_initial_weights(network, config.initial_weights, classes)
+        taken = load_initial_weights(network, config.initial_weights, classes)
     set_norm_momentum(network, recipe)
     if recipe.freeze_face:
-        freeze_face(network, config)
+        freeze_face(network, config, taken)
     return network
 
 
@@ -100,8 +102,13 @@ def set_norm_momentum(network: torch.nn.Module, recipe: Recipe) -> None:
             module.momentum = recipe.norm_momentum
 
 
-def freeze_face(network: GlamorNet, config: TrainConfig) -> None:
+def freeze_face(network: GlamorNet, config: TrainConfig, taken: frozenset[str]) -> None:
     """Keep the face encoder's parameters as they are, tied to the brightness where that is asked.
+
+    Args:
+        network: Is changed.
+        config: The run.
+        taken: The names of the tensors that were taken from other weights.
 
     Raises:
         ConfigError: The network has no face encoder, or one that has learnt nothing.
@@ -111,10 +118,10 @@ def freeze_face(network: GlamorNet, config: TrainConfig) -> None:
             f"the recipe freezes the face encoder, and {network.config.variant} has none",
             "Choose a variant with a face.",
         )
-    if config.initial_weights is None:
+    if not any(name.startswith(_FACE_ENCODER) for name in taken):
         raise ConfigError(
             f"the recipe {config.recipe.name} keeps the face encoder, which has learnt nothing yet",
-            "Give trained weights with --init.",
+            "Give weights of a trained face encoder with --init.",
         )
     if config.recipe.see_in_gray:
         # Now and not when it is judged: the rest is to learn from the encoder that it will have.

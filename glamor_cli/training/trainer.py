@@ -29,6 +29,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.training.average import move_average, start_average
+from glamor_cli.training.candidates import candidate_path, keep_candidate
 from glamor_cli.training.checkpoints import (
     RunState,
     has_checkpoint,
@@ -39,7 +40,6 @@ from glamor_cli.training.checkpoints import (
     set_aside,
 )
 from glamor_cli.training.config import (
-    BEST,
     METRICS,
     TrainConfig,
     check_can_begin,
@@ -219,9 +219,12 @@ class _Run:
                     on_damaged(checkpoint, reason)
 
             self.state = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
+            if self.world.leads:
+                keep_candidate(run, self.state.best_epoch)
             if self.world.leads and self.state.epoch == self.recipe.epochs:
                 self._write_history()  # a kill may have come between the checkpoint and these
         elif self.world.leads:
+            keep_candidate(run, None)
             write_config(self.config, self.store)
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
@@ -340,11 +343,14 @@ class _Run:
         if best_epoch(state.history, self.recipe) is metrics:
             state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
-                save_network(self.config.run / BEST, judged, self._metadata(accuracy))
+                candidate = candidate_path(self.config.run, state.epoch)
+                save_network(candidate, judged, self._metadata(accuracy))
         state.epoch, state.step = state.epoch + 1, 0
         state.loss_sum, state.correct, state.seen, state.seconds = 0.0, 0, 0, 0.0
         if self.world.leads:
             self._save()
+            # Only now: a run that was killed before the checkpoint knows nothing of these weights.
+            keep_candidate(self.config.run, state.best_epoch)
             self._write_history()
 
     def _write_history(self) -> None:

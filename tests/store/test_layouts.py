@@ -89,6 +89,10 @@ def make_folder_in_class(root):
     write_image(root / "Happy" / "person" / "a.png")
 
 
+def make_folder_named_like_an_image(root):
+    write_image(root / "Happy" / "clip.jpg" / "a.png")
+
+
 def make_split_without_classes(root):
     write_image(root / "photos" / "a.png")
 
@@ -101,6 +105,7 @@ def make_split_without_classes(root):
         (make_flat_folder, "holds no class folders"),
         (make_split_without_classes, "is no class, and holds no class folders"),
         (make_folder_in_class, "is a folder inside of a class folder"),
+        (make_folder_named_like_an_image, "is a folder inside of a class folder"),
     ],
 )
 def test_other_folders_are_refused_by_name(tmp_path, make, message):

@@ -167,6 +167,14 @@ def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tm
         assert "Leave --table-only out" in refused.remedy
 
 
+def test_recipes_that_go_on_with_trained_weights_are_refused(scene_store, tmp_path):
+    words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), "--seeds", "1"]
+    refused = CliRunner().invoke(app, [*words, "--recipe", "fer2013-context"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "--recipe" in refused.remedy
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_command_trains_what_it_is_asked_for(scene_store, tmp_path):
     words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), "--epochs", "1"]
     words += ["--variant", "face-only", "--seeds", "1", "--device", "cpu", "--threads", "1"]

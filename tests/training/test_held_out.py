@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from quick_training import QUICK, config
 from small_data_sets import write_authors_data_set
 
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.training.rows import choose_rows
@@ -54,7 +55,8 @@ def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Pat
 
 
 def test_a_split_cannot_judge_what_was_learnt_from_it(scene_store: Path, tmp_path: Path) -> None:
-    for settings in ({"validation_split": "train"}, {"train_split": "validation"}):
+    both = {"train_split": "validation", "validation_split": "validation"}
+    for settings in ({"validation_split": "train"}, both):
         with pytest.raises(ConfigError, match="is the training split and cannot also"):
             train(config(scene_store, tmp_path / "run", **settings))
 
@@ -69,3 +71,28 @@ def test_pairs_of_one_image_are_held_out_together(scene_store: Path, tmp_path: P
     assert not learnt & judged
     assert len(split) // 10 <= len(held) < len(split) // 10 + 4
     assert sorted([*rows, *held]) == list(range(len(split)))
+
+
+def test_the_split_to_learn_from_may_have_any_name(scene_store: Path, tmp_path: Path) -> None:
+    alone = config(scene_store, tmp_path / "run", train_split="validation")
+    rows, split, held = choose_rows(PairStore.open(scene_store), alone)
+    assert (split.name, len(rows) + len(held)) == ("validation", len(split))
+    assert not set(rows) & set(held)
+
+
+def test_too_little_to_learn_from_is_told_for_what_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    Image.new("RGB", (60, 60)).save(folder / "a.png")
+    boxes = [(x, 0, x + 20, 20) for x in (0, 10, 20)]
+    rows = [f"a.png,Happy,train,{','.join(map(str, box))}" for box in boxes]
+    (folder / "m.csv").write_text("\n".join(["path,label,split,x1,y1,x2,y2", *rows]))
+    making = PairMaking(boxes=BoxSource.MANIFEST)
+    preprocess(PreprocessConfig(folder / "m.csv", tmp_path / "one", making))
+    with pytest.raises(DataError, match="are of one image"):
+        train(config(tmp_path / "one", tmp_path / "run"))
+    missing = "gone.png,Happy,validation,0,0,20,20"
+    (folder / "n.csv").write_text("\n".join(["path,label,split,x1,y1,x2,y2", *rows, missing]))
+    preprocess(PreprocessConfig(folder / "n.csv", tmp_path / "two", making))
+    with pytest.raises(DataError, match=r"the split 'validation' of .* holds no pairs"):
+        train(config(tmp_path / "two", tmp_path / "run"))

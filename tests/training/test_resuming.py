@@ -19,6 +19,7 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.average import start_average
+from glamor_cli.training.candidates import candidate_path
 from glamor_cli.training.checkpoints import (
     DAMAGED,
     LAST,
@@ -31,7 +32,8 @@ from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.start import make_network
-from glamor_cli.training.trainer import Progress, train
+from glamor_cli.training.trainer import Progress, begin_or_resume, train
+from glamor_cli.weights import read_metadata
 
 
 def test_checkpoints_may_be_as_frequent_as_steps(
@@ -285,6 +287,62 @@ def test_weights_kept_without_their_checkpoints_are_not_overwritten(
     with pytest.raises(ConfigError, match="a run without checkpoints to go on from"):
         train(config(scene_store, run), resume=resume)
     assert (run / BEST).read_bytes() == before
+
+
+KILL = """
+import os, sys
+from pathlib import Path
+from quick_training import config
+from glamor_cli.training import trainer
+
+store, run, epochs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+save, saved = trainer.save_checkpoint, []
+
+def save_or_die(*what):
+    if len(saved) == epochs:
+        os.kill(os.getpid(), 9)
+    saved.append(save(*what))
+
+trainer.save_checkpoint = save_or_die
+trainer.train(config(store, run))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_kill_before_the_checkpoint_costs_the_epoch_and_neither_the_run_nor_its_best(
+    scene_store: Path, undisturbed: Path, tmp_path: Path, epochs: int
+) -> None:
+    run = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(scene_store), str(run), str(epochs)],
+        cwd=Path(__file__).parent,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert epochs or (run / ".candidate-0.safetensors").exists()
+    if epochs:
+        state = json.loads((run / METRICS).read_text().splitlines()[0])
+        assert read_metadata(run / BEST).accuracy["validation"] == state["validation_accuracy"]
+    assert begin_or_resume(config(scene_store, run), lambda _: None).finished
+    assert_same(undisturbed, run)
+    assert not list(run.glob(".candidate-*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_kill_before_the_best_has_its_name_does_not_lose_it(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    best = (run / BEST).read_bytes()
+    lines = (run / METRICS).read_text().splitlines()
+    reached = [json.loads(line)["validation_accuracy"] for line in lines]
+    epoch = reached.index(read_metadata(run / BEST).accuracy["validation"])
+    (run / BEST).rename(candidate_path(run, epoch))
+    candidate_path(run, 99).write_text("of an epoch that the checkpoint does not know")
+    assert train(config(scene_store, run), resume=True).finished
+    assert (run / BEST).read_bytes() == best
+    assert not list(run.glob(".candidate-*"))
 
 
 def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(

@@ -143,6 +143,29 @@ def test_other_weights_can_be_the_start(
     assert torch.equal(before[name], after[name])
 
 
+def test_a_face_encoder_that_learnt_nothing_is_not_kept_still(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    of_contexts = config(
+        scene_store,
+        tmp_path / "context",
+        replace(QUICK, epochs=1),
+        network=NetworkConfig(variant=Variant.CONTEXT_ONLY),
+    )
+    train(of_contexts)
+    recipe = replace(QUICK, epochs=1, freeze_face=True)
+    run = config(
+        scene_store,
+        tmp_path / "run",
+        recipe,
+        network=NetworkConfig(),
+        initial_weights=tmp_path / "context" / BEST,
+    )
+    with pytest.raises(ConfigError, match="has learnt nothing yet"):
+        train(run)
+    assert not (tmp_path / "run" / BEST).exists()
+
+
 def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Path) -> None:
     arguments = ["train", scene_store, "--run", tmp_path / "run", "--epochs", "1", "--threads", "1"]
     named = ["--init", "glamor-original", "--teacher", "glamor-original"]
