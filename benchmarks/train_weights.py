@@ -4,15 +4,17 @@
 
 FER2013 is the folder of the arrays, as ``glamor fer2013`` takes it. Each step of ``PLAN`` is one
 ``glamor train``: it is tried for two epochs, which tells how many fit into its share of the time,
-and then run. OUT holds the stores, a folder for each step and ``summary.json``, with which the best
-weights of each step are judged as ``publish_weights.py`` does. A stopped program goes on where it
-was. ``publish_weights.py`` makes files of weights out of the last step of each network: of
-``original`` and ``resnet18``, under the names ``glamor-original`` and ``glamor-resnet18``.
+and then run, for six epochs at least. Making the stores and judging come on top. OUT holds the
+stores, a folder for each step and ``summary.json``, with which the best weights of each step are
+judged as ``publish_weights.py`` does. A stopped program goes on where it was.
+``publish_weights.py`` makes files of weights out of the last step of each network: of ``original``
+and ``resnet18``, under the names ``glamor-original`` and ``glamor-resnet18``.
 """
 
 import argparse
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +28,7 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.config import BEST, METRICS
+from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipe_names import RecipeName
 from glamor_cli.training.recipes import find_recipe
 
@@ -36,7 +38,7 @@ SHARES_OF_VOTES = {"half": 0.5, "quarter": 0.25}
 """How much of a soft label are FER+'s votes, for each store."""
 
 _TRIED = 2
-"""Epochs of a trial; the time of the last one counts, for which the device is warm."""
+"""Epochs of a trial."""
 
 _FEWEST = 6
 """Epochs of the shortest training: with fewer, not all recipes would come to faces of full size."""
@@ -126,7 +128,7 @@ def main() -> None:
     summary = []
     for step in PLAN:
         run(step, asked.out, asked.minutes * 60 * step.share, asked.device, asked.batch)
-        summary.append(judge(step, asked.out, split))
+        summary.append(judge(step, asked.out, split, asked.device))
         write_text(asked.out / SUMMARY, json.dumps(summary, indent=2) + "\n")
         print(json.dumps(summary[-1]), flush=True)
 
@@ -152,15 +154,19 @@ def run(step: Step, out: Path, seconds: float, device: str, batch: int) -> None:
         options += ["--teacher", out / step.teacher / BEST]
     decided = out / f"{step.name}-{EPOCHS}"
     if not decided.exists():
-        started, trial = time.monotonic(), out / f"{step.name}-trial"
+        trial = out / f"{step.name}-trial"
+        shutil.rmtree(trial, ignore_errors=True)
+        started = time.time()
         # A trial of small faces, which most of this recipe sees, would promise too many epochs.
         whole = RecipeName.FER2013_FINISH if recipe.small_faces else step.recipe
         glamor(
             *("train", *options, "--recipe", whole, "--run", trial),
-            *("--epochs", _TRIED, "--resume"),
+            *("--epochs", _TRIED),
         )
-        epoch = json.loads((trial / METRICS).read_text("utf-8").splitlines()[-1])["seconds"]
-        left = seconds - (time.monotonic() - started)
+        # By the clock: judging, checkpoints and curves take their time in every epoch.
+        began, ended = ((trial / name).stat().st_mtime for name in (CONFIG, METRICS))
+        epoch = (ended - began) / _TRIED
+        left = seconds - (time.time() - started) - (began - started)
         write_text(decided, json.dumps(max(_FEWEST, int(left / epoch))) + "\n")
     epochs = json.loads(decided.read_text("utf-8"))
     glamor(
@@ -169,10 +175,10 @@ def run(step: Step, out: Path, seconds: float, device: str, batch: int) -> None:
     )
 
 
-def judge(step: Step, out: Path, split: Split) -> dict[str, object]:
+def judge(step: Step, out: Path, split: Split, device: str) -> dict[str, object]:
     """Judge the best weights of a step on the validation split."""
     lines = (out / step.name / METRICS).read_text("utf-8").splitlines()
-    judged = evaluate(open_runtime(out / step.name / BEST, device="cpu"), split)
+    judged = evaluate(open_runtime(out / step.name / BEST, device=device), split)
     return {
         "step": step.name,
         "epochs": len(lines),

@@ -2,10 +2,12 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from glamor_cli.bench.config import BenchConfig, BenchResult, Precision, Row, Target
@@ -67,6 +69,16 @@ def run_bench(
 
 def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
     """Measure one target at one batch size."""
+    with ExitStack() as settings:
+        if target is not Target.TRAIN:
+            # Once for all: each call would pay for entering them. no_grad, because the graphs of
+            # torch.compile are recorded anew under inference mode.
+            settings.enter_context(torch.no_grad())
+            settings.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+        return _compare_line_up(setup, target, batch)
+
+
+def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
     try:
         line_up = _LINE_UP[target](setup, batch)
     except Exception as error:
@@ -75,8 +87,11 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
         line_up = LineUp(tuple(Absent(backend, "", reason(error)) for backend in setup.backends))
     contenders = [entry for entry in line_up.entries if isinstance(entry, Contender)]
     answers = [_answer(contender) for contender in contenders]
-    times = _time(setup, [contender.run for contender in contenders], host_clock)
-    on_device = [contender for contender in contenders if contender.device_run is not None]
+    # What failed is not tried again: compilers may take minutes to fail.
+    able = [c for c, a in zip(contenders, answers, strict=True) if not isinstance(a, Exception)]
+    times = iter(_time(setup, [contender.run for contender in able], host_clock))
+    lasted_or_failed = [a if isinstance(a, Exception) else next(times) for a in answers]
+    on_device = [contender for contender in able if contender.device_run is not None]
     device_times = dict(
         zip(
             map(id, on_device),
@@ -84,7 +99,7 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
             strict=True,
         )
     )
-    measured = iter(zip(answers, times, strict=True))
+    measured = iter(zip(answers, lasted_or_failed, strict=True))
     rows = []
     for entry in line_up.entries:
         row = Row(

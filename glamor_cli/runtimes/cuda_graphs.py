@@ -46,7 +46,8 @@ class Recording:
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool):
+        # By default a call of any other thread's to CUDA would spoil it.
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self.answers = call(*self.inputs)
 
     def replay(self) -> None:

@@ -197,7 +197,8 @@ class _Call:
     def capture(self) -> None:
         """Record one run, to be replayed as one launch."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.runtime._stream):
+        stream, mode = self.runtime._stream, "thread_local"
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode=mode):
             self.enqueue()
         self.graph = graph
 

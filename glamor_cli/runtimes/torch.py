@@ -47,7 +47,7 @@ class TorchRuntime(Runtime):
     On CUDA the core is one launch (``network/fused_core.py``) and each batch size's launches are
     recorded as a CUDA graph. Both are tried when the network is opened; where the fused core
     cannot be had, or its answers are not the plain modules', these take its place, and where
-    nothing can be recorded, everything is launched anew for every batch.
+    a batch's size cannot be recorded, everything is launched anew for every batch from then on.
 
     Attributes:
         core: ``fused``, or ``plain`` and why; and why nothing is recorded, where nothing is.
@@ -134,11 +134,33 @@ class TorchRuntime(Runtime):
             torch.from_numpy(np.require(values, requirements=["C", "W"]))
             for values in (face, context)
         )
-        answer = (self._graphed or self.answer)(faces, contexts)
+        answer = self._replay_or_launch(faces, contexts)
         # Copied, because a graph's next run writes over its answers.
         return Output(
             *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
         )
+
+    def _replay_or_launch(self, faces: Tensor, contexts: Tensor) -> Answer:
+        """Answer by a recorded graph, where one can be had for the batch's size.
+
+        Raises:
+            BackendUnavailable: The GPU has no memory for the batch.
+        """
+        try:
+            if self._graphed is not None:
+                try:
+                    return self._graphed(faces, contexts)
+                except torch.OutOfMemoryError:
+                    raise
+                except RuntimeError as error:
+                    self._graphed = None
+                    self.core += _not_recorded(error)
+            return self.answer(faces, contexts)
+        except torch.OutOfMemoryError as error:
+            raise BackendUnavailable(
+                f"the GPU has no memory left for a batch of {len(faces)}",
+                "Free memory on the GPU, or give a smaller batch.",
+            ) from error
 
     @torch.inference_mode()
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
@@ -163,7 +185,7 @@ class TorchRuntime(Runtime):
             graphed.recording(1, *shapes)
         except Exception as error:
             # What cannot be recorded is known to the driver alone.
-            self.core += f"; not recorded: {type(error).__name__}: {error}"
+            self.core += _not_recorded(error)
             return None
         return graphed
 
@@ -207,6 +229,10 @@ class TorchRuntime(Runtime):
                 return fast, "fused" if problem is None else f"fused; convolutions not: {problem}"
             problem = f"its answers are off by {off:.1e}"
         return None, f"plain: {problem}"
+
+
+def _not_recorded(error: Exception) -> str:
+    return f"; not recorded: {type(error).__name__}: {error}"
 
 
 def _cudnn_settings() -> AbstractContextManager[None]:

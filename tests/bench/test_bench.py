@@ -12,8 +12,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import glamor_cli.bench.run as bench_run
 from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision, Target
-from glamor_cli.bench.contenders import Setup
+from glamor_cli.bench.contenders import Contender, LineUp, Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_dict, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
@@ -229,6 +230,24 @@ def test_a_network_without_a_core_says_so(tmp_path: Path) -> None:
     save_network(path, GlamorNet(config), Metadata("face", network=config))
     result = run_bench(quick(path, targets=(Target.CORE,), batches=(1,)))
     assert all("no attention-fusion core" in row.status for row in result.rows)
+
+
+def test_what_failed_is_not_tried_again(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler may take minutes to fail."""
+    tried = []
+
+    def fail() -> None:
+        tried.append(1)
+        raise RuntimeError("tuning failed")
+
+    failing = Contender(Backend.COMPILE, "x", "fp32", "cpu", fail, device_run=fail)
+    able = Contender(Backend.EAGER, "cpu", "fp32", "cpu", lambda: None)
+    line_up = LineUp((failing, able))
+    monkeypatch.setitem(bench_run._LINE_UP, Target.NETWORK, lambda *_: line_up)
+    first, second = run_bench(quick(weights, targets=(Target.NETWORK,), batches=(1,))).rows
+    assert len(tried) == 1
+    assert (first.status, first.p50_ms) == ("failed: RuntimeError: tuning failed", None)
+    assert second.status == "ok" and second.p50_ms is not None
 
 
 def test_calls_take_turns_and_a_failing_one_stops_alone() -> None:

@@ -372,7 +372,7 @@ def test_torch_on_cuda_agrees_with_the_cpu(
     pair = inputs(5, seed=5)
     for values in pair:
         values.fill(np.inf)
-    runtime(*pair)
+    runtime._run(*pair)  # a call would refuse these
     pair = inputs(5, seed=6)
     kept.append((reference(*pair), runtime(*pair)))
     for expected, output in kept:
@@ -420,3 +420,27 @@ def test_a_batch_that_fails_on_the_cpu_is_not_sent_there(
     with pytest.raises(BackendUnavailable, match="fails on a batch of 2") as failed:
         runtime(faces, contexts)
     assert failed.value.remedy == "Give a smaller batch."
+
+
+def test_a_size_that_cannot_be_recorded_is_launched_and_no_memory_is_told(
+    files: dict[str, Path],
+) -> None:
+    """The recordings are stood in for, because only a GPU has them."""
+    runtime = TorchRuntime(files[".safetensors"], device="cpu")
+    pair = inputs(3)
+    expected = runtime(*pair)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("capture was invalidated")
+
+    runtime._graphed = refuse
+    np.testing.assert_array_equal(runtime(*pair).probabilities, expected.probabilities)
+    assert "not recorded: RuntimeError: capture was invalidated" in runtime.core
+    assert runtime._graphed is None, "it is not tried for every batch"
+
+    def exhaust(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    runtime._graphed = exhaust
+    with pytest.raises(BackendUnavailable, match="no memory left for a batch of 3"):
+        runtime(*pair)
