@@ -19,6 +19,7 @@ def undisturbed() -> Iterator[None]:
     before = {
         number: signal.signal(number, lambda number, _: heard.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not None  # a program's own that Python cannot put back
     }
     try:
         yield

@@ -106,6 +106,12 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
     """Find out before the slow part whether an engine can be built and served."""
     if config.engine is None:
         return
+    least = config.onnx.batch.minimum
+    if config.triton_repository is not None and least > 1:
+        raise ConfigError(
+            f"Triton passes on single requests, and the engine would take no fewer than {least}",
+            "Give --batch-min 1, or leave the repository out.",
+        )
     target = require_buildable(config.engine)
     if target is Target.RTX and config.triton_repository is not None:
         raise ConfigError(

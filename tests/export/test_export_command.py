@@ -179,6 +179,11 @@ REFUSED = [
     (("--provider", "openvino", "--device", "cuda"), 3, "runs on cpu, not on cuda"),
     (("--provider", "TensorrtExecutionProvider"), 2, "openvino"),
     (("--threads", "0"), 2, "threads"),
+    (
+        ("--trt", "--triton-repository", "models", "--batch-min", "2", "--batch-opt", "2"),
+        3,
+        "no fewer than 2",
+    ),
 ]
 REFUSED_BY_RTX = [
     (("--gpu", "SM90"), 3, "does not build for SM90"),

@@ -1,0 +1,27 @@
+"""What must not be interrupted in the middle is not, and who interrupted is heard after it."""
+
+import signal
+
+import pytest
+
+from glamor_cli.undisturbed import undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
+    done: list[str] = []
+
+    def hear(*_: object) -> None:
+        done.append("heard")
+
+    before = signal.signal(number, hear)
+    try:
+        with undisturbed():
+            with undisturbed():
+                signal.raise_signal(number)
+                done.append("inner")
+            done.append("outer")
+        assert done == ["inner", "outer", "heard"]
+        assert signal.getsignal(number) is hear
+    finally:
+        signal.signal(number, before)
