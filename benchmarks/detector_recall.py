@@ -25,7 +25,8 @@ from recording import RESULTS, record
 
 from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig, intersection_over_union
 from glamor_cli.vision.faces import Faces
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import read_image
 
 WIDTHS = (20, 24, 32, 40, 64, 100, 200)
 LONG_SIDES = (640, 736, 832, 960, 1280)

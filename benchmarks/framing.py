@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig
 from glamor_cli.vision.dlib_faces import DlibFaces
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import read_image
 
 LONGEST_SIDE = 700
 """Larger photographs are left out: dlib would take minutes and gigabytes for them."""

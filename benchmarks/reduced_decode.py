@@ -23,7 +23,8 @@ from PIL import Image
 from recording import RESULTS, record, summary
 
 from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import read_image
 
 SIZES = ((1920, 1080), (2600, 1400), (4000, 3000))
 FACES = 4

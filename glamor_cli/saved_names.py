@@ -22,9 +22,7 @@ def saved_name(source: str | Path, suffix: str) -> str:
     """
     # A stem holds no folder, but it may hold line breaks, or leave no room for the suffix.
     stem = "".join(letter if letter.isprintable() else "_" for letter in Path(source).stem)
-    while len(stem.encode()) > _LONGEST_STEM:
-        stem = stem[:-1]
-    return f"{stem}{suffix}"
+    return f"{stem.encode()[:_LONGEST_STEM].decode(errors='ignore')}{suffix}"
 
 
 def is_saved(path: Path, folder: Path) -> bool:

@@ -20,7 +20,7 @@ from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, open_p
 from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
 from glamor_cli.saved_names import is_saved
 from glamor_cli.sources import SourceImage, list_sources
-from glamor_cli.vision.images import IMAGE_SUFFIXES, Report, list_files, list_images
+from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.video_reader import (

@@ -8,7 +8,7 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PROGRAM = next((found for name in _NAMES if (found := shutil.which(name))), None)
-needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium")
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is on the PATH")
 _FLAGS = (
     "--headless",
     "--no-sandbox",

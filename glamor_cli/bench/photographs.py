@@ -15,7 +15,8 @@ from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor
 from glamor_cli.runtimes.base import Output
 from glamor_cli.sources import SourceImage
 from glamor_cli.vision.faces import open_detector
-from glamor_cli.vision.images import list_images, read_image
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import NO_FACE, Pair, make_pair, round_box
 
 _FRAME = (712, 400)

@@ -13,7 +13,7 @@ from glamor_cli.data.class_names import find_class, known_classes
 from glamor_cli.data.crop_files import box_file_name
 from glamor_cli.errors import DataError
 from glamor_cli.listing import list_names
-from glamor_cli.vision.images import IMAGE_SUFFIXES
+from glamor_cli.vision.image_files import IMAGE_SUFFIXES
 from glamor_cli.vision.pairs import Box
 
 WHOLE_SPLIT = "all"

@@ -100,7 +100,8 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
 
 def _from_images(source: Path, limit: int) -> Pairs:
     from glamor_cli.vision.faces import open_detector
-    from glamor_cli.vision.images import list_images, read_image
+    from glamor_cli.vision.image_files import list_images
+    from glamor_cli.vision.images import read_image
     from glamor_cli.vision.pairs import make_pair, round_box
 
     detector = open_detector()

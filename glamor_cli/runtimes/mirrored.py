@@ -32,8 +32,9 @@ class MirroredRuntime(Runtime):
         self._symmetric = runtime.metadata.network.encoder is Encoder.ORIGINAL
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        seen = self._runtime(face, context)
-        mirrored = self._runtime(_mirror(face), _mirror(context))
+        # The average is checked, and is no number where either is none.
+        seen = self._runtime.unchecked(face, context)
+        mirrored = self._runtime.unchecked(_mirror(face), _mirror(context))
         return Output(
             _average(seen.probabilities, mirrored.probabilities),
             # Turned back: each place of the context is looked at where it lies in the picture.

@@ -23,8 +23,8 @@ def choose_rows(
         DataError: Too few pairs are left.
     """
     train_split = store.split(config.train_split)
-    held_out = [name for name in ("validation", "val") if name != config.train_split]
-    names = [name for name in held_out if name in store.splits]
+    others = set(store.splits) - {config.train_split}
+    names = [name for name in ("validation", "val") if name in others]
     chosen = config.validation_split or (names[0] if names else None)
     if chosen == config.train_split:
         raise ConfigError(

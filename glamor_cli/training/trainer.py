@@ -220,9 +220,10 @@ class _Run:
 
             self.state = load_checkpoint(run, self.network, self.average, self.optimizer, put_aside)
             if self.world.leads:
+                # A kill may have come between the checkpoint and these.
                 keep_candidate(run, self.state.best_epoch)
-            if self.world.leads and self.state.epoch == self.recipe.epochs:
-                self._write_history()  # a kill may have come between the checkpoint and these
+                if self.state.epoch == self.recipe.epochs:
+                    self._write_history()
         elif self.world.leads:
             keep_candidate(run, None)
             write_config(self.config, self.store)

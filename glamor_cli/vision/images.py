@@ -1,10 +1,8 @@
-"""Finding image files and reading them safely: whatever is in the file, RGB or one clear error."""
+"""Reading image files safely: whatever is in the file, RGB or one clear error."""
 
-import glob
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,6 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from glamor_cli.errors import DataError
-from glamor_cli.listing import list_names, sort_bounded
 from glamor_cli.reading import open_file
 from glamor_cli.reasons import whole_reason_of
 
@@ -24,29 +21,6 @@ MAX_PIXELS = 89_478_485
 
 MAX_FILE_BYTES = 1 << 30
 """A larger file is refused: some decoders read the whole file first."""
-
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
-"""What an image's name ends in (in lower case), where folders and globs are searched."""
 
 # Only decoders that run no other program; the common ones first, since Pillow tries them in order.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
@@ -133,167 +107,6 @@ def count_pixels(path: Path) -> int:
     except Exception:
         # Reading it will say what is wrong.
         return 0
-
-
-Report = Callable[[DataError], None]
-"""Takes what went wrong with a part of a source, where the rest is gone on with."""
-
-
-def list_images(source: Path, report: Report | None = None) -> Iterator[Path]:
-    """List the image files of a source, one by one; see `list_files`."""
-    return list_files(source, IMAGE_SUFFIXES, "images", report)
-
-
-def list_files(
-    source: Path, suffixes: frozenset[str], kind: str, report: Report | None = None
-) -> Iterator[Path]:
-    """List the files of a kind in a source, one by one.
-
-    A file is listed whatever its name. In a folder, searched with its subfolders, and among the
-    matches of a glob (``*``, ``?``, ``[...]``, ``**``), files count whose name ends like one of
-    the kind and does not begin with a dot. Links to folders are followed, each folder once.
-
-    Args:
-        source: A file, a folder or a glob.
-        suffixes: What their names end in, in lower case.
-        kind: What they are called, in the plural.
-        report: Called for each folder that cannot be read, which is then passed over; None raises.
-
-    Yields:
-        Paths that begin with ``source`` (or match it), in the order of their names, folder by
-        folder: the same on every machine.
-
-    Raises:
-        DataError: There is no such source, a folder cannot be read, or none is in it.
-    """
-    if source.is_file():
-        yield source
-        return
-    reported: list[DataError] = []
-
-    def pass_over(error: DataError) -> None:
-        if report is None:
-            raise error
-        reported.append(error)
-        report(error)
-
-    if source.is_dir():
-        paths, place = _walk(source, suffixes, pass_over), "folder"
-    elif glob.has_magic(str(source)):
-        paths, place = _matches(source, suffixes, pass_over), "pattern"
-    elif source.exists():
-        raise DataError(f"{source} is neither a file nor a folder", "Give a file.")
-    else:
-        raise DataError(f"there is no file or folder {source}", "Check the path.")
-    empty = True
-    for path in paths:
-        empty = False
-        yield path
-    if empty and not reported:
-        raise DataError(
-            f"the {place} {source} holds no {kind}",
-            f"{kind.capitalize()} are files that end in {', '.join(sorted(suffixes))}.",
-        )
-
-
-def _walk(top: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
-    """Walk a folder in the order of names, each folder once: links may make loops."""
-    seen: set[tuple[int, int]] = set()
-    # A stack, not recursion: folders may be nested deeper than calls.
-    waiting = [(top, _entries(top, seen, pass_over))]
-    while waiting:
-        folder, entries = waiting[-1]
-        for name, is_folder in entries:
-            path = folder / name
-            if is_folder and not name.startswith("."):
-                waiting.append((path, _entries(path, seen, pass_over)))
-                break
-            if _is_of_kind(path, suffixes) and _is_file(path, pass_over):
-                yield path
-        else:
-            waiting.pop()
-
-
-def _entries(
-    folder: Path, seen: set[tuple[int, int]], pass_over: Report
-) -> Iterator[tuple[str, bool]]:
-    """List a folder that is not in ``seen`` yet; it is then."""
-    try:
-        identity = folder.stat()
-        if (identity.st_dev, identity.st_ino) not in seen:
-            seen.add((identity.st_dev, identity.st_ino))
-            yield from list_names(folder)
-    except OSError as error:
-        pass_over(
-            DataError(
-                f"cannot read the folder {folder}: {error.strerror}", "Check its permissions."
-            )
-        )
-
-
-def _is_file(path: Path, pass_over: Report) -> bool:
-    """Whether a path is a file; in a folder that may be listed but not entered nobody can tell."""
-    try:
-        return path.is_file()
-    except OSError as error:
-        pass_over(DataError(f"cannot open {path}: {error.strerror}", "Check its permissions."))
-        return False
-
-
-def _matches(pattern: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
-    """The files of a kind that match a glob, in the order of their names."""
-    previous = None
-    for name, _ in sort_bounded((str(path), False) for path in _expand(pattern, pass_over)):
-        path = Path(name)
-        if name != previous and _is_of_kind(path, suffixes) and _is_file(path, pass_over):
-            yield path
-        previous = name
-
-
-def _expand(pattern: Path, pass_over: Report) -> Iterator[Path]:
-    """Expand a glob, for ``**`` each folder once, where glob itself follows links round loops."""
-    segments: list[list[str]] = [[]]
-    for part in pattern.parts:
-        if part != "**":
-            segments[-1].append(part)
-        elif len(segments) == 1 or segments[-1]:
-            segments.append([])
-    first, *others = segments
-    found = _matches_in((Path(),), first) if first else iter((Path(),))
-    for segment in others:
-        found = _matches_in(_folders_below(found, pass_over), segment or ["*"])
-    return found
-
-
-def _matches_in(folders: Iterable[Path], parts: list[str]) -> Iterator[Path]:
-    """What matches a glob without ``**`` in each of the folders."""
-    for folder in folders:
-        # Path.glob takes no absolute pattern, which is what a user may well give.
-        for name in glob.iglob(str(Path(*parts)), root_dir=folder):  # noqa: PTH207
-            yield folder / name
-
-
-def _folders_below(tops: Iterable[Path], pass_over: Report) -> Iterator[Path]:
-    """List folders and those in them, as ``_walk`` goes through them."""
-    seen: set[tuple[int, int]] = set()
-    for top in tops:
-        waiting = [top] if top.is_dir() else []
-        while waiting:
-            folder = waiting.pop()
-            known = len(seen)
-            within = [
-                folder / name
-                for name, is_folder in _entries(folder, seen, pass_over)
-                if is_folder and not name.startswith(".")
-            ]
-            if len(seen) > known:
-                yield folder
-                waiting += reversed(within)
-
-
-def _is_of_kind(path: Path, suffixes: frozenset[str]) -> bool:
-    # Files that begin with a dot are what systems leave behind, like "._photo.jpg".
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from glamor_cli.errors import DataError
 from glamor_cli.vision import images
-from glamor_cli.vision.images import count_pixels, list_images, read_image
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import count_pixels, read_image
 
 
 def modes():
