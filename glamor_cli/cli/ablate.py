@@ -9,12 +9,13 @@ from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import INTERRUPTED, console, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
+from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TrainPrecisionOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipe_names import RecipeName
 
 if TYPE_CHECKING:
@@ -42,12 +43,19 @@ def ablate(
         bool, typer.Option("--table-only", help="Train nothing: show what is finished in --run.")
     ] = False,
     json_file: Annotated[Path | None, json_option("the table")] = None,
+    precision: TrainPrecisionOption = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
     from glamor_cli.network.config import NetworkConfig
-    from glamor_cli.training.ablation import PICTURE, AblationConfig, to_dict, write_table
+    from glamor_cli.training.ablation import (
+        PICTURE,
+        AblationConfig,
+        judged_by_what_chose,
+        to_dict,
+        write_table,
+    )
     from glamor_cli.training.ablation import ablate as run_ablation
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.recipes import find_recipe
@@ -64,6 +72,7 @@ def ablate(
             run=run,
             recipe=find_recipe(recipe, epochs=epochs),
             network=NetworkConfig(encoder=network),
+            precision=precision,
             device=device,
             threads=threads,
         ),
@@ -76,6 +85,11 @@ def ablate(
         with console.status("reading the finished runs"):
             table = write_table(config)
     else:
+        if judged_by_what_chose(config):
+            console.print(
+                f"The split {printable(test_split)} also chooses each training's best epoch: "
+                "what is measured on it will flatter."
+            )
         with progress_bar("images") as bar:
             task = bar.add_task("starting", total=None, rate="-")
 

@@ -1,4 +1,4 @@
-"""The options of commands that open a runtime, and what they run it on, written once."""
+"""The options that several commands have of networks and what they run on, written once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.runtimes.choices import Device, Provider
+from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
 
 MAX_SEED = 2**63 - 1
@@ -46,6 +47,9 @@ MinScoreOption = Annotated[
 FlipOption = Annotated[
     bool,
     typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
+]
+TrainPrecisionOption = Annotated[
+    TrainPrecision, typer.Option(help="Of convolutions and matrix products.")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, max=_MAX_THREADS, help="CPU threads; default: all cores.")

@@ -7,7 +7,12 @@ import typer
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
-from glamor_cli.cli.runtime_options import MAX_SEED, DeviceOption, ThreadsOption
+from glamor_cli.cli.runtime_options import (
+    MAX_SEED,
+    DeviceOption,
+    ThreadsOption,
+    TrainPrecisionOption,
+)
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
@@ -42,9 +47,7 @@ def train(
             help="Whose answers to learn from too: weights, or a face classifier's .onnx."
         ),
     ] = None,
-    precision: Annotated[
-        TrainPrecision, typer.Option(help="Of convolutions and matrix products.")
-    ] = TrainPrecision.AUTO,
+    precision: TrainPrecisionOption = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     checkpoint_every: Annotated[

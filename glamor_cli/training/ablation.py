@@ -27,6 +27,7 @@ from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.progress import Progress
+from glamor_cli.training.rows import choose_validation_split
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
@@ -98,6 +99,12 @@ def ablate(
                 write_table(config)
                 return None
     return write_table(config)
+
+
+def judged_by_what_chose(config: AblationConfig) -> bool:
+    """Say whether the split to judge by also chose each training's best epoch, which flatters."""
+    store = PairStore.open(config.training.store)
+    return config.test_split == choose_validation_split(store, config.training)
 
 
 def _check_split(config: AblationConfig) -> None:

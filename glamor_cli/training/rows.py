@@ -23,9 +23,7 @@ def choose_rows(
         DataError: Too few pairs are left.
     """
     train_split = store.split(config.train_split)
-    others = set(store.splits) - {config.train_split}
-    names = [name for name in ("validation", "val") if name in others]
-    chosen = config.validation_split or (names[0] if names else None)
+    chosen = choose_validation_split(store, config)
     if chosen == config.train_split:
         raise ConfigError(
             f"the split {chosen!r} is the training split and cannot also be used for evaluation",
@@ -52,6 +50,13 @@ def choose_rows(
             "Preprocess more labelled images, or choose a --validation-split.",
         )
     return rows, validation, validation_rows
+
+
+def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
+    """Name the split that chooses the best epoch; None where a part of the training split does."""
+    others = set(store.splits) - {config.train_split}
+    names = [name for name in ("validation", "val") if name in others]
+    return config.validation_split or (names[0] if names else None)
 
 
 def _whole_images(

@@ -81,7 +81,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"there is no file {path}", "Check the path.") from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path} is not an image",
+            f"{path} is not an image of a known kind",
             "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
         ) from error
     except OSError as error:

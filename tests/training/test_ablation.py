@@ -178,8 +178,9 @@ def test_recipes_that_go_on_with_trained_weights_are_refused(scene_store, tmp_pa
 def test_the_command_trains_what_it_is_asked_for(scene_store, tmp_path):
     words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), "--epochs", "1"]
     words += ["--variant", "face-only", "--seeds", "1", "--device", "cpu", "--threads", "1"]
-    result = CliRunner().invoke(app, [*words, "--json", "-"])
+    result = CliRunner().invoke(app, [*words, "--precision", "fp32", "--json", "-"])
     assert result.exit_code == 0, result.output
+    assert "flatter" not in result.stderr
     (line,) = json.loads(result.stdout)["variants"]
     assert (line["variant"], len(line["runs"])) == ("face-only", 1)
     assert line["runs"][0]["count"] == 7, "the pairs of the test split"
@@ -188,6 +189,11 @@ def test_the_command_trains_what_it_is_asked_for(scene_store, tmp_path):
     settings = json.loads((tmp_path / "runs" / "face-only-0" / "config.json").read_text())
     assert settings["recipe"]["name"] == "modern"
     assert (settings["recipe"]["epochs"], settings["seed"], settings["threads"]) == (1, 0, 1)
+    assert settings["precision"] == "fp32"
+    # The same run, judged by the split that chose its epoch.
+    flattering = CliRunner().invoke(app, [*words, "--precision", "fp32", "--test-split=validation"])
+    assert flattering.exit_code == 0, flattering.output
+    assert "The split validation also chooses" in flattering.stderr
 
 
 def run(variant, seed, accuracy, near_cue=None) -> RunResult:
