@@ -24,6 +24,7 @@ from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.extras import install_extra
 from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.gpus import Driver, query_driver
+from glamor_cli.runtimes.openvino import load_openvino
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.weights import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered, sha256
@@ -258,8 +259,7 @@ def _engines(driver: Driver) -> Iterator[Row]:
     yield _tensorrt(Target.TRT, "TensorRT", driver)
     yield _tensorrt(Target.RTX, "TensorRT-RTX", driver)
     try:
-        openvino = importlib.import_module("openvino")
-        core = openvino.Core()
+        core = load_openvino().Core()
         devices = ", ".join(core.available_devices)
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if "BF16" in capabilities else "float32"
@@ -364,6 +364,8 @@ def _python() -> str:
 
 def _problem(error: Exception) -> str:
     """Tell a library that is not installed from one that does not load."""
+    if isinstance(error, GlamorError):
+        return error.what
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
     return _first_line(error) if absent is None else f"{absent} is not installed"
 
