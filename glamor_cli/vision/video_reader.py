@@ -57,6 +57,10 @@ _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
 _GUESSED_RATE = 25.0
 """Frames per second where a file tells no times at all."""
+_HAIR = 1e-3
+"""Seconds between two frames that are told to be shown at once."""
+_FAR_BACK = 1.0
+"""Seconds by which a time falls back that is another recording's."""
 _LENGTH_FROM_ZERO = {"matroska", "asf", "flv"}
 """Formats whose length is the last time in them, and not what lies between first and last."""
 _SHORTFALL = (0.5, 0.01)
@@ -250,13 +254,19 @@ class _Reader:
 
 
 class _Clock:
-    """Gives each frame a time, rising whatever the file says."""
+    """Gives each frame a time, rising whatever the file says.
+
+    A time that does not rise is passed by a hair, so that the file's own times hold again as soon
+    as they have caught up. Where they fall far back and stay there, another recording was joined
+    on, and is counted from where the first one ended.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._base = stream.time_base
         self._start: int | None = stream.start_time
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
+        self._behind = 0
         self.last = -self._step
 
     def time(self, frame: Any) -> float:
@@ -266,9 +276,14 @@ class _Clock:
             if self._start is None:
                 self._start = stamp
             told = float((stamp - self._start) * self._base)
-            # Frames without a time of their own, or one that does not rise, follow the last one.
+            far = told < self.last - _FAR_BACK
+            self._behind = self._behind + 1 if far else 0
             if told > self.last:
                 time = max(told, 0.0)
+            elif not far and self.last >= 0:
+                time = self.last + min(self._step, _HAIR)
+            elif self._behind > 1:
+                self._start -= round((time - told) / self._base)
         self.last = time
         return time
 

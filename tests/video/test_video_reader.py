@@ -103,6 +103,32 @@ def test_a_variable_frame_rate_is_followed(tmp_path):
     assert [round(frame.time, 2) for frame in read(path, every=0.5)] == [0, 0.5, 1.9, 2.0, 3.25]
 
 
+def test_a_time_told_twice_does_not_move_the_later_ones(tmp_path):
+    """Frames then come faster than on average: counting on from the second would never catch up."""
+    slow, fast = [n / 2 for n in range(20)], [10 + n / 25 for n in range(100)]
+    times = [*slow, 10.0, *fast]
+    images = (np.full((48, 64, 3), 2 * number, np.uint8) for number in range(len(times)))
+    path = write_clip(tmp_path / "twice.webm", images, times=times, codec="libvpx")
+    told = [frame.time for frame in read(path)]
+    assert all(a < b for a, b in pairwise(told))
+    np.testing.assert_allclose(told, times, atol=0.0015)
+
+
+def test_a_recording_joined_on_keeps_its_own_times(tmp_path):
+    first, second = tmp_path / "first.ts", tmp_path / "second.ts"
+    write_clip(first, grays(30), rate=10)
+    write_clip(second, grays(20), times=[n / 2 for n in range(20)])
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    frames, _ = read_what_there_is(path)
+    told = [frame.time for frame in frames]
+    assert told[:30] == pytest.approx([n / 10 for n in range(30)])
+    steps = np.diff(told[30:])
+    # Where it begins is anybody's guess, and the next frame tells that it is another recording.
+    np.testing.assert_allclose(steps[1:], 0.5, atol=1e-3)
+    assert 0 < steps[0] <= 0.5
+
+
 def test_time_begins_with_the_video_not_with_the_broadcast(tmp_path):
     path = tmp_path / "late.ts"
     write_clip(path, grays(5), times=[1000 + n / 10 for n in range(5)])
