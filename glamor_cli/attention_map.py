@@ -58,7 +58,10 @@ def note_of(attention: NDArray[np.float32]) -> str:
 def upsample_attention(
     attention: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
-    """Bring an attention map smoothly to the size of a picture of the context crop.
+    """Bring an attention map smoothly to the size of a picture of the context crop, to be seen.
+
+    Smooth means bicubic, which sinks below the ground around a peak: `interpolate_attention` keeps
+    the order of the places.
 
     Args:
         attention: float32 [h, w], in row-major cells.
@@ -68,16 +71,33 @@ def upsample_attention(
     Returns:
         float32 [height, width], 0 where nothing was looked at, 1 at the map's peak.
     """
-    top, bottom = cell_range(attention.shape[0])
-    left, right = cell_range(attention.shape[1])
-    smooth = Image.fromarray(np.ascontiguousarray(attention, np.float32)).resize(
-        (width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom)
-    )
-    values: NDArray[np.float32] = np.maximum(np.asarray(smooth, np.float32), 0)
+    smooth = _resize(attention, height, width, Image.Resampling.BICUBIC)
+    values: NDArray[np.float32] = np.maximum(smooth, 0)
     peak = float(values.max())
     if peak > 0:
         values /= np.float32(peak)
     return values
+
+
+def interpolate_attention(attention: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Say of each pixel of the context crop what it weighs, between its cells' own values.
+
+    Args:
+        attention: float32 [h, w], in row-major cells.
+
+    Returns:
+        float32 [112, 112], interpolated bilinearly, nowhere beyond the map's own values.
+    """
+    return _resize(attention, CONTEXT_SIZE, CONTEXT_SIZE, Image.Resampling.BILINEAR)
+
+
+def _resize(
+    attention: NDArray[np.float32], height: int, width: int, kind: Image.Resampling
+) -> NDArray[np.float32]:
+    top, bottom = cell_range(attention.shape[0])
+    left, right = cell_range(attention.shape[1])
+    image = Image.fromarray(np.ascontiguousarray(attention, np.float32))
+    return np.asarray(image.resize((width, height), kind, box=(left, top, right, bottom)))
 
 
 def cell_range(cells: int) -> tuple[float, float]:
@@ -103,7 +123,7 @@ def squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region,
         attention: float32 [h, w].
         side: Of the squares, in pixels.
     """
-    values = upsample_attention(attention, CONTEXT_SIZE, CONTEXT_SIZE)
+    values = interpolate_attention(attention)
     sums = np.pad(values.cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
     corners = np.unique(np.append(np.arange(0, CONTEXT_SIZE - side, _STEP), CONTEXT_SIZE - side))
     ends = corners + side

@@ -57,7 +57,8 @@ class FaceTable:
         # Of videos, what is said of a person over time: the network's answers for single frames
         # are for programs.
         probabilities = row.smoothed_probabilities or probabilities
-        second, emotion = sorted(probabilities, key=probabilities.__getitem__)[-2:]
+        # Of equal ones the first, as in rows.
+        emotion, second = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:2]
         best, weight = probabilities[emotion], row.face_weight or 0.0
         return (
             str(row.face if row.track is None else row.track),

@@ -15,7 +15,7 @@ from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
+from glamor_cli.evaluation.hiding import Costs, Curves, Draws, Hider, HidingConfig, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
@@ -93,10 +93,11 @@ class MapMeasures:
 
     @property
     def entropy(self) -> NDArray[np.float64]:
-        """Entropy over the cells, float64 [N]: 0 for a single cell, 1 for an even map."""
+        """Entropy over the cells, float64 [N]: 0 for a single cell, 1 for an even or empty map."""
         flat = self.maps.reshape(len(self.maps), -1).astype(np.float64)
         logs = np.log(flat, out=np.zeros_like(flat), where=flat > 0)
-        entropies: NDArray[np.float64] = -(flat * logs).sum(axis=1) / np.log(flat.shape[1])
+        entropies: NDArray[np.float64] = np.abs(flat * logs).sum(axis=1) / np.log(flat.shape[1])
+        entropies[~flat.any(axis=1)] = 1
         return entropies
 
 
@@ -207,7 +208,7 @@ def measure_store(
     if config.scenes is not None:
         whole = find_cues(split, config.scenes)
         cues = [whole[row] for row in rows]
-    sample = _Sample(config, runtime, path, rng)
+    sample = _Sample(config, runtime, path)
     for part in _parts(split, rows, config.batch):
         sample.add(part, cues)
         if on_progress is not None:
@@ -218,10 +219,8 @@ def measure_store(
 class _Sample:
     """What is known of the pairs measured so far."""
 
-    def __init__(
-        self, config: AttentionConfig, runtime: Runtime, path: Path, rng: np.random.Generator
-    ) -> None:
-        self.config, self.runtime, self.rng = config, runtime, rng
+    def __init__(self, config: AttentionConfig, runtime: Runtime, path: Path) -> None:
+        self.config, self.runtime = config, runtime
         self.count = 0
         self.answers: list[Evaluation] = []
         self.maps: dict[MapKind, list[NDArray[np.float32]]] = {}
@@ -250,14 +249,19 @@ class _Sample:
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
             self.costs.setdefault(kind, []).append(hider.highest(values))
-            self.curves.setdefault(kind, []).append(hider.curves(values, self.rng))
+            self.curves.setdefault(kind, []).append(hider.curves(values, self._draws(part, "ties")))
         grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
-        nothing = random_maps(len(part), grid, self.rng)
-        self.random_costs.append(hider.anywhere(self.rng))
-        self.random_curves.append(hider.curves(nothing, self.rng))
+        nothing = random_maps(grid, self._draws(part, "maps"))
+        self.random_costs.append(hider.anywhere(self._draws(part, "squares")))
+        self.random_curves.append(hider.curves(nothing, self._draws(part, "ties")))
         self._choose_shown(evaluation, faces, contexts, cues)
         self.answers.append(evaluation)
         self.count += len(part)
+
+    def _draws(self, part: Split, purpose: str) -> Draws:
+        """Give each of the next pairs its generator: of the seed, its number and a purpose."""
+        seed, rows = self.config.seed, range(self.count, self.count + len(part))
+        return [np.random.default_rng([seed, row, *purpose.encode()]) for row in rows]
 
     def _choose_shown(
         self,

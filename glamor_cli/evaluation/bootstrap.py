@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, Metrics
+from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY
 
 RESAMPLES = 2000
 LEVEL = 0.95
-"""Share of the resamples that an interval holds."""
+"""How often an interval holds what it is for."""
 ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 """Between which quantiles it lies."""
 _SEED = 0
@@ -21,7 +21,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure lies in ``LEVEL`` of the resamples.
+    """Where a figure would lie, ``LEVEL`` of the times, with other pairs of the same kind.
 
     Attributes:
         low: Its lower end.
@@ -100,26 +100,3 @@ def interval(values: NDArray[np.float64]) -> Interval | None:
         return None
     low, high = np.quantile(known, ENDS)
     return Interval(float(low), float(high))
-
-
-def headline_intervals(resampled: Resampled) -> dict[str, Interval | None]:
-    """Give the intervals of the figures that `Metrics` has for all classes together, by name."""
-    return {
-        "accuracy": interval(resampled.accuracy),
-        "macro_f1": interval(resampled.macro_f1),
-        "negative_log_likelihood": interval(resampled.negative_log_likelihood),
-    }
-
-
-def class_intervals(resampled: Resampled, metrics: Metrics) -> list[dict[str, Interval | None]]:
-    """Give each class's intervals of precision, recall and F1, in the order of the classes.
-
-    A class without pairs has no intervals, whatever was answered.
-    """
-    return [
-        {
-            name: interval(getattr(resampled, name)[:, index]) if figures.support else None
-            for name in ("precision", "recall", "f1")
-        }
-        for index, figures in enumerate(metrics.per_class)
-    ]

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    Interval,
-    headline_intervals,
-    resample,
-)
+from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import Runtime, open_runtime
@@ -234,7 +229,7 @@ def compare_store(
             provider=runtime.provider,
             metadata=runtime.metadata,
             metrics=metrics[index],
-            intervals=headline_intervals(resampled[index]),
+            intervals=headline_intervals(resampled[index], metrics[index]),
             latency=latencies[index],
         )
         for index, runtime in enumerate(runtimes)

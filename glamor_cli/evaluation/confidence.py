@@ -50,24 +50,27 @@ class RiskCoverage:
     Attributes:
         coverage: float64 [N], shares kept, rising to 1.
         risk: float64 [N], share of wrong answers among those kept.
-        best_risk: float64 [N], the same if confidence sorted all right answers before all wrong.
+        reachable: bool [N], whether a threshold keeps just these; it cannot part answers of equal
+            confidence.
+        best_risk: float64 [N], ``risk`` if confidence sorted all right answers before all wrong.
         area: The area under ``risk``: lower is better.
         best_area: The area under ``best_risk``.
     """
 
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
+    reachable: NDArray[np.bool_]
     best_risk: NDArray[np.float64]
     area: float
     best_area: float
 
     def coverage_at(self, risk: float) -> float:
-        """Give the largest share of answers whose errors are at most ``risk``; 0 if there is none.
+        """Give the largest share a threshold keeps with errors of at most ``risk``; 0 if none.
 
         Args:
             risk: Share of wrong answers, from 0 to 1.
         """
-        fitting = np.flatnonzero(self.risk <= risk)
+        fitting = np.flatnonzero((self.risk <= risk) & self.reachable)
         return float(self.coverage[fitting[-1]]) if len(fitting) else 0.0
 
 
@@ -125,5 +128,6 @@ def measure_risk_coverage(
     wrong_share = np.bincount(ties, weights=~right) / sizes
     wrong = np.repeat(wrong_share, sizes)
     risk = np.cumsum(wrong) / kept
+    reachable = np.isin(kept, np.cumsum(sizes))
     best = np.cumsum(np.sort(~right)) / kept
-    return RiskCoverage(kept / count, risk, best, float(risk.mean()), float(best.mean()))
+    return RiskCoverage(kept / count, risk, reachable, best, float(risk.mean()), float(best.mean()))

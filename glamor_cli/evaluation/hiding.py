@@ -1,8 +1,8 @@
 """What hiding parts of the context costs: is what the network looks at what it answers by?
 
 A map of importance over the context (the attention, or Grad-CAM's) is brought to the context's
-pixels by `glamor_cli.attention_map.upsample_attention`. Then parts of the context are hidden, the
-network is asked again, and the probability of its first answer is watched:
+pixels by `glamor_cli.attention_map.interpolate_attention`. Then parts of the context are hidden,
+the network is asked again, and the probability of its first answer is watched:
 
 * The square region that holds most of the map against squares of the same size anywhere.
 * Deletion: hide the pixels from the most important on; a good map makes the probability fall fast.
@@ -11,18 +11,28 @@ network is asked again, and the probability of its first answer is watched:
   black and insert into a blurred image, here both begin with the same `Fill`.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from glamor_cli.attention_map import REGION, Region, region_mask, squares, upsample_attention
+from glamor_cli.attention_map import (
+    REGION,
+    Region,
+    interpolate_attention,
+    region_mask,
+    squares,
+)
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.base import Runtime
 from glamor_cli.vision.pairs import to_uint8
+
+Draws = Sequence[np.random.Generator]
+"""A generator for each pair, so that its figures do not depend on which pairs are beside it."""
 
 _BLUR = 12
 """Radius of the blur that hides, in pixels of the 112x112 context: no disc or face survives it."""
@@ -135,27 +145,27 @@ class Hider:
         left, answers = self._ask(hidden)
         return Costs(self._whole - left, answers[:, None])
 
-    def anywhere(self, rng: np.random.Generator) -> Costs:
+    def anywhere(self, draws: Draws) -> Costs:
         """Hide squares of the same size, placed anywhere alike."""
-        side, count = self._config.side, len(self._contexts)
+        side, size = self._config.side, (self._config.regions, 2)
+        corners = [one.integers(0, CONTEXT_SIZE - side + 1, size).tolist() for one in draws]
         drops, answers = [], []
-        for _ in range(self._config.regions):
-            corners = rng.integers(0, CONTEXT_SIZE - side + 1, (count, 2)).tolist()
-            hidden = np.stack([region_mask(Region(x, y, x + side, y + side)) for x, y in corners])
+        for places in zip(*corners, strict=True):
+            hidden = np.stack([region_mask(Region(x, y, x + side, y + side)) for x, y in places])
             left, then = self._ask(hidden)
             drops.append(self._whole - left)
             answers.append(then)
         return Costs(np.mean(drops, axis=0, dtype=np.float32), np.stack(answers, axis=1))
 
-    def curves(self, maps: NDArray[np.float32], rng: np.random.Generator) -> Curves:
+    def curves(self, maps: NDArray[np.float32], draws: Draws) -> Curves:
         """Delete and insert the context in the order of each map.
 
         Args:
             maps: float32 [B, h, w], not negative.
-            rng: Orders pixels of the same importance.
+            draws: Order pixels of the same importance.
         """
         steps, pixels = self._config.steps, CONTEXT_SIZE * CONTEXT_SIZE
-        ranks = np.stack([_ranks(one, rng) for one in maps])  # (B, 112, 112), 0 is most important
+        ranks = np.stack(list(map(_ranks, maps, draws)))  # (B, 112, 112), 0 is most important
         shares = np.linspace(0, 1, steps + 1, dtype=np.float32)
         blank = self._without_context()
         deletion, insertion = [self._whole], [blank]
@@ -182,9 +192,9 @@ class Hider:
         return probabilities[self._each, self._first], probabilities.argmax(axis=1)
 
 
-def random_maps(count: int, grid: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Make maps that know nothing, as smooth as the others: float32 [count, h, w]."""
-    return rng.random((count, *grid), np.float32)
+def random_maps(grid: tuple[int, int], draws: Draws) -> NDArray[np.float32]:
+    """Make maps that know nothing, as smooth as the others: float32 [B, h, w]."""
+    return np.stack([one.random(grid, np.float32) for one in draws])
 
 
 def fill_contexts(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float32]:
@@ -218,7 +228,7 @@ def _area(curves: NDArray[np.float32], shares: NDArray[np.float32]) -> float:
 
 def _ranks(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
     """Rank the context's pixels by a map [h, w], the most important first: int64 [112, 112]."""
-    fine = upsample_attention(values, CONTEXT_SIZE, CONTEXT_SIZE).ravel()
+    fine = interpolate_attention(values).ravel()
     # Grad-CAM is zero over wide areas; in the order of rows these would be hidden from the top.
     order = np.lexsort((rng.random(fine.size), -fine))
     ranks = np.empty(fine.size, np.int64)

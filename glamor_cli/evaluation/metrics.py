@@ -79,6 +79,7 @@ def compute_metrics(
     occurring = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
     right = answers == labels
     likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
     return Metrics(
         accuracy=float(right.mean()),
         macro_f1=float(np.mean([c.f1 for c, o in zip(per_class, occurring, strict=True) if o])),
@@ -87,7 +88,7 @@ def compute_metrics(
         per_class=per_class,
         confusion=confusion,
         calibration_error=expected_calibration_error(probabilities.max(axis=1), right),
-        negative_log_likelihood=float(-np.log(np.maximum(likelihood, SMALLEST_PROBABILITY)).mean()),
+        negative_log_likelihood=float(surprise.mean()) + 0.0,  # never -0
     )
 
 

@@ -11,17 +11,12 @@ from glamor_cli.atomic import write_text
 from glamor_cli.attention_map import has_peak
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
-from glamor_cli.evaluation.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    class_intervals,
-    headline_intervals,
-    resample,
-)
+from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, resample
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
 from glamor_cli.evaluation.figures import save_confusion
 from glamor_cli.evaluation.gallery import choose_surest, make_cards
+from glamor_cli.evaluation.intervals import class_intervals, headline_intervals
 from glamor_cli.evaluation.report_charts import draw_reliability, draw_risk_coverage
 from glamor_cli.rendering.pages import draw_svg, write_page
 
@@ -48,7 +43,7 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
     """
     evaluation = result.evaluation
     resampled = resample(evaluation.probabilities, evaluation.labels)
-    headline = headline_intervals(resampled)
+    headline = headline_intervals(resampled, evaluation.metrics)
     by_class = class_intervals(resampled, evaluation.metrics)
     save_confusion(folder / CONFUSION, evaluation.metrics)
     write_predictions(folder / PREDICTIONS, evaluation)
@@ -194,7 +189,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Mirror images": "asked too, answers averaged" if config.flip else "not asked",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
-        "Bootstrap": f"{RESAMPLES} resamples of the pairs, {LEVEL:.0%} percentile intervals",
+        "Intervals": f"{LEVEL:.0%}; Wilson's of shares, else of {RESAMPLES} resamples of the pairs",
         **environment_facts(),
     }
 

@@ -7,6 +7,7 @@ reorder or hide text are replaced, and the pages' own policy forbids whatever is
 import base64
 import io
 import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,12 @@ def _printable(value: Any) -> Any:
     """Replace what cannot be shown, or would reorder the text around it."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return "".join(
-        letter if letter.isprintable() or letter in _JOINERS else "\ufffd" for letter in value
-    )
+    return "".join(letter if _can_be_shown(letter) else "\ufffd" for letter in value)
+
+
+def _can_be_shown(letter: str) -> bool:
+    # Spaces of other scripts are not printable for Python; some systems name files with them.
+    return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs"
 
 
 def _use_ink(figure: "Figure") -> None:

@@ -102,8 +102,8 @@ def _facts(config: TrainConfig) -> dict[str, Any]:
         "Recipe": f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
         f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}",
         "Seed": config.seed,
-        "Start": config.initial_weights or "random weights",
-        **({} if config.teacher is None else {"Teacher": config.teacher}),
+        "Start": str(config.initial_weights or "random weights"),
+        **({} if config.teacher is None else {"Teacher": str(config.teacher)}),
         "Device": f"{config.device}, precision {config.precision}",
     }
 

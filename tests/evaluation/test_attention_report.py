@@ -73,6 +73,15 @@ def report(root):
     return measure_store(config)
 
 
+def test_batches_and_other_maps_do_not_change_what_chance_draws(root, report):
+    alone = measure_store(replace(report.config, batch=14, grad_cam=False))
+    np.testing.assert_allclose(alone.random_costs.drops, report.random_costs.drops, atol=1e-6)
+    for name in ("deletion", "insertion"):
+        np.testing.assert_allclose(
+            getattr(alone.random_curves, name), getattr(report.random_curves, name), atol=1e-6
+        )
+
+
 def test_the_figures_are_those_of_the_evaluation(root, report):
     split = PairStore.open(root / "pairs").split("test")
     whole = evaluate(open_runtime(root / "full.safetensors", threads=1), split)
@@ -116,6 +125,8 @@ def test_entropy_tells_one_cell_from_all(report):
     assert type(one)(even, *_rest(one)).entropy == pytest.approx(np.ones(14), abs=1e-6)
     assert type(one)(single, *_rest(one)).entropy == pytest.approx(np.zeros(14))
     assert ((one.entropy > 0) & (one.entropy < 1)).all()
+    # Grad-CAM's may be empty: such a map points nowhere, as an even one.
+    assert type(one)(np.zeros_like(even), *_rest(one)).entropy.tolist() == [1] * 14
 
 
 def test_hiding_takes_from_the_answers_probability(report):

@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from glamor_cli.evaluation.bootstrap import (
-    class_intervals,
-    headline_intervals,
-    interval,
-    resample,
-)
+from glamor_cli.evaluation.bootstrap import interval, resample
+from glamor_cli.evaluation.intervals import class_intervals, headline_intervals, share_interval
 from glamor_cli.evaluation.metrics import compute_metrics
 
 
@@ -25,8 +21,9 @@ def answers(count: int, classes: int, accuracy: float, seed: int = 0):
 
 def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
     probabilities, labels = answers(1000, 4, 0.7)
-    accuracy = (probabilities.argmax(1) == labels).mean()
-    found = headline_intervals(resample(probabilities, labels))["accuracy"]
+    metrics = compute_metrics(probabilities, labels, tuple("ABCD"))
+    accuracy = metrics.accuracy
+    found = headline_intervals(resample(probabilities, labels), metrics)["accuracy"]
     half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 1000)
     assert found.low == pytest.approx(accuracy - half, abs=0.004)
     assert found.high == pytest.approx(accuracy + half, abs=0.004)
@@ -41,15 +38,17 @@ def test_resamples_are_judged_as_the_pairs_themselves_are():
     for name in ("accuracy", "macro_f1", "negative_log_likelihood"):
         np.testing.assert_allclose(getattr(resampled, name), getattr(metrics, name))
     a, b, c = class_intervals(resampled, metrics)
-    assert (b["f1"].low, b["f1"].high) == (1, 1)
     assert set(a.values()) == set(c.values()) == {None}
+    # All right: resamples cannot show how often others would be wrong, and counting can.
+    assert (b["f1"], headline_intervals(resampled, metrics)["macro_f1"]) == (None, None)
+    assert (round(b["recall"].low, 3), b["recall"].high) == (0.929, 1)
 
 
 def test_figures_of_all_classes_spread_around_those_of_the_pairs():
     probabilities, labels = answers(600, 5, 0.6, seed=3)
     metrics = compute_metrics(probabilities, labels, tuple("ABCDE"))
     resampled = resample(probabilities, labels)
-    headline = headline_intervals(resampled)
+    headline = headline_intervals(resampled, metrics)
     for name, found in headline.items():
         assert found.low < getattr(metrics, name) < found.high
     for figures, found in zip(metrics.per_class, class_intervals(resampled, metrics), strict=True):
@@ -71,4 +70,14 @@ def test_a_class_that_is_never_answered_has_no_precision():
     metrics = compute_metrics(probabilities, labels, ("A", "B"))
     never = class_intervals(resample(probabilities, labels), metrics)[1]
     assert never["precision"] is None
-    assert (never["recall"].low, never["recall"].high) == (0, 0)
+    assert never["f1"] is None
+    assert never["recall"].low == 0 < never["recall"].high
+
+
+def test_intervals_of_shares_hold_the_true_one_as_often_as_they_say():
+    """Few pairs, and shares near 0 and 1: where percentiles of resamples hold it far less often."""
+    generator = np.random.default_rng(0)
+    for count, true in ((35, 0.99), (36, 0.05), (140, 0.99), (500, 0.66)):
+        found = [share_interval(int(hits), count) for hits in generator.binomial(count, true, 400)]
+        held = np.mean([one.low <= true <= one.high for one in found])
+        assert held > 0.9, (count, true)

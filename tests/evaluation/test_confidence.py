@@ -50,3 +50,13 @@ def test_equal_confidence_has_no_order():
     np.testing.assert_allclose(first.risk, 0.5)
     np.testing.assert_allclose(last.risk, first.risk)
     assert first.coverage_at(0.2) == 0
+
+
+def test_a_threshold_cannot_keep_a_part_of_what_is_equally_sure():
+    confidence = np.repeat([0.9, 0.5], 10)
+    right = np.array([True] * 15 + [False] * 5)
+    found = measure_risk_coverage(confidence, right)
+    # Eleven answers would hold 5% errors, but the eleventh does not come alone.
+    assert found.risk[10] < 0.05
+    assert found.coverage_at(0.05) == 0.5
+    assert found.coverage_at(0.25) == 1

@@ -35,6 +35,10 @@ def hider(count=3, **settings) -> Hider:
     return Hider(runtime, faces, contexts, whole, HidingConfig(**settings))
 
 
+def draws(count: int = 3) -> list[np.random.Generator]:
+    return [np.random.default_rng(number) for number in range(count)]
+
+
 def maps(row: int, column: int, count: int = 3) -> np.ndarray:
     values = np.full((count, 7, 7), 0.01, np.float32)
     values[:, row : row + 2, column : column + 2] = 0.2
@@ -52,7 +56,7 @@ def test_hiding_what_the_answer_hangs_on_costs_all_of_it():
 
 def test_random_squares_cost_what_they_cover():
     count, regions = 40, 50
-    found = hider(count, regions=regions).anywhere(np.random.default_rng(0))
+    found = hider(count, regions=regions).anywhere(draws(count))
     assert found.answers.shape == (count, regions)
     # A square at x of 81 places covers 32 - x of the corner's columns, so (sum / 81 / 32)^2.
     expected = (sum(32 - x for x in range(32)) / 81 / 32) ** 2
@@ -60,9 +64,7 @@ def test_random_squares_cost_what_they_cover():
 
 
 def test_curves_fall_and_rise_where_the_map_is_right():
-    right, wrong = (
-        hider(steps=4).curves(maps(*place), np.random.default_rng(0)) for place in ((0, 0), (5, 5))
-    )
+    right, wrong = (hider(steps=4).curves(maps(*place), draws()) for place in ((0, 0), (5, 5)))
     assert right.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
     # The corner is 8% of the context: gone with the first quarter, or shown with it.
     np.testing.assert_allclose(right.deletion, [[1, 0, 0, 0, 0]] * 3, atol=1e-6)
@@ -73,15 +75,24 @@ def test_curves_fall_and_rise_where_the_map_is_right():
     assert wrong.insertion_area < 0.6 < right.insertion_area
 
 
+def test_the_ring_around_a_peak_is_as_unimportant_as_what_is_far():
+    """A smooth enlargement sinks below the ground there, and the ring would come last of all."""
+    peak = np.full((3, 7, 7), 1e-4, np.float32)
+    peak[:, 3, 3] = 1 - 48e-4
+    curves = hider(steps=8).curves(peak, draws())
+    # So much of the far corner is shown when an eighth of the pixels is still hidden.
+    np.testing.assert_allclose(curves.insertion[:, -2], 7 / 8, atol=0.05)
+
+
 def test_pixels_of_the_same_importance_are_hidden_all_over():
     # Grad-CAM is often zero nearly everywhere. In the order of rows, the corner would go first.
     even = np.zeros((3, 7, 7), np.float32)
-    curves = hider(steps=4).curves(even, np.random.default_rng(0))
+    curves = hider(steps=4).curves(even, draws())
     np.testing.assert_allclose(curves.deletion[0], [1, 0.75, 0.5, 0.25, 0], atol=0.06)
 
 
 def test_maps_that_know_nothing_are_as_smooth_as_others():
-    found = random_maps(5, (4, 4), np.random.default_rng(0))
+    found = random_maps((4, 4), draws(5))
     assert found.shape == (5, 4, 4)
     assert found.dtype == np.float32
     assert found.min() >= 0

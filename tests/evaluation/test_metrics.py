@@ -59,6 +59,11 @@ def test_negative_log_likelihood_by_hand(metrics):
     assert metrics.negative_log_likelihood == pytest.approx(expected)
 
 
+def test_a_perfect_network_loses_nothing_and_not_minus_nothing():
+    found = compute_metrics(np.eye(3), np.arange(3), ("A", "B", "C")).negative_log_likelihood
+    assert (found, math.copysign(1, found)) == (0, 1)
+
+
 def test_negative_log_likelihood_of_an_impossible_label_is_finite():
     metrics = compute_metrics(np.eye(4)[[0]], np.array([1]), CLASSES)
     assert math.isfinite(metrics.negative_log_likelihood)
