@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from glamor_cli.environment import Environment
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -194,5 +195,5 @@ class Row:
 class BenchResult:
     """All measurements, and where they were made."""
 
-    environment: dict[str, str | int | float | None]
+    environment: Environment
     rows: tuple[Row, ...]

@@ -14,7 +14,7 @@ from glamor_cli.rendering.figure_files import save_figure
 def to_dict(result: BenchResult) -> dict[str, Any]:
     """Give what ``glamor bench --json`` says: ``environment`` and ``rows``."""
     rows = [row.to_dict() for row in result.rows]
-    return {"environment": result.environment, "rows": rows}
+    return {"environment": result.environment.to_dict(), "rows": rows}
 
 
 def write_csv(result: BenchResult, path: Path) -> None:
@@ -66,7 +66,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.set(title=str(target), xlabel="batch", ylabel="median ms per image")
         panel.grid(which="both", alpha=0.3)
         panel.legend()
-    figure.suptitle(f"{result.environment['cpu']}, {result.environment['cores']} cores", size=10)
+    figure.suptitle(f"{result.environment.cpu}, {result.environment.cores} cores", size=10)
     save_figure(path, figure, 150)
 
 

@@ -116,11 +116,10 @@ def _number(text: str) -> int:
 
 def _print_table(result: "BenchResult") -> None:
     environment = result.environment
-    load = environment["load"]  # not every system tells it
-    known = "" if load is None else f"load {load:.1f}, "
+    # Not every system tells its load.
+    load = "" if environment.load is None else f"load {environment.load:.1f}, "
     console.print(
-        f"{environment['cpu']}, {environment['cores']} cores, {known}"
-        f"GPU: {environment['gpu'] or 'none'}",
+        f"{environment.cpu}, {environment.cores} cores, {load}GPU: {environment.gpu or 'none'}",
         markup=False,
         soft_wrap=True,
     )

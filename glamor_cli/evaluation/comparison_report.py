@@ -12,10 +12,10 @@ from glamor_cli import __version__
 from glamor_cli.atomic import write_text
 from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
 from glamor_cli.evaluation.gallery import choose_surest
-from glamor_cli.evaluation.report import environment_facts
 from glamor_cli.evaluation.significance import SIGNIFICANT
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
@@ -196,7 +196,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
                 f"{contender.letter}": f"{contender.file}, SHA-256 {contender.sha256}"
                 for contender in comparison.contenders
             },
-            **environment_facts(),
+            **describe_environment().facts(),
         },
     }
 

@@ -1,7 +1,6 @@
 """An evaluation as files to hand on: one HTML page, the confusion matrix, figures, every answer."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,29 +68,6 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
     values = _page_values(result, PairStore.open(result.store).split(result.split))
     values |= {"headline": headline, "classes": _class_rows(evaluation, by_class)}
     write_page(folder / REPORT, "report.html.j2", values)
-
-
-def environment_facts() -> dict[str, str]:
-    """Say what computed, on which machine, and when, as a page's last table shows it."""
-    machine = describe_environment()
-    packages = ("glamor", "python", "torch", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
-    versions = [
-        f"{name} {machine[name]}"
-        for name in packages
-        # Torch is named only where it computed.
-        if machine.get(name) and (name != "torch" or "torch" in sys.modules)
-    ]
-    described = (
-        machine["cpu"],
-        f"{machine['cores']} cores",
-        machine["gpu"],
-        machine["platform"],
-    )
-    return {
-        "Versions": ", ".join(versions),
-        "Machine": ", ".join(str(value) for value in described if value),
-        "Written": str(machine["time"]).replace("T", " ").replace("+00:00", " UTC"),
-    }
 
 
 def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
@@ -195,7 +171,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
         "Bootstrap": f"{RESAMPLES} resamples of the pairs, {LEVEL:.0%} percentile intervals",
-        **environment_facts(),
+        **describe_environment().facts(),
     }
 
 

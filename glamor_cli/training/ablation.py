@@ -153,7 +153,7 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
     ``environment`` is the machine that wrote the table; runs of the folder may be another's.
     """
     return {
-        "environment": describe_environment(),
+        "environment": describe_environment().to_dict(),
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,

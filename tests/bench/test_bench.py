@@ -19,6 +19,7 @@ from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import to_dict, write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
+from glamor_cli.environment import describe_environment
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
@@ -325,7 +326,7 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path
         assert isinstance(refused, ConfigError)
         assert "cannot draw" in refused.what
         assert "--plot" in refused.remedy
-        result = BenchResult({"cpu": "a CPU", "cores": 1}, ())
+        result = BenchResult(describe_environment(), ())
         with pytest.raises(ConfigError, match="cannot draw"):
             write_plot(result, tmp_path / name)
     assert not list(tmp_path.iterdir())
