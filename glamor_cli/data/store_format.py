@@ -87,6 +87,20 @@ class Counts:
     failed: int = 0
 
 
+@dataclass(frozen=True)
+class SourceSummary:
+    """What a split of the data set held, so that a later run can tell whether it changed.
+
+    Attributes:
+        images: How many it has.
+        sha256: Over their names, labels, sizes in bytes, a manifest's boxes and soft labels, and
+            what box files say where boxes come from them. Of stores that were merged: over theirs.
+    """
+
+    images: int
+    sha256: str
+
+
 _IDENTITY = (
     "source",
     "boxes",
@@ -111,7 +125,7 @@ class StoreInfo:
         official_jpeg: Whether contexts passed through the authors' JPEG step.
         skip_no_face: Whether images without a face were left out of the arrays.
         versions: Of the packages that decide the values.
-        source: For each split, how many images the data set had and their digest.
+        source: For each split, what the data set held.
         soft_labels: Whether there is a ``targets.npy``.
         classes: Names of the classes, in the order of the labels.
         geometry: How pairs were cut out. It is ``sampled`` in every store: whether contexts then
@@ -127,7 +141,7 @@ class StoreInfo:
     official_jpeg: bool
     skip_no_face: bool
     versions: dict[str, str]
-    source: dict[str, dict[str, int | str]]
+    source: dict[str, SourceSummary]
     soft_labels: bool = False
     classes: tuple[str, ...] = EMOTIONS
     geometry: Geometry = Geometry.SAMPLED
@@ -143,7 +157,8 @@ class StoreInfo:
     @property
     def identity(self) -> str:
         """A digest of the images and of what was made of them: the same wherever the store lies."""
-        values = {name: getattr(self, name) for name in _IDENTITY}
+        settings = asdict(self)
+        values = {name: settings[name] for name in _IDENTITY}
         if self.detector is not None:
             values["detector_settings"] = self.detector_settings
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -198,7 +213,11 @@ class StoreInfo:
             name: Counts(**{key: int(count) for key, count in counts.items()})
             for name, counts in values["counts"].items()
         }
-        for name in ("detector_settings", "versions", "source"):
+        values["source"] = {
+            name: SourceSummary(int(part["images"]), str(part["sha256"]))
+            for name, part in values["source"].items()
+        }
+        for name in ("detector_settings", "versions"):
             if not isinstance(values[name], dict):
                 raise TypeError(f"{name} is no object")
         info = cls(**values)
