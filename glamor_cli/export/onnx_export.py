@@ -102,7 +102,7 @@ def make_graph(
         "onnx": version("onnx"),
     }
     if calibration is not None:
-        how |= {"int8_form": str(config.int8_form), "calibration_pairs": len(calibration.face)}
+        how |= {"int8_form": str(config.int8_form), "calibration_pairs": len(calibration)}
     describe(model, metadata, how)
     return model
 

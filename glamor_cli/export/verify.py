@@ -121,10 +121,9 @@ def check_agreement(
     """
     ours, theirs = [], []
     difference = 0.0
-    for start in range(0, len(pairs.face), _CHUNK):
-        piece = slice(start, start + _CHUNK)
-        answer = runtime.unchecked(pairs.face[piece], pairs.context[piece])
-        expected = reference.unchecked(pairs.face[piece], pairs.context[piece])
+    for batch in pairs.batches(_CHUNK):
+        answer = runtime.unchecked(batch.face, batch.context)
+        expected = reference.unchecked(batch.face, batch.context)
         # Unlike max, this keeps NaN.
         difference = float(np.maximum(difference, max_abs_diff(answer, expected)))
         ours.append(answer.probabilities.argmax(axis=1))
