@@ -26,8 +26,8 @@ from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
+from glamor_cli.training.held_out import choose_validation_split
 from glamor_cli.training.progress import Progress
-from glamor_cli.training.rows import choose_validation_split
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from glamor_cli.atomic import write_text
+from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
@@ -69,7 +70,7 @@ class TrainConfig:
     recipe: Recipe
     network: NetworkConfig = field(default_factory=NetworkConfig)
     seed: int = 0
-    train_split: str = "train"
+    train_split: str = TRAIN_SPLIT
     validation_split: str | None = None
     initial_weights: Path | None = None
     teacher: Path | None = None

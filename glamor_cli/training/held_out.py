@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.data.split_names import VALIDATION_SPLITS
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
@@ -55,7 +56,7 @@ def choose_rows(
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
     """Name the split that chooses the best epoch; None where a part of the training split does."""
     others = set(store.splits) - {config.train_split}
-    names = [name for name in ("validation", "val") if name in others]
+    names = [name for name in VALIDATION_SPLITS if name in others]
     return config.validation_split or (names[0] if names else None)
 
 

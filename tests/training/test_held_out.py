@@ -16,7 +16,7 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
-from glamor_cli.training.rows import choose_rows
+from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.trainer import train
 
 
