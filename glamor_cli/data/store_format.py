@@ -9,7 +9,6 @@
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from glamor_cli.atomic import write_text
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.nested import flatten
 from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
@@ -236,7 +236,7 @@ class StoreInfo:
 
     def differences(self, other: "StoreInfo") -> list[str]:
         """Name every setting in which another store was begun differently, ``a: x, now y``."""
-        mine, others = dict(_flat(self._settings())), dict(_flat(other._settings()))
+        mine, others = flatten(self._settings()), flatten(other._settings())
         return [
             f"{key}: {others.get(key, 'none')}, now {mine.get(key, 'none')}"
             for key in sorted(mine.keys() | others.keys())
@@ -245,18 +245,9 @@ class StoreInfo:
 
     def described(self) -> dict[str, str]:
         """Every setting by name as text, for showing."""
-        return {name: str(value) for name, value in _flat(self._settings())}
+        return {name: str(value) for name, value in flatten(self._settings()).items()}
 
     def _settings(self) -> dict[str, Any]:
         settings = json.loads(json.dumps(asdict(self)))
         del settings["complete"], settings["counts"]
         return dict(settings)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Flatten nested objects into ``a.b.c`` names."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

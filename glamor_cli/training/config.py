@@ -11,6 +11,7 @@ from glamor_cli.atomic import write_text
 from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.nested import flatten
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.reading import MALFORMED
 from glamor_cli.training.checkpoints import has_checkpoint
@@ -196,9 +197,9 @@ def first_change(
     Raises:
         DataError: The folder's settings are missing or damaged.
     """
-    before = _flatten(_read_config(run))
-    now = _flatten(describe(config, store))
-    before = _flatten(_defaults(config)) | _contents(before, now) | before
+    before = flatten(_read_config(run))
+    now = flatten(describe(config, store))
+    before = flatten(_defaults(config)) | _contents(before, now) | before
     if TrainPrecision.AUTO in (before["precision"], now["precision"]):
         free = (*free, "precision")
     for key in sorted(before | now):
@@ -263,14 +264,3 @@ def _contents(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
         named = before.get(path)
         contents[content] = now[content] if named == now[path] else named
     return contents
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name nested settings with dots: ``recipe.face.degrees``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
