@@ -73,6 +73,18 @@ class Evaluation:
     labels: NDArray[np.int64]
     sources: tuple[str, ...]
 
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The most probable classes: int64 [N]."""
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return answers
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which answers are right: bool [N]."""
+        right: NDArray[np.bool_] = self.answers == self.labels
+        return right
+
 
 @dataclass(frozen=True)
 class StoreEvaluation:

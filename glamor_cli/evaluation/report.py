@@ -74,7 +74,7 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
     """Everything that the page shows besides the intervals."""
     evaluation, metrics = result.evaluation, result.evaluation.metrics
     confidence = evaluation.probabilities.max(axis=1)
-    right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    right = evaluation.right
     reliability = measure_reliability(confidence, right)
     risk = measure_risk_coverage(confidence, right)
     support = metrics.confusion.sum(axis=1)
