@@ -58,6 +58,18 @@ class Split:
         """How many pairs are stored."""
         return len(self.labels)
 
+    def require_pairs(self) -> None:
+        """Refuse a split without pairs.
+
+        Raises:
+            DataError: It is one.
+        """
+        if not len(self):
+            raise DataError(
+                f"the split {self.name} holds no pairs",
+                "Preprocess more labelled images, or choose another split.",
+            )
+
     def class_counts(self) -> list[int]:
         """How many pairs each class has, in the order of ``classes``."""
         return [int(n) for n in np.bincount(self.labels, minlength=len(self.classes))]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
@@ -186,10 +186,7 @@ def measure_store(
     """
     store = PairStore.open(config.store)
     split = store.split(config.split or choose_split(store.splits))
-    if not len(split):
-        raise DataError(
-            f"the split {split.name} holds no pairs", "Choose another split with --split."
-        )
+    split.require_pairs()
     path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider

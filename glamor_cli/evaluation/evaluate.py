@@ -182,10 +182,7 @@ def evaluate(
     Raises:
         DataError: The split is empty or has classes that the network does not know.
     """
-    if not len(split):
-        raise DataError(
-            f"the split {split.name} holds no pairs", "Choose another split with --split."
-        )
+    split.require_pairs()
     classes = runtime.metadata.classes
     labels = _translate_labels(split, classes)
     size = runtime.metadata.network.attention_size

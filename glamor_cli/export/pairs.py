@@ -108,8 +108,7 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
     wanted = (TRAIN_SPLIT,) if calibration else HELD_OUT_SPLITS
     name = next((split for split in wanted if split in store.splits), store.splits[-1])
     split = store.split(name)
-    if len(split) == 0:
-        raise DataError(f"the split {name} of {path} holds no pairs", "Preprocess the data anew.")
+    split.require_pairs()
     rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.intp)
     face, context = split.pairs(rows)
     return Pairs(face, context, split.labels[rows] if split.classes == classes else None)

@@ -30,21 +30,17 @@ def choose_rows(
             f"the split {chosen!r} is the training split and cannot also be used for evaluation",
             "Choose another --validation-split or --train-split.",
         )
+    train_split.require_pairs()
     rows = np.arange(len(train_split))
     if chosen is not None:
         validation = store.split(chosen)
+        validation.require_pairs()
         validation_rows = np.arange(len(validation))
     else:
         # The test split is for the final figure alone, so a tenth of the training split it is.
         shuffled = np.random.default_rng(config.seed).permutation(rows)
         held = _whole_images(train_split.sources, shuffled, max(1, len(rows) // 10))
         validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
-    for name, count in ((config.train_split, len(train_split)), (chosen, len(validation_rows))):
-        if count == 0:
-            raise DataError(
-                f"the split {name!r} of {store.path} holds no pairs",
-                "Preprocess more labelled images, or choose another split.",
-            )
     if len(rows) == 0:
         raise DataError(
             f"the pairs of {store.path} are of one image, so that none can be held out",
