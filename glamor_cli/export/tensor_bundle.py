@@ -26,6 +26,12 @@ _FLOAT = 1
 _TYPES = {_FLOAT: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 14: "bfloat16"}
 _TYPES |= {19: "float16"}
 _MOST_DIMENSIONS = 254
+
+# Fields of the messages in tensor_bundle.proto and tensor_shape.proto.
+_HEADER_SHARDS, _HEADER_ENDIANNESS = 1, 2
+_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC32C, _SLICES = range(1, 8)
+_SHAPE_DIMENSION, _DIMENSION_SIZE = 2, 1
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -161,9 +167,9 @@ def _parse_header(data: bytes | None) -> int:
         raise ValueError("it has no header")
     shards = 0
     for number, value in _fields(data):
-        if number == 1:
+        if number == _HEADER_SHARDS:
             shards = _integer(value)
-        elif number == 2 and value != 0:
+        elif number == _HEADER_ENDIANNESS and value != 0:
             raise ValueError("its numbers are big-endian")
     if not 1 <= shards <= 99_999:
         raise ValueError(f"it claims {shards} shards")
@@ -178,26 +184,35 @@ def _parse_named(key: bytes, data: bytes) -> BundleEntry:
 
 
 def _parse_entry(data: bytes) -> BundleEntry:
-    numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
+    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC32C), 0)
     shape: tuple[int, ...] = ()
     sliced = False
     for number, value in _fields(data):
         if number in numbers:
             numbers[number] = _integer(value)
-        elif number == 2:
+        elif number == _SHAPE:
             shape = tuple(_parse_shape(_message(value)))
-        elif number == 7:
+        elif number == _SLICES:
             sliced = True
     if len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"it has {len(shape)} dimensions")
-    return BundleEntry(numbers[1], shape, numbers[3], numbers[4], numbers[5], numbers[6], sliced)
+    return BundleEntry(
+        dtype=numbers[_DTYPE],
+        shape=shape,
+        shard=numbers[_SHARD],
+        offset=numbers[_OFFSET],
+        size=numbers[_SIZE],
+        crc32c=numbers[_CRC32C],
+        sliced=sliced,
+    )
 
 
 def _parse_shape(data: bytes) -> Iterator[int]:
     """Read the sizes of a TensorShapeProto; each is a message of its own."""
     for number, value in _fields(data):
-        if number == 2:
-            sizes = [_integer(size) for inner, size in _fields(_message(value)) if inner == 1]
+        if number == _SHAPE_DIMENSION:
+            dimension = _fields(_message(value))
+            sizes = [_integer(size) for inner, size in dimension if inner == _DIMENSION_SIZE]
             yield sizes[-1] if sizes else 0
 
 
