@@ -61,9 +61,11 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
             return list(predictor.predict(images))
 
         provider = runtime.provider
-        entries.append(Contender(backend, provider, precision, runtime.device, run, _as_output))
+        entries.append(
+            Contender(backend, provider, precision, runtime.device, run, _output_of_images)
+        )
         if backend is Backend.EAGER and precision == Precision.FP32:
-            reference = _as_output(run())
+            reference = _output_of_images(run())
     return LineUp(tuple(entries), reference)
 
 
@@ -108,7 +110,7 @@ def _own_photograph(folder: Path) -> Path:
     return path
 
 
-def _as_output(answer: object) -> Output | None:
+def _output_of_images(answer: object) -> Output | None:
     """Stack the answers of all faces; None without any."""
     assert isinstance(answer, list)  # noqa: S101 - what run returned
     images: list[ImagePrediction] = answer
