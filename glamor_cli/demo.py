@@ -242,11 +242,11 @@ class _Road:
         self.callbacks.progress(line, done / total)
 
     def _tell_training(self, now: Progress, prefix: str = "") -> None:
-        done = (now.epoch - 1 + now.step / now.steps) / now.epochs
-        self.callbacks.progress(
+        self._tell(
             f"{prefix}epoch {now.epoch}/{now.epochs}, loss {now.loss:.2f}, "
             f"{now.accuracy:.0%} right, {now.images_per_second:.0f} images/s",
-            done,
+            now.done,
+            now.total,
         )
 
 
