@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from glamor_cli.environment import Environment
 from glamor_cli.errors import ConfigError
@@ -197,3 +198,8 @@ class BenchResult:
 
     environment: Environment
     rows: tuple[Row, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what ``glamor bench --json`` says: ``environment`` and ``rows``."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"environment": self.environment.to_dict(), "rows": rows}

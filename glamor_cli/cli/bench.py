@@ -87,13 +87,13 @@ def bench(
     )
     with console.status("loading") as status:
         # Late, because it brings torch.
-        from glamor_cli.bench.report import to_dict, write_csv, write_plot
+        from glamor_cli.bench.report import write_csv, write_plot
         from glamor_cli.bench.run import run_bench
 
         result = run_bench(config, status.update)
     _print_table(result)
     if json_file is not None:
-        write_json(json_file, to_dict(result), "figures")
+        write_json(json_file, result.to_dict(), "figures")
     if csv_file is not None:
         write_csv(result, csv_file)
     if plot is not None:
