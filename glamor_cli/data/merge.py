@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.index import IndexRow
-from glamor_cli.data.store import PairStore, row_crc32
+from glamor_cli.data.store import PROGRESS_ROWS, PairStore, row_crc32
 from glamor_cli.data.store_format import SourceSummary, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
 
-_PROGRESS_ROWS = 256
 _NAME_BYTES = 8
 
 
@@ -143,7 +142,7 @@ def _fill(
     }
     for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
         split.add(entry, _pixels(store, name, entry, arrays[store.path]))
-        if on_progress and split.counts.read % _PROGRESS_ROWS == 0:
+        if on_progress and split.counts.read % PROGRESS_ROWS == 0:
             on_progress(done + split.counts.read)
     split.finish()
 
