@@ -193,7 +193,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
             "Threads": "all" if config.threads is None else str(config.threads),
             "Bootstrap": f"{RESAMPLES} resamples of the pairs, the same ones for all networks",
             **{
-                f"{contender.letter}": f"{contender.file}, SHA-256 {contender.sha256}"
+                contender.letter: f"{contender.weights.file}, SHA-256 {contender.weights.sha256}"
                 for contender in comparison.contenders
             },
             **describe_environment().facts(),
