@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.nested import flatten
@@ -169,7 +169,7 @@ class StoreInfo:
         Raises:
             ConfigError: The folder cannot be written to.
         """
-        write_text(store / STORE_FILE, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        write_json(store / STORE_FILE, asdict(self), sort_keys=True)
 
     @classmethod
     def read(cls, store: Path) -> "StoreInfo":

@@ -1,6 +1,5 @@
 """A comparison as files: one HTML page, a picture, figures, and every pair they disagree on."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json, write_text
 from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
@@ -62,8 +61,7 @@ def write_figures(path: Path, comparison: Comparison) -> None:
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_json(path, comparison.to_dict(), ensure_ascii=False)
 
 
 def write_disagreements(path: Path, comparison: Comparison) -> None:

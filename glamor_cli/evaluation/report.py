@@ -1,12 +1,11 @@
 """An evaluation as files to hand on: one HTML page, the confusion matrix, figures, every answer."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json
 from glamor_cli.attention_map import has_peak
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
@@ -62,9 +61,7 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
             },
         }
     }
-    write_text(
-        folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    write_json(folder / FIGURES, figures, ensure_ascii=False)
     values = _page_values(result, PairStore.open(result.store).split(result.split))
     values |= {"headline": headline, "classes": _class_rows(evaluation, by_class)}
     write_page(folder / REPORT, "report.html.j2", values)
