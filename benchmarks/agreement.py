@@ -76,7 +76,7 @@ def main() -> None:
         "rows": [asdict(row) for row in rows],
     }
     path = options.out or RESULTS / f"agreement-{hardware(gpu=True)}.json"
-    write_result(path, result, describe_environment() | versions())
+    write_result(path, result, describe_environment().to_dict() | versions())
     print(
         f"{sum(row.within for row in rows)} of {len(rows)} within their bounds; figures in {path}"
     )

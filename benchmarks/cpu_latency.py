@@ -79,7 +79,7 @@ def main() -> None:
         "rows": [asdict(row) for row in rows],
     }
     path = options.out or RESULTS / f"cpu-latency-{hardware(gpu=True)}.json"
-    write_result(path, result, describe_environment() | versions())
+    write_result(path, result, describe_environment().to_dict() | versions())
     print(f"figures in {path}")
 
 

@@ -375,10 +375,10 @@ def main() -> None:
         os._exit(0)
 
     environment = describe_environment()
-    name = f"gpu-{environment['gpu'] or 'dry-run'}-torch-{environment['torch']}"
+    name = f"gpu-{environment.gpu or 'dry-run'}-torch-{environment.packages['torch']}"
     out = options.out or RESULTS / f"{slug(name)}.json"
     found = run_parts(
-        lambda found: write_result(out, found, environment, allow_nan=False),
+        lambda found: write_result(out, found, environment.to_dict(), allow_nan=False),
         dry=options.dry_run,
         seconds=options.seconds,
     )

@@ -139,11 +139,12 @@ def main() -> None:
             result |= measure_networks(twin, network, options.export, options.rounds)
         if options.part != "network":
             result |= measure_trainings(twin, network, options.rounds)
-    environment = describe_environment() | {"tensorflow": hello["version"]}
+    environment = describe_environment()
     part = f"-{options.part}" if options.part else ""
-    version = str(environment["torch"]).partition("+")[0]
+    version = environment.packages["torch"].partition("+")[0]
     name = f"keras-twin{part}-{slug(processor(environment))}-torch-{version}.json"
-    print(write_result(options.out / name, result, environment))
+    where = environment.to_dict() | {"tensorflow": hello["version"]}
+    print(write_result(options.out / name, result, where))
 
 
 def measure_networks(

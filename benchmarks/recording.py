@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.atomic import write_text
-from glamor_cli.environment import describe_environment
+from glamor_cli.environment import Environment, describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,15 +29,15 @@ def hardware(*, gpu: bool = False) -> str:
         gpu: Name its GPU instead, where it has one.
     """
     environment = describe_environment()
-    if gpu and environment["gpu"]:
-        return slug(environment["gpu"])
-    return slug(f"{processor(environment)} {environment['cores']} cores")
+    if gpu and environment.gpu:
+        return slug(environment.gpu)
+    return slug(f"{processor(environment)} {environment.cores} cores")
 
 
-def processor(environment: dict[str, Any]) -> str:
+def processor(environment: Environment) -> str:
     """Name the processor; many virtual ones are called alike, with and without AVX-512."""
-    wide = "avx512f" in str(environment["instructions"]).split()
-    return f"{environment['cpu']} avx512" if wide else str(environment["cpu"])
+    wide = "avx512f" in environment.instructions.split()
+    return f"{environment.cpu} avx512" if wide else environment.cpu
 
 
 def write_result(
@@ -58,7 +58,7 @@ def write_result(
     Returns:
         The JSON.
     """
-    environment = describe_environment() if environment is None else environment
+    environment = environment or describe_environment().to_dict()
     result = {"environment": environment, **figures}
     text = json.dumps(result, indent=2, allow_nan=allow_nan)
     write_text(path, text + "\n")

@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old one or the new one, never half of either."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -154,6 +155,33 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_json(
+    path: Path,
+    content: object,
+    *,
+    indent: int | None = 2,
+    sort_keys: bool = False,
+    ensure_ascii: bool = True,
+) -> None:
+    """Write ``content`` as JSON to ``path`` atomically.
+
+    Args:
+        path: The file.
+        content: What JSON knows; figures that are not finite, it does not.
+        indent: Spaces for each level; None writes one line.
+        sort_keys: Whether keys are sorted.
+        ensure_ascii: Whether letters beyond ASCII are written as escapes.
+
+    Raises:
+        ConfigError: ``path`` is a folder, or its folder cannot be written to.
+        ValueError: A figure is not finite.
+    """
+    text = json.dumps(
+        content, indent=indent, sort_keys=sort_keys, ensure_ascii=ensure_ascii, allow_nan=False
+    )
+    write_text(path, text + "\n")
 
 
 def _umask() -> int:

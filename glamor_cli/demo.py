@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from glamor_cli.atomic import write_text
@@ -34,6 +33,7 @@ from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
 from glamor_cli.training.trainer import begin_or_resume
+from glamor_cli.vision.image_files import find_photograph
 
 _MARK = ".glamor-demo"
 
@@ -183,7 +183,12 @@ class _Road:
 
     def _predict(self) -> None:
         out = self.config.folder / "photograph"
-        photograph = _astronaut()
+        photograph = find_photograph()
+        if photograph is None:
+            raise BackendUnavailable(
+                "the demo's photograph comes with scikit-image, which is not here",
+                "Install it with: pip install scikit-image",
+            )
         with self._stage("predict") as report:
             pictures = PictureFolder(out)
             config = PredictConfig(device=self.config.device, keep_images=True)
@@ -242,11 +247,11 @@ class _Road:
         self.callbacks.progress(line, done / total)
 
     def _tell_training(self, now: Progress, prefix: str = "") -> None:
-        done = (now.epoch - 1 + now.step / now.steps) / now.epochs
-        self.callbacks.progress(
+        self._tell(
             f"{prefix}epoch {now.epoch}/{now.epochs}, loss {now.loss:.2f}, "
             f"{now.accuracy:.0%} right, {now.images_per_second:.0f} images/s",
-            done,
+            now.done,
+            now.total,
         )
 
 
@@ -259,18 +264,6 @@ def _claim(folder: Path) -> None:
             f"{folder} holds other files", "Choose an empty or new folder with --output."
         )
     write_text(folder / _MARK, "made by glamor demo\n")
-
-
-def _astronaut() -> Path:
-    """Find the photograph that scikit-image carries, without importing it."""
-    spec = find_spec("skimage")
-    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise BackendUnavailable(
-            "the demo's photograph comes with scikit-image, which is not here",
-            "Install it with: pip install scikit-image",
-        )
-    return path
 
 
 def _headline(result: BenchResult) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli.atomic import atomic_path, write_text
+from glamor_cli.atomic import atomic_path, write_json, write_text
 from glamor_cli.csv_line import csv_line
 from glamor_cli.errors import ConfigError
 
@@ -24,6 +24,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_of_figures_that_are_not_finite_is_not_written(tmp_path: Path) -> None:
+    """Strict parsers refuse a whole file for one NaN."""
+    path = tmp_path / "figures.json"
+    write_json(path, {"b": "é", "a": 0.5})
+    before = path.read_text()
+    assert before == '{\n  "b": "\\u00e9",\n  "a": 0.5\n}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == before
 
 
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:

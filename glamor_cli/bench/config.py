@@ -4,7 +4,9 @@ import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from glamor_cli.environment import Environment
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -194,5 +196,10 @@ class Row:
 class BenchResult:
     """All measurements, and where they were made."""
 
-    environment: dict[str, str | int | float | None]
+    environment: Environment
     rows: tuple[Row, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what ``glamor bench --json`` says: ``environment`` and ``rows``."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"environment": self.environment.to_dict(), "rows": rows}

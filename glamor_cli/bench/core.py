@@ -13,9 +13,9 @@ from glamor_cli.bench.floor import DTYPES, Work, count_work
 from glamor_cli.bench.torch_backends import (
     TORCH_BACKENDS,
     AsWritten,
-    as_output,
     make_call,
     on_device,
+    output_of_tensors,
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import DEFAULT_OPSET
@@ -46,7 +46,7 @@ def core_line_up(setup: Setup, batch: int) -> LineUp:
     maps = _feature_maps(setup, batch)
     module = AsWritten(network, setup.metadata.temperature, core=True).eval()
     with torch.inference_mode():
-        reference = as_output(module(*maps))
+        reference = output_of_tensors(module(*maps))
     entries: list[Entry] = []
     for backend, precision in setup.each():
         try:
@@ -87,7 +87,7 @@ def _enter(
                 precision,
                 setup.device,
                 _until_done(setup, device_run),
-                _torch_output,
+                output_of_tensors,
                 device_run if setup.device == "cuda" else None,
                 work,
             )
@@ -149,7 +149,7 @@ def _fused(setup: Setup, precision: Precision, maps: Maps, work: Work) -> list[E
             precision,
             setup.device,
             _until_done(setup, call),
-            _torch_output,
+            output_of_tensors,
             call,
             work,
         )
@@ -168,11 +168,6 @@ def _until_done(setup: Setup, call: Callable[[], object]) -> Callable[[], object
         return answer
 
     return run
-
-
-def _torch_output(answer: object) -> Output:
-    assert isinstance(answer, tuple)  # noqa: S101 - what the call returned
-    return as_output(answer)
 
 
 def _onnx_contender(setup: Setup, backend: Backend, module: AsWritten, maps: Maps) -> Contender:

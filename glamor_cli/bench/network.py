@@ -14,8 +14,8 @@ from glamor_cli.bench.torch_backends import (
     AsWritten,
     TorchBackendRuntime,
     make_call,
+    output_of_tensors,
 )
-from glamor_cli.bench.torch_backends import as_output as torch_output
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.pairs import Pairs
@@ -36,7 +36,7 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
     tensors = torch.from_numpy(pairs.face), torch.from_numpy(pairs.context)
     module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
     with torch.inference_mode():
-        reference = torch_output(module(*tensors))
+        reference = output_of_tensors(module(*tensors))
     entries: list[Entry] = []
     for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
@@ -58,7 +58,7 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
                 precision,
                 runtime.device,
                 lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
-                as_output,
+                _output_of_runtime,
                 device_run,
                 _count(module, batch, itemsize),
             )
@@ -80,12 +80,6 @@ def open_runtimes(setup: Setup, batch: int) -> Iterator[tuple[Backend, str, Runt
             precision_of(path),
             _try(lambda p=path: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
         )
-
-
-def as_output(answer: object) -> Output:
-    """What a runtime returned."""
-    assert isinstance(answer, Output)  # noqa: S101 - what run returned
-    return answer
 
 
 def precision_of(path: Path) -> str:
@@ -167,6 +161,11 @@ def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:
                 f"{error.what} (an engine can be given with --export)", error.remedy
             ) from error
     return TensorRTRuntime(path)
+
+
+def _output_of_runtime(answer: object) -> Output:
+    assert isinstance(answer, Output)  # noqa: S101 - what run returned
+    return answer
 
 
 def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:

@@ -15,7 +15,7 @@ from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor
 from glamor_cli.runtimes.base import Output
 from glamor_cli.sources import SourceImage
 from glamor_cli.vision.faces import open_detector
-from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.image_files import find_photograph, list_images
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import NO_FACE, Pair, make_pair, round_box
 
@@ -61,9 +61,11 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
             return list(predictor.predict(images))
 
         provider = runtime.provider
-        entries.append(Contender(backend, provider, precision, runtime.device, run, _as_output))
+        entries.append(
+            Contender(backend, provider, precision, runtime.device, run, _output_of_images)
+        )
         if backend is Backend.EAGER and precision == Precision.FP32:
-            reference = _as_output(run())
+            reference = _output_of_images(run())
     return LineUp(tuple(entries), reference)
 
 
@@ -92,23 +94,21 @@ def _own_photograph(folder: Path) -> Path:
     Raises:
         BackendUnavailable: The package is not installed.
     """
-    try:
-        from skimage import data
-    except ImportError as error:
+    photograph = find_photograph()
+    if photograph is None:
         raise BackendUnavailable(
             "scikit-image, whose photograph is measured, is missing; --images gives others",
             "Give photographs with --images.",
-        ) from error
-
+        )
     path = folder / "astronaut.jpg"
     if not path.is_file():
-        image = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
-        height = round(image.width * _FRAME[1] / _FRAME[0])
-        image.crop((0, 0, image.width, height)).resize(_FRAME).save(path, quality=90)
+        with Image.open(photograph) as image:
+            height = round(image.width * _FRAME[1] / _FRAME[0])
+            image.crop((0, 0, image.width, height)).resize(_FRAME).save(path, quality=90)
     return path
 
 
-def _as_output(answer: object) -> Output | None:
+def _output_of_images(answer: object) -> Output | None:
     """Stack the answers of all faces; None without any."""
     assert isinstance(answer, list)  # noqa: S101 - what run returned
     images: list[ImagePrediction] = answer

@@ -1,20 +1,13 @@
-"""A benchmark's results as files: JSON, CSV, a picture."""
+"""A benchmark's results as files: CSV, a picture."""
 
 import csv
 import io
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import BenchResult, Row
 from glamor_cli.rendering.figure_files import save_figure
-
-
-def to_dict(result: BenchResult) -> dict[str, Any]:
-    """Give what ``glamor bench --json`` says: ``environment`` and ``rows``."""
-    rows = [row.to_dict() for row in result.rows]
-    return {"environment": result.environment, "rows": rows}
 
 
 def write_csv(result: BenchResult, path: Path) -> None:
@@ -66,7 +59,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.set(title=str(target), xlabel="batch", ylabel="median ms per image")
         panel.grid(which="both", alpha=0.3)
         panel.legend()
-    figure.suptitle(f"{result.environment['cpu']}, {result.environment['cores']} cores", size=10)
+    figure.suptitle(f"{result.environment.cpu}, {result.environment.cores} cores", size=10)
     save_figure(path, figure, 150)
 
 

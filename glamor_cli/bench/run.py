@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,25 @@ _LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
     Target.PREPROCESS: preprocess_line_up,
     Target.TRAIN: train_line_up,
 }
+
+
+@dataclass
+class _Trial:
+    """A contender and what came of running it.
+
+    Attributes:
+        contender: Who ran.
+        answer: What it answered; None where there is nothing to compare.
+        failure: What it raised, at first or while it was timed.
+        times: Seconds of each run; none where it failed.
+        device_times: The same by the GPU's clock; None where that was not read.
+    """
+
+    contender: Contender
+    answer: Output | None = None
+    failure: Exception | None = None
+    times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    device_times: NDArray[np.float64] | None = None
 
 
 def run_bench(
@@ -85,43 +104,46 @@ def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
         # A target or batch that cannot be measured must not cost the others their figures: damaged
         # images, too little memory, which every library has its own exception for.
         line_up = LineUp(tuple(Absent(backend, "", reason(error)) for backend in setup.backends))
-    contenders = [entry for entry in line_up.entries if isinstance(entry, Contender)]
-    answers = [_answer(contender) for contender in contenders]
+    entries = [_try(entry) if isinstance(entry, Contender) else entry for entry in line_up.entries]
     # What failed is not tried again: compilers may take minutes to fail.
-    able = [c for c, a in zip(contenders, answers, strict=True) if not isinstance(a, Exception)]
-    times = iter(_time(setup, [contender.run for contender in able], host_clock))
-    lasted_or_failed = [a if isinstance(a, Exception) else next(times) for a in answers]
-    on_device = [contender for contender in able if contender.device_run is not None]
-    device_times = dict(
-        zip(
-            map(id, on_device),
-            _time(setup, [c.device_run for c in on_device if c.device_run], device_clock),
-            strict=True,
-        )
+    able = [entry for entry in entries if isinstance(entry, _Trial) and entry.failure is None]
+    lasted = _time(setup, [trial.contender.run for trial in able], host_clock)
+    for trial, found in zip(able, lasted, strict=True):
+        if isinstance(found, Exception):
+            trial.failure = found
+        else:
+            trial.times = found
+    calls = [(trial, trial.contender.device_run) for trial in able]
+    on_device = [(trial, call) for trial, call in calls if call is not None]
+    lasted = _time(setup, [call for _, call in on_device], device_clock)
+    for (trial, _), found in zip(on_device, lasted, strict=True):
+        trial.device_times = None if isinstance(found, Exception) else found
+    return [_row(setup, target, batch, entry, line_up.reference) for entry in entries]
+
+
+def _row(
+    setup: Setup, target: Target, batch: int, entry: _Trial | Absent, reference: Output | None
+) -> Row:
+    """Put what came of an entry into a row."""
+    who = entry.contender if isinstance(entry, _Trial) else entry
+    row = Row(
+        target,
+        who.backend,
+        provider="",
+        precision=who.precision,
+        device=setup.device,
+        batch=batch,
+        threads=setup.threads,
     )
-    measured = iter(zip(answers, lasted_or_failed, strict=True))
-    rows = []
-    for entry in line_up.entries:
-        row = Row(
-            target,
-            entry.backend,
-            provider="",
-            precision=entry.precision,
-            device=setup.device,
-            batch=batch,
-            threads=setup.threads,
-        )
-        if isinstance(entry, Absent):
-            rows.append(replace(row, status=entry.reason))
-            continue
-        answer, lasted = next(measured)
-        row = replace(row, provider=entry.provider, device=entry.device)
-        row = _fill(row, answer, line_up.reference, lasted)
-        if row.p50_ms is not None:
-            row = _add_device_time(row, device_times.get(id(entry)))
-            row = _add_floor(row, entry, setup.threads)
-        rows.append(row)
-    return rows
+    if isinstance(entry, Absent):
+        return replace(row, status=entry.reason)
+    contender = entry.contender
+    row = replace(row, provider=contender.provider, device=contender.device)
+    row = _fill(row, entry, reference)
+    if row.p50_ms is not None:
+        row = _add_device_time(row, entry.device_times)
+        row = _add_floor(row, contender, setup.threads)
+    return row
 
 
 def _time(
@@ -138,34 +160,30 @@ def _time(
     )
 
 
-def _answer(contender: Contender) -> Output | Exception | None:
+def _try(contender: Contender) -> _Trial:
     """Run once for the answer; compiling backends compile here."""
     try:
-        return contender.answer(contender.run())
+        return _Trial(contender, contender.answer(contender.run()))
     except Exception as error:
         # Whatever a backend raises becomes its row.
-        return error
+        return _Trial(contender, failure=error)
 
 
-def _fill(
-    row: Row,
-    answer: Output | Exception | None,
-    reference: Output | None,
-    lasted: NDArray[np.float64] | Exception,
-) -> Row:
+def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
     """Put the figures, or the failure, into a row."""
-    failure = answer if isinstance(answer, Exception) else lasted
-    if isinstance(failure, Exception):
-        return replace(row, status=reason(failure))
-    p50, p90, p95, p99 = (float(value) for value in np.percentile(failure, (50, 90, 95, 99)) * 1e3)
+    if trial.failure is not None:
+        return replace(row, status=reason(trial.failure))
+    p50, p90, p95, p99 = (
+        float(value) for value in np.percentile(trial.times, (50, 90, 95, 99)) * 1e3
+    )
     difference = agreement = None
-    if isinstance(answer, Output) and reference is not None:
-        difference, agreement = _compare(answer, reference)
+    if trial.answer is not None and reference is not None:
+        difference, agreement = _compare(trial.answer, reference)
         if not np.isfinite(difference):
             return replace(row, status="failed: its answers are no numbers")
     return replace(
         row,
-        iterations=len(failure),
+        iterations=len(trial.times),
         p50_ms=p50,
         p90_ms=p90,
         p95_ms=p95,
@@ -176,8 +194,8 @@ def _fill(
     )
 
 
-def _add_device_time(row: Row, lasted: NDArray[np.float64] | Exception | None) -> Row:
-    if not isinstance(lasted, np.ndarray):
+def _add_device_time(row: Row, lasted: NDArray[np.float64] | None) -> Row:
+    if lasted is None:
         return row
     p50, p90 = (float(value) for value in np.percentile(lasted, (50, 90)) * 1e3)
     return replace(row, device_p50_ms=p50, device_p90_ms=p90)

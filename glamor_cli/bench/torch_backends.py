@@ -53,11 +53,10 @@ def make_call(backend: Backend, module: nn.Module, compile_mode: str) -> PairCal
 
     Args:
         backend: One of ``TORCH_BACKENDS``.
-        module: On its device, in its precision.
+        module: On its device, in its precision; compiled in place.
         compile_mode: Of ``torch.compile``.
     """
     if backend is Backend.COMPILE:
-        module = copy.deepcopy(module)
         module.compile(dynamic=False, mode=compile_mode)
 
     return _Recorded(module) if backend is Backend.CUDAGRAPH else module
@@ -111,7 +110,7 @@ class TorchBackendRuntime(Runtime):
             torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self.provider)
             for values in (face, context)
         )
-        return as_output(self._call(*tensors))
+        return output_of_tensors(self._call(*tensors))
 
 
 def on_device(call: PairCall, face: Tensor, context: Tensor) -> Callable[[], object]:
@@ -121,6 +120,7 @@ def on_device(call: PairCall, face: Tensor, context: Tensor) -> Callable[[], obj
     return lambda: call(face, context)
 
 
-def as_output(answer: Answer) -> Output:
-    """Bring an answer to the host."""
+def output_of_tensors(answer: object) -> Output:
+    """Bring an answer of torch to the host."""
+    assert isinstance(answer, tuple)  # noqa: S101 - what a call returned
     return Output(*(values.float().cpu().numpy() for values in answer))

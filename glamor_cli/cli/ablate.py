@@ -97,8 +97,8 @@ def ablate(
                 bar.update(
                     task,
                     description=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
-                    total=progress.epochs * progress.steps,
-                    completed=(progress.epoch - 1) * progress.steps + progress.step,
+                    total=progress.total,
+                    completed=progress.done,
                     rate=f"{progress.images_per_second:.1f}",
                 )
 

@@ -87,13 +87,13 @@ def bench(
     )
     with console.status("loading") as status:
         # Late, because it brings torch.
-        from glamor_cli.bench.report import to_dict, write_csv, write_plot
+        from glamor_cli.bench.report import write_csv, write_plot
         from glamor_cli.bench.run import run_bench
 
         result = run_bench(config, status.update)
     _print_table(result)
     if json_file is not None:
-        write_json(json_file, to_dict(result), "figures")
+        write_json(json_file, result.to_dict(), "figures")
     if csv_file is not None:
         write_csv(result, csv_file)
     if plot is not None:
@@ -116,11 +116,10 @@ def _number(text: str) -> int:
 
 def _print_table(result: "BenchResult") -> None:
     environment = result.environment
-    load = environment["load"]  # not every system tells it
-    known = "" if load is None else f"load {load:.1f}, "
+    # Not every system tells its load.
+    load = "" if environment.load is None else f"load {environment.load:.1f}, "
     console.print(
-        f"{environment['cpu']}, {environment['cores']} cores, {known}"
-        f"GPU: {environment['gpu'] or 'none'}",
+        f"{environment.cpu}, {environment.cores} cores, {load}GPU: {environment.gpu or 'none'}",
         markup=False,
         soft_wrap=True,
     )

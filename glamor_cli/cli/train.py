@@ -99,8 +99,8 @@ def train(
                 task,
                 description=f"epoch {progress.epoch}/{progress.epochs}  "
                 f"loss {progress.loss:.3f}{best}",
-                total=progress.epochs * progress.steps,
-                completed=(progress.epoch - 1) * progress.steps + progress.step,
+                total=progress.total,
+                completed=progress.done,
                 rate=f"{progress.images_per_second:.1f}",
             )
 

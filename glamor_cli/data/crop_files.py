@@ -7,7 +7,7 @@ from glamor_cli.atomic import cannot_write
 from glamor_cli.data.class_names import find_class
 from glamor_cli.errors import DataError
 from glamor_cli.reading import open_file
-from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
 if TYPE_CHECKING:
     from glamor_cli.data.store import PairStore
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 256
 """A larger box file is none."""
 
-_MAX_COORDINATE = 10**7
 _REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
 
 
@@ -47,7 +46,7 @@ def read_box(path: Path) -> Box:
         if len(raw) > MAX_BYTES:
             raise ValueError("too long")
         x1, y1, x2, y2 = (int(cell) for cell in raw.decode("ascii").split(","))
-        if max(map(abs, (x1, y1, x2, y2))) > _MAX_COORDINATE:
+        if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
             raise ValueError("out of bounds")
     except ValueError as error:
         raise DataError(f"{path} does not hold a box", _REMEDY) from error

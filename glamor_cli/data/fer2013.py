@@ -15,21 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.atomic import cannot_write, write_text
+from glamor_cli.data.class_names import find_class
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
 
 SPLITS = ("train", "validation")
 VOTES_SHARE = 0.5
 """How much of a soft label are FER+'s votes, unless told otherwise."""
-_VOTES_TO_CLASSES = {
-    "anger": "Anger",
-    "disgust": "Disgust",
-    "fear": "Fear",
-    "happiness": "Happy",
-    "neutral": "Neutral",
-    "sadness": "Sad",
-    "surprise": "Surprise",
-}
 # Marks in one split the copies of the other's images.
 _DUPLICATES = {"train": "duplicate_of_evaluation", "validation": "duplicate_of_train"}
 _REMEDY = "Give the folder that holds train.npz and validation.npz."
@@ -99,9 +91,9 @@ def convert_fer2013(
 
 def _soft_labels(arrays: dict[str, NDArray[Any]], share: float) -> NDArray[np.float64]:
     """Mix votes and labels: float64 [N, 7], each row of sum 1."""
-    columns = [str(name).lower() for name in arrays["ferplus_classes"]]
-    order = {label: columns.index(vote) for vote, label in _VOTES_TO_CLASSES.items()}
-    votes = arrays["ferplus_votes"][:, [order[name] for name in EMOTIONS]].astype(np.float64)
+    columns = [find_class(str(name)) for name in arrays["ferplus_classes"]]
+    order = [columns.index(name) for name in EMOTIONS]
+    votes = arrays["ferplus_votes"][:, order].astype(np.float64)
     one_hot = np.eye(len(EMOTIONS))[arrays["labels"].astype(np.intp)]
     total = votes.sum(axis=1, keepdims=True)
     voted = np.where(total > 0, votes / np.maximum(total, 1), one_hot)
@@ -135,8 +127,7 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
         or arrays["lossless"].dtype != np.bool_
         or arrays[duplicates].dtype != np.bool_
         or tuple(map(str, arrays["classes"].ravel())) != EMOTIONS
-        or not set(_VOTES_TO_CLASSES)
-        <= {str(name).lower() for name in arrays["ferplus_classes"].ravel()}
+        or not set(EMOTIONS) <= {find_class(str(name)) for name in voted.ravel()}
         or not np.issubdtype(arrays["labels"].dtype, np.integer)
         or not np.isin(arrays["labels"], np.arange(len(EMOTIONS))).all()
     ):

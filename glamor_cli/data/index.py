@@ -23,7 +23,7 @@ from glamor_cli.reading import open_file
 from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
 
-COLUMNS = ("row", "source", "label", "x1", "y1", "x2", "y2", "score", "status", "crc32", "reason")
+COLUMNS = ("row", "source", "label", *Box._fields, "score", "status", "crc32", "reason")
 HEADER = (",".join(COLUMNS) + "\n").encode("ascii")
 
 _SCORE_DIGITS = 6

@@ -17,10 +17,8 @@ from glamor_cli.data.class_names import find_class, known_classes
 from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, is_split_name
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
-_BOX = ("x1", "y1", "x2", "y2")
-_MAX_COORDINATE = 1e7
 _MAX_SPLITS = 1000
 _MAX_ROW_CHARACTERS = 1_000_000
 
@@ -140,12 +138,12 @@ def _read_columns(path: Path) -> _Columns:
             if name not in names:
                 raise _wrong(path, line, f"is a header without the column {name!r}")
         found = [name for name in (*names, *filter(None, classes)) if name]
-        for name in ("path", "label", "split", *_BOX, *EMOTIONS):
+        for name in ("path", "label", "split", *Box._fields, *EMOTIONS):
             if found.count(name) > 1:
                 raise _wrong(path, line, f"is a header with two columns for {name!r}")
         targets = tuple(classes.index(name) for name in EMOTIONS if name in classes)
-        box = tuple(names.index(name) for name in _BOX if name in names)
-        if box and len(box) != len(_BOX):
+        box = tuple(names.index(name) for name in Box._fields if name in names)
+        if box and len(box) != len(Box._fields):
             raise _wrong(path, line, "is a header with some of x1,y1,x2,y2 but not all")
         if targets and len(targets) != len(EMOTIONS):
             raise _wrong(path, line, "is a header with some of the classes but not all")
@@ -213,7 +211,7 @@ def _box(cells: list[str], path: Path, line: int) -> Box | None:
         numbers = [_number(cell, path, line) for cell in cells]
     if not numbers:
         return None
-    if max(map(abs, numbers)) > _MAX_COORDINATE:
+    if max(map(abs, numbers)) > MAX_COORDINATE:
         raise _wrong(path, line, f"has the impossible box {','.join(cells)}")
     x1, y1, x2, y2 = (round(number) for number in numbers)
     return Box(x1, y1, x2, y2)

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.index import IndexRow
-from glamor_cli.data.store import PairStore, row_crc32
-from glamor_cli.data.store_format import StoreInfo
+from glamor_cli.data.store import PROGRESS_ROWS, PairStore, row_crc32
+from glamor_cli.data.store_format import SourceSummary, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
 
-_PROGRESS_ROWS = 256
 _NAME_BYTES = 8
 
 
@@ -81,7 +80,7 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
                 f"{store.path} was made otherwise than {first.path}: {'; '.join(differences)}",
                 "Merge stores that were preprocessed with the same settings and versions.",
             )
-    parts: dict[str, list[dict[str, int | str]]] = {}
+    parts: dict[str, list[SourceSummary]] = {}
     for store in stores:
         for name, part in store.info.source.items():
             parts.setdefault(name, []).append(part)
@@ -89,11 +88,11 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
     return replace(first.info, source=source, complete=False, counts={})
 
 
-def _merged_source(parts: list[dict[str, int | str]]) -> dict[str, int | str]:
+def _merged_source(parts: list[SourceSummary]) -> SourceSummary:
     if len(parts) == 1:
         return parts[0]
-    digest = hashlib.sha256("\n".join(str(part["sha256"]) for part in parts).encode())
-    return {"images": sum(int(part["images"]) for part in parts), "sha256": digest.hexdigest()}
+    digest = hashlib.sha256("\n".join(part.sha256 for part in parts).encode())
+    return SourceSummary(sum(part.images for part in parts), digest.hexdigest())
 
 
 def _entries(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, IndexRow]]:
@@ -143,7 +142,7 @@ def _fill(
     }
     for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
         split.add(entry, _pixels(store, name, entry, arrays[store.path]))
-        if on_progress and split.counts.read % _PROGRESS_ROWS == 0:
+        if on_progress and split.counts.read % PROGRESS_ROWS == 0:
             on_progress(done + split.counts.read)
     split.finish()
 

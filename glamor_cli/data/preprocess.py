@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from glamor_cli.data.pair_making import (
     make_pairs,
 )
 from glamor_cli.data.pair_options import BoxSource, PairMaking
-from glamor_cli.data.source_summary import Source, SourceSummary, is_folder, summarise
+from glamor_cli.data.source_summary import Source, is_folder, summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
@@ -141,7 +141,7 @@ def preprocess(
         raise DataError(
             f"{config.source} holds no images", "Put images into its class folders first."
         )
-    info = _describe(config.making, data_set, source.splits)
+    info = _describe(config.making, data_set, source)
     with StoreWriter.open(config.out, info) as store:
         run = _Run(
             config,
@@ -306,9 +306,7 @@ def _pool(
     return process_pool(config.workers)
 
 
-def _describe(
-    making: PairMaking, data_set: DataSet, summaries: dict[str, SourceSummary]
-) -> StoreInfo:
+def _describe(making: PairMaking, data_set: DataSet, source: Source) -> StoreInfo:
     """Say how the store is made; this also finds out early whether the detector is installed."""
     detector = detector_of_thread(making.detector) if making.boxes is BoxSource.DETECT else None
     return StoreInfo(
@@ -318,7 +316,7 @@ def _describe(
         official_jpeg=making.official_jpeg,
         skip_no_face=making.skip_no_face,
         versions=deciding_versions(making),
-        source={name: asdict(summary) for name, summary in summaries.items()},
+        source=source.splits,
         soft_labels=data_set.has_targets,
     )
 

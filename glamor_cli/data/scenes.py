@@ -287,15 +287,16 @@ def _write_images(
             yield scene.cue
 
 
-_SIDES = ("x1", "y1", "x2", "y2")
-_COLUMNS = ("split", "name", "label", "kind", "width", "height", *_SIDES)
+_COLUMNS = ("split", "name", "label", "kind", "width", "height", *Box._fields)
 
 
 def _to_csv(cues: Iterator[Cue], count: int) -> str:
     """Write cues as CSV; each scene has ``count`` discs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    decoy_columns = (f"{_decoy(number)}{side}" for number in range(1, count) for side in _SIDES)
+    decoy_columns = (
+        f"{_decoy(number)}{side}" for number in range(1, count) for side in Box._fields
+    )
     writer.writerow((*_COLUMNS, *decoy_columns))
     for cue in cues:
         decoys = (side for decoy in cue.decoys for side in decoy)
@@ -309,7 +310,7 @@ def _from_row(row: dict[str, str]) -> Cue:
     """Read what `_to_csv` wrote."""
 
     def box(prefix: str) -> Box:
-        return Box(*(int(row[f"{prefix}{side}"]) for side in _SIDES))
+        return Box(*(int(row[f"{prefix}{side}"]) for side in Box._fields))
 
     width, height = int(row["width"]), int(row["height"])
     if width < 1 or height < 1:

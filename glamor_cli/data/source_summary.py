@@ -6,21 +6,8 @@ from pathlib import Path
 
 from glamor_cli.data.crop_files import MAX_BYTES
 from glamor_cli.data.layouts import DataSet, Record
+from glamor_cli.data.store_format import SourceSummary
 from glamor_cli.reading import read_bounded
-
-
-@dataclass(frozen=True)
-class SourceSummary:
-    """What a split held.
-
-    Attributes:
-        images: How many it has.
-        sha256: Over their names, labels, sizes in bytes, a manifest's boxes and soft labels, and
-            what box files say where boxes come from them.
-    """
-
-    images: int
-    sha256: str
 
 
 @dataclass(frozen=True)

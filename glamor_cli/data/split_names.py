@@ -1,5 +1,7 @@
 """What the splits of data sets are called, where a command must choose among them."""
 
 TRAIN_SPLIT = "train"
-HELD_OUT_SPLITS = ("test", "validation", "val")
+VALIDATION_SPLITS = ("validation", "val")
+"""Where a training's best epoch is chosen."""
+HELD_OUT_SPLITS = ("test", *VALIDATION_SPLITS)
 """Where networks are judged, the most telling first."""

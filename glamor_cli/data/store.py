@@ -25,7 +25,8 @@ from glamor_cli.status import Status
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 
 _REMEDY = "Preprocess the data set into a new folder."
-_PROGRESS_ROWS = 256
+PROGRESS_ROWS = 256
+"""So many rows are read between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,18 @@ class Split:
     def __len__(self) -> int:
         """How many pairs are stored."""
         return len(self.labels)
+
+    def require_pairs(self) -> None:
+        """Refuse a split without pairs.
+
+        Raises:
+            DataError: It is one.
+        """
+        if not len(self):
+            raise DataError(
+                f"the split {self.name} holds no pairs",
+                "Preprocess more labelled images, or choose another split.",
+            )
 
     def class_counts(self) -> list[int]:
         """How many pairs each class has, in the order of ``classes``."""
@@ -166,7 +179,7 @@ class PairStore:
                 if entry.row < len(arrays[0]):
                     crc32 = row_crc32(*(array[entry.row] for array in arrays))
                     checked += 1
-                    if on_progress and checked % _PROGRESS_ROWS == 0:
+                    if on_progress and checked % PROGRESS_ROWS == 0:
                         on_progress(checked)
                     if crc32 != entry.crc32:
                         raise DataError(

@@ -9,7 +9,6 @@
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from math import prod
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.nested import flatten
 from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
@@ -87,6 +87,20 @@ class Counts:
     failed: int = 0
 
 
+@dataclass(frozen=True)
+class SourceSummary:
+    """What a split of the data set held, so that a later run can tell whether it changed.
+
+    Attributes:
+        images: How many it has.
+        sha256: Over their names, labels, sizes in bytes, a manifest's boxes and soft labels, and
+            what box files say where boxes come from them. Of stores that were merged: over theirs.
+    """
+
+    images: int
+    sha256: str
+
+
 _IDENTITY = (
     "source",
     "boxes",
@@ -111,7 +125,7 @@ class StoreInfo:
         official_jpeg: Whether contexts passed through the authors' JPEG step.
         skip_no_face: Whether images without a face were left out of the arrays.
         versions: Of the packages that decide the values.
-        source: For each split, how many images the data set had and their digest.
+        source: For each split, what the data set held.
         soft_labels: Whether there is a ``targets.npy``.
         classes: Names of the classes, in the order of the labels.
         geometry: How pairs were cut out. It is ``sampled`` in every store: whether contexts then
@@ -127,7 +141,7 @@ class StoreInfo:
     official_jpeg: bool
     skip_no_face: bool
     versions: dict[str, str]
-    source: dict[str, dict[str, int | str]]
+    source: dict[str, SourceSummary]
     soft_labels: bool = False
     classes: tuple[str, ...] = EMOTIONS
     geometry: Geometry = Geometry.SAMPLED
@@ -143,7 +157,8 @@ class StoreInfo:
     @property
     def identity(self) -> str:
         """A digest of the images and of what was made of them: the same wherever the store lies."""
-        values = {name: getattr(self, name) for name in _IDENTITY}
+        settings = asdict(self)
+        values = {name: settings[name] for name in _IDENTITY}
         if self.detector is not None:
             values["detector_settings"] = self.detector_settings
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -154,7 +169,7 @@ class StoreInfo:
         Raises:
             ConfigError: The folder cannot be written to.
         """
-        write_text(store / STORE_FILE, json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        write_json(store / STORE_FILE, asdict(self), sort_keys=True)
 
     @classmethod
     def read(cls, store: Path) -> "StoreInfo":
@@ -198,7 +213,11 @@ class StoreInfo:
             name: Counts(**{key: int(count) for key, count in counts.items()})
             for name, counts in values["counts"].items()
         }
-        for name in ("detector_settings", "versions", "source"):
+        values["source"] = {
+            name: SourceSummary(int(part["images"]), str(part["sha256"]))
+            for name, part in values["source"].items()
+        }
+        for name in ("detector_settings", "versions"):
             if not isinstance(values[name], dict):
                 raise TypeError(f"{name} is no object")
         info = cls(**values)
@@ -217,7 +236,7 @@ class StoreInfo:
 
     def differences(self, other: "StoreInfo") -> list[str]:
         """Name every setting in which another store was begun differently, ``a: x, now y``."""
-        mine, others = dict(_flat(self._settings())), dict(_flat(other._settings()))
+        mine, others = flatten(self._settings()), flatten(other._settings())
         return [
             f"{key}: {others.get(key, 'none')}, now {mine.get(key, 'none')}"
             for key in sorted(mine.keys() | others.keys())
@@ -226,18 +245,9 @@ class StoreInfo:
 
     def described(self) -> dict[str, str]:
         """Every setting by name as text, for showing."""
-        return {name: str(value) for name, value in _flat(self._settings())}
+        return {name: str(value) for name, value in flatten(self._settings()).items()}
 
     def _settings(self) -> dict[str, Any]:
         settings = json.loads(json.dumps(asdict(self)))
         del settings["complete"], settings["counts"]
         return dict(settings)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Flatten nested objects into ``a.b.c`` names."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
@@ -187,10 +187,7 @@ def measure_store(
     """
     store = PairStore.open(config.store)
     split = store.split(config.split or choose_split(store.splits))
-    if not len(split):
-        raise DataError(
-            f"the split {split.name} holds no pairs", "Choose another split with --split."
-        )
+    split.require_pairs()
     path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
@@ -240,12 +237,10 @@ class _Sample:
         """Measure one batch of pairs."""
         evaluation = evaluate(self.runtime, part, len(part))
         faces, contexts = part.pairs(slice(0, len(part)))
-        probabilities = evaluation.probabilities
-        hider = Hider(self.runtime, faces, contexts, probabilities, self.config.hiding)
+        hider = Hider(self.runtime, faces, contexts, evaluation.probabilities, self.config.hiding)
         maps = {MapKind.ATTENTION: evaluation.attention}
         if self.grad_cam is not None:
-            answers = probabilities.argmax(axis=1)
-            maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, answers)
+            maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, evaluation.answers)
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
             self.costs.setdefault(kind, []).append(hider.highest(values))
@@ -283,9 +278,7 @@ class _Sample:
         self, split: Split, weights: EvaluatedWeights, cues: list[Cue] | None
     ) -> AttentionReport:
         """Put the batches together."""
-        labels = np.concatenate([part.labels for part in self.answers])
-        probabilities = np.concatenate([part.probabilities for part in self.answers])
-        right = probabilities.argmax(axis=1) == labels
+        right = np.concatenate([part.right for part in self.answers])
         methods = {}
         for kind, batches in self.maps.items():
             maps = np.concatenate(batches)
@@ -303,8 +296,8 @@ class _Sample:
             variant=self.runtime.metadata.network.variant,
             engine=UsedEngine.of(self.runtime),
             classes=self.runtime.metadata.classes,
-            labels=labels,
-            probabilities=probabilities,
+            labels=np.concatenate([part.labels for part in self.answers]),
+            probabilities=np.concatenate([part.probabilities for part in self.answers]),
             stream_weights=np.concatenate([part.stream_weights for part in self.answers]),
             sources=tuple(source for part in self.answers for source in part.sources),
             methods=methods,

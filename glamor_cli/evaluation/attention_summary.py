@@ -156,7 +156,7 @@ def _rounded(values: NDArray[np.float32]) -> list[float]:
 
 
 def _environment(report: AttentionReport) -> dict[str, str | int | float | None]:
-    facts = describe_environment()
+    facts = describe_environment().to_dict()
     if MapKind.GRAD_CAM in report.methods:
         try:
             facts["captum"] = version("captum")

@@ -16,13 +16,14 @@ from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.timing import time_interleaved
-from glamor_cli.weights import Metadata, find_weights, sha256
+from glamor_cli.weights import Metadata, find_weights
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LATENCY_SECONDS = 1.0
@@ -96,10 +97,8 @@ class Contender:
     Attributes:
         letter: A, B, C, ... in the order they were given.
         name: What was given, without what all names share.
-        file: Its file.
-        sha256: Of the file.
-        backend: The engine.
-        provider: What truly ran it.
+        weights: What answered.
+        engine: What ran it.
         metadata: What the weights say of themselves.
         metrics: Its figures.
         intervals: Of ``accuracy``, ``macro_f1`` and ``negative_log_likelihood``.
@@ -108,10 +107,8 @@ class Contender:
 
     letter: str
     name: str
-    file: Path
-    sha256: str
-    backend: str
-    provider: str
+    weights: EvaluatedWeights
+    engine: UsedEngine
     metadata: Metadata
     metrics: Metrics
     intervals: dict[str, Interval | None]
@@ -192,20 +189,7 @@ def compare_store(
     split = store.split(config.split or choose_split(store.splits))
     files = [find_weights(name, suffix=".onnx") for name in config.weights]
     names = shorten_names([str(name) for name in config.weights])
-    if config.provider is not None and all(file.suffix != ".onnx" for file in files):
-        raise ConfigError(
-            "none of these has a choice of providers: only ONNX files have",
-            "Give .onnx files, or leave --provider out.",
-        )
-    runtimes = [
-        open_runtime(
-            file,
-            device=config.device,
-            threads=config.threads,
-            provider=config.provider if file.suffix == ".onnx" else None,
-        )
-        for file in files
-    ]
+    runtimes = _open_all(files, config)
     evaluations = [
         evaluate(
             runtime,
@@ -217,16 +201,14 @@ def compare_store(
     ]
     classes, labels, probabilities = _common_classes(evaluations)
     resampled = [resample(values, labels) for values in probabilities]
-    latencies = _measure_latencies(runtimes, split, config)
     metrics = [compute_metrics(values, labels, classes) for values in probabilities]
+    latencies = _measure_latencies(runtimes, split, config)
     contenders = tuple(
         Contender(
             letter=_LETTERS[index],
             name=names[index],
-            file=files[index],
-            sha256=sha256(files[index]),
-            backend=runtime.backend,
-            provider=runtime.provider,
+            weights=EvaluatedWeights.of(runtime, files[index]),
+            engine=UsedEngine.of(runtime),
             metadata=runtime.metadata,
             metrics=metrics[index],
             intervals=headline_intervals(resampled[index], metrics[index]),
@@ -243,9 +225,31 @@ def compare_store(
         probabilities=probabilities,
         contenders=contenders,
         pairings=pair_up(
-            _LETTERS[: len(contenders)], probabilities.argmax(axis=2), labels, metrics, resampled
+            [contender.letter for contender in contenders],
+            probabilities.argmax(axis=2),
+            labels,
+            [contender.metrics for contender in contenders],
+            resampled,
         ),
     )
+
+
+def _open_all(files: Sequence[Path], config: CompareConfig) -> list[Runtime]:
+    """Open every file; only ONNX files can be run by a provider."""
+    if config.provider is not None and all(file.suffix != ".onnx" for file in files):
+        raise ConfigError(
+            "none of these has a choice of providers: only ONNX files have",
+            "Give .onnx files, or leave --provider out.",
+        )
+    return [
+        open_runtime(
+            file,
+            device=config.device,
+            threads=config.threads,
+            provider=config.provider if file.suffix == ".onnx" else None,
+        )
+        for file in files
+    ]
 
 
 def shorten_names(names: Sequence[str]) -> list[str]:
@@ -315,9 +319,9 @@ def _contender_dict(contender: Contender) -> dict[str, Any]:
     return {
         "letter": contender.letter,
         "name": contender.name,
-        "file": str(contender.file),
-        "sha256": contender.sha256,
-        "runtime": {"backend": contender.backend, "provider": contender.provider},
+        "file": str(contender.weights.file),
+        "sha256": contender.weights.sha256,
+        "runtime": contender.engine.to_dict(),
         "network": asdict(contender.metadata.network),
         "accuracy": metrics.accuracy,
         "macro_f1": metrics.macro_f1,

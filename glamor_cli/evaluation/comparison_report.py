@@ -1,6 +1,5 @@
 """A comparison as files: one HTML page, a picture, figures, and every pair they disagree on."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json, write_text
 from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
+from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
 from glamor_cli.evaluation.gallery import choose_surest
-from glamor_cli.evaluation.report import environment_facts
 from glamor_cli.evaluation.significance import SIGNIFICANT
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
@@ -62,8 +61,7 @@ def write_figures(path: Path, comparison: Comparison) -> None:
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_json(path, comparison.to_dict(), ensure_ascii=False)
 
 
 def write_disagreements(path: Path, comparison: Comparison) -> None:
@@ -193,10 +191,10 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
             "Threads": "all" if config.threads is None else str(config.threads),
             "Bootstrap": f"{RESAMPLES} resamples of the pairs, the same ones for all networks",
             **{
-                f"{contender.letter}": f"{contender.file}, SHA-256 {contender.sha256}"
+                contender.letter: f"{contender.weights.file}, SHA-256 {contender.weights.sha256}"
                 for contender in comparison.contenders
             },
-            **environment_facts(),
+            **describe_environment().facts(),
         },
     }
 

@@ -73,6 +73,18 @@ class Evaluation:
     labels: NDArray[np.int64]
     sources: tuple[str, ...]
 
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The most probable classes: int64 [N]."""
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return answers
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which answers are right: bool [N]."""
+        right: NDArray[np.bool_] = self.answers == self.labels
+        return right
+
 
 @dataclass(frozen=True)
 class StoreEvaluation:
@@ -170,10 +182,7 @@ def evaluate(
     Raises:
         DataError: The split is empty or has classes that the network does not know.
     """
-    if not len(split):
-        raise DataError(
-            f"the split {split.name} holds no pairs", "Choose another split with --split."
-        )
+    split.require_pairs()
     classes = runtime.metadata.classes
     labels = _translate_labels(split, classes)
     size = runtime.metadata.network.attention_size

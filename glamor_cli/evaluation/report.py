@@ -1,13 +1,11 @@
 """An evaluation as files to hand on: one HTML page, the confusion matrix, figures, every answer."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json
 from glamor_cli.attention_map import has_peak
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.environment import describe_environment
@@ -58,42 +56,17 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
             },
         }
     }
-    write_text(
-        folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    write_json(folder / FIGURES, figures, ensure_ascii=False)
     values = _page_values(result, PairStore.open(result.store).split(result.split))
     values |= {"headline": headline, "classes": _class_rows(evaluation, by_class)}
     write_page(folder / REPORT, "report.html.j2", values)
-
-
-def environment_facts() -> dict[str, str]:
-    """Say what computed, on which machine, and when, as a page's last table shows it."""
-    machine = describe_environment()
-    packages = ("glamor", "python", "torch", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
-    versions = [
-        f"{name} {machine[name]}"
-        for name in packages
-        # Torch is named only where it computed.
-        if machine.get(name) and (name != "torch" or "torch" in sys.modules)
-    ]
-    described = (
-        machine["cpu"],
-        f"{machine['cores']} cores",
-        machine["gpu"],
-        machine["platform"],
-    )
-    return {
-        "Versions": ", ".join(versions),
-        "Machine": ", ".join(str(value) for value in described if value),
-        "Written": str(machine["time"]).replace("T", " ").replace("+00:00", " UTC"),
-    }
 
 
 def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
     """Everything that the page shows besides the intervals."""
     evaluation, metrics = result.evaluation, result.evaluation.metrics
     confidence = evaluation.probabilities.max(axis=1)
-    right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    right = evaluation.right
     reliability = measure_reliability(confidence, right)
     risk = measure_risk_coverage(confidence, right)
     support = metrics.confusion.sum(axis=1)
@@ -190,7 +163,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
         "Intervals": f"{LEVEL:.0%}; Wilson's of shares, else of {RESAMPLES} resamples of the pairs",
-        **environment_facts(),
+        **describe_environment().facts(),
     }
 
 

@@ -8,7 +8,14 @@ from tempfile import TemporaryDirectory
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import Agreement, BatchCheck, ExportConfig, ExportReport, Int8Form
+from glamor_cli.export.config import (
+    Agreement,
+    BatchCheck,
+    ExportConfig,
+    ExportReport,
+    Int8Form,
+    require_suffix,
+)
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.pairs import load_pairs
 from glamor_cli.export.tensorrt_build import (
@@ -17,11 +24,10 @@ from glamor_cli.export.tensorrt_build import (
     build_engine,
     require_buildable,
 )
-from glamor_cli.export.triton_repository import write_triton_repository
-from glamor_cli.export.verify import check_agreement, check_batches
+from glamor_cli.export.triton_repository import require_served, write_triton_repository
+from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.runtimes.gpus import query_driver
-from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchRuntime
 
 
@@ -113,16 +119,12 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
             "Give --batch-min 1, or leave the repository out.",
         )
     target = require_buildable(config.engine)
-    if target is Target.RTX and config.triton_repository is not None:
-        raise ConfigError(
-            "Triton serves engines of TensorRT, not of TensorRT-RTX",
-            "Build with --target trt, or write the repository from the ONNX file.",
-        )
+    if config.triton_repository is not None:
+        require_served(target)
 
 
 def _export_with_preprocessing(weights: Path, out: Path, config: ExportConfig) -> ExportReport:
-    if out.suffix != ".onnx":
-        raise ConfigError(f"{out} does not end in .onnx", "Give --output a name ending in .onnx.")
+    require_suffix(out, ".onnx")
     with TemporaryDirectory() as scratch:
         network = Path(scratch) / "network.onnx"
         report = export_onnx(weights, network, config)
@@ -136,10 +138,7 @@ def _export_engine(
     # The only form of INT8 that TensorRT takes; it has no effect on other precisions.
     config = dataclasses.replace(config, int8_form=Int8Form.TENSORRT)
     engine = dataclasses.replace(engine, batch=config.batch)
-    if out.suffix != ".engine":
-        raise ConfigError(
-            f"{out} does not end in .engine", "Give --output a name ending in .engine."
-        )
+    require_suffix(out, ".engine")
     with TemporaryDirectory() as scratch:
         network = Path(scratch) / "network.onnx"
         report = export_onnx(weights, network, config)
@@ -167,8 +166,4 @@ def _verify_engine(
     if source is not None:
         pairs = load_pairs(source, config.verification_pairs, runtime.metadata.classes)
     tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
-    batches = check_batches(runtime, reference, config.batch, tolerance, pairs)
-    agreement = None
-    if pairs is not None:
-        agreement = check_agreement(runtime, reference, pairs, tolerance)
-    return batches, agreement
+    return verify_export(runtime, reference, config.batch, tolerance, pairs)

@@ -160,6 +160,18 @@ class ExportConfig:
         return Tolerance(self.atol or default.atol, default.top1, default.accuracy)
 
 
+def require_suffix(out: Path, suffix: str) -> None:
+    """Refuse a name for a file to write that ends otherwise.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if out.suffix != suffix:
+        raise ConfigError(
+            f"{out} does not end in {suffix}", f"Give --output a name ending in {suffix}."
+        )
+
+
 @dataclass(frozen=True)
 class BatchCheck:
     """How far the export is from the float32 network at one batch size."""

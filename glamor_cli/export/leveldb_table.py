@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import google_crc32c
 
+from glamor_cli.protobuf_wire import read_varint
+
 MAX_KEY_BYTES = 512
 """Longer keys are refused: prefix sharing would let a small file ask for much memory."""
 
@@ -52,27 +54,6 @@ def masked_crc32c(data: bytes) -> int:
     """Compute the CRC32C of some bytes as leveldb and TensorFlow store it."""
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
-
-
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Read an unsigned number of 7 bits a byte.
-
-    Returns:
-        The number, less than 2**64, and the position after it.
-
-    Raises:
-        ValueError: The data end inside it, or it is too long.
-    """
-    result = 0
-    for shift in range(0, 64, 7):
-        if position >= len(data):
-            raise ValueError("it ends inside a number")
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result & 0xFFFFFFFFFFFFFFFF, position
-    raise ValueError("a number in it is too long")
 
 
 def _read_block(data: bytes, handle: bytes) -> bytes:

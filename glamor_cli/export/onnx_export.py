@@ -8,11 +8,17 @@ import onnx
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import ExportConfig, ExportPrecision, ExportReport, Int8Form
+from glamor_cli.export.config import (
+    ExportConfig,
+    ExportPrecision,
+    ExportReport,
+    Int8Form,
+    require_suffix,
+)
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, fill_contexts, load_pairs
 from glamor_cli.export.precision import quantize, store_half
-from glamor_cli.export.verify import check_agreement, check_batches, check_structure
+from glamor_cli.export.verify import check_structure, verify_export
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import Runtime, open_runtime, require_runtime
 from glamor_cli.runtimes.choices import Device
@@ -54,9 +60,8 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
         tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
         reference = TorchRuntime(weights, device="cpu", threads=config.threads)
         # INT8 is only right within the ranges it has seen, which noise is not.
-        pairs = verification or calibration
-        batches = check_batches(runtime, reference, config.batch, tolerance, pairs)
-        agreement = check_agreement(runtime, reference, pairs, tolerance) if pairs else None
+        pairs = calibration if verification is None else verification
+        batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)
         # Windows cannot rename a file that a session holds open.
         del runtime
     return ExportReport(
@@ -97,7 +102,7 @@ def make_graph(
         "onnx": version("onnx"),
     }
     if calibration is not None:
-        how |= {"int8_form": str(config.int8_form), "calibration_pairs": len(calibration.face)}
+        how |= {"int8_form": str(config.int8_form), "calibration_pairs": len(calibration)}
     describe(model, metadata, how)
     return model
 
@@ -134,5 +139,4 @@ def _check_suffixes(weights: Path, out: Path) -> None:
             f"{weights} is not a .safetensors file",
             "Export from the weights themselves: a name from weights/ or a .safetensors file.",
         )
-    if out.suffix != ".onnx":
-        raise ConfigError(f"{out} does not end in .onnx", "Give --output a name ending in .onnx.")
+    require_suffix(out, ".onnx")

@@ -1,5 +1,6 @@
 """The pairs that an export is verified and calibrated on: random, of a store, or of images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.runtimes.base import INPUT_NAMES
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,24 @@ class Pairs:
     context: NDArray[np.float32]
     labels: NDArray[np.int64] | None = None
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.face)
+
+    def batches(self, size: int) -> "Iterator[Pairs]":
+        """Cut into batches of ``size``, the last one smaller where it does not divide."""
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            labels = None if self.labels is None else self.labels[rows]
+            yield Pairs(self.face[rows], self.context[rows], labels)
+
+    def feeds(self) -> dict[str, NDArray[np.float32]]:
+        """Name the arrays as a graph's inputs are called."""
+        return dict(zip(INPUT_NAMES, (self.face, self.context), strict=True))
+
     def repeat_to(self, count: int) -> "Pairs":
         """Give exactly ``count`` pairs, going round as often as needed."""
-        rows = np.arange(count) % len(self.face)
+        rows = np.arange(count) % len(self)
         return Pairs(self.face[rows], self.context[rows])
 
 
@@ -91,8 +108,7 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
     wanted = (TRAIN_SPLIT,) if calibration else HELD_OUT_SPLITS
     name = next((split for split in wanted if split in store.splits), store.splits[-1])
     split = store.split(name)
-    if len(split) == 0:
-        raise DataError(f"the split {name} of {path} holds no pairs", "Preprocess the data anew.")
+    split.require_pairs()
     rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.intp)
     face, context = split.pairs(rows)
     return Pairs(face, context, split.labels[rows] if split.classes == classes else None)

@@ -1,7 +1,6 @@
 """Smaller numbers in a finished graph: float16 storage, and static INT8."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -142,14 +141,10 @@ def _reader(pairs: Pairs) -> object:
         """Hands out the pairs in small batches, because calibration keeps every activation."""
 
         def __init__(self) -> None:
-            self._batches = self._cut()
+            self._batches = pairs.batches(_CALIBRATION_BATCH)
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self._batches, None)
-
-        def _cut(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-            for start in range(0, len(pairs.face), _CALIBRATION_BATCH):
-                piece = slice(start, start + _CALIBRATION_BATCH)
-                yield dict(zip(INPUT_NAMES, (pairs.face[piece], pairs.context[piece]), strict=True))
+            batch = next(self._batches, None)
+            return None if batch is None else batch.feeds()
 
     return Reader()

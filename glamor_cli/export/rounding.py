@@ -88,9 +88,8 @@ def _convolution_inputs(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
     session = onnxruntime.InferenceSession(open_graph.SerializeToString(), providers=[CPU_PROVIDER])
-    for start in range(0, len(pairs.face), _BATCH):
-        piece = slice(start, start + _BATCH)
-        feeds = dict(zip(INPUT_NAMES, (pairs.face[piece], pairs.context[piece]), strict=True))
+    for batch in pairs.batches(_BATCH):
+        feeds = batch.feeds()
         found = feeds | dict(zip(names, session.run(names, feeds), strict=True))
         yield {name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in found}
 

@@ -1,8 +1,8 @@
 """Reading TensorFlow 2 checkpoints ("tensor bundles") without TensorFlow.
 
 ``<prefix>.index`` is a table from variable names to where their bytes lie in the shards
-``<prefix>.data-0000i-of-0000n``. Its values are two small protocol-buffer messages, so a dozen
-lines of wire format stand in for generated code. The one pure-Python reader that is published
+``<prefix>.data-0000i-of-0000n``. Its values are two small protocol-buffer messages, which
+``protobuf_wire`` reads without generated code. The one pure-Python reader that is published
 checks no checksum and needs a protobuf of 2021.
 """
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import CheckpointError
-from glamor_cli.export.leveldb_table import masked_crc32c, read_table, read_varint
+from glamor_cli.export.leveldb_table import masked_crc32c, read_table
+from glamor_cli.protobuf_wire import read_fields
 from glamor_cli.reading import open_file, read_bounded
 
 MAX_INDEX_BYTES = 2**20
@@ -26,7 +27,11 @@ _FLOAT = 1
 _TYPES = {_FLOAT: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 14: "bfloat16"}
 _TYPES |= {19: "float16"}
 _MOST_DIMENSIONS = 254
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# Fields of the messages in tensor_bundle.proto and tensor_shape.proto.
+_HEADER_SHARDS, _HEADER_ENDIANNESS = 1, 2
+_DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC32C, _SLICES = range(1, 8)
+_SHAPE_DIMENSION, _DIMENSION_SIZE = 2, 1
 
 
 @dataclass(frozen=True)
@@ -160,10 +165,10 @@ def _parse_header(data: bytes | None) -> int:
     if data is None:
         raise ValueError("it has no header")
     shards = 0
-    for number, value in _fields(data):
-        if number == 1:
-            shards = _integer(value)
-        elif number == 2 and value != 0:
+    for part in read_fields(memoryview(data)):
+        if part.number == _HEADER_SHARDS:
+            shards = part.integer()
+        elif part.number == _HEADER_ENDIANNESS and part.value != 0:
             raise ValueError("its numbers are big-endian")
     if not 1 <= shards <= 99_999:
         raise ValueError(f"it claims {shards} shards")
@@ -178,62 +183,36 @@ def _parse_named(key: bytes, data: bytes) -> BundleEntry:
 
 
 def _parse_entry(data: bytes) -> BundleEntry:
-    numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
+    numbers = dict.fromkeys((_DTYPE, _SHARD, _OFFSET, _SIZE, _CRC32C), 0)
     shape: tuple[int, ...] = ()
     sliced = False
-    for number, value in _fields(data):
-        if number in numbers:
-            numbers[number] = _integer(value)
-        elif number == 2:
-            shape = tuple(_parse_shape(_message(value)))
-        elif number == 7:
+    for part in read_fields(memoryview(data)):
+        if part.number in numbers:
+            numbers[part.number] = part.integer()
+        elif part.number == _SHAPE:
+            shape = tuple(_parse_shape(part.message()))
+        elif part.number == _SLICES:
             sliced = True
     if len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"it has {len(shape)} dimensions")
-    return BundleEntry(numbers[1], shape, numbers[3], numbers[4], numbers[5], numbers[6], sliced)
+    return BundleEntry(
+        dtype=numbers[_DTYPE],
+        shape=shape,
+        shard=numbers[_SHARD],
+        offset=numbers[_OFFSET],
+        size=numbers[_SIZE],
+        crc32c=numbers[_CRC32C],
+        sliced=sliced,
+    )
 
 
-def _parse_shape(data: bytes) -> Iterator[int]:
+def _parse_shape(data: memoryview) -> Iterator[int]:
     """Read the sizes of a TensorShapeProto; each is a message of its own."""
-    for number, value in _fields(data):
-        if number == 2:
-            sizes = [_integer(size) for inner, size in _fields(_message(value)) if inner == 1]
+    for part in read_fields(data):
+        if part.number == _SHAPE_DIMENSION:
+            dimension = read_fields(part.message())
+            sizes = [inner.integer() for inner in dimension if inner.number == _DIMENSION_SIZE]
             yield sizes[-1] if sizes else 0
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Walk through a protocol-buffer message: field numbers and their raw values."""
-    position = 0
-    while position < len(data):
-        tag, position = read_varint(data, position)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            varint, position = read_varint(data, position)
-            yield number, varint
-            continue
-        if kind == _BYTES:
-            length, position = read_varint(data, position)
-        elif kind in (_FIXED32, _FIXED64):
-            length = 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"it has a field of unknown kind {kind}")
-        raw = data[position : position + length]
-        if len(raw) != length:
-            raise ValueError("it ends inside a field")
-        position += length
-        yield number, raw if kind == _BYTES else int.from_bytes(raw, "little")
-
-
-def _integer(value: int | bytes) -> int:
-    if isinstance(value, bytes):
-        raise ValueError("a field that should be a number is not")  # noqa: TRY004
-    return value
-
-
-def _message(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a field that should be a message is not")  # noqa: TRY004
-    return value
 
 
 def _printable(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
-from glamor_cli.export.config import BatchRange, ExportPrecision
+from glamor_cli.export.config import BatchRange, ExportPrecision, require_suffix
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.gpus import query_driver
@@ -85,10 +85,7 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
     config = config or EngineConfig()
-    if out.suffix != ".engine":
-        raise ConfigError(
-            f"{out} does not end in .engine", "Give --output a name ending in .engine."
-        )
+    require_suffix(out, ".engine")
     exported = read_exported(source)
     exported.require_network()
     target, trt = load_library(config.target)

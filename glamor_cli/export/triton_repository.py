@@ -92,13 +92,22 @@ def write_triton_repository(
     return folder
 
 
-def _describe_engine(path: Path) -> _Model:
-    sidecar = read_sidecar(path)
-    if sidecar.target is not Target.TRT:
+def require_served(target: Target) -> None:
+    """Refuse engines that Triton has no backend for.
+
+    Raises:
+        ConfigError: They are TensorRT-RTX's.
+    """
+    if target is not Target.TRT:
         raise ConfigError(
             "Triton serves engines of TensorRT, not of TensorRT-RTX",
             "Build with --target trt, or write the repository from the ONNX file.",
         )
+
+
+def _describe_engine(path: Path) -> _Model:
+    sidecar = read_sidecar(path)
+    require_served(sidecar.target)
     batch = BatchRange(sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max)
     return _Model(
         sidecar.metadata,

@@ -52,6 +52,24 @@ def check_structure(path: Path, opset: int, network: NetworkConfig) -> None:
             )
 
 
+def verify_export(
+    runtime: Runtime,
+    reference: Runtime,
+    batch: BatchRange,
+    tolerance: Tolerance,
+    pairs: Pairs | None,
+) -> tuple[tuple[BatchCheck, ...], Agreement | None]:
+    """Compare two runtimes at several batch sizes and, where there are real pairs, on all of them.
+
+    Raises:
+        ExportError: They differ by more than is allowed; the message has the figures.
+    """
+    batches = check_batches(runtime, reference, batch, tolerance, pairs)
+    if pairs is None:
+        return batches, None
+    return batches, check_agreement(runtime, reference, pairs, tolerance)
+
+
 def check_batches(
     runtime: Runtime,
     reference: Runtime,
@@ -103,10 +121,9 @@ def check_agreement(
     """
     ours, theirs = [], []
     difference = 0.0
-    for start in range(0, len(pairs.face), _CHUNK):
-        piece = slice(start, start + _CHUNK)
-        answer = runtime.unchecked(pairs.face[piece], pairs.context[piece])
-        expected = reference.unchecked(pairs.face[piece], pairs.context[piece])
+    for batch in pairs.batches(_CHUNK):
+        answer = runtime.unchecked(batch.face, batch.context)
+        expected = reference.unchecked(batch.face, batch.context)
         # Unlike max, this keeps NaN.
         difference = float(np.maximum(difference, max_abs_diff(answer, expected)))
         ours.append(answer.probabilities.argmax(axis=1))

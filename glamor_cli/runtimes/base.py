@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import CheckpointError, ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.weights import Metadata, find_weights
@@ -250,6 +250,24 @@ def require_runtime(device: str, provider: str | None) -> None:
         from glamor_cli.runtimes.onnx import require_cuda
 
         require_cuda()
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that no engine can run on.
+
+    Raises:
+        ConfigError: It is not positive.
+    """
+    if threads < 1:
+        raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+
+
+def no_memory_left(count: int) -> BackendUnavailable:
+    """Make the error that says that the GPU has no room for a batch of so many pairs."""
+    return BackendUnavailable(
+        f"the GPU has no memory left for a batch of {count}",
+        "Free memory on the GPU, or give a smaller batch.",
+    )
 
 
 def _join(pieces: Sequence[Output]) -> Output:

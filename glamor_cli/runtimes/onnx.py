@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.errors import BackendUnavailable
 from glamor_cli.reasons import reason_of
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
@@ -125,8 +125,7 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+        check_threads(threads)
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     # Spinning threads take the cores from decoding and detection between two batches.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.extras import install_extra
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import read_exported
 
@@ -43,8 +43,7 @@ class OpenVINORuntime(Runtime):
             raise ConfigError("OpenVINO does not run on CUDA", "Choose --device cpu or auto.")
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
-            if threads < 1:
-                raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+            check_threads(threads)
             options["INFERENCE_NUM_THREADS"] = threads
         openvino = load_openvino()
         exported = read_exported(path)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.reading import MALFORMED, read_bounded
 from glamor_cli.runtimes.gpus import Gpu
@@ -117,7 +117,7 @@ class Sidecar:
         Raises:
             ConfigError: The folder cannot be written to.
         """
-        write_text(sidecar_path(engine), json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        write_json(sidecar_path(engine), asdict(self), sort_keys=True)
 
 
 def sidecar_path(engine: Path) -> Path:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, no_memory_left
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
@@ -165,10 +165,7 @@ class TensorRTRuntime(Runtime):
         try:
             return torch.zeros(shape, dtype=torch.float32, device="cuda")
         except torch.OutOfMemoryError as error:
-            raise BackendUnavailable(
-                f"the GPU has no memory left for a batch of {shape[0]}",
-                "Free memory on the GPU, or give a smaller batch.",
-            ) from error
+            raise no_memory_left(shape[0]) from error
 
     def _require(self, answer: bool, what: str) -> None:
         """Raise where TensorRT says no."""

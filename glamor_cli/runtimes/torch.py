@@ -15,7 +15,7 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.base import Output, Runtime, check_threads, no_memory_left
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.cuda_graphs import GraphedCall
 from glamor_cli.weights import load_network
@@ -81,8 +81,7 @@ class TorchRuntime(Runtime):
                 "Leave --precision out, or choose --device cuda.",
             )
         if threads is not None:
-            if threads < 1:
-                raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+            check_threads(threads)
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
         self._dtype = _DTYPES[precision]
@@ -157,10 +156,7 @@ class TorchRuntime(Runtime):
                     self.core += _not_recorded(error)
             return self.answer(faces, contexts)
         except torch.OutOfMemoryError as error:
-            raise BackendUnavailable(
-                f"the GPU has no memory left for a batch of {len(faces)}",
-                "Free memory on the GPU, or give a smaller batch.",
-            ) from error
+            raise no_memory_left(len(faces)) from error
 
     @torch.inference_mode()
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import write_text
+from glamor_cli.atomic import write_json, write_text
 from glamor_cli.data.scenes import read_cues
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
@@ -26,8 +26,8 @@ from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_seeds import SEEDS
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
+from glamor_cli.training.held_out import choose_validation_split
 from glamor_cli.training.progress import Progress
-from glamor_cli.training.rows import choose_validation_split
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
@@ -141,7 +141,7 @@ def write_table(config: AblationConfig) -> list[VariantResult]:
     results = [_result(config, *found) for found in _finished(folder)]
     table = summarise(results)
     if table:
-        write_text(folder / TABLE, json.dumps(to_dict(config, table), indent=2) + "\n")
+        write_json(folder / TABLE, to_dict(config, table))
         write_text(folder / MARKDOWN, to_markdown(table))
         save_ablation(folder / PICTURE, table, _discs(config))
     return table
@@ -153,7 +153,7 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
     ``environment`` is the machine that wrote the table; runs of the folder may be another's.
     """
     return {
-        "environment": describe_environment(),
+        "environment": describe_environment().to_dict(),
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,
@@ -235,7 +235,7 @@ def _judge(config: AblationConfig, network: NetworkConfig, seed: int) -> RunResu
         pointing_game=None if place is None else place.pointing_game,
         mass=None if place is None else place.mass,
     )
-    write_text(folder / RESULT, json.dumps(asdict(result)) + "\n")
+    write_json(folder / RESULT, asdict(result), indent=None)
     return result
 
 

@@ -54,8 +54,8 @@ class RunResult:
             ValueError: There is no such variant.
             TypeError: It says something else.
         """
-        result = cls(**{name: values[name] for name in cls.__dataclass_fields__})
-        return cls(**asdict(result) | {"variant": Variant(values["variant"])})
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        return cls(**known | {"variant": Variant(known["variant"])})
 
 
 @dataclass(frozen=True)

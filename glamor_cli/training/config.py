@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from glamor_cli.atomic import write_text
+from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.nested import flatten
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.reading import MALFORMED
 from glamor_cli.training.checkpoints import has_checkpoint
@@ -69,7 +71,7 @@ class TrainConfig:
     recipe: Recipe
     network: NetworkConfig = field(default_factory=NetworkConfig)
     seed: int = 0
-    train_split: str = "train"
+    train_split: str = TRAIN_SPLIT
     validation_split: str | None = None
     initial_weights: Path | None = None
     teacher: Path | None = None
@@ -195,9 +197,9 @@ def first_change(
     Raises:
         DataError: The folder's settings are missing or damaged.
     """
-    before = _flatten(_read_config(run))
-    now = _flatten(describe(config, store))
-    before = _flatten(_defaults(config)) | _contents(before, now) | before
+    before = flatten(_read_config(run))
+    now = flatten(describe(config, store))
+    before = flatten(_defaults(config)) | _contents(before, now) | before
     if TrainPrecision.AUTO in (before["precision"], now["precision"]):
         free = (*free, "precision")
     for key in sorted(before | now):
@@ -262,14 +264,3 @@ def _contents(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
         named = before.get(path)
         contents[content] = now[content] if named == now[path] else named
     return contents
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name nested settings with dots: ``recipe.face.degrees``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

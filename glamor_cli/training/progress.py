@@ -27,6 +27,16 @@ class Progress:
     images_per_second: float
     validation_accuracy: float | None
 
+    @property
+    def done(self) -> int:
+        """Steps of the whole run that are done."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.steps
+
 
 @dataclass(frozen=True)
 class TrainResult:

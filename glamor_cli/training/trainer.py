@@ -51,6 +51,7 @@ from glamor_cli.training.config import (
 )
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
+from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
@@ -58,7 +59,6 @@ from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.precision import exact_float32, repeatable
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
-from glamor_cli.training.rows import choose_rows
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import make_network

@@ -5,6 +5,7 @@ Videos are found by the same rules, by other endings.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from glamor_cli.errors import DataError
@@ -35,6 +36,13 @@ IMAGE_SUFFIXES = frozenset(
 
 Report = Callable[[DataError], None]
 """Takes what went wrong with a part of a source, where the rest is gone on with."""
+
+
+def find_photograph() -> Path | None:
+    """Find the photograph that scikit-image carries, without importing it; None where it is not."""
+    spec = find_spec("skimage")
+    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
+    return path if path is not None and path.is_file() else None
 
 
 def list_images(source: Path, report: Report | None = None) -> Iterator[Path]:

@@ -1,11 +1,12 @@
 """Cleaning an ONNX file's graph without the package ``onnx``, whose import takes a second.
 
-An ONNX file is a protocol buffer: fields of a number and a value, some of which hold further
-fields. Only the graph's inputs and outputs are rewritten; all else is passed on byte for byte.
-Field numbers are those of ``onnx.proto``.
+An ONNX file is a protocol buffer (``protobuf_wire``). Only the graph's inputs and outputs are
+rewritten; all else is passed on byte for byte. Field numbers are those of ``onnx.proto``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+
+from glamor_cli.protobuf_wire import BYTES, VARINT, read_fields
 
 _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
@@ -16,9 +17,6 @@ _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2
 _SHAPE_DIMENSION = 1
 _DIMENSION_VALUE, _DIMENSION_NAME = 1, 2
 _FLOAT = 1
-
-_VARINT, _BYTES = 0, 2
-_FIXED_SIZES = {1: 8, 5: 4}
 
 Shape = tuple[int | str, ...]
 """A size, or for one that is free its name."""
@@ -42,9 +40,11 @@ def clean_graph(model: bytes, inputs: Mapping[str, Shape], outputs: Mapping[str,
         ValueError: It is no ONNX file, or lacks an input or output.
     """
     parts: list[bytes | memoryview] = []
-    for number, field, value in _fields(memoryview(model)):
-        is_graph = number == _MODEL_GRAPH
-        parts.append(_message(number, _clean(value, inputs, outputs)) if is_graph else field)
+    for field in read_fields(memoryview(model)):
+        if field.number == _MODEL_GRAPH:
+            parts.append(_message(_MODEL_GRAPH, _clean(field.message(), inputs, outputs)))
+        else:
+            parts.append(field.whole)
     return b"".join(parts)
 
 
@@ -53,13 +53,13 @@ def _clean(graph: memoryview, inputs: Mapping[str, Shape], outputs: Mapping[str,
     seen: dict[int, set[str]] = {_GRAPH_INPUT: set(), _GRAPH_OUTPUT: set()}
     weights = set()
     parts: list[bytes | memoryview] = []
-    for number, field, value in _fields(graph):
-        if number in wanted:
-            seen[number].add(_name(value, _VALUE_NAME))
+    for field in read_fields(graph):
+        if field.number in wanted:
+            seen[field.number].add(_name(field.message(), _VALUE_NAME))
             continue
-        if number == _GRAPH_INITIALIZER:
-            weights.add(_name(value, _INITIALIZER_NAME))
-        parts.append(field)
+        if field.number == _GRAPH_INITIALIZER:
+            weights.add(_name(field.message(), _INITIALIZER_NAME))
+        parts.append(field.whole)
     if seen[_GRAPH_INPUT] - weights != set(inputs) or not set(outputs) <= seen[_GRAPH_OUTPUT]:
         raise ValueError(f"the graph does not lead from {list(inputs)} to {list(outputs)}")
     for number, values in wanted.items():
@@ -67,31 +67,9 @@ def _clean(graph: memoryview, inputs: Mapping[str, Shape], outputs: Mapping[str,
     return b"".join(parts)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Take a message apart: each field's number, all its bytes, and its value if it is bytes."""
-    position = 0
-    while position < len(message):
-        start = position
-        key, position = _read_varint(message, position)
-        value_start = position
-        if key & 7 == _VARINT:
-            value_start = position = _read_varint(message, position)[1]
-        elif key & 7 == _BYTES:
-            length, value_start = _read_varint(message, position)
-            position = value_start + length
-        elif key & 7 in _FIXED_SIZES:
-            value_start = position = position + _FIXED_SIZES[key & 7]
-        else:
-            raise ValueError(f"not a protocol buffer: a field of kind {key & 7}")
-        if position > len(message):
-            raise ValueError("not a protocol buffer: it ends within a field")
-        yield key >> 3, message[start:position], message[value_start:position]
-
-
-def _name(message: memoryview, field: int) -> str:
-    return next(
-        (bytes(value).decode() for number, _, value in _fields(message) if number == field), ""
-    )
+def _name(message: memoryview, number: int) -> str:
+    names = (field.message() for field in read_fields(message) if field.number == number)
+    return bytes(next(names, b"")).decode()
 
 
 def _value(name: str, shape: Shape) -> bytes:
@@ -112,11 +90,11 @@ def _value(name: str, shape: Shape) -> bytes:
 
 
 def _message(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value
+    return _varint(field << 3 | BYTES) + _varint(len(value)) + value
 
 
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value)
+    return _varint(field << 3 | VARINT) + _varint(value)
 
 
 def _varint(value: int) -> bytes:
@@ -127,16 +105,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     parts.append(value)
     return bytes(parts)
-
-
-def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Read a number; also tells where it ends."""
-    value = shift = 0
-    while position < len(message):
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, position
-    raise ValueError("not a protocol buffer: it ends within a number")

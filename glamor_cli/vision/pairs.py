@@ -41,6 +41,8 @@ class Box(NamedTuple):
     y2: int
 
 
+MAX_COORDINATE = 10**7
+"""A box that reaches farther is none."""
 NO_FACE = Box(0, 0, 0, 0)
 """The authors' mark for an image without a face: a zero face, and nothing masked."""
 

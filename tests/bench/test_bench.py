@@ -16,9 +16,10 @@ import glamor_cli.bench.run as bench_run
 from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.contenders import Contender, LineUp, Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
-from glamor_cli.bench.report import to_dict, write_csv, write_plot
+from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
+from glamor_cli.environment import describe_environment
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
@@ -68,7 +69,7 @@ def quick(weights: Path, **settings) -> BenchConfig:
 
 def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) -> None:
     result = run_bench(quick(weights, targets=tuple(Target), batches=(2,)))
-    written = json.loads(json.dumps(to_dict(result)))
+    written = json.loads(json.dumps(result.to_dict()))
     rows = written["rows"]
     assert {row["what"] for row in rows} == set(Target)
     assert {row["what"] for row in rows if row["status"] == "ok"} == set(Target)
@@ -325,7 +326,7 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path
         assert isinstance(refused, ConfigError)
         assert "cannot draw" in refused.what
         assert "--plot" in refused.remedy
-        result = BenchResult({"cpu": "a CPU", "cores": 1}, ())
+        result = BenchResult(describe_environment(), ())
         with pytest.raises(ConfigError, match="cannot draw"):
             write_plot(result, tmp_path / name)
     assert not list(tmp_path.iterdir())

@@ -153,7 +153,7 @@ def write_results(rows: list[dict], out: Path) -> None:
     path = out / "fuzzing.json"
     known = json.loads(path.read_text())["rows"] if path.exists() else []
     named = {row["parser"]: row for row in [*known, *rows]}
-    result = {"environment": describe_environment(), "rows": list(named.values())}
+    result = {"environment": describe_environment().to_dict(), "rows": list(named.values())}
     write_text(path, json.dumps(result, indent=2) + "\n")
 
 

@@ -52,7 +52,7 @@ def test_splits_of_one_name_are_joined_in_order_with_failures_and_soft_labels(tm
     assert merged.verify() == 2
     counts = merged.info.counts["all"]
     assert (counts.read, counts.stored, counts.failed) == (4, 2, 2)
-    assert merged.info.source["all"]["images"] == 4
+    assert merged.info.source["all"].images == 4
     (first,), (second,) = (PairStore.open(tmp_path / f"store_{name}").split("all").faces
                            for name in "ba")  # fmt: skip
     assert (split.faces[0] == first).all()

@@ -225,7 +225,7 @@ def test_results_of_another_store_are_not_taken_for_this_ones(finished, scene_st
     config, _ = finished
     store = shutil.copytree(scene_store, tmp_path / "pairs")
     info = json.loads((store / STORE_FILE).read_text())
-    info["source"]["test"]["digest"] = "0" * 64
+    info["source"]["test"]["sha256"] = "0" * 64
     (store / STORE_FILE).write_text(json.dumps(info))
     other = replace(config, training=replace(config.training, store=store))
     with pytest.raises(ConfigError, match="was trained with other pairs"):

@@ -16,7 +16,7 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
-from glamor_cli.training.rows import choose_rows
+from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.trainer import train
 
 
@@ -94,5 +94,5 @@ def test_too_little_to_learn_from_is_told_for_what_it_is(tmp_path: Path) -> None
     missing = "gone.png,Happy,validation,0,0,20,20"
     (folder / "n.csv").write_text("\n".join(["path,label,split,x1,y1,x2,y2", *rows, missing]))
     preprocess(PreprocessConfig(folder / "n.csv", tmp_path / "two", making))
-    with pytest.raises(DataError, match=r"the split 'validation' of .* holds no pairs"):
+    with pytest.raises(DataError, match="the split validation holds no pairs"):
         train(config(tmp_path / "two", tmp_path / "run"))

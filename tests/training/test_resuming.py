@@ -395,7 +395,7 @@ def test_resuming_on_other_pairs_is_refused(
     moved = shutil.copytree(scene_store, tmp_path / "moved")
     assert train(config(moved, undisturbed), resume=True).finished
     info = json.loads((moved / STORE_FILE).read_text())
-    info["source"]["train"]["digest"] = "0" * 64
+    info["source"]["train"]["sha256"] = "0" * 64
     (moved / STORE_FILE).write_text(json.dumps(info))
     with pytest.raises(ConfigError, match="was begun with other pairs"):
         train(config(moved, undisturbed), resume=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.data.split_names import VALIDATION_SPLITS
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
@@ -29,21 +30,17 @@ def choose_rows(
             f"the split {chosen!r} is the training split and cannot also be used for evaluation",
             "Choose another --validation-split or --train-split.",
         )
+    train_split.require_pairs()
     rows = np.arange(len(train_split))
     if chosen is not None:
         validation = store.split(chosen)
+        validation.require_pairs()
         validation_rows = np.arange(len(validation))
     else:
         # The test split is for the final figure alone, so a tenth of the training split it is.
         shuffled = np.random.default_rng(config.seed).permutation(rows)
         held = _whole_images(train_split.sources, shuffled, max(1, len(rows) // 10))
         validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
-    for name, count in ((config.train_split, len(train_split)), (chosen, len(validation_rows))):
-        if count == 0:
-            raise DataError(
-                f"the split {name!r} of {store.path} holds no pairs",
-                "Preprocess more labelled images, or choose another split.",
-            )
     if len(rows) == 0:
         raise DataError(
             f"the pairs of {store.path} are of one image, so that none can be held out",
@@ -55,7 +52,7 @@ def choose_rows(
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
     """Name the split that chooses the best epoch; None where a part of the training split does."""
     others = set(store.splits) - {config.train_split}
-    names = [name for name in ("validation", "val") if name in others]
+    names = [name for name in VALIDATION_SPLITS if name in others]
     return config.validation_split or (names[0] if names else None)
 
 
