@@ -267,7 +267,7 @@ def _astronaut() -> Path:
     path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
     if path is None or not path.is_file():
         raise BackendUnavailable(
-            "the demo's photograph comes with scikit-image, which is not here",
+            "the demo's photograph comes with scikit-image, which is not installed",
             "Install it with: pip install scikit-image",
         )
     return path

@@ -74,10 +74,13 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ConfigError(f"a batch of {self.batch} faces", "Give --batch of at least 1.")
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
+            )
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
-                f"a detector score of {self.min_score}", "Give --min-score a number from 0 up."
+                f"the least detector score must be a finite number from 0 up, not {self.min_score}",
+                "Give --min-score 0 or more.",
             )
 
 

@@ -289,7 +289,7 @@ def save_network(
     """
     if metadata.network != network.config:
         raise ConfigError(
-            f"the metadata describes {metadata.network}, the network is {network.config}",
+            f"the metadata describes {metadata.network}, but the network is {network.config}",
             "Write the network with metadata made from its own configuration.",
         )
     tensors = {

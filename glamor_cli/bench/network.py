@@ -142,7 +142,10 @@ def _graph(setup: Setup, precision: Precision) -> Path:
         return setup.onnx_file
     if precision is Precision.FP16:
         return setup.exported(precision)
-    raise ConfigError(f"give the {precision} file with --export", "glamor export makes it.")
+    raise ConfigError(
+        f"bench does not export in {precision} (a file can be given with --export)",
+        f"Make the file with glamor export --precision {precision}.",
+    )
 
 
 def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:

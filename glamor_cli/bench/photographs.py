@@ -96,7 +96,7 @@ def _own_photograph(folder: Path) -> Path:
         from skimage import data
     except ImportError as error:
         raise BackendUnavailable(
-            "scikit-image, whose photograph is measured, is missing; --images gives others",
+            "scikit-image, whose photograph is measured, is not installed; --images gives others",
             "Give photographs with --images.",
         ) from error
 

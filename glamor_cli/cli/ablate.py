@@ -62,8 +62,8 @@ def ablate(
 
     if table_only and (variant or seeds):
         raise ConfigError(
-            "--variant and --seeds choose what is trained; --table-only shows all that is finished",
-            "Leave --table-only out, or the others.",
+            "--variant and --seeds choose what is trained, and --table-only trains nothing",
+            "Leave --table-only out, or leave --variant and --seeds out.",
         )
     require_writable(json_file)
     config = AblationConfig(
@@ -110,7 +110,7 @@ def ablate(
         table = finished
     if not table:
         raise ConfigError(
-            f"no run is finished in {run}", "Leave --table-only out to train, or check --run."
+            f"{run} holds no finished run", "Leave --table-only out to train, or check --run."
         )
     console.print(_render(table))
     console.print(Text(f"table and picture in {run / PICTURE}"), soft_wrap=True)

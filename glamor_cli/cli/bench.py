@@ -104,7 +104,7 @@ def _choose(kind: type[Choice], name: str, option: str) -> Choice:
     try:
         return kind(name.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"{option}: {name!r} is none of {', '.join(kind)}") from error
+        raise typer.BadParameter(f"{option}: {name!r} is not one of {', '.join(kind)}") from error
 
 
 def _number(text: str) -> int:

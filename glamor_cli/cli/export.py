@@ -93,15 +93,16 @@ def export(
     """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
     if precision is not ExportPrecision.INT8 and (calibrate or int8_form):
         raise ConfigError(
-            "--calibrate and --int8-form are for INT8", "Add --precision int8, or leave them out."
+            "--calibrate and --int8-form are for --precision int8 only",
+            "Add --precision int8, or leave them out.",
         )
     if trt and int8_form is Int8Form.CPU:
         raise ConfigError(
-            f"TensorRT does not take the INT8 form {int8_form}", "Leave --int8-form out."
+            f"TensorRT cannot build from the INT8 form {int8_form}", "Leave --int8-form out."
         )
     if not trt and (target or gpu or workspace or timing_cache):
         raise ConfigError(
-            "--target, --gpu, --workspace and --timing-cache are for engines",
+            "--target, --gpu, --workspace and --timing-cache are for engines only",
             "Add --trt, or leave them out.",
         )
     onnx = ExportConfig(

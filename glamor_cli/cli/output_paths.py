@@ -32,7 +32,7 @@ def require_writable(
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
             if any(_is_same_file(path, source) for source in sources):
-                raise ConfigError(f"{path} is what is read", "Give the result another name.")
+                raise ConfigError(f"{path} is also an input", "Give the result another name.")
     if folder is not None:
         _require(folder, is_file=False)
 

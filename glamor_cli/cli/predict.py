@@ -128,15 +128,15 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
         return row_format or RowFormat.TABLE
     if output.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
-            f"{output} is named like a picture, and rows are none",
+            f"{output} has the ending of a picture or video, but --output receives rows",
             "Give --output a name that ends in .jsonl, .json or .csv; --save is for pictures.",
         )
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
     if chosen is None or chosen is RowFormat.TABLE:
         raise ConfigError(
-            f"cannot tell how to write {output}",
-            "Give --format jsonl, json or csv; a table is for reading only.",
+            f"the ending of {output} does not say in what format to write the rows",
+            "Give --format jsonl, json or csv, or a name that ends in one of these.",
         )
     return chosen
 

@@ -60,11 +60,13 @@ def preprocess(
 
     if workers and dask:
         raise ConfigError(
-            "--workers is for this machine, --dask for a cluster", "Leave one of them out."
+            "--workers and --dask exclude each other: processes of this machine, or a cluster",
+            "Leave one of them out.",
         )
     if detector and boxes is not BoxSource.DETECT:
         raise ConfigError(
-            f"--boxes {boxes} needs no --detector", "Leave it out, or choose --boxes detect."
+            f"--boxes {boxes} needs no --detector",
+            "Leave --detector out, or choose --boxes detect.",
         )
     require_writable(json_file)
     config = PreprocessConfig(

@@ -72,7 +72,10 @@ def convert_fer2013(
         DataError: The files are missing or hold something else.
     """
     if not 0 <= votes_share <= 1:
-        raise ConfigError(f"the votes' share {votes_share} is no share", "Give one from 0 to 1.")
+        raise ConfigError(
+            f"the votes' share must be from 0 to 1, not {votes_share}",
+            "Give --votes-share from 0 to 1.",
+        )
     manifest = io.StringIO()
     rows = csv.writer(manifest, lineterminator="\n")
     rows.writerow(("path", "label", "split", *EMOTIONS))

@@ -164,7 +164,7 @@ def _given_box(record: Record, image: NDArray[np.uint8] | DataError, boxes: BoxS
         return error
     if boxes is BoxSource.MANIFEST and record.box is not None:
         return record.box, None
-    return DataError(f"no box is given for {record.name}", "Give it one, or leave it out.")
+    return DataError(f"no box is given for {record.name}", "Give it a box, or leave the image out.")
 
 
 def _make_pair(

@@ -262,15 +262,17 @@ class _Run:
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
     if config.workers < 1:
-        raise ConfigError("there must be at least one worker", "Give --workers 1 or more.")
+        raise ConfigError(
+            f"there must be at least one worker, not {config.workers}", "Give --workers 1 or more."
+        )
     if config.images_per_task < 1:
         raise ConfigError(
-            f"a worker cannot take {config.images_per_task} images at a time",
+            f"a worker must take at least 1 image at a time, not {config.images_per_task}",
             "Set images_per_task to 1 or more.",
         )
     if data_set.searches(config.out):
         raise ConfigError(
-            f"{config.out} lies inside the data set, which it would become a part of",
+            f"the store {config.out} would lie inside the data set and become part of it",
             "Choose a folder elsewhere.",
         )
     boxes = config.making.boxes

@@ -231,8 +231,8 @@ class PairStore:
         shape = (rows, *array.row_shape)
         if header != array.header(rows):
             raise DataError(
-                f"{path} is not the array {np.dtype(array.dtype)} {list(shape)} that store.json "
-                "speaks of",
+                f"{path} is not the array of {np.dtype(array.dtype)} {list(shape)} that "
+                "store.json describes",
                 _REMEDY,
             )
         expected = HEADER_BYTES + rows * array.row_bytes

@@ -69,8 +69,8 @@ class StoreWriter:
                 differences = info.differences(begun)
                 if differences:
                     raise ConfigError(
-                        f"the store {path} was begun otherwise: {'; '.join(differences)}",
-                        "Run it as it was begun, or choose another folder.",
+                        f"the store {path} was begun with other settings: {'; '.join(differences)}",
+                        "Repeat the command as it was begun, or choose another folder.",
                     )
                 writer = cls(path, begun)
             else:

@@ -53,7 +53,7 @@ class Workers:
         except self.deaths as error:
             raise DataError(
                 "worker processes die before they do anything",
-                "Look for the reason in what they printed; what is stored already is kept.",
+                "See their own messages for the reason; what is stored already is kept.",
             ) from error
 
 
@@ -124,7 +124,7 @@ class _Run(Generic[Item, Result]):
         except CancelledError as error:
             raise DataError(
                 "the cluster has dropped the work",
-                "Look whether its scheduler is alive, and run the same command again: it goes on "
+                "Check that its scheduler is alive, and run the same command again: it goes on "
                 "from here.",
             ) from error
         finally:

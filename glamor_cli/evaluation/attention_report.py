@@ -60,12 +60,19 @@ class AttentionConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pairs < 1 or self.batch < 1:
+        if self.pairs < 1:
             raise ConfigError(
-                f"{self.pairs} pairs in batches of {self.batch}", "Give at least 1 of each."
+                f"the number of pairs must be at least 1, not {self.pairs}",
+                "Give --pairs 1 or more.",
+            )
+        if self.batch < 1:
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
             )
         if self.seed < 0:
-            raise ConfigError(f"the seed is {self.seed}", "Give 0 or more.")
+            raise ConfigError(
+                f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."
+            )
         if self.grad_cam and self.provider is not None:
             raise ConfigError(
                 "Grad-CAM needs torch, and providers run ONNX files, which have no gradients",

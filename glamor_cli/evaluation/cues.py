@@ -43,7 +43,8 @@ def find_cues(split: Split, scenes: Path) -> list[Cue]:
         difference = np.abs(expected.astype(float) - split.contexts[row]).mean()
         if difference > _ALIKE:
             raise DataError(
-                f"{cues[row].name} in {scenes} is another scene than the store's", _REMEDY
+                f"{cues[row].name} in {scenes} is not the scene that the store was made from",
+                _REMEDY,
             )
     return cues
 
@@ -63,6 +64,6 @@ def match_cues(sources: Sequence[str], cues: Mapping[str, Cue]) -> list[Cue]:
     for source in sources:
         name = "/".join(PurePath(source).parts[-_NAME_PARTS:])
         if name not in cues:
-            raise DataError(f"{source} is none of the scenes in cues.csv", _REMEDY)
+            raise DataError(f"{source} is not one of the scenes in cues.csv", _REMEDY)
         matched.append(cues[name])
     return matched

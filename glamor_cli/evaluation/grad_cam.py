@@ -35,7 +35,7 @@ class GradCam:
     def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
         if find_spec("captum") is None:
             raise BackendUnavailable(
-                "Grad-CAM needs Captum, which is not here",
+                "Grad-CAM needs Captum, which is not installed",
                 f"{install_extra('attribution')}. Or leave --gradcam out.",
             )
         if path.suffix != ".safetensors":

@@ -48,13 +48,20 @@ class HidingConfig:
     steps: int = STEPS
 
     def __post_init__(self) -> None:
-        if self.regions < 1 or self.steps < 1:
+        if self.regions < 1:
             raise ConfigError(
-                f"{self.regions} random regions and {self.steps} steps", "Give at least 1 of each."
+                f"the number of random regions must be at least 1, not {self.regions}",
+                "Give --regions 1 or more.",
+            )
+        if self.steps < 1:
+            raise ConfigError(
+                f"the number of steps must be at least 1, not {self.steps}",
+                "Give --steps 1 or more.",
             )
         if not 1 <= self.side < CONTEXT_SIZE:
             raise ConfigError(
-                f"a region of {self.side} pixels", f"Give 1 to {CONTEXT_SIZE - 1} pixels."
+                f"the side of a region must be 1 to {CONTEXT_SIZE - 1} pixels, not {self.side}",
+                f"Give 1 to {CONTEXT_SIZE - 1} pixels.",
             )
 
 

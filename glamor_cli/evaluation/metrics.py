@@ -149,6 +149,7 @@ def _check(probabilities: NDArray[np.floating], labels: NDArray[np.integer], cla
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {classes - 1}",
+            f"labels run from {labels.min()} to {labels.max()}, "
+            f"but classes from 0 to {classes - 1}",
             "Evaluate on data labelled with the network's own classes.",
         )

@@ -77,7 +77,8 @@ class BatchRange:
     def __post_init__(self) -> None:
         if not 1 <= self.minimum <= self.optimum <= self.maximum:
             raise ConfigError(
-                f"batch sizes of {self.minimum}, {self.optimum} and {self.maximum} are not a range",
+                f"the batch sizes {self.minimum}, {self.optimum} and {self.maximum} are not "
+                "1 or more in ascending order",
                 "Give 1 <= --batch-min <= --batch-opt <= --batch-max.",
             )
 
@@ -143,11 +144,13 @@ class ExportConfig:
                 )
         if self.half_storage and self.precision is not ExportPrecision.FP32:
             raise ConfigError(
-                f"half storage is a form of fp32, not of {self.precision}",
+                f"half storage is for fp32 only, not for {self.precision}",
                 "Choose --precision fp32, or leave --half-storage out.",
             )
         if self.atol is not None and not self.atol > 0:
-            raise ConfigError(f"a tolerance of {self.atol} cannot be met", "Give --atol above 0.")
+            raise ConfigError(
+                f"the tolerance must be above 0, not {self.atol}", "Give --atol above 0."
+            )
 
     @property
     def calibration_source(self) -> Path | None:

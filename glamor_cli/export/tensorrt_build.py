@@ -48,7 +48,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.workspace is not None and self.workspace < 1:
             raise ConfigError(
-                f"a workspace of {self.workspace} MiB is too small", "Give --workspace 1 or more."
+                f"the workspace must be at least 1 MiB, not {self.workspace}",
+                "Give --workspace 1 or more.",
             )
 
 

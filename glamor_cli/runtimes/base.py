@@ -89,7 +89,7 @@ class Runtime(ABC):
         _check("context", context, CONTEXT_SIZE)
         if len(face) != len(context):
             raise DataError(
-                f"{len(face)} faces but {len(context)} contexts",
+                f"there are {len(face)} faces but {len(context)} contexts",
                 "Give one context for each face.",
             )
         if len(face) == 0:
@@ -149,8 +149,8 @@ class Runtime(ABC):
         for values in (output.probabilities, output.attention, output.stream_weights):
             if not np.isfinite(values).all():
                 raise CheckpointError(
-                    f"the network answers with values that are no numbers ({self.provider})",
-                    "Use other weights; of a file in half precision, one exported in fp32.",
+                    f"the network answers with values that are not finite ({self.provider})",
+                    "Use other weights; in place of a file in half precision, one in fp32.",
                 )
         return output
 
@@ -201,8 +201,8 @@ def open_runtime(
         device = _device_of(provider, device)
     if precision != "fp32" and path.suffix != ".safetensors":
         raise ConfigError(
-            f"{path.name} has its own precision; only .safetensors files are computed in another",
-            "Export in the precision you want, or leave it out.",
+            f"{path.name} has a fixed precision; only .safetensors files leave a choice",
+            "Export in the precision you want, or leave --precision out.",
         )
     # Imported here because each engine is heavy and only one is needed.
     if provider == Provider.OPENVINO:

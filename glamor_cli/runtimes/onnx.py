@@ -126,7 +126,10 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
         if threads < 1:
-            raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+            raise ConfigError(
+                f"the number of threads must be at least 1, not {threads}",
+                "Give --threads 1 or more.",
+            )
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     # Spinning threads take the cores from decoding and detection between two batches.

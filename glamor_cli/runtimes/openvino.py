@@ -44,7 +44,10 @@ class OpenVINORuntime(Runtime):
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             if threads < 1:
-                raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+                raise ConfigError(
+                    f"the number of threads must be at least 1, not {threads}",
+                    "Give --threads 1 or more.",
+                )
             options["INFERENCE_NUM_THREADS"] = threads
         openvino = load_openvino()
         exported = read_exported(path)

@@ -107,7 +107,7 @@ class Sidecar:
                 target = target if gpu.architecture in known else Target.TRT
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
-                f"the GPU here is {gpu.architecture} ({gpu.name})",
+                f"but the GPU here is {gpu.architecture} ({gpu.name})",
                 self._rebuild_remedy(target, (gpu.architecture,)),
             )
 

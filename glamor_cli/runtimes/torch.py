@@ -82,7 +82,10 @@ class TorchRuntime(Runtime):
             )
         if threads is not None:
             if threads < 1:
-                raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+                raise ConfigError(
+                    f"the number of threads must be at least 1, not {threads}",
+                    "Give --threads 1 or more.",
+                )
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
         self._dtype = _DTYPES[precision]

@@ -87,8 +87,8 @@ def ablate(
         )
     if config.training.recipe.freeze_face:
         raise ConfigError(
-            f"the recipe {config.training.recipe.name} goes on with trained weights, "
-            "and an ablation's networks begin with none",
+            f"the recipe {config.training.recipe.name} starts from trained weights, "
+            "but an ablation trains its networks from scratch",
             "Choose another --recipe.",
         )
     _check_split(config)

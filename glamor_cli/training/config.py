@@ -123,8 +123,8 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
         )
     if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
         raise ConfigError(
-            f"none of the {recipe.epochs} epochs would see faces at full size",
-            "Train for more epochs.",
+            f"in {recipe.epochs} epochs, none would see faces at full size",
+            "Give more --epochs.",
         )
 
 

@@ -284,7 +284,10 @@ def find_recipe(
             f"there is no recipe {name!r}", f"Choose one of: {', '.join(sorted(RECIPES))}."
         )
     if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate >= 0):
-        raise ConfigError(f"a learning rate of {learning_rate}", "Give --lr of 0 or more.")
+        raise ConfigError(
+            f"the learning rate must be a finite number from 0 up, not {learning_rate}",
+            "Give --lr 0 or more.",
+        )
     recipe = RECIPES[name]
     return replace(
         recipe,

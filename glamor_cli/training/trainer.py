@@ -170,7 +170,7 @@ class _Run:
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
-                f"{config.store} has {len(self.classes)} classes, the network "
+                f"{config.store} has {len(self.classes)} classes, but the network "
                 f"{config.network.classes}",
                 "Train with a network of as many classes as the store.",
             )

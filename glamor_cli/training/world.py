@@ -17,6 +17,7 @@ from glamor_cli.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up; checkpoints are written meanwhile."""
+_SEE_ITS_MESSAGE = "See that process's own error message."
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class World:
             GlamorError: ``error``, in process 0.
             PeerFailed: In all others.
         """
-        raise error if self.leads else PeerFailed("process 0 failed", "Read what it says is wrong.")
+        raise error if self.leads else PeerFailed("process 0 failed", _SEE_ITS_MESSAGE)
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """Check that all processes know the same: different ones would train nonsense, or hang.
@@ -104,9 +105,7 @@ class World:
             dist.all_reduce(failed, dist.ReduceOp.MIN)
             first = int(failed)
             if first not in (self.rank, self.size):
-                raise PeerFailed(
-                    f"process {first} of this training failed", "Read what it says is wrong."
-                )
+                raise PeerFailed(f"process {first} of this training failed", _SEE_ITS_MESSAGE)
         if error is not None:
             raise error
 
@@ -149,7 +148,7 @@ def join_world(device: torch.device) -> Iterator[World]:
             raise
         raise PeerFailed(
             f"another process of this training is gone ({reason_of(error)})",
-            "Read what it says is wrong, and go on with --resume.",
+            "See that process's own error message, then go on with --resume.",
         ) from error
     finally:
         dist.destroy_process_group()

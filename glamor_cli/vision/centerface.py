@@ -109,7 +109,9 @@ class CenterFace:
                 f"Give at least {_STRIDE}; the default is {CenterFaceConfig.long_side}.",
             )
         if threads is not None and threads < 1:
-            raise ConfigError(f"{threads} threads cannot run anything", "Give at least 1.")
+            raise ConfigError(
+                f"the number of threads must be at least 1, not {threads}", "Give at least 1."
+            )
         self._config = config
         self._session = _open_session(find_network(), threads)
         self.settings: dict[str, str | float | bool | int] = asdict(config)

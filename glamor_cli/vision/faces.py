@@ -131,6 +131,6 @@ def check_image(image: NDArray[np.uint8]) -> None:
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
-            f"an image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
+            f"the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
             "Read images with glamor_cli.vision.images.read_image.",
         )
