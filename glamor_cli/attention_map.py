@@ -62,8 +62,8 @@ def upsample_attention(
 
     Args:
         attention: float32 [h, w], in row-major cells.
-        height: Rows wanted for the crop's 112.
-        width: Columns wanted for the crop's 112.
+        height: Rows of the result, for the crop's 112.
+        width: Columns of the result, for the crop's 112.
 
     Returns:
         float32 [height, width], 0 where nothing was looked at, 1 at the map's peak.

@@ -1,4 +1,4 @@
-"""How long the demo's road is. Free of torch, for the command line."""
+"""How much the demo does. Free of torch, for the command line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from glamor_cli.training.ablation_seeds import SEEDS
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """How long the road is.
+    """How much the demo does, and where.
 
     Attributes:
         folder: Where everything is left.

@@ -63,7 +63,7 @@ class Status(StrEnum):
 
     OK = "ok"
     MISSING = "missing"
-    """Optional, and not here."""
+    """Optional, and not installed."""
     BROKEN = "broken"
     """The base needs it: without it ``glamor predict`` or ``glamor train`` fails."""
 
@@ -133,7 +133,7 @@ def examine() -> Examination:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Send what libraries write past Python, and to it, to nowhere."""
+    """Discard what libraries write, through Python or past it."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(descriptor) for descriptor in (1, 2)]

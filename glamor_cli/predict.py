@@ -57,7 +57,7 @@ class PredictConfig:
             from folders and globs.
 
     Raises:
-        ConfigError: A batch of less than one face, or a score that is no number from 0 up.
+        ConfigError: A batch of less than one face, or a score that is negative or not finite.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
@@ -322,7 +322,7 @@ def _pixels_of(looking: Iterable[tuple[int, object]]) -> int:
 
 
 def _inside(faces: Faces, image: NDArray[np.uint8]) -> list[tuple[Box, float]]:
-    """Clip boxes to the image; a face of which not a pixel is left is none."""
+    """Clip boxes to the image; faces of which no pixel is left are dropped."""
     kept = []
     for box, score in zip(faces.boxes, faces.scores, strict=True):
         try:

@@ -60,7 +60,7 @@ class Precision(StrEnum):
 
 DEFAULT_BACKENDS = {
     "cpu": (Backend.EAGER, Backend.FUSED, Backend.ORT),
-    # On two cores compiling takes longer than all the measuring; on a GPU it is who to beat.
+    # On two cores compiling takes longer than all the measuring; on a GPU it is the one to beat.
     "cuda": (
         Backend.EAGER,
         Backend.COMPILE,
@@ -97,7 +97,7 @@ class BenchConfig:
         warmup_seconds: Time spent on each row before.
 
     Raises:
-        ConfigError: Figures that cannot be.
+        ConfigError: Nothing to measure, or a batch, a number or a time that is out of bounds.
     """
 
     targets: tuple[Target, ...] = DEFAULT_TARGETS

@@ -72,7 +72,7 @@ Entry = Contender | Absent
 
 
 def reason(error: Exception) -> str:
-    """Say in one line why a backend cannot take part, or failed."""
+    """Say in one line why a backend cannot take part or why it failed."""
     if isinstance(error, GlamorError):
         return error.what
     lines = str(error).strip().splitlines() or [""]

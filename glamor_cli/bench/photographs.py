@@ -68,7 +68,7 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
 
 
 def _alone(detector: str, run: Callable[[], object]) -> LineUp:
-    """The one way that there is, on the detector's engine."""
+    """Line up the single way there is to do it, on the detector's engine."""
     return LineUp((Contender(Backend.ORT, str(detector), Precision.FP32, "cpu", run),))
 
 

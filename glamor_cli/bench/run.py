@@ -83,7 +83,7 @@ def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
         line_up = _LINE_UP[target](setup, batch)
     except Exception as error:
         # A target or batch that cannot be measured must not cost the others their figures: damaged
-        # images, too little memory, which every library has its own exception for.
+        # images, too little memory, for which every library has its own exception.
         line_up = LineUp(tuple(Absent(backend, "", reason(error)) for backend in setup.backends))
     contenders = [entry for entry in line_up.entries if isinstance(entry, Contender)]
     answers = [_answer(contender) for contender in contenders]
@@ -162,7 +162,7 @@ def _fill(
     if isinstance(answer, Output) and reference is not None:
         difference, agreement = _compare(answer, reference)
         if not np.isfinite(difference):
-            return replace(row, status="failed: its answers are no numbers")
+            return replace(row, status="failed: its answers are not finite")
     return replace(
         row,
         iterations=len(failure),

@@ -120,7 +120,7 @@ def predict(
 
 
 def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:
-    """Take the format asked for, else the one that the output's ending says, else a table."""
+    """Take the format asked for, else the one that the output's ending names, else a table."""
     from glamor_cli.vision.image_files import IMAGE_SUFFIXES
     from glamor_cli.vision.video_reader import VIDEO_SUFFIXES
 

@@ -31,7 +31,8 @@ def print_error(error: GlamorError) -> None:
 def progress_bar(unit: str) -> "Iterator[Progress]":
     """Show a progress bar with rate and remaining time.
 
-    It is gone where nothing of its work came to be done: an error stays two lines then.
+    If the work fails before anything was counted, the bar is erased, so that only the error's two
+    lines remain.
 
     Args:
         unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a

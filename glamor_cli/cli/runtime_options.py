@@ -1,4 +1,4 @@
-"""The options that several commands have of networks and what they run on, written once."""
+"""The options for networks, and for what they run on, that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
 
 MAX_SEED = 2**63 - 1
-"""Generators of random numbers take no larger one."""
+"""The largest seed that generators of random numbers take."""
 _MAX_THREADS = 4096
 """More than any machine has cores, and few enough for every library's counter."""
 

@@ -48,7 +48,7 @@ def scenes(
         markup=False,
         soft_wrap=True,
     )
-    # Put to "." or "..", the ending would make a hidden folder.
+    # Appended to "." or "..", the ending would make a hidden folder.
     pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
     console.print(
         f"Go on with: glamor preprocess {out} {pairs} --boxes crop-files",

@@ -42,7 +42,7 @@ class Fer2013Report:
     Attributes:
         written: Images in the manifest.
         duplicates: Left out as copies of images in another split.
-        lossy: Left out because only a JPEG of them exists; nearly all of these are no faces.
+        lossy: Left out because only a JPEG of them exists; nearly all of these are not faces.
     """
 
     written: int

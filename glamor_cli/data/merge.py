@@ -76,7 +76,7 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
     """Describe the store that several make, if they were made alike."""
     first = stores[0]
     for store in stores[1:]:
-        # Sources differ by nature; everything else would make a store of two minds.
+        # Sources differ by nature; any other difference would make a store of two kinds of pairs.
         differences = replace(store.info, source=first.info.source).differences(first.info)
         if differences:
             raise ConfigError(

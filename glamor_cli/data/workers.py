@@ -22,7 +22,7 @@ class Workers:
 
     Args:
         executor: Runs what it is given.
-        count: How many tasks it runs at once; asked anew all the time, for clusters grow.
+        count: How many tasks it runs at once; asked anew every time, because clusters grow.
         deaths: What its futures raise when the worker that ran them died; it goes on without.
     """
 
@@ -43,7 +43,7 @@ class Workers:
         return _TASKS_PER_WORKER * max(1, self._count())
 
     def check(self) -> None:
-        """See, after a death, that there are workers that live.
+        """Make sure, after a death, that some workers are alive.
 
         Raises:
             DataError: Workers die whatever they run.

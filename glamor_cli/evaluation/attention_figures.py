@@ -71,7 +71,7 @@ def draw_gallery(report: AttentionReport) -> "Figure":
 
     On scenes the deciding disc is framed in every map.
     """
-    # Imported here because it takes half a second, and `--help` must not.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -202,7 +202,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
 
 
 def _class_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Each class's recall by network, and how often they part on it."""
+    """Each class's recall by network, and how often they disagree on it."""
     differing = np.bincount(
         comparison.labels[comparison.disagreements], minlength=len(comparison.classes)
     )
@@ -235,7 +235,7 @@ def _surest_dissent(comparison: Comparison) -> NDArray[np.float64]:
 
 
 def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
-    """Draw the pairs on which they part most decidedly."""
+    """Draw the pairs on which they disagree most decidedly."""
     dissent = _surest_dissent(comparison)
     cards = []
     for row in choose_surest(dissent, comparison.labels, dissent > 0, _CARDS):

@@ -27,7 +27,7 @@ class GradCam:
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        ConfigError: The file is none that has gradients, or the network has no context stream.
+        ConfigError: The file gives no gradients, or the network has no context stream.
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: Captum or the device is not here.
     """

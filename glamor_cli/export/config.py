@@ -24,7 +24,7 @@ class Int8Form(StrEnum):
     """The two forms of INT8, because neither engine takes the other's."""
 
     CPU = "cpu"
-    """Unsigned activations with a zero point: what ONNX Runtime's CPU kernels are fast at."""
+    """Unsigned activations with a zero point, which ONNX Runtime's CPU kernels are fast at."""
     TENSORRT = "tensorrt"
     """Signed and symmetric throughout, biases left alone: all that TensorRT accepts."""
 

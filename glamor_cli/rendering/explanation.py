@@ -46,7 +46,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
 
 def draw_explanation(explanation: Explanation) -> "Figure":
     """Draw the photograph with attention, the pair, the streams, the answers and the changes."""
-    # Imported here because it takes half a second, and `--help` must not.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

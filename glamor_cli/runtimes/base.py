@@ -74,7 +74,7 @@ class Runtime(ABC):
         return self._require_finite(self.unchecked(face, context))
 
     def unchecked(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        """Recognise a batch as a call does, but give answers that are no numbers as they are.
+        """Recognise a batch as a call does, but give answers that are not finite as they are.
 
         For whoever compares runtimes, and must say of one by how much it is wrong.
 
@@ -142,7 +142,7 @@ class Runtime(ABC):
         """Run a checked batch of 1 to ``largest_batch``."""
 
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
-        """Take checked faces, 1 to ``largest_batch``; `about` for an engine without halves."""
+        """Do `about` for 1 to ``largest_batch`` checked faces; engines with halves override it."""
         return lambda context: self._run(face, context)
 
     def _require_finite(self, output: Output) -> Output:

@@ -19,7 +19,7 @@ from glamor_cli.weights import Metadata, registered, sha256
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
-"""A larger sidecar is none."""
+"""Bytes; larger files are refused unread."""
 
 
 @dataclass(frozen=True)

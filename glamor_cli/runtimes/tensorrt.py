@@ -171,7 +171,7 @@ class TensorRTRuntime(Runtime):
             ) from error
 
     def _require(self, answer: bool, what: str) -> None:
-        """Raise where TensorRT says no."""
+        """Raise where TensorRT reports a failure."""
         if not answer:
             raise BackendUnavailable(
                 f"TensorRT {what}: {self._logger.problems()}",

@@ -123,8 +123,8 @@ def _check_split(config: AblationConfig) -> None:
 def write_table(config: AblationConfig) -> list[VariantResult]:
     """Put all runs finished in the folder into one table, and write and draw it.
 
-    A run that was judged otherwise than ``config`` says (without scenes, on another split) is
-    judged again; nothing is trained.
+    A run that was not judged as ``config`` says (without scenes, on another split) is judged
+    again; nothing is trained.
 
     Args:
         config: Its ``variants`` and ``seeds`` do not matter.

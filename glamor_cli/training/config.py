@@ -87,16 +87,16 @@ class TrainConfig:
 
 
 def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """Put in the place of ``auto`` what it chooses on a device.
+    """Replace ``auto`` by what it chooses on a device.
 
-    A run keeps that: resumed on other hardware, ``auto`` might compute otherwise.
+    A run keeps that: resumed on other hardware, ``auto`` might choose another precision.
     """
     mixed = config.recipe.mixed_precision
     return replace(config, precision=choose_precision(config.precision, device, mixed=mixed))
 
 
 def keep_precision(config: TrainConfig) -> TrainConfig:
-    """Put in the place of ``auto`` what the run in the folder was begun with, if there is one."""
+    """Replace ``auto`` by what the run in the folder was begun with, if there is one."""
     if config.precision is not TrainPrecision.AUTO or not has_checkpoint(config.run):
         return config
     return replace(config, precision=TrainPrecision(_read_config(config.run)["precision"]))
@@ -210,7 +210,7 @@ def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
     """Check that a run is resumed as it was begun.
 
     Raises:
-        ConfigError: It was begun otherwise; the message names the first difference.
+        ConfigError: It was begun with other settings; the message names the first difference.
         DataError: The folder's settings are missing or damaged.
     """
     change = first_change(config.run, config, store)

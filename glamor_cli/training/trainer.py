@@ -81,9 +81,9 @@ def train(
     """Train a network on a pair store.
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
-    ``training.html`` (the curves again, reloading itself),
-    ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
-    SIGTERM end it after the step in progress, with everything saved.
+    ``training.html`` (the curves again, reloading itself), ``best.safetensors`` (what every command
+    takes as ``--weights``) and the checkpoint. SIGINT and SIGTERM end it after the step in
+    progress, with everything saved.
 
     Started by torchrun, several processes train one network: they share every batch, compute what
     one process would, and the first of them writes.
@@ -327,7 +327,7 @@ class _Run:
         size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
         if not np.isfinite(loss):
-            # It must not be kept as the best: it answers with no numbers.
+            # It must not be kept as the best: its answers are not finite.
             self.world.fail(_diverged("validation loss", loss, state))
         last_step = (state.epoch + 1) * len(self.batches) - 1
         metrics = EpochMetrics(

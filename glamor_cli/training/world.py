@@ -25,7 +25,7 @@ class World:
     """This process among those of a training.
 
     Attributes:
-        rank: Its number, from 0; process 0 alone writes files and tells of progress.
+        rank: Its number, from 0; process 0 alone writes files and reports progress.
         size: How many there are.
         device: What it computes on; under torchrun each process has a GPU of its own.
     """
@@ -53,7 +53,7 @@ class World:
         return tuple(sums.tolist())
 
     def fail(self, error: GlamorError) -> NoReturn:
-        """Raise what all processes found alike: the first one tells it, the others just end.
+        """Raise what all processes found alike: the first one reports it, the others just end.
 
         Raises:
             GlamorError: ``error``, in process 0.
@@ -119,7 +119,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
     Raises:
         ConfigError: The machine has fewer GPUs than processes, or torchrun's settings are broken.
-        PeerFailed: Another process is gone; what it was doing is in the last checkpoint.
+        PeerFailed: Another process is gone; the last checkpoint is what is left of the run.
     """
     size = processes()
     if size == 1:
@@ -147,7 +147,7 @@ def join_world(device: torch.device) -> Iterator[World]:
         if not _is_of_another_process(error):
             raise
         raise PeerFailed(
-            f"another process of this training is gone ({reason_of(error)})",
+            f"another process of this training has ended ({reason_of(error)})",
             "See that process's own error message, then go on with --resume.",
         ) from error
     finally:

@@ -80,7 +80,7 @@ class CenterFace:
 
     It holds an ONNX Runtime session on the CPU and may be used from several threads.
 
-    Prediction's least score was chosen by what passes for a face and is none, tried once (the
+    Prediction's least score was chosen by what passes for a face and is not one, tried once (the
     results are not kept) on 465 scenes of 712x400 with heads pasted in: at 0.2 fourteen have such a
     place, at 0.3 one, at 0.35 none. Which faces it keeps by their width, see
     ``CenterFaceConfig.long_side``. On 300 portraits as they are, a face is kept in 99%, and never a
@@ -100,7 +100,7 @@ class CenterFace:
             threads: CPU threads; None takes every core.
 
         Raises:
-            ConfigError: A working size or number of threads that cannot be.
+            ConfigError: The working size or the number of threads is too small.
             BackendUnavailable: The network's file or ONNX Runtime is missing.
         """
         if config.long_side < _STRIDE:

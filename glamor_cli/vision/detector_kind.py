@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class DetectorKind(StrEnum):
-    """The detectors: CenterFace, fast and at hand; dlib's, slow, with the authors' own boxes."""
+    """The detectors: CenterFace, fast and in the base; dlib's, slow, with the authors' boxes."""
 
     CENTERFACE = "centerface"
     DLIB = "dlib"

@@ -21,7 +21,7 @@ _VARINT, _BYTES = 0, 2
 _FIXED_SIZES = {1: 8, 5: 4}
 
 Shape = tuple[int | str, ...]
-"""A size, or for one that is free its name."""
+"""A size, or the name of one that is left open."""
 
 
 def clean_graph(model: bytes, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> bytes:
@@ -39,7 +39,7 @@ def clean_graph(model: bytes, inputs: Mapping[str, Shape], outputs: Mapping[str,
         The cleaned file.
 
     Raises:
-        ValueError: It is no ONNX file, or lacks an input or output.
+        ValueError: It is not an ONNX file, or lacks an input or output.
     """
     parts: list[bytes | memoryview] = []
     for number, field, value in _fields(memoryview(model)):

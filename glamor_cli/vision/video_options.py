@@ -19,7 +19,7 @@ class Sampling:
             the place of ``stride``.
 
     Raises:
-        ConfigError: Less than a frame, no time, or both a stride and a time.
+        ConfigError: The stride or the time is out of bounds, or both are given.
     """
 
     stride: int = 1
@@ -62,7 +62,7 @@ class TrackingConfig:
         lost_looks: Frames looked at that it may go unseen, if that is longer.
 
     Raises:
-        ConfigError: ``smoothing`` is negative or no number.
+        ConfigError: ``smoothing`` is negative or not finite.
     """
 
     smoothing: float = 0.5
