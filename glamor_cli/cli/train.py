@@ -141,7 +141,7 @@ def _find_trainable(name_or_path: str) -> Path:
     path = find_weights(name_or_path)
     if path.suffix != ".safetensors":
         raise ConfigError(
-            f"training cannot start from the exported file {path}",
+            f"training cannot read the exported file {path}",
             "Give the .safetensors file that it was exported from, or the name of weights.",
         )
     return path

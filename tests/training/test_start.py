@@ -180,6 +180,6 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     refused = CliRunner().invoke(app, [*map(str, arguments), "--teacher", str(exported)])
     assert "is not a classifier of faces" in str(refused.exception)
     refused = CliRunner().invoke(app, [*map(str, arguments), "--init", str(exported)])
-    assert "a training cannot read" in str(refused.exception)
+    assert "training cannot read the exported file" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)
