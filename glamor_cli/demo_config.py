@@ -5,7 +5,7 @@ from pathlib import Path
 
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.sources import SourceImage, count_source_pixels, list_sources, read_source
 from glamor_cli.status import Status
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -61,7 +61,7 @@ class PredictConfig:
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
-    detector: DetectorKind = DetectorKind.CENTERFACE
+    detector: DetectorKind = DEFAULT_DETECTOR
     device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None

@@ -10,11 +10,19 @@ from rich.text import Text
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TrainPrecisionOption
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    EncoderOption,
+    EpochsOption,
+    RecipeOption,
+    ThreadsOption,
+    TrainPrecisionOption,
+    TrainStoreArgument,
+)
 from glamor_cli.errors import ConfigError
-from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipe_names import RecipeName
 
@@ -24,18 +32,18 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
+    store: TrainStoreArgument,
     run: Annotated[Path, typer.Option(help="Folder for all runs.")] = Path("runs/ablation"),
-    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
-    network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
+    recipe: RecipeOption = RecipeName.MODERN,
+    network: EncoderOption = NetworkConfig.encoder,
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {SEEDS}.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    test_split: Annotated[str, typer.Option(help="Split to judge by.")] = "test",
+    epochs: EpochsOption = None,
+    test_split: Annotated[str, typer.Option(help="Split to judge by.")] = TEST_SPLIT,
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of generated scenes: measures the attention too.")
     ] = None,
@@ -48,7 +56,6 @@ def ablate(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
-    from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.ablation import (
         PICTURE,
         AblationConfig,

@@ -10,6 +10,7 @@ from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
     ThreadsOption,
+    TorchWeightsOption,
     VerifyDeviceOption,
     VerifyProviderOption,
 )
@@ -33,9 +34,7 @@ _BATCH = BatchRange()
 
 
 def export(
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/ or a .safetensors file.")
-    ] = DEFAULT_WEIGHTS,
+    weights: TorchWeightsOption = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
         typer.Option(help="The .onnx or .engine file; else named by weights and precision."),

@@ -14,6 +14,7 @@ from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
+    DetectorOption,
     DeviceOption,
     FlipOption,
     LongSideOption,
@@ -26,7 +27,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.rows import RowFormat
 from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.status import Status
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -59,9 +60,7 @@ def predict(
             help="Videos: time constant of the smoothing of a person's emotion; 0 for none."
         ),
     ] = f"{TrackingConfig.smoothing}s",
-    detector: Annotated[
-        DetectorKind, typer.Option(help="Who finds the faces.")
-    ] = DetectorKind.CENTERFACE,
+    detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,

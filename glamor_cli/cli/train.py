@@ -10,10 +10,14 @@ from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
+    EncoderOption,
+    EpochsOption,
+    RecipeOption,
     ThreadsOption,
     TrainPrecisionOption,
+    TrainStoreArgument,
 )
-from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
@@ -22,12 +26,14 @@ from glamor_cli.training.recipe_names import RecipeName
 
 
 def train(
-    store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
+    store: TrainStoreArgument,
     run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
-    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
-    network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
-    variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    recipe: RecipeOption = RecipeName.MODERN,
+    network: EncoderOption = NetworkConfig.encoder,
+    variant: Annotated[
+        Variant, typer.Option(help="Whole network or ablation.")
+    ] = NetworkConfig.variant,
+    epochs: EpochsOption = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.atomic import cannot_write, write_text
+from glamor_cli.data.fer2013_options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
 
 SPLITS = ("train", "validation")
-VOTES_SHARE = 0.5
-"""How much of a soft label are FER+'s votes, unless told otherwise."""
 _VOTES_TO_CLASSES = {
     "anger": "Anger",
     "disgust": "Disgust",

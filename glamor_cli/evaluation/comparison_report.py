@@ -32,7 +32,6 @@ REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
     "disagreements.csv",
 )
 _DPI = 150
-_CARDS = 24
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 _MARKERS = "osD^vP"
 _CONTEXT_SHOWN = (256, 192)
@@ -238,7 +237,7 @@ def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
     """Draw the pairs on which they disagree most decidedly."""
     dissent = _surest_dissent(comparison)
     cards = []
-    for row in choose_surest(dissent, comparison.labels, dissent > 0, _CARDS):
+    for row in choose_surest(dissent, comparison.labels, dissent > 0):
         context = Image.fromarray(np.asarray(split.contexts[row]))
         opinions = []
         for contender, values in zip(

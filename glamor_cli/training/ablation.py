@@ -23,7 +23,7 @@ from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.progress import Progress
@@ -53,7 +53,7 @@ class AblationConfig:
     training: TrainConfig
     variants: tuple[Variant, ...] = tuple(Variant)
     seeds: tuple[int, ...] = tuple(range(SEEDS))
-    test_split: str = "test"
+    test_split: str = TEST_SPLIT
     scenes: Path | None = None
 
 

@@ -12,6 +12,7 @@ from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.reading import MALFORMED
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import choose_precision
@@ -74,7 +75,7 @@ class TrainConfig:
     initial_weights: Path | None = None
     teacher: Path | None = None
     precision: TrainPrecision = TrainPrecision.AUTO
-    device: str = "auto"
+    device: str = Device.AUTO
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
     deterministic: bool = False

@@ -10,6 +10,8 @@ class DetectorKind(StrEnum):
     DLIB = "dlib"
 
 
+DEFAULT_DETECTOR = DetectorKind.CENTERFACE
+"""Finds the faces, unless told otherwise."""
 MIN_SCORES = {DetectorKind.CENTERFACE: 0.35, DetectorKind.DLIB: 0.6}
 """Prediction keeps faces of at least this score, unless told otherwise."""
 LONG_SIDE = 640

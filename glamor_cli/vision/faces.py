@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 
 _LOWEST_SCORE = 0.01
 """Below it every cell of CenterFace's heat map would be a face to compare with all others."""
@@ -76,7 +76,7 @@ class Detector(Protocol):
 
 
 def open_detector(
-    kind: DetectorKind | str = DetectorKind.CENTERFACE,
+    kind: DetectorKind | str = DEFAULT_DETECTOR,
     *,
     threads: int | None = None,
     long_side: int | None = None,
