@@ -9,7 +9,7 @@ from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
+from glamor_cli.cli.render import console, printable, progress_bar, stopped
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     EncoderOption,
@@ -97,23 +97,19 @@ def ablate(
                 f"The split {printable(test_split)} also chooses each training's best epoch: "
                 "what is measured on it will flatter."
             )
-        with progress_bar("images") as bar:
-            task = bar.add_task("starting", total=None, rate="-")
+        with progress_bar("starting", "images") as show:
 
-            def show(trained: Variant, seed: int, progress: "Progress") -> None:
-                bar.update(
-                    task,
-                    description=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
-                    total=progress.epochs * progress.steps,
-                    completed=(progress.epoch - 1) * progress.steps + progress.step,
-                    rate=f"{progress.images_per_second:.1f}",
+            def show_step(trained: Variant, seed: int, progress: "Progress") -> None:
+                show(
+                    (progress.epoch - 1) * progress.steps + progress.step,
+                    progress.epochs * progress.steps,
+                    doing=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
+                    rate=progress.images_per_second,
                 )
 
-            finished = run_ablation(config, on_progress=show)
+            finished = run_ablation(config, on_progress=show_step)
         if finished is None:
-            console.print("stopped; what is trained is kept")
-            console.print("Run the same command again: it goes on from here.")
-            raise typer.Exit(INTERRUPTED)
+            stopped("what is trained is kept")
         table = finished
     if not table:
         raise ConfigError(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.durations import parse_seconds
-from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
+from glamor_cli.cli.render import console, printable, progress_bar, stopped
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
@@ -92,35 +92,36 @@ def train(
         checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
         deterministic=deterministic,
     )
-    with progress_bar("images") as bar:
-        task = bar.add_task("starting", total=None, rate="-")
+    begun = False
+    with progress_bar("starting", "images") as show:
 
-        def show(progress: Progress) -> None:
+        def show_step(progress: Progress) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                line = f"curves after each epoch in {run / LIVE_REPORT}"
+                console.print(line, markup=False, soft_wrap=True)
             judged = progress.validation_accuracy
             best = "" if judged is None else f"  validation {judged:.1%}"
-            if bar.tasks[task].total is None:
-                line = f"curves after each epoch in {run / LIVE_REPORT}"
-                bar.console.print(line, markup=False, soft_wrap=True)
-            bar.update(
-                task,
-                description=f"epoch {progress.epoch}/{progress.epochs}  "
-                f"loss {progress.loss:.3f}{best}",
-                total=progress.epochs * progress.steps,
-                completed=(progress.epoch - 1) * progress.steps + progress.step,
-                rate=f"{progress.images_per_second:.1f}",
+            show(
+                (progress.epoch - 1) * progress.steps + progress.step,
+                progress.epochs * progress.steps,
+                doing=f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}{best}",
+                rate=progress.images_per_second,
             )
 
         def warn(checkpoint: Path, reason: str) -> None:
             line = (
                 f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
             )
-            bar.console.print(printable(line), markup=False, soft_wrap=True)
+            console.print(printable(line), markup=False, soft_wrap=True)
 
-        result = run_training(config, resume=resume, on_progress=show, on_damaged=warn)
+        result = run_training(config, resume=resume, on_progress=show_step, on_damaged=warn)
     if not result.finished:
-        console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
-        console.print("Go on with the same command and --resume.")
-        raise typer.Exit(INTERRUPTED)
+        stopped(
+            f"{result.epochs} epochs are finished, and everything is saved",
+            "Go on with the same command and --resume.",
+        )
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
         f"{run / BEST}",
