@@ -49,7 +49,7 @@ from glamor_cli.training.config import (
     settle_precision,
     write_config,
 )
-from glamor_cli.training.curves import draw_curves
+from glamor_cli.training.curves import save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
@@ -361,7 +361,7 @@ class _Run:
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
         best = best_epoch(state.history, self.recipe)
-        draw_curves(self.config.run / CURVES, state.history, title, best)
+        save_curves(self.config.run / CURVES, state.history, title, best)
         write_live_report(self.config, state.history)
 
     def _judged(self) -> GlamorNet:
