@@ -67,7 +67,11 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
 
 
 def open_runtimes(setup: Setup, batch: int) -> Iterator[tuple[Backend, str, Runtime | str]]:
-    """Open every backend and exported file: backend, precision, and the runtime or why not."""
+    """Open every backend and exported file.
+
+    Yields:
+        The backend, its precision, and the runtime, or a string that says why it did not open.
+    """
     for backend, precision in setup.each():
         runtime = _try(lambda b=backend, p=precision: _open(setup, b, p, batch))  # type: ignore[misc]
         name: str = precision

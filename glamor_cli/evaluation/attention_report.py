@@ -43,7 +43,8 @@ class AttentionConfig:
         provider: What runs an ONNX file; None chooses by ``device``.
 
     Raises:
-        ConfigError: Less than one pair, a batch of less than one, or a negative seed.
+        ConfigError: Less than one pair, a batch of less than one, a negative seed, or Grad-CAM of a
+            file that a provider runs.
     """
 
     store: Path

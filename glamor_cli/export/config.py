@@ -165,7 +165,12 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class BatchCheck:
-    """How far the export is from the float32 network at one batch size."""
+    """How far the export is from the float32 network at one batch size.
+
+    Attributes:
+        batch: Pairs at once.
+        max_abs_diff: Over all outputs.
+    """
 
     batch: int
     max_abs_diff: float
