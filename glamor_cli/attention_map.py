@@ -96,7 +96,7 @@ def cell_range(cells: int) -> tuple[float, float]:
     return first, first + CONTEXT_SIZE / stride
 
 
-def squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region, Region]:
+def extreme_squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region, Region]:
     """Find the squares of the context that hold the most and the least attention.
 
     Args:

@@ -15,7 +15,7 @@ from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.hiding import Costs, Curves, Hider, HidingConfig, random_maps
+from glamor_cli.evaluation.hiding import Costs, Curves, HidingConfig, Occluder, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
@@ -250,19 +250,19 @@ class _Sample:
         evaluation = evaluate(self.runtime, part, len(part))
         faces, contexts = part.pairs(slice(0, len(part)))
         probabilities = evaluation.probabilities
-        hider = Hider(self.runtime, faces, contexts, probabilities, self.config.hiding)
+        occluder = Occluder(self.runtime, faces, contexts, probabilities, self.config.hiding)
         maps = {MapKind.ATTENTION: evaluation.attention}
         if self.grad_cam is not None:
             answers = probabilities.argmax(axis=1)
             maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, answers)
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
-            self.costs.setdefault(kind, []).append(hider.highest(values))
-            self.curves.setdefault(kind, []).append(hider.curves(values, self.rng))
+            self.costs.setdefault(kind, []).append(occluder.highest(values))
+            self.curves.setdefault(kind, []).append(occluder.curves(values, self.rng))
         grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
         nothing = random_maps(len(part), grid, self.rng)
-        self.random_costs.append(hider.anywhere(self.rng))
-        self.random_curves.append(hider.curves(nothing, self.rng))
+        self.random_costs.append(occluder.anywhere(self.rng))
+        self.random_curves.append(occluder.curves(nothing, self.rng))
         self._choose_shown(evaluation, faces, contexts, cues)
         self.answers.append(evaluation)
         self.count += len(part)

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from glamor_cli.attention_map import REGION, Region, region_mask, squares, upsample_attention
+from glamor_cli.attention_map import (
+    REGION,
+    Region,
+    extreme_squares,
+    region_mask,
+    upsample_attention,
+)
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
@@ -104,7 +110,7 @@ class Curves:
         return _area(self.insertion, self.shares)
 
 
-class Hider:
+class Occluder:
     """Asks a network again about a batch of pairs whose contexts are partly hidden.
 
     Args:
@@ -129,7 +135,7 @@ class Hider:
         self._first = probabilities.argmax(axis=1)
         self._each = np.arange(len(faces))
         self._whole = probabilities[self._each, self._first]
-        self._filling = fill_contexts(contexts, config.fill)
+        self._filling = make_filling(contexts, config.fill)
         self._blank: NDArray[np.float32] | None = None
 
     def highest(self, maps: NDArray[np.float32]) -> Costs:
@@ -138,7 +144,7 @@ class Hider:
         Args:
             maps: float32 [B, h, w], not negative.
         """
-        hidden = np.stack([region_mask(squares(one, self._config.side)[0]) for one in maps])
+        hidden = np.stack([region_mask(extreme_squares(one, self._config.side)[0]) for one in maps])
         left, answers = self._ask(hidden)
         return Costs(self._whole - left, answers[:, None])
 
@@ -194,7 +200,7 @@ def random_maps(count: int, grid: tuple[int, int], rng: np.random.Generator) -> 
     return rng.random((count, *grid), np.float32)
 
 
-def fill_contexts(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float32]:
+def make_filling(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float32]:
     """Make what hidden pixels show.
 
     Args:

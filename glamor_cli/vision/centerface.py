@@ -172,7 +172,7 @@ class CenterFace:
         boxes, scores = decode(heat, size, offset, self._config.min_score)
         boxes /= np.tile(np.array(ratio, np.float32), 2)
         candidates = Faces.ordered(boxes, scores)
-        keep = suppress(candidates.boxes, self._config.max_overlap)
+        keep = non_maximum_suppression(candidates.boxes, self._config.max_overlap)
         return Faces(self._frame(candidates.boxes[keep]), candidates.scores[keep])
 
     def _frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -227,12 +227,12 @@ def decode(
     return boxes.astype(np.float32), heat[row, column]
 
 
-def suppress(boxes: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
+def non_maximum_suppression(boxes: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
+    """Suppress boxes greedily that are not the best where they lie.
 
     Args:
         boxes: float32 [n, 4] as x1, y1, x2, y2, the best first.
-        max_overlap: A box goes when its intersection over union with a better one is at least this.
+        iou_threshold: Boxes that overlap a better one by at least this are dropped.
 
     Returns:
         The indices that stay, in order.
@@ -242,7 +242,7 @@ def suppress(boxes: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]
     while len(rest):
         best, rest = rest[0], rest[1:]
         keep.append(best)
-        rest = rest[intersection_over_union(boxes[best], boxes[rest]) < max_overlap]
+        rest = rest[intersection_over_union(boxes[best], boxes[rest]) < iou_threshold]
     return np.array(keep, np.intp)
 
 
