@@ -17,11 +17,6 @@ from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.pairs import Box, Pair
 
 
-@pytest.fixture(scope="module")
-def config(onnx_weights):
-    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
-
-
 def test_the_most_attended_region_holds_the_hot_cell():
     attention = np.full((7, 7), 0.01, np.float32)
     attention[5, 2] = 0.5
