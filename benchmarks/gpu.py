@@ -40,6 +40,7 @@ _ENDING_SECONDS = 5.0
 """What a part has left for its end, once its tests are stopped."""
 GPU_TESTS = (
     "tests/network/test_fused_core.py",
+    "tests/runtimes/test_cuda_graphs.py",
     "tests/runtimes/test_runtimes.py",
     "tests/training/test_cuda.py",
     "tests/export/test_tensorrt_engines.py",

@@ -96,18 +96,18 @@ on your own data. Not for decisions about people: the emotion a face shows is no
 feels, and more than one answer in three is wrong. People themselves agree with FER2013's labels on
 about 65% (Goodfellow and others, arXiv 1307.0414). Expect worse on children, on profiles and
 covered faces, and on emotions with a low recall above. Trained on gray pictures only: colour is
-ignored. The context stream has only learnt to be ignored; it knows nothing of scenes. Whoever has
-CAER-S or NCAER-S trains it from here with `glamor train STORE --init {name}`.
+ignored. The context stream has only learnt to be ignored; it knows nothing of scenes. If you have
+CAER-S or NCAER-S, train it from here with `glamor train STORE --init {name}`.
 
 ## Licence
 
 The files are under this project's MIT licence; the data they were trained on was published for
-research. Whether that suits your purpose is yours to judge.
+research. Whether that suits your purpose is for you to judge.
 """
 
 
 RECIPES = {
-    "fer2013": "learns a face encoder, first on small faces and at last on whole ones.",
+    "fer2013": "learns a face encoder, first on small faces and finally on whole ones.",
     "fer2013-finish": "goes on with it, changing the faces less.",
     "fer2013-long": "goes on for longer, also with blurred and covered faces.",
     "fer2013-taught": "goes on with targets of which half are a teacher's answers. It also "
@@ -122,10 +122,10 @@ MEANS = (
     "soups, arXiv 2203.05482)."
 )
 TEACHERS = {
-    TEACHER_RECIPE: "The teachers are larger networks, EfficientNet-Lite 0 and 2, which knew "
-    "ImageNet (Apache 2.0) and learnt the same faces; the docstring of `train_teacher.py` says "
-    "what it needs installed.",
-    FACES_RECIPE: "The network that knew faces is dlib's for recognising people (public domain), "
+    TEACHER_RECIPE: "The teachers are larger networks, EfficientNet-Lite 0 and 2, pretrained "
+    "on ImageNet (Apache 2.0), which learnt the same faces; the docstring of `train_teacher.py` "
+    "says what it needs installed.",
+    FACES_RECIPE: "The network that knows faces is dlib's for recognising people (public domain), "
     "taught the same faces; the docstring of `train_teacher.py` says where its weights come from.",
 }
 """What each kind of teacher is."""
@@ -143,7 +143,7 @@ means in all: that flatters its figures by some tenths of a point. Another train
 `face-again` came out worse, and is not in the means.""",
         "beside": """\
 FER2013's own labels and people's votes disagree on more than a third of the faces. These weights
-stand between them: right by the labels as often as the version before (66.15%, and that 66.18%),
+stand between them: right by the labels as often as the version before (66.15%, against 66.18%),
 which was nearer to them, and by the votes three points more often. Its macro-F1 was higher (0.592,
 now 0.578): they find fewer of the faces labelled Disgust and Fear than it did. The weights
 `glamor-original-votes` follow the votes, and do about as well on photographs.
@@ -235,7 +235,7 @@ def _photographs(found: dict[str, Any] | None) -> str:
     return (
         f"**Photographs.** On {found['faces']:,} faces of a public collection, framed by "
         f"CenterFace,\n{found['accuracy']:.1%} of the answers are the collection's own labels, "
-        f"which students gave and which\nare visibly noisy: a trend, not a score. Found of each: "
+        f"which students gave and which\nare visibly noisy: a trend, not a score. Recall: "
         f"{recall}.\n\n"
     )
 

@@ -16,7 +16,7 @@ def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
     _open_closed_streams()
     verbose = _take_verbose(sys.argv)
-    # A notebook's way to show figures may not even load here; nothing is shown but in files.
+    # A notebook's matplotlib backend may not load here; figures only ever go into files.
     os.environ["MPLBACKEND"] = "agg"
     _end_by_sigterm_as_by_ctrl_c()
     try:
@@ -54,7 +54,7 @@ def _end_by_sigterm_as_by_ctrl_c() -> None:
     The exit code is that of Ctrl-C. A training listens by itself while it runs.
     """
     own = threading.current_thread() is threading.main_thread()
-    # Who starts a command so that it ignores the signal means that.
+    # A command that was started with the signal ignored is meant to ignore it.
     if own and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
 
@@ -65,7 +65,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Let the standard streams that were closed lead nowhere, lest a file get their number."""
+    """Point closed standard streams at the null device, lest a file get their number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

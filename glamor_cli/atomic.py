@@ -22,7 +22,7 @@ _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
 _STEM_BYTES = 200
 _SUFFIX_BYTES = 30
-"""So much of a name goes into the temporary one, which is longer and may have 255 bytes too."""
+"""Bytes of a name that go into the temporary one, which is longer and has the same limit, 255."""
 _UMASK = threading.Lock()
 
 
@@ -90,7 +90,7 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
 
 
 def _mode(path: Path) -> int:
-    """Give an older file's permissions, or what open() would give a new one; mkstemp's are none."""
+    """Give an older file's permissions, or those of a file that open() makes, not mkstemp's."""
     if path.exists():
         return stat.S_IMODE(path.stat().st_mode)
     return 0o666 & ~_umask()
@@ -148,7 +148,7 @@ def cannot_write(path: Path | str, reason: object) -> ConfigError:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` atomically.
 
-    What is no Unicode, as names of files may be, is written as an escape.
+    Text that is not valid Unicode, as file names may be, is written as escapes.
 
     Raises:
         ConfigError: ``path`` is a folder, or its folder cannot be written to.

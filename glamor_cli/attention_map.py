@@ -65,8 +65,8 @@ def upsample_attention(
 
     Args:
         attention: float32 [h, w], in row-major cells.
-        height: Rows wanted for the crop's 112.
-        width: Columns wanted for the crop's 112.
+        height: Rows of the result, for the crop's 112.
+        width: Columns of the result, for the crop's 112.
 
     Returns:
         float32 [height, width], 0 where nothing was looked at, 1 at the map's peak.
@@ -116,7 +116,7 @@ def cell_range(cells: int) -> tuple[float, float]:
     return first, first + CONTEXT_SIZE / stride
 
 
-def squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region, Region]:
+def extreme_squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region, Region]:
     """Find the squares of the context that hold the most and the least attention.
 
     Args:

@@ -32,7 +32,7 @@ from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import begin_or_resume
+from glamor_cli.training.trainer import CURVES, begin_or_resume
 from glamor_cli.vision.image_files import find_photograph
 
 _MARK = ".glamor-demo"
@@ -139,7 +139,7 @@ class _Road:
             if result.finished:
                 report(
                     f"{result.best_accuracy:.1%} on validation after {result.epochs} epochs",
-                    self.run / "curves.png",
+                    self.run / CURVES,
                 )
             else:
                 report("stopped, and saved")

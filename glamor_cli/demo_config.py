@@ -1,16 +1,16 @@
-"""How long the demo's road is. Free of torch, for the command line."""
+"""How much the demo does. Free of torch, for the command line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """How long the road is.
+    """How much the demo does, and where.
 
     Attributes:
         folder: Where everything is left.

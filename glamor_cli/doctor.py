@@ -59,18 +59,18 @@ _REINSTALL = "Install glamor anew: one of the packages it needs is missing or da
 _SILENT = 4
 
 
-class Status(StrEnum):
-    """How a row stands."""
+class FindingStatus(StrEnum):
+    """How a finding stands."""
 
     OK = "ok"
     MISSING = "missing"
-    """Optional, and not here."""
+    """Optional, and not installed."""
     BROKEN = "broken"
     """The base needs it: without it ``glamor predict`` or ``glamor train`` fails."""
 
 
 @dataclass(frozen=True)
-class Row:
+class Finding:
     """One thing that was tried.
 
     Attributes:
@@ -83,7 +83,7 @@ class Row:
 
     group: str
     name: str
-    status: Status
+    status: FindingStatus
     detail: str
     remedy: str = ""
 
@@ -97,13 +97,13 @@ class Examination:
         versions: Version of each package that glamor uses and that is installed.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Finding, ...]
     versions: dict[str, str]
 
     @property
     def works(self) -> bool:
         """Whether everything the base needs is here."""
-        return all(row.status is not Status.BROKEN for row in self.rows)
+        return all(row.status is not FindingStatus.BROKEN for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Give what ``glamor doctor --json`` says: ``works``, ``versions`` and ``rows``."""
@@ -134,7 +134,7 @@ def examine() -> Examination:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Send what libraries write past Python, and to it, to nowhere."""
+    """Discard what libraries write, through Python or past it."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
@@ -150,84 +150,88 @@ def _silence() -> Iterator[None]:
             os.close(original)
 
 
-def _machine(driver: Driver) -> Iterator[Row]:
+def _machine(driver: Driver) -> Iterator[Finding]:
     flags = cpu_flags()
     known = f", {' '.join(flags)}" if flags else ""
     detail = f"{platform.machine()}, {available_cpus()} cores{known}"
-    yield Row("machine", "CPU", Status.OK, detail)
-    yield Row("machine", "Python", Status.OK, f"{_python()} on {platform.system()}")
+    yield Finding("machine", "CPU", FindingStatus.OK, detail)
+    yield Finding("machine", "Python", FindingStatus.OK, f"{_python()} on {platform.system()}")
     yield _gpu(driver)
 
 
-def _gpu(driver: Driver) -> Row:
+def _gpu(driver: Driver) -> Finding:
     if not driver.gpus:
         remedy = "Needed only to run on a GPU: install an NVIDIA driver (580 or newer for CUDA 13)."
-        return Row("machine", "NVIDIA GPU", Status.MISSING, driver.problem, remedy)
+        return Finding("machine", "NVIDIA GPU", FindingStatus.MISSING, driver.problem, remedy)
     names = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in driver.gpus)
-    return Row("machine", "NVIDIA GPU", Status.OK, f"{names}; driver for CUDA {driver.cuda}")
+    return Finding(
+        "machine", "NVIDIA GPU", FindingStatus.OK, f"{names}; driver for CUDA {driver.cuda}"
+    )
 
 
-def _libraries(driver: Driver) -> Iterator[Row]:
+def _libraries(driver: Driver) -> Iterator[Finding]:
     missing = [name for name in _BASE if _version(name) is None]
     detail = (
         f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages are installed"
     )
-    status = Status.BROKEN if missing else Status.OK
-    yield Row("libraries", "base", status, detail, _REINSTALL if missing else "")
+    status = FindingStatus.BROKEN if missing else FindingStatus.OK
+    yield Finding("libraries", "base", status, detail, _REINSTALL if missing else "")
     yield _torch(driver)
 
 
-def _torch(driver: Driver) -> Row:
+def _torch(driver: Driver) -> Finding:
     try:
         torch = importlib.import_module("torch")
         known, on_gpu = torch.__version__, torch.cuda.is_available()
     except Exception as error:
         # Whatever a damaged library raises becomes its row.
-        return Row("libraries", "torch", Status.BROKEN, _problem(error), _REINSTALL)
+        return Finding("libraries", "torch", FindingStatus.BROKEN, _problem(error), _REINSTALL)
     if on_gpu:
-        return Row("libraries", "torch", Status.OK, f"{known}, cpu and cuda {torch.version.cuda}")
+        return Finding(
+            "libraries", "torch", FindingStatus.OK, f"{known}, cpu and cuda {torch.version.cuda}"
+        )
     if not driver.gpus:
-        return Row("libraries", "torch", Status.OK, f"{known}, cpu")
-    return Row(
+        return Finding("libraries", "torch", FindingStatus.OK, f"{known}, cpu")
+    return Finding(
         "libraries",
         "torch on CUDA",
-        Status.MISSING,
+        FindingStatus.MISSING,
         f"torch {known} finds no CUDA device although the driver does",
         "Install a build of torch for this driver's CUDA version, or update the driver.",
     )
 
 
-def _providers() -> Iterator[Row]:
+def _providers() -> Iterator[Finding]:
     """Make a session on each provider that ONNX Runtime lists: it lists more than can load."""
     group = "ONNX Runtime"
     try:
         import onnxruntime
     except ImportError as error:
-        yield Row(group, CPU_PROVIDER, Status.BROKEN, _first_line(error), _REINSTALL)
+        yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, _first_line(error), _REINSTALL)
         return
     listed = onnxruntime.get_available_providers()
     problem = _provider_problem(CPU_PROVIDER)
-    yield Row(
+    yield Finding(
         group,
         CPU_PROVIDER,
-        Status.BROKEN if problem else Status.OK,
+        FindingStatus.BROKEN if problem else FindingStatus.OK,
         problem or onnxruntime.__version__,
         _REINSTALL if problem else "",
     )
     problem = cuda_problem() or _provider_problem(CUDA_PROVIDER)
-    yield Row(
+    yield Finding(
         group,
         CUDA_PROVIDER,
-        Status.MISSING if problem else Status.OK,
+        FindingStatus.MISSING if problem else FindingStatus.OK,
         problem or "loads",
         "Needed only to run ONNX files on a GPU: install what is named." if problem else "",
     )
     for name in sorted(set(listed) - {CPU_PROVIDER, CUDA_PROVIDER}):
         problem = _provider_problem(name)
-        yield Row(
+        yield Finding(
             group,
             name,
-            Status.MISSING if problem else Status.OK,
+            FindingStatus.MISSING if problem else FindingStatus.OK,
             problem or "loads",
             "Not needed: glamor does not use it." if problem else "",
         )
@@ -255,7 +259,7 @@ def _provider_problem(provider: str) -> str | None:
     return None if used == provider else f"listed, but falls back to {used}"
 
 
-def _engines(driver: Driver) -> Iterator[Row]:
+def _engines(driver: Driver) -> Iterator[Finding]:
     yield _tensorrt(Target.TRT, "TensorRT", driver)
     yield _tensorrt(Target.RTX, "TensorRT-RTX", driver)
     try:
@@ -267,26 +271,30 @@ def _engines(driver: Driver) -> Iterator[Row]:
         yield _extra_missing("engines", "OpenVINO", "openvino", error)
     else:
         detail = f"{_version('openvino')} on {devices}, CPU in {precision}"
-        yield Row("engines", "OpenVINO", Status.OK, detail)
+        yield Finding("engines", "OpenVINO", FindingStatus.OK, detail)
 
 
-def _tensorrt(target: Target, name: str, driver: Driver) -> Row:
+def _tensorrt(target: Target, name: str, driver: Driver) -> Finding:
     try:
         _, trt = load_library(target)
     except BackendUnavailable as error:
-        return Row("engines", name, Status.MISSING, error.what, f"Optional. {error.remedy}")
+        return Finding(
+            "engines", name, FindingStatus.MISSING, error.what, f"Optional. {error.remedy}"
+        )
     if driver.gpus:
         can = "builds and runs"
     else:
         can = "builds; running needs a GPU" if target is Target.RTX else "needs a GPU"
-    return Row("engines", name, Status.OK, f"{trt.__version__}, {can}")
+    return Finding("engines", name, FindingStatus.OK, f"{trt.__version__}, {can}")
 
 
-def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Row:
-    return Row(group, name, Status.MISSING, _problem(error), f"Optional. {install_extra(extra)}")
+def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Finding:
+    return Finding(
+        group, name, FindingStatus.MISSING, _problem(error), f"Optional. {install_extra(extra)}"
+    )
 
 
-def _detectors() -> Iterator[Row]:
+def _detectors() -> Iterator[Finding]:
     from glamor_cli.vision.detector_kind import DetectorKind
     from glamor_cli.vision.faces import open_detector
 
@@ -297,15 +305,17 @@ def _detectors() -> Iterator[Row]:
             detector = open_detector(kind, threads=1)
             detector.detect(image)
         except Exception as error:
-            status = Status.BROKEN if default else Status.MISSING
+            status = FindingStatus.BROKEN if default else FindingStatus.MISSING
             remedy = error.remedy if isinstance(error, GlamorError) else _REINSTALL
             optional = "" if default else "Optional. "
-            yield Row("detectors", kind, status, _first_line(error), optional + remedy)
+            yield Finding("detectors", kind, status, _first_line(error), optional + remedy)
         else:
-            yield Row("detectors", kind, Status.OK, "finds faces" + " (default)" * default)
+            yield Finding(
+                "detectors", kind, FindingStatus.OK, "finds faces" + " (default)" * default
+            )
 
 
-def _extras() -> Iterator[Row]:
+def _extras() -> Iterator[Finding]:
     for name, module, extra, use in (
         ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
         ("PyAV", "av", "video", "videos as sources of predict"),
@@ -316,21 +326,21 @@ def _extras() -> Iterator[Row]:
             importlib.import_module(module)
         except Exception as error:
             remedy = f"Optional, for {use}. {install_extra(extra)}"
-            yield Row("extras", name, Status.MISSING, _problem(error), remedy)
+            yield Finding("extras", name, FindingStatus.MISSING, _problem(error), remedy)
         else:
-            yield Row("extras", name, Status.OK, use)
+            yield Finding("extras", name, FindingStatus.OK, use)
 
 
-def _weights() -> Iterator[Row]:
+def _weights() -> Iterator[Finding]:
     known = registered()
     if DEFAULT_WEIGHTS not in known:
         remedy = "Install glamor anew, or give a file as --weights."
-        yield Row("weights", DEFAULT_WEIGHTS, Status.BROKEN, "not registered", remedy)
+        yield Finding("weights", DEFAULT_WEIGHTS, FindingStatus.BROKEN, "not registered", remedy)
     for name, entry in known.items():
         yield _checked_weights(name, entry)
 
 
-def _checked_weights(name: str, entry: RegisteredWeights) -> Row:
+def _checked_weights(name: str, entry: RegisteredWeights) -> Finding:
     """Compare the files of registered weights with their checksums."""
     wrong = []
     size = 0
@@ -344,11 +354,11 @@ def _checked_weights(name: str, entry: RegisteredWeights) -> Row:
         if sha256(path) != checksum:
             wrong.append(f"{file} has another checksum")
     if wrong:
-        status = Status.BROKEN if name == DEFAULT_WEIGHTS else Status.MISSING
+        status = FindingStatus.BROKEN if name == DEFAULT_WEIGHTS else FindingStatus.MISSING
         remedy = "Install glamor anew, or fetch the file from its repository."
-        return Row("weights", name, status, "; ".join(wrong), remedy)
+        return Finding("weights", name, status, "; ".join(wrong), remedy)
     found = f"{len(entry.files)} files, {size / 1e6:.0f} MB, checksums agree"
-    return Row("weights", name, Status.OK, f"{entry.summary} ({found})")
+    return Finding("weights", name, FindingStatus.OK, f"{entry.summary} ({found})")
 
 
 def _version(package: str) -> str | None:

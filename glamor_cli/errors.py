@@ -53,6 +53,6 @@ class BackendUnavailable(GlamorError):  # noqa: N818 - the name is part of the c
 
 
 class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did not fail
-    """Another process of a training on several, so that this one cannot go on."""
+    """Another process of the same distributed training failed, so this one cannot continue."""
 
     exit_code = 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.attention_map import Region, has_peak, squares
+from glamor_cli.attention_map import Region, extreme_squares, has_peak
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict import FacePrediction, PredictConfig, open_predictor
 from glamor_cli.runtimes.base import Runtime
@@ -114,7 +114,7 @@ def hide(
     cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
     most = None
     if has_peak(attention):
-        most, least = squares(attention)
+        most, least = extreme_squares(attention)
         cases.append(("where it looked most", Pair(pair.face, _without(pair.context, most))))
         cases.append(("where it looked least", Pair(pair.face, _without(pair.context, least))))
     output = runtime(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 RUN_NAMES = 100_000
-"""So many names are sorted in memory; of a larger folder, sorted runs are merged from a file."""
+"""Up to this many names are sorted in memory; of larger folders, runs are merged from a file."""
 
 
 def list_names(folder: Path) -> Iterator[tuple[str, bool]]:

@@ -23,7 +23,7 @@ from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.sources import SourceImage, count_source_pixels, list_sources, read_source
 from glamor_cli.status import Status
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.faces import Detector, Faces, open_detector
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -57,11 +57,11 @@ class PredictConfig:
             from folders and globs.
 
     Raises:
-        ConfigError: A batch of less than one face, or a score that is no number from 0 up.
+        ConfigError: A batch of less than one face, or a score that is negative or not finite.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
-    detector: DetectorKind = DetectorKind.CENTERFACE
+    detector: DetectorKind = DEFAULT_DETECTOR
     device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None
@@ -74,10 +74,13 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ConfigError(f"a batch of {self.batch} faces", "Give --batch of at least 1.")
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
+            )
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
-                f"a detector score of {self.min_score}", "Give --min-score a number from 0 up."
+                f"the least detector score must be a finite number from 0 up, not {self.min_score}",
+                "Give --min-score 0 or more.",
             )
 
 
@@ -319,7 +322,7 @@ def _pixels_of(looking: Iterable[tuple[int, object]]) -> int:
 
 
 def _inside(faces: Faces, image: NDArray[np.uint8]) -> list[tuple[Box, float]]:
-    """Clip boxes to the image; a face of which not a pixel is left is none."""
+    """Clip boxes to the image; faces of which no pixel is left are dropped."""
     kept = []
     for box, score in zip(faces.boxes, faces.scores, strict=True):
         try:

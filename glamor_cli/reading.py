@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What taking a stranger's JSON apart raises where it holds something else than it should."""
+"""What taking a stranger's JSON apart raises where it is not what it should be."""
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -17,7 +17,7 @@ def open_file(path: Path) -> BinaryIO:
         OSError: There is none, or it cannot be read.
         ValueError: The path holds a NUL.
     """
-    # Without O_NONBLOCK a pipe without a writer blocks here; regular files do not heed it.
+    # Without O_NONBLOCK a pipe without a writer blocks here; regular files ignore it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     mode = os.fstat(descriptor).st_mode

@@ -1,4 +1,4 @@
-"""What an exception of others says, on one line of a message of ours."""
+"""What a library's exception says, on one line of a message of ours."""
 
 
 def reason_of(error: BaseException) -> str:

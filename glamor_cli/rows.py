@@ -180,7 +180,7 @@ def open_sink(row_format: RowFormat, stream: TextIO, columns: tuple[str, ...] = 
         columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
 
     Raises:
-        ValueError: A table is no machine-readable format.
+        ValueError: A table is not a machine-readable format.
     """
     match row_format:
         case RowFormat.JSONL:
@@ -194,7 +194,7 @@ def open_sink(row_format: RowFormat, stream: TextIO, columns: tuple[str, ...] = 
 
 
 def _to_json(row: FaceRow, columns: tuple[str, ...]) -> str:
-    # A name that is no Unicode stays a lone surrogate here; streams escape it as \udcXX, which
+    # A name that is not Unicode stays a lone surrogate here; streams escape it as \udcXX, which
     # JSON reads back to the very same name.
     return json.dumps(row.to_dict(columns), ensure_ascii=False, allow_nan=False)
 

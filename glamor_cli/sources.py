@@ -65,12 +65,12 @@ def list_sources(
         except DataError as error:
             yield SourceImage(str(source), None, error.what)
         except OSError as error:
-            # Names that the system takes for none, too long ones for example.
+            # Names that the system does not accept, too long ones for example.
             yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
-    """Pass on what went wrong with parts of a source; none is left then."""
+    """Pass on what went wrong with parts of a source, and empty the list."""
     while errors:
         yield SourceImage(str(source), None, errors.pop(0).what)
 

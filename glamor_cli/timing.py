@@ -13,7 +13,7 @@ Call = Callable[[], object]
 Clock = Callable[[Call], float]
 
 _PATIENCE = 5
-"""A call that has used so many times its seconds (or one second) may end with three runs."""
+"""A call that has used this many times its seconds (or one second) may end with three runs."""
 _SLICE_SECONDS = 0.05
 """Time for one call in one round; at least one run of it."""
 
@@ -60,7 +60,7 @@ def time_interleaved(
                 failures[index] = error
                 return
             into.append(lasted)
-            # By the wall, because a clock of its own may see only part of it.
+            # By the wall clock, because the given one may see only part of the time.
             spent += time.perf_counter() - began
             if spent >= budget:
                 return

@@ -16,5 +16,5 @@ def local_rank() -> int:
 
 
 def is_follower() -> bool:
-    """Tell whether another process speaks and writes for this one."""
+    """Tell whether another process prints and writes for this one."""
     return processes() > 1 and os.environ.get("RANK", "0") != "0"

@@ -157,7 +157,7 @@ def _list_media(source: Path, report: Report) -> Iterator[Path]:
 
 
 def _names_video(source: str | Path) -> bool:
-    """Say whether a source is named like a video; folders may be, and are none."""
+    """Say whether a source is a file named like a video; folders may have such names too."""
     return is_video(source) and not os.path.isdir(source)  # noqa: PTH112 - takes any name
 
 
@@ -168,7 +168,7 @@ def _holds_video(source: str | Path, saved_in: Path | None) -> bool:
             return False
         found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
         return any(saved_in is None or not is_saved(path, saved_in) for path in found)
-    except (DataError, OSError):  # none, or no such source, of which the run will tell
+    except (DataError, OSError):  # none, or no such source, which the run will report
         return False
 
 

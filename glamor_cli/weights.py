@@ -34,7 +34,7 @@ METADATA_KEY = "glamor"
 MAX_WEIGHTS_BYTES = 512 * 2**20
 """A larger file of weights is refused; ResNet-18's has 92 MB in float32."""
 MAX_HEADER_BYTES = 4 * 2**20
-"""Of a ``.safetensors`` file; ours have 10 KB."""
+"""Bytes of a ``.safetensors`` file's header; ours have 10 KB."""
 _LARGEST_WIDTH = 4096
 """Of a network that metadata may ask for: its largest matrix then has 67 MB."""
 
@@ -175,7 +175,7 @@ def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> P
         suffix: Which of a registered name's files is wanted.
 
     Raises:
-        ConfigError: There is no such name or file; the message says where was looked.
+        ConfigError: There is no such name or file; the message says where they were looked for.
     """
     path = Path(name_or_path)
     if path.suffix in (".safetensors", ".onnx", ".engine"):
@@ -289,7 +289,7 @@ def save_network(
     """
     if metadata.network != network.config:
         raise ConfigError(
-            f"the metadata describes {metadata.network}, the network is {network.config}",
+            f"the metadata describes {metadata.network}, but the network is {network.config}",
             "Write the network with metadata made from its own configuration.",
         )
     tensors = {
@@ -313,7 +313,7 @@ def write_tensors(
         of: The file that it will be, for the message.
 
     Raises:
-        ConfigError: It cannot be written, for want of room for one.
+        ConfigError: It cannot be written, for example because the disk is full.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -338,7 +338,7 @@ def check_bounds(path: Path, largest: int = MAX_WEIGHTS_BYTES) -> None:
         largest: Bytes it may have.
 
     Raises:
-        OSError: It is no regular file, or cannot be read.
+        OSError: It is not a regular file, or cannot be read.
         ValueError: It, or its header, is too large or too short.
     """
     with open_file(path) as handle:

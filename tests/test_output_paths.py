@@ -84,5 +84,5 @@ def test_no_photograph_is_written_over(words: str, tmp_path: Path) -> None:
         arguments = words.replace("PHOTO", str(photograph)).replace("LINK", str(tmp_path / name))
         ended = CliRunner().invoke(app, arguments.split())
         assert isinstance(ended.exception, ConfigError)
-        assert f"{name} is what is read" in ended.exception.what
+        assert f"{name} is also an input" in ended.exception.what
     assert photograph.read_bytes() == before

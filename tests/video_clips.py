@@ -93,3 +93,8 @@ def coming_back(count: int = 40, gone: range = range(10, 28)) -> Iterator[Image.
 
 def without_faces(count: int = 5) -> Iterator[Image.Image]:
     return (background() for _ in range(count))
+
+
+def frames_of(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))

@@ -62,7 +62,7 @@ class Precision(StrEnum):
 
 DEFAULT_BACKENDS = {
     "cpu": (Backend.EAGER, Backend.FUSED, Backend.ORT),
-    # On two cores compiling takes longer than all the measuring; on a GPU it is who to beat.
+    # On two cores compiling takes longer than all the measuring; on a GPU it is the one to beat.
     "cuda": (
         Backend.EAGER,
         Backend.COMPILE,
@@ -99,7 +99,7 @@ class BenchConfig:
         warmup_seconds: Time spent on each row before.
 
     Raises:
-        ConfigError: Figures that cannot be.
+        ConfigError: Nothing to measure, or a batch, a number or a time that is out of bounds.
     """
 
     targets: tuple[Target, ...] = DEFAULT_TARGETS
@@ -122,15 +122,26 @@ class BenchConfig:
                 "there is nothing to measure", "Name a target, batch, backend and precision."
             )
         if min(self.batches) < 1:
-            raise ConfigError(f"a batch of {min(self.batches)}", "Give --batch of at least 1.")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"{self.threads} threads", "Give --threads of at least 1.")
-        times = (self.seconds, self.warmup_seconds)
-        if self.iterations < 1 or not all(math.isfinite(time) and time >= 0 for time in times):
             raise ConfigError(
-                "no iterations, or a time that is negative or endless",
-                "Give --iterations of at least 1 and --seconds of 0 or more.",
+                f"the batch size must be at least 1, not {min(self.batches)}",
+                "Give --batch 1 or more.",
             )
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(
+                f"the number of threads must be at least 1, not {self.threads}",
+                "Give --threads 1 or more.",
+            )
+        if self.iterations < 1:
+            raise ConfigError(
+                f"the number of iterations must be at least 1, not {self.iterations}",
+                "Give --iterations 1 or more.",
+            )
+        for what, seconds in (("measured", self.seconds), ("warm-up", self.warmup_seconds)):
+            if not 0 <= seconds < math.inf:
+                raise ConfigError(
+                    f"the {what} time must be 0 seconds or more and finite, not {seconds}",
+                    "Give --seconds 0 or more.",
+                )
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ Entry = Contender | Absent
 
 
 def reason(error: Exception) -> str:
-    """Say in one line why a backend cannot take part, or failed."""
+    """Say in one line why a backend cannot take part or why it failed."""
     if isinstance(error, GlamorError):
         return error.what
     lines = str(error).strip().splitlines() or [""]
@@ -117,7 +117,7 @@ class Setup:
         self.weights = find_weights(config.weights)
         if self.weights.suffix != ".safetensors":
             raise ConfigError(
-                f"{self.weights} is an exported file, and torch is what others are compared with",
+                f"{self.weights} is an exported file, which torch, the reference, cannot run",
                 "Give --weights a name or a .safetensors file, and exported files with --export.",
             )
         self.network, self.metadata = load_network(self.weights)

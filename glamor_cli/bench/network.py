@@ -67,7 +67,11 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
 
 
 def open_runtimes(setup: Setup, batch: int) -> Iterator[tuple[Backend, str, Runtime | str]]:
-    """Open every backend and exported file: backend, precision, and the runtime or why not."""
+    """Open every backend and exported file.
+
+    Yields:
+        The backend, its precision, and the runtime, or a string that says why it did not open.
+    """
     for backend, precision in setup.each():
         runtime = _try(lambda b=backend, p=precision: _open(setup, b, p, batch))  # type: ignore[misc]
         name: str = precision
@@ -136,7 +140,10 @@ def _graph(setup: Setup, precision: Precision) -> Path:
         return setup.onnx_file
     if precision is Precision.FP16:
         return setup.exported(precision)
-    raise ConfigError(f"give the {precision} file with --export", "glamor export makes it.")
+    raise ConfigError(
+        f"bench does not export in {precision} (a file can be given with --export)",
+        f"Make the file with glamor export --precision {precision}.",
+    )
 
 
 def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:

@@ -70,7 +70,7 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
 
 
 def _alone(detector: str, run: Callable[[], object]) -> LineUp:
-    """The one way that there is, on the detector's engine."""
+    """Line up the single way there is to do it, on the detector's engine."""
     return LineUp((Contender(Backend.ORT, str(detector), Precision.FP32, "cpu", run),))
 
 
@@ -97,7 +97,7 @@ def _own_photograph(folder: Path) -> Path:
     photograph = find_photograph()
     if photograph is None:
         raise BackendUnavailable(
-            "scikit-image, whose photograph is measured, is missing; --images gives others",
+            "scikit-image, whose photograph is measured, is not installed; --images gives others",
             "Give photographs with --images.",
         )
     path = folder / "astronaut.jpg"

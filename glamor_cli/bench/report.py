@@ -27,7 +27,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
     """Draw the median time of an image over the batch size, a panel for each target.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
+        ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter

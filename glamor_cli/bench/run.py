@@ -102,7 +102,7 @@ def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
         line_up = _LINE_UP[target](setup, batch)
     except Exception as error:
         # A target or batch that cannot be measured must not cost the others their figures: damaged
-        # images, too little memory, which every library has its own exception for.
+        # images, too little memory, for which every library has its own exception.
         line_up = LineUp(tuple(Absent(backend, "", reason(error)) for backend in setup.backends))
     entries = [_try(entry) if isinstance(entry, Contender) else entry for entry in line_up.entries]
     # What failed is not tried again: compilers may take minutes to fail.
@@ -180,7 +180,7 @@ def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
     if trial.answer is not None and reference is not None:
         difference, agreement = _compare(trial.answer, reference)
         if not np.isfinite(difference):
-            return replace(row, status="failed: its answers are no numbers")
+            return replace(row, status="failed: its answers are not finite")
     return replace(
         row,
         iterations=len(trial.times),

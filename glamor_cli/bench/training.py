@@ -26,7 +26,7 @@ def train_line_up(setup: Setup, batch: int) -> LineUp:
         trained = copy.deepcopy(network).to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         step = training_step(
             trained,
-            # A rate of zero: the same work, and weights that do not run away over many steps.
+            # A rate of zero: the same work, but the weights cannot diverge over many steps.
             torch.optim.SGD(trained.parameters(), lr=0.0, momentum=0.9),
             setup.pairs(batch),
             None if precision is Precision.FP32 else DTYPES[precision],

@@ -9,12 +9,20 @@ from rich.text import Text
 
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TrainPrecisionOption
+from glamor_cli.cli.render import console, printable, progress_bar, stopped
+from glamor_cli.cli.runtime_options import (
+    DeviceOption,
+    EncoderOption,
+    EpochsOption,
+    RecipeOption,
+    ThreadsOption,
+    TrainPrecisionOption,
+    TrainStoreArgument,
+)
 from glamor_cli.errors import ConfigError
-from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipe_names import RecipeName
 
@@ -24,18 +32,18 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
+    store: TrainStoreArgument,
     run: Annotated[Path, typer.Option(help="Folder for all runs.")] = Path("runs/ablation"),
-    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
-    network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
+    recipe: RecipeOption = RecipeName.MODERN,
+    network: EncoderOption = NetworkConfig.encoder,
     variant: Annotated[
         list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {SEEDS}.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    test_split: Annotated[str, typer.Option(help="Split to judge by.")] = "test",
+    epochs: EpochsOption = None,
+    test_split: Annotated[str, typer.Option(help="Split to judge by.")] = TEST_SPLIT,
     scenes: Annotated[
         Path | None, typer.Option(help="Folder of generated scenes: measures the attention too.")
     ] = None,
@@ -48,7 +56,6 @@ def ablate(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
-    from glamor_cli.network.config import NetworkConfig
     from glamor_cli.training.ablation import (
         PICTURE,
         AblationConfig,
@@ -62,8 +69,8 @@ def ablate(
 
     if table_only and (variant or seeds):
         raise ConfigError(
-            "--variant and --seeds choose what is trained; --table-only shows all that is finished",
-            "Leave --table-only out, or the others.",
+            "--variant and --seeds choose what is trained, and --table-only trains nothing",
+            "Leave --table-only out, or leave --variant and --seeds out.",
         )
     require_writable(json_file)
     config = AblationConfig(
@@ -90,27 +97,23 @@ def ablate(
                 f"The split {printable(test_split)} also chooses each training's best epoch: "
                 "what is measured on it will flatter."
             )
-        with progress_bar("images") as bar:
-            task = bar.add_task("starting", total=None, rate="-")
+        with progress_bar("starting", "images") as show:
 
-            def show(trained: Variant, seed: int, progress: "Progress") -> None:
-                bar.update(
-                    task,
-                    description=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
-                    total=progress.total,
-                    completed=progress.done,
-                    rate=f"{progress.images_per_second:.1f}",
+            def show_step(trained: Variant, seed: int, progress: "Progress") -> None:
+                show(
+                    progress.done,
+                    progress.total,
+                    doing=f"{trained}, seed {seed}: loss {progress.loss:.3f}",
+                    rate=progress.images_per_second,
                 )
 
-            finished = run_ablation(config, on_progress=show)
+            finished = run_ablation(config, on_progress=show_step)
         if finished is None:
-            console.print("stopped; what is trained is kept")
-            console.print("Run the same command again: it goes on from here.")
-            raise typer.Exit(INTERRUPTED)
+            stopped("what is trained is kept")
         table = finished
     if not table:
         raise ConfigError(
-            f"no run is finished in {run}", "Leave --table-only out to train, or check --run."
+            f"{run} holds no finished run", "Leave --table-only out to train, or check --run."
         )
     console.print(_render(table))
     console.print(Text(f"table and picture in {run / PICTURE}"), soft_wrap=True)

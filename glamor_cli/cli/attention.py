@@ -70,13 +70,7 @@ def attention(
         threads=threads,
         provider=provider,
     )
-    with progress_bar("pairs") as bar:
-        task = bar.add_task("measuring", total=None, rate="-")
-
-        def show(done: int, total: int) -> None:
-            rate = done / max(bar.tasks[task].elapsed or 0, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.2g}")
-
+    with progress_bar("measuring", "pairs") as show:
         report = measure_store(config, show)
     _print(report)
     if json_file is not None:

@@ -11,7 +11,7 @@ from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Preci
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
@@ -41,9 +41,7 @@ def bench(
     compile_mode: Annotated[
         str | None, typer.Option(help="Mode of torch.compile; else the device's fastest.")
     ] = None,
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/ or a .safetensors file.")
-    ] = DEFAULT_WEIGHTS,
+    weights: TorchWeightsOption = DEFAULT_WEIGHTS,
     exports: Annotated[
         list[Path] | None,
         typer.Option("--export", help="An exported file to measure beside it; may be repeated."),
@@ -104,7 +102,7 @@ def _choose(kind: type[Choice], name: str, option: str) -> Choice:
     try:
         return kind(name.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"{option}: {name!r} is none of {', '.join(kind)}") from error
+        raise typer.BadParameter(f"{option}: {name!r} is not one of {', '.join(kind)}") from error
 
 
 def _number(text: str) -> int:

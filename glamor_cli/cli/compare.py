@@ -61,15 +61,8 @@ def compare(
         latency=latency,
         provider=provider,
     )
-    with progress_bar("pairs") as bar:
-        task = bar.add_task("opening", total=None, rate="-")
-
-        def show(name: str, done: int, total: int) -> None:
-            speed = bar.tasks[task].speed
-            rate = f"{speed:.0f}" if speed else "-"
-            bar.update(task, description=name, completed=done, total=total, rate=rate)
-
-        result = compare_store(config, show)
+    with progress_bar("opening", "pairs") as show:
+        result = compare_store(config, lambda name, done, total: show(done, total, doing=name))
     _print(result)
     if json_file is not None:
         write_json(json_file, result.to_dict(), "figures")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from glamor_cli.cli.render import INTERRUPTED, console
+from glamor_cli.cli.render import console, stopped
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.demo_config import DemoConfig
 from glamor_cli.runtimes.choices import Device
@@ -43,8 +43,7 @@ def demo(
             DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
         )
     if not finished:
-        console.print("stopped; run the same command again: it goes on from here")
-        raise typer.Exit(INTERRUPTED)
+        stopped("what is done is kept")
     console.print(f"Everything is in {output}.", markup=False, soft_wrap=True)
     console.print("Next: glamor predict your-photograph.jpg --save pictures", soft_wrap=True)
 

@@ -12,7 +12,7 @@ def parse_seconds(text: str, option: str) -> float:
     """Read a time: a number and ``ms``, ``s`` or ``min``; a number alone counts seconds.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not a time.
     """
     form = _FORM.fullmatch(text)
     if form is None or form[2] not in _UNITS:

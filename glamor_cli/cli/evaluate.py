@@ -57,13 +57,7 @@ def evaluate(
         provider=provider,
         flip=flip,
     )
-    with progress_bar("pairs") as bar:
-        task = bar.add_task("evaluating", total=None, rate="-")
-
-        def show(done: int, total: int) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.0f}" if speed else "-")
-
+    with progress_bar("evaluating", "pairs") as show:
         result = evaluate_store(config, show)
     _print(result)
     if json_file is not None:

@@ -9,6 +9,7 @@ from rich.text import Text
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, printable
 from glamor_cli.cli.runtime_options import (
+    DetectorOption,
     DeviceOption,
     LongSideOption,
     MinScoreOption,
@@ -19,7 +20,7 @@ from glamor_cli.cli.runtime_options import (
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.saved_names import saved_name
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 
@@ -35,9 +36,7 @@ def explain(
     face: Annotated[
         int, typer.Option(min=1, help="Which face, the most confident is the first.")
     ] = 1,
-    detector: Annotated[
-        DetectorKind, typer.Option(help="Who finds the faces.")
-    ] = DetectorKind.CENTERFACE,
+    detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,

@@ -10,6 +10,7 @@ from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
     ThreadsOption,
+    TorchWeightsOption,
     VerifyDeviceOption,
     VerifyProviderOption,
 )
@@ -33,9 +34,7 @@ _BATCH = BatchRange()
 
 
 def export(
-    weights: Annotated[
-        str, typer.Option(help="A name from weights/ or a .safetensors file.")
-    ] = DEFAULT_WEIGHTS,
+    weights: TorchWeightsOption = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
         typer.Option(help="The .onnx or .engine file; else named by weights and precision."),
@@ -93,15 +92,16 @@ def export(
     """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
     if precision is not ExportPrecision.INT8 and (calibrate or int8_form):
         raise ConfigError(
-            "--calibrate and --int8-form are for INT8", "Add --precision int8, or leave them out."
+            "--calibrate and --int8-form are for --precision int8 only",
+            "Add --precision int8, or leave them out.",
         )
     if trt and int8_form is Int8Form.CPU:
         raise ConfigError(
-            f"TensorRT does not take the INT8 form {int8_form}", "Leave --int8-form out."
+            f"TensorRT cannot build from the INT8 form {int8_form}", "Leave --int8-form out."
         )
     if not trt and (target or gpu or workspace or timing_cache):
         raise ConfigError(
-            "--target, --gpu, --workspace and --timing-cache are for engines",
+            "--target, --gpu, --workspace and --timing-cache are for engines only",
             "Add --trt, or leave them out.",
         )
     onnx = ExportConfig(

@@ -6,21 +6,20 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import console
+from glamor_cli.data.fer2013_options import VOTES_SHARE
 
 
 def fer2013(
     folder: Annotated[Path, typer.Argument(help="Holds train.npz and validation.npz.")],
     out: Annotated[Path, typer.Argument(help="Folder for the images and manifest.csv.")],
     votes_share: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="How much of a soft label are FER+'s votes; else half."),
-    ] = None,
+        float, typer.Option(min=0, max=1, help="How much of a soft label are FER+'s votes.")
+    ] = VOTES_SHARE,
 ) -> None:
     """Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess."""
-    from glamor_cli.data.fer2013 import VOTES_SHARE, convert_fer2013
+    from glamor_cli.data.fer2013 import convert_fer2013
 
-    share = VOTES_SHARE if votes_share is None else votes_share
-    for split, report in convert_fer2013(folder, out, votes_share=share).items():
+    for split, report in convert_fer2013(folder, out, votes_share=votes_share).items():
         console.print(
             f"{split}: {report.written} images; left out {report.duplicates} copies from another "
             f"split, {report.lossy} lossy"

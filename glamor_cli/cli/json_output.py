@@ -17,7 +17,7 @@ def json_option(what: str) -> Any:
     """Make the option ``--json`` of a command.
 
     Args:
-        what: Is written, for the help: ``the figures``.
+        what: What is written, for the help: ``the figures``.
     """
     return typer.Option("--json", help=f"Write {what} to this file; - is standard output.")
 
@@ -25,12 +25,12 @@ def json_option(what: str) -> Any:
 def write_json(path: Path, content: dict[str, Any], what: str) -> None:
     """Write to the file that ``--json`` names, and say so; nothing is said of standard output.
 
-    What is no Unicode, as names of files may be, is written as an escape, which JSON allows.
+    Text that is not valid Unicode, as file names may be, is written as escapes, which JSON allows.
 
     Args:
         path: The file; ``-`` is standard output.
-        content: What JSON knows.
-        what: Is written, for the line that says where: ``figures``.
+        content: Anything that JSON can hold.
+        what: What is written, for the line that says where: ``figures``.
 
     Raises:
         ConfigError: It cannot be written to.

@@ -1,16 +1,13 @@
 """Progress of runs that may take a week: a bar on a terminal, a line now and then in a log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import ShowProgress, console, progress_bar
 
 _LINE_SECONDS = 30.0
-
-ShowProgress = Callable[[int, int, float, str], None]
-"""Takes how many are done, of how many, how many a second, and what else is to be said."""
 
 
 @contextmanager
@@ -24,18 +21,7 @@ def long_progress(doing: str, unit: str) -> Iterator[ShowProgress]:
     if not console.is_terminal:
         yield _Lines(doing, unit)
         return
-    with progress_bar(unit) as bar:
-        task = bar.add_task(doing, total=None, rate="-")
-
-        def show(done: int, total: int, rate: float, more: str) -> None:
-            bar.update(
-                task,
-                description=f"{doing}{more}",
-                total=total,
-                completed=done,
-                rate=f"{rate:.1f}" if rate else "-",
-            )
-
+    with progress_bar(doing, unit) as show:
         yield show
 
 
@@ -47,13 +33,15 @@ class _Lines:
         self._unit = unit
         self._shown = time.monotonic()
 
-    def __call__(self, done: int, total: int, rate: float, more: str) -> None:
+    def __call__(
+        self, done: int, total: int, *, doing: str | None = None, rate: float | None = None
+    ) -> None:
         if time.monotonic() - self._shown < _LINE_SECONDS:
             return
         self._shown = time.monotonic()
         left = timedelta(seconds=round((total - done) / rate)) if rate else "unknown time"
         console.print(
-            f"{self._doing}{more}: {done} of {total} {self._unit} ({done / max(total, 1):.1%}), "
-            f"{rate:.1f} {self._unit}/s, {left} left",
+            f"{doing or self._doing}: {done} of {total} {self._unit} ({done / max(total, 1):.1%}), "
+            f"{rate or 0:.1f} {self._unit}/s, {left} left",
             soft_wrap=True,
         )

@@ -24,7 +24,7 @@ def require_writable(
         sources: What is read: no file of it may be written over.
 
     Raises:
-        ConfigError: A file is a folder or the other way round, or what is read, or its folder
+        ConfigError: A file is a folder or the other way round, or an input, or its folder
             cannot be made or written to.
     """
     sources = list(sources)
@@ -32,7 +32,7 @@ def require_writable(
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
             if any(_is_same_file(path, source) for source in sources):
-                raise ConfigError(f"{path} is what is read", "Give the result another name.")
+                raise ConfigError(f"{path} is also an input", "Give the result another name.")
     if folder is not None:
         _require(folder, is_file=False)
 
@@ -40,7 +40,7 @@ def require_writable(
 def _is_same_file(path: Path, source: str | Path) -> bool:
     try:
         return path.is_file() and path.samefile(source)
-    except OSError:  # no such source, of which the work will tell
+    except OSError:  # no such source, which the work will report
         return False
 
 

@@ -14,6 +14,7 @@ from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
+    DetectorOption,
     DeviceOption,
     FlipOption,
     LongSideOption,
@@ -26,7 +27,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.rows import RowFormat
 from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.status import Status
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -59,9 +60,7 @@ def predict(
             help="Videos: time constant of the smoothing of a person's emotion; 0 for none."
         ),
     ] = f"{TrackingConfig.smoothing}s",
-    detector: Annotated[
-        DetectorKind, typer.Option(help="Who finds the faces.")
-    ] = DetectorKind.CENTERFACE,
+    detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
@@ -120,7 +119,7 @@ def predict(
 
 
 def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:
-    """Take the format asked for, else the one that the output's ending says, else a table."""
+    """Take the format asked for, else the one that the output's ending names, else a table."""
     from glamor_cli.vision.image_files import IMAGE_SUFFIXES
     from glamor_cli.vision.video_reader import VIDEO_SUFFIXES
 
@@ -128,15 +127,15 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
         return row_format or RowFormat.TABLE
     if output.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         raise ConfigError(
-            f"{output} is named like a picture, and rows are none",
+            f"{output} has the ending of a picture or video, but --output receives rows",
             "Give --output a name that ends in .jsonl, .json or .csv; --save is for pictures.",
         )
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
     if chosen is None or chosen is RowFormat.TABLE:
         raise ConfigError(
-            f"cannot tell how to write {output}",
-            "Give --format jsonl, json or csv; a table is for reading only.",
+            f"the ending of {output} does not say in what format to write the rows",
+            "Give --format jsonl, json or csv, or a name that ends in one of these.",
         )
     return chosen
 

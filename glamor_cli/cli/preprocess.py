@@ -10,7 +10,7 @@ from rich.table import Table
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import INTERRUPTED, console, printable
+from glamor_cli.cli.render import console, printable, stopped
 from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.vision.detector_kind import DetectorKind
@@ -60,11 +60,13 @@ def preprocess(
 
     if workers and dask:
         raise ConfigError(
-            "--workers is for this machine, --dask for a cluster", "Leave one of them out."
+            "--workers and --dask exclude each other: processes of this machine, or a cluster",
+            "Leave one of them out.",
         )
     if detector and boxes is not BoxSource.DETECT:
         raise ConfigError(
-            f"--boxes {boxes} needs no --detector", "Leave it out, or choose --boxes detect."
+            f"--boxes {boxes} needs no --detector",
+            "Leave --detector out, or choose --boxes detect.",
         )
     require_writable(json_file)
     config = PreprocessConfig(
@@ -82,17 +84,20 @@ def preprocess(
         dask=dask,
     )
     try:
-        with long_progress("preprocessing", "images") as show_progress:
+        with long_progress("preprocessing", "images") as show:
 
-            def show(progress: "PreprocessProgress") -> None:
+            def show_images(progress: "PreprocessProgress") -> None:
                 failed = f", {progress.failed} failed" if progress.failed else ""
-                show_progress(progress.read, progress.total, progress.images_per_second, failed)
+                show(
+                    progress.read,
+                    progress.total,
+                    doing=f"preprocessing{failed}",
+                    rate=progress.images_per_second,
+                )
 
-            report = run(config, on_progress=show)
+            report = run(config, on_progress=show_images)
     except KeyboardInterrupt:
-        console.print("stopped; what is done is stored", soft_wrap=True)
-        console.print("Run the same command again: it goes on from here.", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
+        stopped("what is done is stored")
     _print(report, out)
     if json_file is not None:
         write_json(json_file, asdict(report), "report")

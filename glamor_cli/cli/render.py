@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import NoReturn, Protocol
 
+import typer
 from rich.console import Console
 
 from glamor_cli.errors import GlamorError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 console = Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
@@ -27,15 +25,49 @@ def print_error(error: GlamorError) -> None:
     console.print(printable(error.remedy), markup=False, soft_wrap=True)
 
 
-@contextmanager
-def progress_bar(unit: str) -> "Iterator[Progress]":
-    """Show a progress bar with rate and remaining time.
-
-    It is gone where nothing of its work came to be done: an error stays two lines then.
+def stopped(
+    what: str, remedy: str = "Run the same command again: it goes on from here."
+) -> NoReturn:
+    """End a command that was asked to stop.
 
     Args:
-        unit: What is counted, in the plural: ``images``. Each task carries a ``rate`` field, a
-            string such as ``31.4``.
+        what: One line saying what is kept.
+        remedy: One line saying how to go on.
+
+    Raises:
+        typer.Exit: Always, with the code ``INTERRUPTED``.
+    """
+    console.print(f"stopped; {what}", soft_wrap=True)
+    console.print(remedy, soft_wrap=True)
+    raise typer.Exit(INTERRUPTED) from None
+
+
+class ShowProgress(Protocol):
+    """Shows how far some work is."""
+
+    def __call__(
+        self, done: int, total: int, *, doing: str | None = None, rate: float | None = None
+    ) -> None:
+        """Show how many of ``total`` are done.
+
+        Args:
+            done: How many are.
+            total: Of how many.
+            doing: What is done now; None leaves what was said before.
+            rate: How many a second, where the work knows better than the clock.
+        """
+
+
+@contextmanager
+def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
+    """Show a progress bar with rate and remaining time.
+
+    If the work fails before anything was counted, the bar is erased, so that only the error's two
+    lines remain.
+
+    Args:
+        doing: What is done at first.
+        unit: What is counted, in the plural: ``images``.
     """
     # Imported here because it is slow, and quick commands show no bar.
     from rich.progress import (
@@ -58,15 +90,27 @@ def progress_bar(unit: str) -> "Iterator[Progress]":
         TimeRemainingColumn(),
         console=console,
     )
+    task = bar.add_task(doing, total=None, rate="-")
+
+    def show(done: int, total: int, *, doing: str | None = None, rate: float | None = None) -> None:
+        bar.update(task, description=doing, completed=done, total=total)
+        bar.update(task, rate=_short(bar.tasks[task].speed if rate is None else rate))
+
     with bar:
         try:
-            yield bar
+            yield show
         except BaseException:
             if not any(task.completed for task in bar.tasks):
                 bar.live.transient = True
                 bar.live.stop()
                 bar.disable = True
             raise
+
+
+def _short(rate: float | None) -> str:
+    if not rate:
+        return "-"
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def printable(name: str) -> str:

@@ -67,7 +67,7 @@ def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -
                 yield _ErrorPrinter(rows)
                 rows.close()
             except (Exception, KeyboardInterrupt) as error:
-                # A second Ctrl-C waits until what there is lies in its place.
+                # A second Ctrl-C waits until the rows so far are in place.
                 ending.enter_context(undisturbed())
                 # An earlier file must not be lost for one without a row.
                 if not rows.cut():
@@ -96,7 +96,7 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
 
 
 class _ErrorPrinter:
-    """Passes rows on, and tells people of errors, who do not see the rows."""
+    """Passes rows on, and shows errors to people, who do not see the rows."""
 
     def __init__(self, sink: RowSink) -> None:
         self._sink = sink

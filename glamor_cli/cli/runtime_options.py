@@ -1,16 +1,18 @@
-"""The options that several commands have of networks and what they run on, written once."""
+"""The options that several commands share: networks, what they run on, and how they are trained."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from glamor_cli.network.config import Encoder
 from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES
+from glamor_cli.training.recipe_names import RecipeName
+from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 
 MAX_SEED = 2**63 - 1
-"""Generators of random numbers take no larger one."""
+"""The largest seed that generators of random numbers take."""
 _MAX_THREADS = 4096
 """More than any machine has cores, and few enough for every library's counter."""
 
@@ -21,6 +23,9 @@ SplitOption = Annotated[
 WeightsOption = Annotated[
     str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
 ]
+TorchWeightsOption = Annotated[
+    str, typer.Option(help="A name from weights/ or a .safetensors file.")
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Pairs run at once.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
 VerifyDeviceOption = Annotated[
@@ -29,6 +34,7 @@ VerifyDeviceOption = Annotated[
         help="What the ONNX file is verified on; auto: what --provider runs on, else the CPU."
     ),
 ]
+DetectorOption = Annotated[DetectorKind, typer.Option(help="Who finds the faces.")]
 LongSideOption = Annotated[
     int | None,
     typer.Option(
@@ -48,6 +54,10 @@ FlipOption = Annotated[
     bool,
     typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
 ]
+TrainStoreArgument = Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")]
+RecipeOption = Annotated[RecipeName, typer.Option(help="Training recipe.")]
+EncoderOption = Annotated[Encoder, typer.Option(help="The encoders.")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 TrainPrecisionOption = Annotated[
     TrainPrecision, typer.Option(help="Of convolutions and matrix products.")
 ]

@@ -1,6 +1,5 @@
 """``glamor scenes``: generate scenes that need the whole network."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -34,21 +33,15 @@ def scenes(
     config = SceneConfig(
         train=train, validation=validation, test=test, seed=seed, scale=scale, cues=cues
     )
-    start = time.perf_counter()
-    with progress_bar("scenes") as bar:
-        task = bar.add_task("drawing", total=sum(config.counts.values()), rate="-")
-
-        def show(done: int) -> None:
-            rate = f"{done / (time.perf_counter() - start):.1f}"
-            bar.update(task, completed=done, rate=rate)
-
-        make_scenes(out, config, progress=show)
+    total = sum(config.counts.values())
+    with progress_bar("drawing", "scenes") as show:
+        make_scenes(out, config, progress=lambda done: show(done, total))
     console.print(
         f"{train} train, {validation} validation and {test} test scenes in {out}",
         markup=False,
         soft_wrap=True,
     )
-    # Put to "." or "..", the ending would make a hidden folder.
+    # Appended to "." or "..", the ending would make a hidden folder.
     pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
     console.print(
         f"Go on with: glamor preprocess {out} {pairs} --boxes crop-files",

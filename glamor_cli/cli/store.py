@@ -86,7 +86,7 @@ def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], Non
     """Show how far a pass over a store is."""
     started = time.monotonic()
     with long_progress(doing, unit) as show:
-        yield lambda done: show(done, total, done / max(time.monotonic() - started, 1e-9), "")
+        yield lambda done: show(done, total, rate=done / max(time.monotonic() - started, 1e-9))
 
 
 @store.command("export-crops")

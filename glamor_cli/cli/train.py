@@ -6,14 +6,18 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.durations import parse_seconds
-from glamor_cli.cli.render import INTERRUPTED, console, printable, progress_bar
+from glamor_cli.cli.render import console, printable, progress_bar, stopped
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
+    EncoderOption,
+    EpochsOption,
+    RecipeOption,
     ThreadsOption,
     TrainPrecisionOption,
+    TrainStoreArgument,
 )
-from glamor_cli.network.config import Encoder, Variant
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
@@ -22,12 +26,14 @@ from glamor_cli.training.recipe_names import RecipeName
 
 
 def train(
-    store: Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")],
+    store: TrainStoreArgument,
     run: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/train"),
-    recipe: Annotated[RecipeName, typer.Option(help="Training recipe.")] = RecipeName.MODERN,
-    network: Annotated[Encoder, typer.Option(help="The encoders.")] = Encoder.ORIGINAL,
-    variant: Annotated[Variant, typer.Option(help="Whole network or ablation.")] = Variant.FULL,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    recipe: RecipeOption = RecipeName.MODERN,
+    network: EncoderOption = NetworkConfig.encoder,
+    variant: Annotated[
+        Variant, typer.Option(help="Whole network or ablation.")
+    ] = NetworkConfig.variant,
+    epochs: EpochsOption = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
@@ -86,35 +92,36 @@ def train(
         checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
         deterministic=deterministic,
     )
-    with progress_bar("images") as bar:
-        task = bar.add_task("starting", total=None, rate="-")
+    begun = False
+    with progress_bar("starting", "images") as show:
 
-        def show(progress: Progress) -> None:
+        def show_step(progress: Progress) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                line = f"curves after each epoch in {run / LIVE_REPORT}"
+                console.print(line, markup=False, soft_wrap=True)
             judged = progress.validation_accuracy
             best = "" if judged is None else f"  validation {judged:.1%}"
-            if bar.tasks[task].total is None:
-                line = f"curves after each epoch in {run / LIVE_REPORT}"
-                bar.console.print(line, markup=False, soft_wrap=True)
-            bar.update(
-                task,
-                description=f"epoch {progress.epoch}/{progress.epochs}  "
-                f"loss {progress.loss:.3f}{best}",
-                total=progress.total,
-                completed=progress.done,
-                rate=f"{progress.images_per_second:.1f}",
+            show(
+                progress.done,
+                progress.total,
+                doing=f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}{best}",
+                rate=progress.images_per_second,
             )
 
         def warn(checkpoint: Path, reason: str) -> None:
             line = (
                 f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
             )
-            bar.console.print(printable(line), markup=False, soft_wrap=True)
+            console.print(printable(line), markup=False, soft_wrap=True)
 
-        result = run_training(config, resume=resume, on_progress=show, on_damaged=warn)
+        result = run_training(config, resume=resume, on_progress=show_step, on_damaged=warn)
     if not result.finished:
-        console.print(f"stopped after {result.epochs} finished epochs; everything is saved")
-        console.print("Go on with the same command and --resume.")
-        raise typer.Exit(INTERRUPTED)
+        stopped(
+            f"{result.epochs} epochs are finished, and everything is saved",
+            "Go on with the same command and --resume.",
+        )
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
         f"{run / BEST}",
@@ -141,7 +148,7 @@ def _find_trainable(name_or_path: str) -> Path:
     path = find_weights(name_or_path)
     if path.suffix != ".safetensors":
         raise ConfigError(
-            f"a training cannot read {path}",
+            f"training cannot read the exported file {path}",
             "Give the .safetensors file that it was exported from, or the name of weights.",
         )
     return path

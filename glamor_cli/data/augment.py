@@ -18,7 +18,7 @@ from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.network.gray import LUMA
 
 PAPER_DEGREES = 20.0
-"""The authors rotate faces by up to this angle, either way."""
+"""The authors rotate faces by up to this angle, in degrees, either way."""
 
 _BLUR_REACH = 2
 """A blur's kernel ends this many of its largest standard deviations from its centre."""

@@ -11,7 +11,7 @@ def find_class(name: str) -> str | None:
     """Find the class of this name, whatever its case: ``happy`` and ``Happiness`` are Happy.
 
     Returns:
-        The class's name as ``EMOTIONS`` has it; None where the name is no class's.
+        The class's name as ``EMOTIONS`` has it; None where the name is not a class's.
     """
     return _BY_NAME.get(name.strip().lower())
 

@@ -39,7 +39,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
         from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise BackendUnavailable("Dask is not installed", install_extra("cluster")) from error
-    # A lost scheduler is told by an error of ours, not by a page of theirs.
+    # A lost scheduler is reported by one error of ours, not by a page of theirs.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         # A client that cannot even parse its address leaves a thread behind.

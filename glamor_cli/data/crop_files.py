@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from glamor_cli.data.store import PairStore
 
 MAX_BYTES = 256
-"""A larger box file is none."""
+"""Bytes; larger files are refused unread."""
 
 _REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
 
@@ -33,7 +33,7 @@ def read_box(path: Path) -> Box:
     """Read a box file.
 
     Raises:
-        DataError: The file is missing or is no box file.
+        DataError: The file is missing or is not a box file.
     """
     try:
         with open_file(path) as handle:

@@ -16,7 +16,7 @@ class Part:
         start: The first row of the part.
         stop: The row after its last.
         idle: Whether the part only keeps its process in step: where there are fewer rows than
-            processes, some work on a row of another's, and their results do not count.
+            processes, some work on another's row, and their results do not count.
     """
 
     count: int

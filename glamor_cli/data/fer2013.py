@@ -16,12 +16,11 @@ from PIL import Image
 
 from glamor_cli.atomic import cannot_write, write_text
 from glamor_cli.data.class_names import find_class
+from glamor_cli.data.fer2013_options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.labels import EMOTIONS
 
 SPLITS = ("train", "validation")
-VOTES_SHARE = 0.5
-"""How much of a soft label are FER+'s votes, unless told otherwise."""
 # Marks in one split the copies of the other's images.
 _DUPLICATES = {"train": "duplicate_of_evaluation", "validation": "duplicate_of_train"}
 _REMEDY = "Give the folder that holds train.npz and validation.npz."
@@ -34,7 +33,7 @@ class Fer2013Report:
     Attributes:
         written: Images in the manifest.
         duplicates: Left out as copies of images in another split.
-        lossy: Left out because only a JPEG of them exists; nearly all of these are no faces.
+        lossy: Left out because only a JPEG of them exists; nearly all of these are not faces.
     """
 
     written: int
@@ -64,7 +63,10 @@ def convert_fer2013(
         DataError: The files are missing or hold something else.
     """
     if not 0 <= votes_share <= 1:
-        raise ConfigError(f"the votes' share {votes_share} is no share", "Give one from 0 to 1.")
+        raise ConfigError(
+            f"the votes' share must be from 0 to 1, not {votes_share}",
+            "Give --votes-share from 0 to 1.",
+        )
     manifest = io.StringIO()
     rows = csv.writer(manifest, lineterminator="\n")
     rows.writerow(("path", "label", "split", *EMOTIONS))

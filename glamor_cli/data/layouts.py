@@ -220,7 +220,9 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         check_split_name(name)
         class_folders = _folders(folder)
         if not class_folders:
-            raise DataError(f"{folder} is no class, and holds no class folders either", _REMEDY)
+            raise DataError(
+                f"{folder} is not named after a class, and holds no class folders either", _REMEDY
+            )
         for class_folder in class_folders:
             _class_of(class_folder)
     return _FolderDataSet(

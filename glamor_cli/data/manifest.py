@@ -174,7 +174,7 @@ def _read(
     next(rows)
     for line, row in rows:
         if len(row) != columns.count:
-            raise _wrong(path, line, f"has {len(row)} cells, the header {columns.count}")
+            raise _wrong(path, line, f"has {len(row)} cells, but the header has {columns.count}")
         split = row[columns.split].strip() if columns.split is not None else whole_split
         if splits is None:
             if not is_split_name(split):
@@ -226,7 +226,7 @@ def _targets(cells: list[str], label: str, path: Path, line: int) -> tuple[float
     weights = [_number(cell, path, line) if cell.strip() else 0.0 for cell in cells]
     total = sum(weights)
     if min(weights) < 0 or not 0 < total < math.inf:
-        raise _wrong(path, line, "has class weights that are negative or sum to nothing")
+        raise _wrong(path, line, "has class weights that are negative or sum to zero")
     return tuple(weight / total for weight in weights)
 
 

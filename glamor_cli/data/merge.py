@@ -40,7 +40,9 @@ def merge_stores(
         DataError: A store is unfinished or damaged, or two have an image of the same name.
     """
     if len(paths) < 2:
-        raise ConfigError("there is only one store", "Give at least two stores to merge.")
+        raise ConfigError(
+            "only one store is given, and merging takes two", "Give at least two stores to merge."
+        )
     if out.resolve() in [path.resolve() for path in paths]:
         raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
     stores = [PairStore.open(path) for path in paths]
@@ -73,11 +75,11 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
     """Describe the store that several make, if they were made alike."""
     first = stores[0]
     for store in stores[1:]:
-        # Sources differ by nature; everything else would make a store of two minds.
+        # Sources differ by nature; any other difference would make a store of two kinds of pairs.
         differences = replace(store.info, source=first.info.source).differences(first.info)
         if differences:
             raise ConfigError(
-                f"{store.path} was made otherwise than {first.path}: {'; '.join(differences)}",
+                f"{store.path} was made differently from {first.path}: {'; '.join(differences)}",
                 "Merge stores that were preprocessed with the same settings and versions.",
             )
     parts: dict[str, list[SourceSummary]] = {}
@@ -159,5 +161,5 @@ def _pixels(
             return pixels
     raise DataError(
         f"{store.path}: row {entry.row} of {name} ({entry.source}) is damaged",
-        "Preprocess that part anew; glamor store verify tells which stores are whole.",
+        "Preprocess that part anew; glamor store verify tells whether a store is intact.",
     )

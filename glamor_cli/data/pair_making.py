@@ -60,7 +60,8 @@ class MadePair:
 def detector_of_thread(kind: DetectorKind) -> Detector:
     """Open the detector once per thread, with no threads of its own: parallelism is ours.
 
-    A cluster's workers may run several tasks in a process, and dlib's network is one at a time's.
+    A cluster's workers may run several tasks in a process, and dlib's network can serve only one at
+    a time.
     """
     detector: Detector | None = getattr(_detectors, kind.name, None)
     if detector is None:
@@ -96,7 +97,7 @@ def make_pairs(
     Args:
         records: The images.
         making: How.
-        versions: What ``deciding_versions`` has to be here, lest a store be of two minds.
+        versions: What ``deciding_versions`` has to be here, lest a store hold two kinds of pairs.
 
     Raises:
         ConfigError: Other versions are installed here.
@@ -164,7 +165,7 @@ def _given_box(record: Record, image: NDArray[np.uint8] | DataError, boxes: BoxS
         return error
     if boxes is BoxSource.MANIFEST and record.box is not None:
         return record.box, None
-    return DataError(f"no box is given for {record.name}", "Give it one, or leave it out.")
+    return DataError(f"no box is given for {record.name}", "Give it a box, or leave the image out.")
 
 
 def _make_pair(
@@ -224,6 +225,6 @@ def _check_versions(expected: dict[str, str], found: dict[str, str]) -> None:
     for name, version in expected.items():
         if found.get(name) != version:
             raise ConfigError(
-                f"a worker has {name} {found.get(name)}, not {version} as here",
+                f"a worker has {name} {found.get(name)}, but this process has {version}",
                 "Install the same packages on every machine of the cluster.",
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 
 
 class BoxSource(StrEnum):
@@ -31,6 +31,6 @@ class PairMaking:
     """
 
     boxes: BoxSource = BoxSource.DETECT
-    detector: DetectorKind = DetectorKind.CENTERFACE
+    detector: DetectorKind = DEFAULT_DETECTOR
     official_jpeg: bool = False
     skip_no_face: bool = False

@@ -126,7 +126,7 @@ def preprocess(
 
     Raises:
         DataError: The data set is empty, wrong or vanishes, a worker cannot see it, or workers
-            die of everything.
+            die whatever they run.
         ConfigError: The settings do not fit the data set or a store begun before, the folder
             cannot be written to, a worker has other packages, or no cluster answers.
         BackendUnavailable: The detector, the JPEG step or Dask is not installed.
@@ -235,7 +235,7 @@ class _Run:
             return
         if is_folder(folder):
             raise DataError(
-                f"a worker does not see {folder}, which is here",
+                f"a worker does not see the folder {folder}, which this process sees",
                 "Mount the data set at the same place on every machine of the cluster.",
             )
         raise DataError(
@@ -262,15 +262,17 @@ class _Run:
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
     if config.workers < 1:
-        raise ConfigError("there must be at least one worker", "Give --workers 1 or more.")
+        raise ConfigError(
+            f"there must be at least one worker, not {config.workers}", "Give --workers 1 or more."
+        )
     if config.images_per_task < 1:
         raise ConfigError(
-            f"a worker cannot take {config.images_per_task} images at a time",
+            f"a worker must take at least 1 image at a time, not {config.images_per_task}",
             "Set images_per_task to 1 or more.",
         )
     if data_set.searches(config.out):
         raise ConfigError(
-            f"{config.out} lies inside the data set, which it would become a part of",
+            f"the store {config.out} would lie inside the data set and become part of it",
             "Choose a folder elsewhere.",
         )
     boxes = config.making.boxes
@@ -285,7 +287,7 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
         data_set.layout is not Layout.MANIFEST or not data_set.has_boxes
     ):
         raise ConfigError(
-            f"{config.source} is no manifest with the columns x1,y1,x2,y2",
+            f"{config.source} is not a manifest with the columns x1,y1,x2,y2",
             "Give a manifest .csv that has them, or use --boxes detect.",
         )
 

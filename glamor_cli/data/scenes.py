@@ -228,7 +228,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
         ) from error
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is damaged or not of generated scenes ({error})",
+            f"{path} is damaged or does not belong to generated scenes ({error})",
             "Make the scenes anew with glamor scenes.",
         ) from error
     return {cue.name: cue for cue in cues}
@@ -342,14 +342,22 @@ def _scaled(box: Box, scale: int) -> Box:
 def _check(config: SceneConfig) -> None:
     for split, count in config.counts.items():
         if count < 0:
-            raise ConfigError(f"{count} {split} scenes make no sense", "Give 0 or more.")
+            raise ConfigError(
+                f"the number of {split} scenes must be 0 or more, not {count}", "Give 0 or more."
+            )
     if not any(config.counts.values()):
-        raise ConfigError("all splits are empty", "Ask for at least one scene.")
+        raise ConfigError("no split is given any scenes", "Ask for at least one scene.")
     if config.seed < 0:
-        raise ConfigError(f"the seed is {config.seed}", "Give 0 or more.")
+        raise ConfigError(
+            f"the seed must be 0 or more, not {config.seed}", "Give --seed 0 or more."
+        )
     if not 2 <= config.cues <= MAX_CUES:
-        raise ConfigError(f"{config.cues} discs in a scene", f"Give 2 to {MAX_CUES}.")
+        raise ConfigError(
+            f"the number of discs in a scene must be 2 to {MAX_CUES}, not {config.cues}",
+            f"Give --cues 2 to {MAX_CUES}.",
+        )
     if not 1 <= config.scale <= MAX_SCALE:
         raise ConfigError(
-            f"the scale is {config.scale}", f"Give 1 to {MAX_SCALE}; 2 makes 342x256."
+            f"the scale must be 1 to {MAX_SCALE}, not {config.scale}",
+            f"Give --scale 1 to {MAX_SCALE}; 2 makes 342x256.",
         )

@@ -17,7 +17,7 @@ class Source:
     Attributes:
         splits: By name.
         absent: Folders of images or box files that were not there, though the data set speaks of
-            them. A folder that cannot be reached and is none of these has vanished.
+            them. A folder that cannot be reached and is not one of these has vanished.
     """
 
     splits: dict[str, SourceSummary]

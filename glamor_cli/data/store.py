@@ -110,7 +110,7 @@ class PairStore:
         """Open a store after checking its schema, and its arrays' types, shapes and sizes.
 
         Raises:
-            DataError: It is no store, of another schema, unfinished, or damaged.
+            DataError: It is not a store, of another schema, unfinished, or damaged.
         """
         info = StoreInfo.read(path)
         if not info.complete:
@@ -189,7 +189,7 @@ class PairStore:
             if counts != self.info.counts[name]:
                 raise DataError(
                     f"{self.path}: the index of {name} counts {counts}, "
-                    f"store.json {self.info.counts[name]}",
+                    f"but store.json {self.info.counts[name]}",
                     _REMEDY,
                 )
         return checked
@@ -211,7 +211,7 @@ class PairStore:
         stored = self.info.counts[name].stored
         if len(labels) != stored:
             raise DataError(
-                f"{self.path}: the index of {name} has {len(labels)} rows, the arrays {stored}",
+                f"{self.path}: the index of {name} has {len(labels)} rows, but the arrays {stored}",
                 _REMEDY,
             )
         try:
@@ -244,8 +244,8 @@ class PairStore:
         shape = (rows, *array.row_shape)
         if header != array.header(rows):
             raise DataError(
-                f"{path} is not the array {np.dtype(array.dtype)} {list(shape)} that store.json "
-                "speaks of",
+                f"{path} is not the array of {np.dtype(array.dtype)} {list(shape)} that "
+                "store.json describes",
                 _REMEDY,
             )
         expected = HEADER_BYTES + rows * array.row_bytes

@@ -27,7 +27,7 @@ from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
 SCHEMA = 1
 STORE_FILE = "store.json"
 MAX_BYTES = 16 << 20
-"""A larger ``store.json`` is none."""
+"""Bytes of ``store.json``; larger files are refused unread."""
 INDEX_FILE = "index.csv"
 
 HEADER_BYTES = 128
@@ -110,8 +110,8 @@ _IDENTITY = (
     "soft_labels",
     "classes",
 )
-"""What makes a store's pairs others, and a detector's settings where there was one; versions of
-packages move their values in the last bits."""
+"""What decides a store's pairs, beside the detector's settings where there was one. Versions of
+packages are left out: they move values in the last bits only."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class StoreInfo:
         }
         for name in ("detector_settings", "versions"):
             if not isinstance(values[name], dict):
-                raise TypeError(f"{name} is no object")
+                raise TypeError(f"{name} is not an object")
         info = cls(**values)
         if not info.classes or not info.source:
             raise ValueError("no classes or no splits")

@@ -58,7 +58,7 @@ class StoreWriter:
 
         Raises:
             ConfigError: The folder cannot be written to, holds something else, is being written
-                by another process, or was begun otherwise; the message names the differences.
+                by another process, or was begun with other settings, which the message names.
             DataError: ``store.json`` is damaged or of another schema.
         """
         with lock_folder(path, "writing the store", "Wait until it has finished."):
@@ -69,15 +69,15 @@ class StoreWriter:
                 differences = info.differences(begun)
                 if differences:
                     raise ConfigError(
-                        f"the store {path} was begun otherwise: {'; '.join(differences)}",
-                        "Run it as it was begun, or choose another folder.",
+                        f"the store {path} was begun with other settings: {'; '.join(differences)}",
+                        "Repeat the command as it was begun, or choose another folder.",
                     )
                 writer = cls(path, begun)
             else:
                 # Hidden ones may be what a run killed in its first moment left behind.
                 if any(not entry.name.startswith(".") for entry in path.iterdir()):
                     raise ConfigError(
-                        f"{path} holds other files and no pair store",
+                        f"{path} holds other files but no pair store",
                         "Choose an empty folder, or one that does not exist yet.",
                     )
                 info.write(path)
@@ -137,7 +137,7 @@ class SplitWriter:
         if kind is None:
             self._files.close()
             return
-        # Keep what is done; but what stopped the run matters more than what stops this.
+        # Keep what is done; but the error that stopped the run matters more than one from here.
         with suppress(ConfigError, OSError):
             self.commit()
         with suppress(OSError):

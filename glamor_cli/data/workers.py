@@ -22,7 +22,7 @@ class Workers:
 
     Args:
         executor: Runs what it is given.
-        count: How many tasks it runs at once; asked anew all the time, for clusters grow.
+        count: How many tasks it runs at once; asked anew every time, because clusters grow.
         deaths: What its futures raise when the worker that ran them died; it goes on without.
     """
 
@@ -43,7 +43,7 @@ class Workers:
         return _TASKS_PER_WORKER * max(1, self._count())
 
     def check(self) -> None:
-        """See, after a death, that there are workers that live.
+        """Make sure, after a death, that some workers are alive.
 
         Raises:
             DataError: Workers die whatever they run.
@@ -53,7 +53,7 @@ class Workers:
         except self.deaths as error:
             raise DataError(
                 "worker processes die before they do anything",
-                "Look for the reason in what they printed; what is stored already is kept.",
+                "See their own messages for the reason; what is stored already is kept.",
             ) from error
 
 
@@ -124,7 +124,7 @@ class _Run(Generic[Item, Result]):
         except CancelledError as error:
             raise DataError(
                 "the cluster has dropped the work",
-                "Look whether its scheduler is alive, and run the same command again: it goes on "
+                "Check that its scheduler is alive, and run the same command again: it goes on "
                 "from here.",
             ) from error
         finally:

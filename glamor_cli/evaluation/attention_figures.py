@@ -26,7 +26,7 @@ from glamor_cli.rendering.colours import (
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.rendering.plain_names import plain_name
-from glamor_cli.vision.pairs import to_uint8
+from glamor_cli.vision.pairs import to_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def draw_gallery(report: AttentionReport) -> "Figure":
 
     On scenes the deciding disc is framed in every map.
     """
-    # Imported here because it takes half a second, and `--help` must not.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -150,7 +150,7 @@ def draw_streams(report: AttentionReport) -> "Figure":
 
 def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> None:
     label, answer = int(report.labels[pair.row]), int(report.answers[pair.row])
-    axes[0].imshow(_picture(pair.face))
+    axes[0].imshow(to_picture(pair.face))
     names = [plain_name(report.classes[index], _LONGEST) for index in (answer, label)]
     said = f"{names[0]} {report.probabilities[pair.row, answer]:.0%}"
     axes[0].text(
@@ -168,7 +168,7 @@ def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> 
 
     colour = emotion_colour(report.classes, answer)
     axes[0].add_patch(Rectangle((0, 0), 95, 95, fill=False, edgecolor=colour, linewidth=3))
-    context = _picture(pair.context)
+    context = to_picture(pair.context)
     large = np.asarray(
         Image.fromarray(context).resize((_ACROSS, _ACROSS), Image.Resampling.LANCZOS)
     )
@@ -248,8 +248,3 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
 
 def _names(report: AttentionReport) -> list[str]:
     return [kind.heading for kind in report.methods]
-
-
-def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 [3, H, W] in [0, 1] to uint8 [H, W, 3]."""
-    return to_uint8(values.transpose(1, 2, 0))

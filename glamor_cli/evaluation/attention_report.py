@@ -15,7 +15,7 @@ from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.hiding import Costs, Curves, Draws, Hider, HidingConfig, random_maps
+from glamor_cli.evaluation.hiding import Costs, Curves, Draws, HidingConfig, Occluder, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import Runtime, open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
@@ -43,7 +43,8 @@ class AttentionConfig:
         provider: What runs an ONNX file; None chooses by ``device``.
 
     Raises:
-        ConfigError: Less than one pair, a batch of less than one, or a negative seed.
+        ConfigError: Less than one pair, a batch of less than one, a negative seed, or Grad-CAM of a
+            file that a provider runs.
     """
 
     store: Path
@@ -60,12 +61,19 @@ class AttentionConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pairs < 1 or self.batch < 1:
+        if self.pairs < 1:
             raise ConfigError(
-                f"{self.pairs} pairs in batches of {self.batch}", "Give at least 1 of each."
+                f"the number of pairs must be at least 1, not {self.pairs}",
+                "Give --pairs 1 or more.",
+            )
+        if self.batch < 1:
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
             )
         if self.seed < 0:
-            raise ConfigError(f"the seed is {self.seed}", "Give 0 or more.")
+            raise ConfigError(
+                f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."
+            )
         if self.grad_cam and self.provider is not None:
             raise ConfigError(
                 "Grad-CAM needs torch, and providers run ONNX files, which have no gradients",
@@ -237,18 +245,20 @@ class _Sample:
         """Measure one batch of pairs."""
         evaluation = evaluate(self.runtime, part, len(part))
         faces, contexts = part.pairs(slice(0, len(part)))
-        hider = Hider(self.runtime, faces, contexts, evaluation.probabilities, self.config.hiding)
+        probabilities = evaluation.probabilities
+        occluder = Occluder(self.runtime, faces, contexts, probabilities, self.config.hiding)
         maps = {MapKind.ATTENTION: evaluation.attention}
         if self.grad_cam is not None:
             maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, evaluation.answers)
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
-            self.costs.setdefault(kind, []).append(hider.highest(values))
-            self.curves.setdefault(kind, []).append(hider.curves(values, self._draws(part, "ties")))
+            self.costs.setdefault(kind, []).append(occluder.highest(values))
+            ties = self._draws(part, "ties")
+            self.curves.setdefault(kind, []).append(occluder.curves(values, ties))
         grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
         nothing = random_maps(grid, self._draws(part, "maps"))
-        self.random_costs.append(hider.anywhere(self._draws(part, "squares")))
-        self.random_curves.append(hider.curves(nothing, self._draws(part, "ties")))
+        self.random_costs.append(occluder.anywhere(self._draws(part, "squares")))
+        self.random_curves.append(occluder.curves(nothing, self._draws(part, "ties")))
         self._choose_shown(evaluation, faces, contexts, cues)
         self.answers.append(evaluation)
         self.count += len(part)

@@ -26,7 +26,7 @@ class HidingSummary:
         accuracy: Share of right answers with nothing hidden.
         accuracy_attended: With the square hidden.
         accuracy_random: With a random one hidden.
-        changed_attended: Share of the answers that are others then.
+        changed_attended: Share of the answers that it changes.
         changed_random: The same for random squares.
     """
 

@@ -61,16 +61,22 @@ class CompareConfig:
     def __post_init__(self) -> None:
         names = [str(name) for name in self.weights]
         if len(names) < 2:
-            raise ConfigError("there is nothing to compare with", "Give two or more weights.")
+            raise ConfigError(
+                f"a comparison takes at least two networks, not {len(names)}",
+                "Give two or more weights.",
+            )
         if len(names) > len(_LETTERS):
             raise ConfigError(
-                f"{len(names)} networks are too many", f"Compare {len(_LETTERS)} at most."
+                f"a comparison takes at most {len(_LETTERS)} networks, not {len(names)}",
+                "Give fewer weights.",
             )
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{name} is given twice", "Give different weights.")
         if self.batch < 1:
-            raise ConfigError(f"a batch of {self.batch} pairs", "Give --batch of at least 1.")
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
+            )
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
     "disagreements.csv",
 )
 _DPI = 150
-_CARDS = 24
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 _MARKERS = "osD^vP"
 _CONTEXT_SHOWN = (256, 192)
@@ -200,7 +199,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
 
 
 def _class_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Each class's recall by network, and how often they part on it."""
+    """Each class's recall by network, and how often they disagree on it."""
     differing = np.bincount(
         comparison.labels[comparison.disagreements], minlength=len(comparison.classes)
     )
@@ -233,10 +232,10 @@ def _surest_dissent(comparison: Comparison) -> NDArray[np.float64]:
 
 
 def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
-    """Draw the pairs on which they part most decidedly."""
+    """Draw the pairs on which they disagree most decidedly."""
     dissent = _surest_dissent(comparison)
     cards = []
-    for row in choose_surest(dissent, comparison.labels, dissent > 0, _CARDS):
+    for row in choose_surest(dissent, comparison.labels, dissent > 0):
         context = Image.fromarray(np.asarray(split.contexts[row]))
         opinions = []
         for contender, values in zip(

@@ -1,4 +1,4 @@
-"""What a network's confidence is worth: reliability, and the errors left if it may pass."""
+"""What a network's confidence is worth: reliability, and the errors left if it may abstain."""
 
 from dataclasses import dataclass
 

@@ -33,8 +33,8 @@ def find_cues(split: Split, scenes: Path) -> list[Cue]:
         One for each row.
 
     Raises:
-        DataError: The folder is none of generated scenes, a row is none of them, or a scene there
-            is another picture than the store's.
+        DataError: The folder does not hold generated scenes, a row is not one of them, or a scene
+            there is not the picture in the store.
     """
     cues = match_cues(split.sources, read_cues(scenes))
     for row in np.linspace(0, len(cues) - 1, min(_COMPARED, len(cues))).round().astype(int):
@@ -43,7 +43,8 @@ def find_cues(split: Split, scenes: Path) -> list[Cue]:
         difference = np.abs(expected.astype(float) - split.contexts[row]).mean()
         if difference > _ALIKE:
             raise DataError(
-                f"{cues[row].name} in {scenes} is another scene than the store's", _REMEDY
+                f"{cues[row].name} in {scenes} is not the scene that the store was made from",
+                _REMEDY,
             )
     return cues
 
@@ -57,12 +58,12 @@ def match_cues(sources: Sequence[str], cues: Mapping[str, Cue]) -> list[Cue]:
         cues: What `glamor_cli.data.scenes.read_cues` read.
 
     Raises:
-        DataError: A source is none of the scenes.
+        DataError: A source is not one of the scenes.
     """
     matched = []
     for source in sources:
         name = "/".join(PurePath(source).parts[-_NAME_PARTS:])
         if name not in cues:
-            raise DataError(f"{source} is none of the scenes in cues.csv", _REMEDY)
+            raise DataError(f"{source} is not one of the scenes in cues.csv", _REMEDY)
         matched.append(cues[name])
     return matched

@@ -50,7 +50,9 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ConfigError(f"a batch of {self.batch} pairs", "Give --batch of at least 1.")
+            raise ConfigError(
+                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
+            )
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def choose_split(splits: tuple[str, ...]) -> str:
     if len(others) == 1:
         return others[0]
     raise ConfigError(
-        f"the store has the splits {', '.join(splits) or '(none)'}; which is to be evaluated?",
+        f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
         "Choose one with --split.",
     )
 

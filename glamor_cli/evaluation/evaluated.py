@@ -12,8 +12,8 @@ class EvaluatedWeights:
     """The weights that answered.
 
     Attributes:
-        name: What they call themselves.
-        file: Where they lie.
+        name: The name in their metadata.
+        file: Their path.
         sha256: Of the file.
     """
 

@@ -35,7 +35,7 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
 
 def draw_confusion(metrics: Metrics) -> "Figure":
     """Draw the confusion matrix; see ``save_confusion``."""
-    # Imported here because it takes half a second, and `--help` must not.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
 
     count = len(metrics.classes)

@@ -27,7 +27,7 @@ class GradCam:
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        ConfigError: The file is none that has gradients, or the network has no context stream.
+        ConfigError: The file gives no gradients, or the network has no context stream.
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: Captum or the device is not here.
     """
@@ -35,7 +35,7 @@ class GradCam:
     def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
         if find_spec("captum") is None:
             raise BackendUnavailable(
-                "Grad-CAM needs Captum, which is not here",
+                "Grad-CAM needs Captum, which is not installed",
                 f"{install_extra('attribution')}. Or leave --gradcam out.",
             )
         if path.suffix != ".safetensors":

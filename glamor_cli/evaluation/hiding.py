@@ -21,9 +21,9 @@ from PIL import Image, ImageFilter
 from glamor_cli.attention_map import (
     REGION,
     Region,
+    extreme_squares,
     interpolate_attention,
     region_mask,
-    squares,
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
@@ -58,13 +58,20 @@ class HidingConfig:
     steps: int = STEPS
 
     def __post_init__(self) -> None:
-        if self.regions < 1 or self.steps < 1:
+        if self.regions < 1:
             raise ConfigError(
-                f"{self.regions} random regions and {self.steps} steps", "Give at least 1 of each."
+                f"the number of random regions must be at least 1, not {self.regions}",
+                "Give --regions 1 or more.",
+            )
+        if self.steps < 1:
+            raise ConfigError(
+                f"the number of steps must be at least 1, not {self.steps}",
+                "Give --steps 1 or more.",
             )
         if not 1 <= self.side < CONTEXT_SIZE:
             raise ConfigError(
-                f"a region of {self.side} pixels", f"Give 1 to {CONTEXT_SIZE - 1} pixels."
+                f"the side of a region must be 1 to {CONTEXT_SIZE - 1} pixels, not {self.side}",
+                f"Give 1 to {CONTEXT_SIZE - 1} pixels.",
             )
 
 
@@ -107,7 +114,7 @@ class Curves:
         return _area(self.insertion, self.shares)
 
 
-class Hider:
+class Occluder:
     """Asks a network again about a batch of pairs whose contexts are partly hidden.
 
     Args:
@@ -132,7 +139,7 @@ class Hider:
         self._first = probabilities.argmax(axis=1)
         self._each = np.arange(len(faces))
         self._whole = probabilities[self._each, self._first]
-        self._filling = fill_contexts(contexts, config.fill)
+        self._filling = make_filling(contexts, config.fill)
         self._blank: NDArray[np.float32] | None = None
 
     def highest(self, maps: NDArray[np.float32]) -> Costs:
@@ -141,7 +148,7 @@ class Hider:
         Args:
             maps: float32 [B, h, w], not negative.
         """
-        hidden = np.stack([region_mask(squares(one, self._config.side)[0]) for one in maps])
+        hidden = np.stack([region_mask(extreme_squares(one, self._config.side)[0]) for one in maps])
         left, answers = self._ask(hidden)
         return Costs(self._whole - left, answers[:, None])
 
@@ -197,7 +204,7 @@ def random_maps(grid: tuple[int, int], draws: Draws) -> NDArray[np.float32]:
     return np.stack([one.random(grid, np.float32) for one in draws])
 
 
-def fill_contexts(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float32]:
+def make_filling(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float32]:
     """Make what hidden pixels show.
 
     Args:

@@ -21,7 +21,7 @@ class ClassMetrics:
     Attributes:
         precision: Share of the answers of this class that are right; 0 if it was never answered.
         recall: Share of this class's pairs that were found; 0 if there are none.
-        f1: Harmonic mean of both; 0 if both are.
+        f1: Harmonic mean of both; 0 if both are 0.
         support: How many pairs are of this class.
     """
 
@@ -70,7 +70,7 @@ def compute_metrics(
 
     Raises:
         DataError: No pairs, shapes that do not fit, values that are not finite, or labels that
-            are no class.
+            are not classes.
     """
     _check(probabilities, labels, len(classes))
     answers = probabilities.argmax(axis=1)
@@ -150,6 +150,7 @@ def _check(probabilities: NDArray[np.floating], labels: NDArray[np.integer], cla
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {classes - 1}",
+            f"labels run from {labels.min()} to {labels.max()}, "
+            f"but classes from 0 to {classes - 1}",
             "Evaluate on data labelled with the network's own classes.",
         )

@@ -1,4 +1,4 @@
-"""Charts of an evaluation's report; numbers only, for no stranger's text belongs into a chart."""
+"""Charts of an evaluation's report; numbers only, because no stranger's text belongs in a chart."""
 
 from typing import TYPE_CHECKING
 

@@ -15,7 +15,7 @@ from glamor_cli.evaluation.bootstrap import Interval, Resampled, interval
 from glamor_cli.evaluation.metrics import Metrics
 
 SIGNIFICANT = 0.05
-"""A difference is called one where the adjusted p is below."""
+"""A difference counts as significant where the adjusted p is below this."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Pairing:
         second_only: Pairs that only the second gets right.
         both_wrong: Pairs that both get wrong.
         different: Pairs that they answer differently.
-        p: Of McNemar's exact test, two-sided: how often luck alone would part ``first_only`` and
-            ``second_only`` at least so far if the two were equally good.
+        p: Of McNemar's exact test, two-sided: how often luck alone would put ``first_only`` and
+            ``second_only`` at least this far apart if the two were equally good.
         adjusted_p: The same after Holm's correction for all pairings of the comparison.
         accuracy: The difference in accuracy.
         macro_f1: The difference in macro-F1.

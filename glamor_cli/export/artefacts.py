@@ -53,7 +53,7 @@ class ArtefactConfig:
     def __post_init__(self) -> None:
         if self.with_preprocessing and self.engine is not None:
             raise ConfigError(
-                "engines take pairs: preprocessing goes into ONNX files only",
+                "preprocessing goes into ONNX files only, not into engines",
                 "Leave --trt or --with-preprocessing out.",
             )
 
@@ -115,7 +115,7 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
     least = config.onnx.batch.minimum
     if config.triton_repository is not None and least > 1:
         raise ConfigError(
-            f"Triton passes on single requests, and the engine would take no fewer than {least}",
+            f"Triton passes on single requests, but the engine would take no fewer than {least}",
             "Give --batch-min 1, or leave the repository out.",
         )
     target = require_buildable(config.engine)

@@ -24,7 +24,7 @@ class Int8Form(StrEnum):
     """The two forms of INT8, because neither engine takes the other's."""
 
     CPU = "cpu"
-    """Unsigned activations with a zero point: what ONNX Runtime's CPU kernels are fast at."""
+    """Unsigned activations with a zero point, which ONNX Runtime's CPU kernels are fast at."""
     TENSORRT = "tensorrt"
     """Signed and symmetric throughout, biases left alone: all that TensorRT accepts."""
 
@@ -77,7 +77,8 @@ class BatchRange:
     def __post_init__(self) -> None:
         if not 1 <= self.minimum <= self.optimum <= self.maximum:
             raise ConfigError(
-                f"batch sizes of {self.minimum}, {self.optimum} and {self.maximum} are not a range",
+                f"the batch sizes {self.minimum}, {self.optimum} and {self.maximum} are not "
+                "1 or more in ascending order",
                 "Give 1 <= --batch-min <= --batch-opt <= --batch-max.",
             )
 
@@ -143,11 +144,13 @@ class ExportConfig:
                 )
         if self.half_storage and self.precision is not ExportPrecision.FP32:
             raise ConfigError(
-                f"half storage is a form of fp32, not of {self.precision}",
+                f"half storage is for fp32 only, not for {self.precision}",
                 "Choose --precision fp32, or leave --half-storage out.",
             )
         if self.atol is not None and not self.atol > 0:
-            raise ConfigError(f"a tolerance of {self.atol} cannot be met", "Give --atol above 0.")
+            raise ConfigError(
+                f"the tolerance must be above 0, not {self.atol}", "Give --atol above 0."
+            )
 
     @property
     def calibration_source(self) -> Path | None:
@@ -174,7 +177,12 @@ def require_suffix(out: Path, suffix: str) -> None:
 
 @dataclass(frozen=True)
 class BatchCheck:
-    """How far the export is from the float32 network at one batch size."""
+    """How far the export is from the float32 network at one batch size.
+
+    Attributes:
+        batch: Pairs at once.
+        max_abs_diff: Over all outputs.
+    """
 
     batch: int
     max_abs_diff: float

@@ -89,7 +89,7 @@ def export_module(
     with warnings.catch_warnings():
         # Both inputs share the axis, and the exporter says so of the second.
         warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
-        # Deprecations inside torch and copyreg, of no concern to who exports.
+        # Deprecations inside torch and copyreg, which do not concern whoever exports.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         program = torch.onnx.export(

@@ -24,7 +24,7 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
     """Read all entries of a table.
 
     Raises:
-        ValueError: The table is damaged, compressed, or no table.
+        ValueError: The table is damaged, compressed, or not a table.
     """
     if len(data) < _FOOTER_BYTES or data[-len(_MAGIC) :] != _MAGIC:
         raise ValueError("it does not end as a table does")
@@ -37,7 +37,7 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
     last: bytes | None = None
     read = 0
     for _, handle in _block_entries(index):
-        # Blocks stand in their order; an index of many ways to one block would take for ever.
+        # Blocks stand in their order; an index with many ways to one block would take for ever.
         offset, position = read_varint(handle, 0)
         if offset < read:
             raise ValueError("its blocks are not in order")

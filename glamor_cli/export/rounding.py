@@ -1,4 +1,4 @@
-"""Rounding a quantised network's weights so that what one loses, the next makes good.
+"""Rounding a quantised network's weights so that the next makes up for what one loses.
 
 Rounded to the nearest, the errors of a filter's weights add up wherever neighbouring pixels are
 alike, which is everywhere in pictures, and shift whole feature maps. The rule here is GPTQ's
@@ -26,7 +26,7 @@ _BATCH = 16
 _ROWS = 384
 """Filter positions taken from each batch: a few thousand in all suffice."""
 _DAMPING = 0.01
-"""Of the mean squared input; so that directions the calibration never saw are not bent at will."""
+"""Share of the mean squared input; it keeps directions that calibration never saw in bounds."""
 _BLOCK = 64
 """Weights whose corrections are collected before the rest of the filter is touched."""
 
@@ -118,7 +118,7 @@ def _round_filters(
     count = left.shape[1]
     damping = _DAMPING * moment.diagonal().mean() + 1e-9
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(moment + damping * torch.eye(count)))
-    # Row i of the upper factor says how the weights after i make good for i.
+    # Row i of the upper factor says how the weights after i make up for i.
     factor = torch.linalg.cholesky(inverse, upper=True)
     codes = torch.empty_like(left)
     for start in range(0, count, _BLOCK):

@@ -74,7 +74,7 @@ def import_checkpoint(prefix: Path, out: Path) -> Metadata:
 
     Raises:
         CheckpointError: The checkpoint is damaged, incomplete, or not GLAMOR-Net's.
-        ConfigError: ``out`` is not called ``.safetensors``, or cannot be written.
+        ConfigError: ``out`` does not end in ``.safetensors``, or cannot be written.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(

@@ -48,7 +48,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.workspace is not None and self.workspace < 1:
             raise ConfigError(
-                f"a workspace of {self.workspace} MiB is too small", "Give --workspace 1 or more."
+                f"the workspace must be at least 1 MiB, not {self.workspace}",
+                "Give --workspace 1 or more.",
             )
 
 
@@ -224,7 +225,7 @@ class _Build:
             rest = tuple(tensor.shape)[1:]
             sizes = [(size, *rest) for size in (batch.minimum, batch.optimum, batch.maximum)]
             profile.set_shape(tensor.name, *sizes)
-            # A shape that is refused is only not there.
+            # A shape that is refused is left out without an error.
             if [tuple(shape) for shape in profile.get_shape(tensor.name)] != sizes:
                 raise self._refused(f"refuses the profile {batch} for {tensor.name}")
         # A bad profile is only falsy; adding it gives -1.

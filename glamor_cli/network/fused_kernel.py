@@ -135,7 +135,7 @@ def attention_fusion_kernel(
     inside = sample < batch
     position = tl.arange(0, PADDED)
     real = position < POSITIONS
-    # Score the positions. The score's bias is left out: the softmax does not feel it.
+    # Score the positions. The score's bias is left out: it does not change the softmax.
     asked_once = _once(asked, SAMPLES, HIDDEN) + tl.load(vectors + hidden)[None, :]
     deep = tl.reshape(scored, (SAMPLES, PADDED, HIDDEN)) + asked_once[:, None, :]
     scale = tl.load(vectors + HIDDEN + hidden)[None, None, :]

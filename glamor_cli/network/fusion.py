@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class StreamScore(nn.Sequential):
-    """One stream's say in the fusion: dense, ReLU, dense to a single score."""
+    """One stream's score in the fusion: dense, ReLU, dense to a single number."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, 1))

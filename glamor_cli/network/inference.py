@@ -38,7 +38,7 @@ class InferenceNetwork(nn.Module):
         return self.answer(self.encode_face(face), context)
 
     def encode_face(self, face: Tensor) -> Tensor | None:
-        """Encode (B, 3, 96, 96), RGB in [0, 1], channels last; None without a face's stream."""
+        """Encode (B, 3, 96, 96), RGB in [0, 1], channels last; None without a face stream."""
         encoder = self.network.face_encoder
         return None if encoder is None else encoder(face)
 

@@ -28,7 +28,7 @@ from glamor_cli.saved_names import SAVED_PICTURE, saved_name
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
-no room for text, larger ones nobody looks at whole."""
+no room for text, and nobody looks at larger ones whole."""
 _NARROWEST = 20
 """Least width of a saved picture, in heights of its text."""
 _CARDS_ACROSS = 3
@@ -128,7 +128,7 @@ def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[str]:
     place = folder.resolve()
     found = []
     for source in map(Path, sources):
-        with suppress(OSError):  # names that the system takes for none
+        with suppress(OSError):  # names that the system does not accept
             if source.is_file():
                 files = (source.parent.resolve() / source.name, source.resolve())
                 found += [file.name for file in files if file.parent == place]

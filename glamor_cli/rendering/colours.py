@@ -9,7 +9,7 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 INK, FAINT, PAPER = "#1A1A1A", "#5C5C5C", "#FFFFFF"
 """Text, lesser text and lines, background."""
 GRAY = "#C8C8C8"
-"""What is there and does not matter."""
+"""Things that are there but do not matter."""
 
 FACE_COLOUR, CONTEXT_COLOUR = BLUE, ORANGE
 """The two streams."""

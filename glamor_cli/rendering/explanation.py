@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.attention_map import attention_region, has_peak, upsample_attention
@@ -13,8 +12,9 @@ from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
+from glamor_cli.rendering.insets import scale_box
 from glamor_cli.rendering.plain_names import plain_name
-from glamor_cli.vision.pairs import Box, to_uint8
+from glamor_cli.vision.pairs import to_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
 
 def draw_explanation(explanation: Explanation) -> "Figure":
     """Draw the photograph with attention, the pair, the streams, the answers and the changes."""
-    # Imported here because it takes half a second, and `--help` must not.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -85,8 +85,7 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
     scale = min(1.0, _SHOWN / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = np.asarray(Image.fromarray(explanation.image).resize(size, Image.Resampling.LANCZOS))
-    x1, y1, x2, y2 = (round(edge * scale) for edge in explanation.face.box)
-    box = Box(x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
+    box = scale_box(explanation.face.box, scale)
     axes.imshow(overlay_attention(picture, explanation.face.attention, box))
     best = explanation.face.emotion
     colour = emotion_colour(explanation.classes, best)
@@ -116,9 +115,9 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
 
 
 def _draw_pair(face_axes: Any, context_axes: Any, explanation: Explanation) -> None:
-    face_axes.imshow(_picture(explanation.pair.face))
+    face_axes.imshow(to_picture(explanation.pair.face))
     face_axes.set_title("face", fontsize=10)
-    context = Image.fromarray(_picture(explanation.pair.context))
+    context = Image.fromarray(to_picture(explanation.pair.context))
     large = np.asarray(context.resize((_CROP, _CROP), Image.Resampling.NEAREST))
     looked = has_peak(explanation.face.attention)
     if looked:
@@ -195,11 +194,6 @@ def _bare(axes: Any) -> None:
     axes.set_xticks(())
     axes.set_yticks(())
     axes.spines[:].set_visible(False)
-
-
-def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 [3, H, W] in [0, 1] to uint8 [H, W, 3]."""
-    return to_uint8(values.transpose(1, 2, 0))
 
 
 def _plain(name: str, longest: int = _LONGEST_CLASS) -> str:

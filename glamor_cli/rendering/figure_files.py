@@ -14,7 +14,7 @@ _PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path, option: str) -> None:
-    """Refuse a picture's name whose ending is of no kind that is drawn, before work is done for it.
+    """Refuse a picture's name whose ending is not a known format, before work is done for it.
 
     Args:
         path: The picture.

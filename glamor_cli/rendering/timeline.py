@@ -53,7 +53,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
 
 def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     """Draw a timeline; see ``save_timeline``."""
-    # Imported here because it takes half a second, which only this picture needs.
+    # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

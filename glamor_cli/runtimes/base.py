@@ -74,7 +74,7 @@ class Runtime(ABC):
         return self._require_finite(self.unchecked(face, context))
 
     def unchecked(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        """Recognise a batch as a call does, but give answers that are no numbers as they are.
+        """Recognise a batch as a call does, but give answers that are not finite as they are.
 
         For whoever compares runtimes, and must say of one by how much it is wrong.
 
@@ -89,7 +89,7 @@ class Runtime(ABC):
         _check("context", context, CONTEXT_SIZE)
         if len(face) != len(context):
             raise DataError(
-                f"{len(face)} faces but {len(context)} contexts",
+                f"there are {len(face)} faces but {len(context)} contexts",
                 "Give one context for each face.",
             )
         if len(face) == 0:
@@ -142,15 +142,15 @@ class Runtime(ABC):
         """Run a checked batch of 1 to ``largest_batch``."""
 
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
-        """Take checked faces, 1 to ``largest_batch``; `about` for an engine without halves."""
+        """Do `about` for 1 to ``largest_batch`` checked faces; engines with halves override it."""
         return lambda context: self._run(face, context)
 
     def _require_finite(self, output: Output) -> Output:
         for values in (output.probabilities, output.attention, output.stream_weights):
             if not np.isfinite(values).all():
                 raise CheckpointError(
-                    f"the network answers with values that are no numbers ({self.provider})",
-                    "Use other weights; of a file in half precision, one exported in fp32.",
+                    f"the network answers with values that are not finite ({self.provider})",
+                    "Use other weights; in place of a file in half precision, one in fp32.",
                 )
         return output
 
@@ -201,8 +201,8 @@ def open_runtime(
         device = _device_of(provider, device)
     if precision != "fp32" and path.suffix != ".safetensors":
         raise ConfigError(
-            f"{path.name} has its own precision; only .safetensors files are computed in another",
-            "Export in the precision you want, or leave it out.",
+            f"{path.name} has a fixed precision; only .safetensors files leave a choice",
+            "Export in the precision you want, or leave --precision out.",
         )
     # Imported here because each engine is heavy and only one is needed.
     if provider == Provider.OPENVINO:
@@ -259,7 +259,9 @@ def check_threads(threads: int) -> None:
         ConfigError: It is not positive.
     """
     if threads < 1:
-        raise ConfigError(f"cannot run on {threads} threads", "Give --threads 1 or more.")
+        raise ConfigError(
+            f"the number of threads must be at least 1, not {threads}", "Give --threads 1 or more."
+        )
 
 
 def no_memory_left(count: int) -> BackendUnavailable:

@@ -14,7 +14,7 @@ PairCall = Callable[[Tensor, Tensor], Answer]
 """Answers a batch of faces and contexts, or of their feature maps."""
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Batch sizes that are recorded; others run in the next larger one, a third of it idle at most."""
+"""Batch sizes that are recorded; others run in the next larger one, at most a third of it idle."""
 _KEPT_SIZES = 8
 """Each keeps buffers on the GPU."""
 _WARMUP_RUNS = 3

@@ -153,7 +153,7 @@ def not_utf8(path: Path) -> CheckpointError:
 
 
 def _read_precision(properties: Mapping[str, str]) -> str:
-    """Read how the file was made; nothing else hangs on it, so that damage is no error."""
+    """Read how the file was made; nothing else depends on it, so damage is not an error."""
     try:
         return str(json.loads(properties[EXPORT_KEY])["precision"])
     except MALFORMED:

@@ -24,7 +24,7 @@ def split_at_face(path: Path) -> tuple[bytes, bytes, tuple[str, ...]] | None:
     """
     model = onnx.load(path)
     face, context = INPUT_NAMES
-    # What each value hangs on; nodes stand in the order of computation.
+    # What each value depends on; nodes stand in the order of computation.
     reads = {name: {name} for name in INPUT_NAMES}
     cut: list[str] = []
     for node in model.graph.node:

@@ -12,7 +12,7 @@ class MirroredRuntime(Runtime):
 
     A mirrored face shows the same emotion, but the network does not answer it quite alike. Whether
     the average is right more often depends on the weights: their cards say what it does to each. It
-    takes the network twice the time; finding faces and making pairs takes what it took.
+    takes the network twice the time; finding faces and making pairs takes no longer.
 
     The attention is averaged where the cells of its map lie symmetrically in the context, as the
     original encoder's do. ResNet-18's are centred at pixels 0, 32, 64 and 96 of 112: mirrored, the
@@ -32,7 +32,7 @@ class MirroredRuntime(Runtime):
         self._symmetric = runtime.metadata.network.encoder is Encoder.ORIGINAL
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        # The average is checked, and is no number where either is none.
+        # The average is checked; it is not finite where either answer is not.
         seen = self._runtime.unchecked(face, context)
         mirrored = self._runtime.unchecked(_mirror(face), _mirror(context))
         return Output(

@@ -95,7 +95,7 @@ def load_openvino() -> Any:
 
 @contextmanager
 def _unreported() -> Iterator[None]:
-    """Let OpenVINO not find what reports its import to its makers; it does without."""
+    """Hide the module that reports OpenVINO's import to its makers; OpenVINO works without it."""
     name = "openvino_telemetry"
     if name in sys.modules:
         yield

@@ -19,7 +19,7 @@ from glamor_cli.weights import Metadata, registered, sha256
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
-"""A larger sidecar is none."""
+"""Bytes; larger files are refused unread."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Sidecar:
                 target = target if gpu.architecture in known else Target.TRT
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
-                f"the GPU here is {gpu.architecture} ({gpu.name})",
+                f"but the GPU here is {gpu.architecture} ({gpu.name})",
                 self._rebuild_remedy(target, (gpu.architecture,)),
             )
 

@@ -107,7 +107,7 @@ class TensorRTRuntime(Runtime):
             batches = tuple(size for size, *_ in engine.get_tensor_profile_shape(name, 0))
             if batches != (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max):
                 raise CheckpointError(
-                    f"{path} takes batches of {batches} as {name}, its sidecar says otherwise",
+                    f"{path} takes batches of {batches} as {name}, but its sidecar says otherwise",
                     sidecar.rebuild_remedy,
                 )
 
@@ -168,7 +168,7 @@ class TensorRTRuntime(Runtime):
             raise no_memory_left(shape[0]) from error
 
     def _require(self, answer: bool, what: str) -> None:
-        """Raise where TensorRT says no."""
+        """Raise where TensorRT reports a failure."""
         if not answer:
             raise BackendUnavailable(
                 f"TensorRT {what}: {self._logger.problems()}",
@@ -210,7 +210,7 @@ class _Call:
 def _require_this_machine(sidecar: Sidecar, path: Path) -> None:
     if sidecar.platform != this_platform():
         raise CheckpointError(
-            f"{path} was built for {sidecar.platform}, this is {this_platform()}",
+            f"{path} was built for {sidecar.platform}, but this is {this_platform()}",
             sidecar.rebuild_remedy,
         )
 
@@ -220,7 +220,7 @@ def _require_library(sidecar: Sidecar, path: Path) -> Any:
     if trt.__version__ != sidecar.version:
         raise CheckpointError(
             f"{path} was built by {_BACKENDS[target]} {sidecar.version}, "
-            f"installed is {trt.__version__}",
+            f"but {trt.__version__} is installed",
             sidecar.rebuild_remedy,
         )
     return trt

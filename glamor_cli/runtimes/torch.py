@@ -38,7 +38,7 @@ _DTYPES = {
     TorchPrecision.BF16: torch.bfloat16,
 }
 _AGREEMENT = {TorchPrecision.FP32: 1e-4, TorchPrecision.FP16: 1e-2, TorchPrecision.BF16: 5e-2}
-"""How far the fast road's answers may be from the plain modules' when a network is opened."""
+"""How far the fast path's answers may be from the plain modules' when a network is opened."""
 
 
 class TorchRuntime(Runtime):
@@ -192,7 +192,7 @@ class TorchRuntime(Runtime):
     def _try_fast(
         self, network: GlamorNet, precision: TorchPrecision
     ) -> tuple[FewLaunches | None, str]:
-        """Make the fastest road that works here and agrees with the plain one on noise."""
+        """Make the fastest path that works here and agrees with the plain one on noise."""
         problem = fused_core_problem() or unsupported(network.config)
         if problem is not None:
             return None, f"plain: {problem}"

@@ -23,7 +23,7 @@ from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.torchrun import processes
 from glamor_cli.training.ablation_figure import save_ablation
-from glamor_cli.training.ablation_seeds import SEEDS
+from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
 from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.held_out import choose_validation_split
@@ -53,7 +53,7 @@ class AblationConfig:
     training: TrainConfig
     variants: tuple[Variant, ...] = tuple(Variant)
     seeds: tuple[int, ...] = tuple(range(SEEDS))
-    test_split: str = "test"
+    test_split: str = TEST_SPLIT
     scenes: Path | None = None
 
 
@@ -87,8 +87,8 @@ def ablate(
         )
     if config.training.recipe.freeze_face:
         raise ConfigError(
-            f"the recipe {config.training.recipe.name} goes on with trained weights, "
-            "and an ablation's networks begin with none",
+            f"the recipe {config.training.recipe.name} starts from trained weights, "
+            "but an ablation trains its networks from scratch",
             "Choose another --recipe.",
         )
     _check_split(config)
@@ -123,8 +123,8 @@ def _check_split(config: AblationConfig) -> None:
 def write_table(config: AblationConfig) -> list[VariantResult]:
     """Put all runs finished in the folder into one table, and write and draw it.
 
-    A run that was judged otherwise than ``config`` says (without scenes, on another split) is
-    judged again; nothing is trained.
+    A run that was not judged as ``config`` says (without scenes, on another split) is judged
+    again; nothing is trained.
 
     Args:
         config: Its ``variants`` and ``seeds`` do not matter.

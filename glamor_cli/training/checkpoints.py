@@ -149,7 +149,7 @@ def load_checkpoint(
         try:
             tensors, run_state = _read(path)
         except (SafetensorError, OSError, *MALFORMED) as error:
-            # A kill between two renames leaves no last one, which then is no damage.
+            # A kill between two renames leaves no last checkpoint; that is not damage.
             if path.exists():
                 errors.append((path, str(error)))
             continue

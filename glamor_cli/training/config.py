@@ -14,6 +14,7 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.nested import flatten
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.reading import MALFORMED
+from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.precision import choose_precision
@@ -76,7 +77,7 @@ class TrainConfig:
     initial_weights: Path | None = None
     teacher: Path | None = None
     precision: TrainPrecision = TrainPrecision.AUTO
-    device: str = "auto"
+    device: str = Device.AUTO
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
     deterministic: bool = False
@@ -89,16 +90,16 @@ class TrainConfig:
 
 
 def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """Put in the place of ``auto`` what it chooses on a device.
+    """Replace ``auto`` by what it chooses on a device.
 
-    A run keeps that: resumed on other hardware, ``auto`` might compute otherwise.
+    A run keeps that: resumed on other hardware, ``auto`` might choose another precision.
     """
     mixed = config.recipe.mixed_precision
     return replace(config, precision=choose_precision(config.precision, device, mixed=mixed))
 
 
 def keep_precision(config: TrainConfig) -> TrainConfig:
-    """Put in the place of ``auto`` what the run in the folder was begun with, if there is one."""
+    """Replace ``auto`` by what the run in the folder was begun with, if there is one."""
     if config.precision is not TrainPrecision.AUTO or not has_checkpoint(config.run):
         return config
     return replace(config, precision=TrainPrecision(_read_config(config.run)["precision"]))
@@ -125,8 +126,8 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
         )
     if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
         raise ConfigError(
-            f"none of the {recipe.epochs} epochs would see faces at full size",
-            "Train for more epochs.",
+            f"in {recipe.epochs} epochs, none would see faces at full size",
+            "Give more --epochs.",
         )
 
 
@@ -212,7 +213,7 @@ def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
     """Check that a run is resumed as it was begun.
 
     Raises:
-        ConfigError: It was begun otherwise; the message names the first difference.
+        ConfigError: It was begun with other settings; the message names the first difference.
         DataError: The folder's settings are missing or damaged.
     """
     change = first_change(config.run, config, store)

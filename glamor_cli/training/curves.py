@@ -15,10 +15,10 @@ _TRAINING = {"color": BLUE, "marker": ".", "label": "train"}
 _VALIDATION = {"color": VERMILION, "marker": ".", "label": "validation"}
 
 
-def draw_curves(
+def save_curves(
     path: Path, history: Sequence[EpochMetrics], title: str, best: EpochMetrics | None
 ) -> None:
-    """Draw loss and accuracy over epochs as a PNG.
+    """Draw loss and accuracy over epochs and write the picture.
 
     Args:
         path: The picture; written atomically.
@@ -29,12 +29,12 @@ def draw_curves(
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    figure = make_curves(history, best)
+    figure = draw_curves(history, best)
     figure.suptitle(title)
     save_figure(path, figure)
 
 
-def make_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> Figure:
+def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> Figure:
     """Draw loss and accuracy over epochs, side by side.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 from glamor_cli import __version__
 from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.curves import draw_learning_rate, make_curves
+from glamor_cli.training.curves import draw_curves, draw_learning_rate
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 
 LIVE_REPORT = "training.html"
@@ -54,7 +54,7 @@ def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> N
             "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             "figures": _figures(history, best, left),
             "curves": draw_svg(
-                make_curves(history, best),
+                draw_curves(history, best),
                 "curves",
                 f"Loss and accuracy over {len(history)} epochs",
             ),

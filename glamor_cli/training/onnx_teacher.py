@@ -48,7 +48,7 @@ class OnnxTeacher(Teacher):
             # ONNX Runtime reads all entries at once, and takes them for UTF-8.
             raise _foreign(path, f"its metadata cannot be read: {error}") from error
         if names is None or len(self._session.get_inputs()) != 1:
-            raise _foreign(path, "it is no classifier of faces that names its classes")
+            raise _foreign(path, "it is not a classifier of faces that names its classes")
         try:
             self.classes = tuple(str(name) for name in json.loads(names))
         except MALFORMED as error:

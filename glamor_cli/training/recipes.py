@@ -35,9 +35,9 @@ class Schedule(StrEnum):
     PAPER = "paper"
     """The highest value, a tenth of it after epoch 25, a fiftieth after epoch 40."""
     ONE_CYCLE = "one-cycle"
-    """Cosine from a 25th up to the peak, then cosine down to nothing."""
+    """Cosine from a 25th up to the peak, then cosine down to zero."""
     LINEAR = "linear"
-    """Cosine from a 25th up to the peak, then in a straight line down to nothing."""
+    """Cosine from a 25th up to the peak, then in a straight line down to zero."""
 
 
 @dataclass(frozen=True)
@@ -277,14 +277,17 @@ def find_recipe(
     """Find a recipe by its name, and change what is given.
 
     Raises:
-        ConfigError: There is none of that name, or the learning rate is no number.
+        ConfigError: There is none of that name, or the learning rate is negative or not finite.
     """
     if name not in RECIPES:
         raise ConfigError(
             f"there is no recipe {name!r}", f"Choose one of: {', '.join(sorted(RECIPES))}."
         )
     if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate >= 0):
-        raise ConfigError(f"a learning rate of {learning_rate}", "Give --lr of 0 or more.")
+        raise ConfigError(
+            f"the learning rate must be a finite number from 0 up, not {learning_rate}",
+            "Give --lr 0 or more.",
+        )
     recipe = RECIPES[name]
     return replace(
         recipe,

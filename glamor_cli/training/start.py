@@ -87,7 +87,7 @@ def load_initial_weights(
     }
     if not any(name.startswith(_ENCODERS) for name in fitting):
         raise ConfigError(
-            f"no encoder of {weights} fits the network",
+            f"no encoder of {weights} fits this network",
             f"Its encoders are {metadata.network.encoder}, its variant {metadata.network.variant}: "
             "start from weights of the same encoder.",
         )
@@ -115,7 +115,7 @@ def freeze_face(network: GlamorNet, config: TrainConfig, taken: frozenset[str]) 
     """
     if network.face_encoder is None:
         raise ConfigError(
-            f"the recipe freezes the face encoder, and {network.config.variant} has none",
+            f"the recipe freezes the face encoder, which {network.config.variant} does not have",
             "Choose a variant with a face.",
         )
     if not any(name.startswith(_FACE_ENCODER) for name in taken):

@@ -69,7 +69,7 @@ class NetworkTeacher(Teacher):
         network, metadata = load_network(weights)
         if not with_contexts and metadata.network.variant.has_context:
             raise ConfigError(
-                f"the teacher {weights} looks at contexts, and this training reads none",
+                f"the teacher {weights} looks at contexts, but this training reads none",
                 f"Choose a {Variant.FACE_ONLY} teacher, or train with --variant {Variant.FULL}.",
             )
         self.classes = metadata.classes

@@ -49,7 +49,7 @@ from glamor_cli.training.config import (
     settle_precision,
     write_config,
 )
-from glamor_cli.training.curves import draw_curves
+from glamor_cli.training.curves import save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.interrupts import StopRequest
@@ -81,9 +81,9 @@ def train(
     """Train a network on a pair store.
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
-    ``training.html`` (the curves again, reloading itself),
-    ``best.safetensors`` (what every command takes as ``--weights``) and the checkpoint. SIGINT and
-    SIGTERM end it after the step in progress, with everything saved.
+    ``training.html`` (the curves again, reloading itself), ``best.safetensors`` (what every command
+    takes as ``--weights``) and the checkpoint. SIGINT and SIGTERM end it after the step in
+    progress, with everything saved.
 
     Started by torchrun, several processes train one network: they share every batch, compute what
     one process would, and the first of them writes.
@@ -170,7 +170,7 @@ class _Run:
         )
         if config.network.classes != len(self.classes):
             raise ConfigError(
-                f"{config.store} has {len(self.classes)} classes, the network "
+                f"{config.store} has {len(self.classes)} classes, but the network "
                 f"{config.network.classes}",
                 "Train with a network of as many classes as the store.",
             )
@@ -327,7 +327,7 @@ class _Run:
         size = self.recipe.face_size(state.epoch)
         loss, accuracy = validate(judged, self.validation, self.validation_rows, size, self.world)
         if not np.isfinite(loss):
-            # It must not be kept as the best: it answers with no numbers.
+            # It must not be kept as the best: its answers are not finite.
             self.world.fail(_diverged("validation loss", loss, state))
         last_step = (state.epoch + 1) * len(self.batches) - 1
         metrics = EpochMetrics(
@@ -361,7 +361,7 @@ class _Run:
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
         best = best_epoch(state.history, self.recipe)
-        draw_curves(self.config.run / CURVES, state.history, title, best)
+        save_curves(self.config.run / CURVES, state.history, title, best)
         write_live_report(self.config, state.history)
 
     def _judged(self) -> GlamorNet:

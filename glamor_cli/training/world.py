@@ -17,6 +17,7 @@ from glamor_cli.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up; checkpoints are written meanwhile."""
+_SEE_ITS_MESSAGE = "See that process's own error message."
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class World:
     """This process among those of a training.
 
     Attributes:
-        rank: Its number, from 0; process 0 alone writes files and tells of progress.
+        rank: Its number, from 0; process 0 alone writes files and reports progress.
         size: How many there are.
         device: What it computes on; under torchrun each process has a GPU of its own.
     """
@@ -52,13 +53,13 @@ class World:
         return tuple(sums.tolist())
 
     def fail(self, error: GlamorError) -> NoReturn:
-        """Raise what all processes found alike: the first one tells it, the others just end.
+        """Raise what all processes found alike: the first one reports it, the others just end.
 
         Raises:
             GlamorError: ``error``, in process 0.
             PeerFailed: In all others.
         """
-        raise error if self.leads else PeerFailed("process 0 failed", "Read what it says is wrong.")
+        raise error if self.leads else PeerFailed("process 0 failed", _SEE_ITS_MESSAGE)
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """Check that all processes know the same: different ones would train nonsense, or hang.
@@ -104,9 +105,7 @@ class World:
             dist.all_reduce(failed, dist.ReduceOp.MIN)
             first = int(failed)
             if first not in (self.rank, self.size):
-                raise PeerFailed(
-                    f"process {first} of this training failed", "Read what it says is wrong."
-                )
+                raise PeerFailed(f"process {first} of this training failed", _SEE_ITS_MESSAGE)
         if error is not None:
             raise error
 
@@ -120,7 +119,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
     Raises:
         ConfigError: The machine has fewer GPUs than processes, or torchrun's settings are broken.
-        PeerFailed: Another process is gone; what it was doing is in the last checkpoint.
+        PeerFailed: Another process is gone; the last checkpoint is what is left of the run.
     """
     size = processes()
     if size == 1:
@@ -148,8 +147,8 @@ def join_world(device: torch.device) -> Iterator[World]:
         if not _is_of_another_process(error):
             raise
         raise PeerFailed(
-            f"another process of this training is gone ({reason_of(error)})",
-            "Read what it says is wrong, and go on with --resume.",
+            f"another process of this training has ended ({reason_of(error)})",
+            "See that process's own error message, then go on with --resume.",
         ) from error
     finally:
         dist.destroy_process_group()

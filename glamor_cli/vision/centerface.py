@@ -80,7 +80,7 @@ class CenterFace:
 
     It holds an ONNX Runtime session on the CPU and may be used from several threads.
 
-    Prediction's least score was chosen by what passes for a face and is none, tried once (the
+    Prediction's least score was chosen by what passes for a face and is not one, tried once (the
     results are not kept) on 465 scenes of 712x400 with heads pasted in: at 0.2 fourteen have such a
     place, at 0.3 one, at 0.35 none. Which faces it keeps by their width, see
     ``CenterFaceConfig.long_side``. On 300 portraits as they are, a face is kept in 99%, and never a
@@ -100,7 +100,7 @@ class CenterFace:
             threads: CPU threads; None takes every core.
 
         Raises:
-            ConfigError: A working size or number of threads that cannot be.
+            ConfigError: The working size or the number of threads is too small.
             BackendUnavailable: The network's file or ONNX Runtime is missing.
         """
         if config.long_side < _STRIDE:
@@ -109,7 +109,9 @@ class CenterFace:
                 f"Give at least {_STRIDE}; the default is {CenterFaceConfig.long_side}.",
             )
         if threads is not None and threads < 1:
-            raise ConfigError(f"{threads} threads cannot run anything", "Give at least 1.")
+            raise ConfigError(
+                f"the number of threads must be at least 1, not {threads}", "Give at least 1."
+            )
         self._config = config
         self._session = _open_session(find_network(), threads)
         self.settings: dict[str, str | float | bool | int] = asdict(config)
@@ -170,7 +172,7 @@ class CenterFace:
         boxes, scores = decode(heat, size, offset, self._config.min_score)
         boxes /= np.tile(np.array(ratio, np.float32), 2)
         candidates = Faces.ordered(boxes, scores)
-        keep = suppress(candidates.boxes, self._config.max_overlap)
+        keep = non_maximum_suppression(candidates.boxes, self._config.max_overlap)
         return Faces(self._frame(candidates.boxes[keep]), candidates.scores[keep])
 
     def _frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -225,12 +227,12 @@ def decode(
     return boxes.astype(np.float32), heat[row, column]
 
 
-def suppress(boxes: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
+def non_maximum_suppression(boxes: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
+    """Suppress boxes greedily that are not the best where they lie.
 
     Args:
         boxes: float32 [n, 4] as x1, y1, x2, y2, the best first.
-        max_overlap: A box goes when its intersection over union with a better one is at least this.
+        iou_threshold: Boxes that overlap a better one by at least this are dropped.
 
     Returns:
         The indices that stay, in order.
@@ -240,7 +242,7 @@ def suppress(boxes: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]
     while len(rest):
         best, rest = rest[0], rest[1:]
         keep.append(best)
-        rest = rest[intersection_over_union(boxes[best], boxes[rest]) < max_overlap]
+        rest = rest[intersection_over_union(boxes[best], boxes[rest]) < iou_threshold]
     return np.array(keep, np.intp)
 
 

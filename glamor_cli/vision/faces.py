@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 
 _LOWEST_SCORE = 0.01
 """Below it every cell of CenterFace's heat map would be a face to compare with all others."""
@@ -76,7 +76,7 @@ class Detector(Protocol):
 
 
 def open_detector(
-    kind: DetectorKind | str = DetectorKind.CENTERFACE,
+    kind: DetectorKind | str = DEFAULT_DETECTOR,
     *,
     threads: int | None = None,
     long_side: int | None = None,
@@ -131,6 +131,6 @@ def check_image(image: NDArray[np.uint8]) -> None:
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
-            f"an image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
+            f"the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
             "Read images with glamor_cli.vision.images.read_image.",
         )

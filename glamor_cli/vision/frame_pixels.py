@@ -10,7 +10,7 @@ _HD_ROWS = 576
 """Frames with more rows that do not name their colours are taken for BT.709, as players do."""
 _UNSPECIFIED = 2
 _STRANGEST_ASPECT = 8
-"""Pixels more than so many times wider than high, or higher than wide, are taken for square."""
+"""Pixels more than this many times wider than high, or higher than wide, count as square."""
 
 
 class FramePixels:
@@ -52,7 +52,7 @@ class FramePixels:
         try:
             data = frame.side_data.get(self._matrix_type)
         except ValueError:
-            # Other data of a kind that PyAV does not know hides this frame's.
+            # Side data of a kind that PyAV does not know hides the rest of this frame's.
             return _ROTATIONS.get(round(frame.rotation / 90) * 90 % 360)
         if data is None:
             return None

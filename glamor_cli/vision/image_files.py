@@ -35,7 +35,7 @@ IMAGE_SUFFIXES = frozenset(
 """What an image's name ends in (in lower case), where folders and globs are searched."""
 
 Report = Callable[[DataError], None]
-"""Takes what went wrong with a part of a source, where the rest is gone on with."""
+"""Takes what went wrong with a part of a source, where the rest is still read."""
 
 
 def find_photograph() -> Path | None:

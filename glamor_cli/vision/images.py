@@ -57,7 +57,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         uint8 [H, W, 3], RGB, C-contiguous.
 
     Raises:
-        DataError: There is no such file, or it is no image, damaged, cut short or too large.
+        DataError: There is no such file, or it is not an image, damaged, cut short or too large.
     """
     try:
         with _quiet, open_file(path) as handle:

@@ -19,7 +19,7 @@ _DIMENSION_VALUE, _DIMENSION_NAME = 1, 2
 _FLOAT = 1
 
 Shape = tuple[int | str, ...]
-"""A size, or for one that is free its name."""
+"""A size, or the name of one that is left open."""
 
 
 def clean_graph(model: bytes, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> bytes:
@@ -37,7 +37,7 @@ def clean_graph(model: bytes, inputs: Mapping[str, Shape], outputs: Mapping[str,
         The cleaned file.
 
     Raises:
-        ValueError: It is no ONNX file, or lacks an input or output.
+        ValueError: It is not an ONNX file, or lacks an input or output.
     """
     parts: list[bytes | memoryview] = []
     for field in read_fields(memoryview(model)):

@@ -163,6 +163,11 @@ def to_uint8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return rounded
 
 
+def to_picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn a face or context of a pair, float32 [3, H, W] in [0, 1], to uint8 [H, W, 3]."""
+    return to_uint8(values.transpose(1, 2, 0))
+
+
 def crop_context(context: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cut the evaluation's 112x112 out of stored contexts, [..., 128, 171, 3]."""
     return context[..., EVALUATION_ROWS, EVALUATION_COLUMNS, :]

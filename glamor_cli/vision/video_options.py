@@ -19,7 +19,7 @@ class Sampling:
             the place of ``stride``.
 
     Raises:
-        ConfigError: Less than a frame, no time, or both a stride and a time.
+        ConfigError: The stride or the time is out of bounds, or both are given.
     """
 
     stride: int = 1
@@ -27,16 +27,22 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.stride < 1:
-            raise ConfigError(f"a stride of {self.stride} frames", "Give --stride of at least 1.")
+            raise ConfigError(
+                f"the stride must be at least 1 frame, not {self.stride}",
+                "Give --stride 1 or more.",
+            )
         if self.every is None:
             return
         if not SHORTEST <= self.every < math.inf:
             raise ConfigError(
-                f"a frame every {self.every} seconds", "Give --every a time, such as 0.5s."
+                f"the time between frames must be at least {SHORTEST:g} seconds and finite, "
+                f"not {self.every}",
+                "Give --every a time, such as 0.5s.",
             )
         if self.stride != 1:
             raise ConfigError(
-                "both a stride and a time between frames", "Give --stride or --every, not both."
+                "a stride and a time between frames are both given",
+                "Give --stride or --every, not both.",
             )
 
 
@@ -56,7 +62,7 @@ class TrackingConfig:
         lost_looks: Frames looked at that it may go unseen, if that is longer.
 
     Raises:
-        ConfigError: ``smoothing`` is negative or no number.
+        ConfigError: ``smoothing`` is negative or not finite.
     """
 
     smoothing: float = 0.5
@@ -68,7 +74,8 @@ class TrackingConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < math.inf:
             raise ConfigError(
-                f"smoothing over {self.smoothing} seconds", "Give --smooth a time, or 0 for none."
+                f"the smoothing time must be 0 seconds or more and finite, not {self.smoothing}",
+                "Give --smooth a time such as 0.5s, or 0 for none.",
             )
 
 

@@ -47,7 +47,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 """What a video's name ends in (in lower case)."""
 FOUND_SUFFIXES = VIDEO_SUFFIXES - {".ts", ".mts"}
-"""The same in folders, where these two are rather TypeScript."""
+"""The same in folders, where files with these two endings are usually TypeScript."""
 
 # Containers that hold their own frames. Playlists, which name other files, are not among them.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
@@ -326,7 +326,7 @@ def _check_file(path: Path) -> None:
 
 
 def _video_stream(av: Any, path: Path, container: Any) -> Any:
-    """Choose the stream to look at: the best one that is no cover picture."""
+    """Choose the stream to look at: the best one that is not a cover picture."""
     cover = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:
@@ -334,7 +334,7 @@ def _video_stream(av: Any, path: Path, container: Any) -> Any:
             f"{path} holds no video, only sound or data"
             if len(container.streams)
             else f"{path} holds no video",
-            "Give a file with pictures in it.",
+            "Give a file with moving pictures in it.",
         )
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]

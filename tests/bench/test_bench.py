@@ -162,7 +162,7 @@ def test_a_batch_too_large_for_memory_costs_only_itself(weights: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
 def test_times_that_never_end_are_refused(seconds: float) -> None:
-    with pytest.raises(ConfigError, match="negative or endless"):
+    with pytest.raises(ConfigError, match="must be 0 seconds or more and finite"):
         BenchConfig(seconds=seconds)
 
 
@@ -209,7 +209,7 @@ def test_every_backend_and_precision_has_a_row(weights: Path) -> None:
     assert len(chosen & {"fp32", "bf16"}) == 1
     reasons = {row.status for row in result.rows}
     assert "torch computes in half precision only on CUDA" in reasons
-    assert "give the int8 file with --export" in reasons
+    assert "bench does not export in int8 (a file can be given with --export)" in reasons
     assert "training knows fp32 and bf16, not fp16" in reasons
 
 
@@ -277,7 +277,7 @@ def test_calls_take_turns_and_a_failing_one_stops_alone() -> None:
 
 
 def test_impossible_settings_are_refused(weights: Path) -> None:
-    with pytest.raises(ConfigError, match="batch of 0"):
+    with pytest.raises(ConfigError, match="batch size must be at least 1, not 0"):
         BenchConfig(batches=(0,))
     with pytest.raises(ConfigError, match="threads"):
         BenchConfig(threads=0)

@@ -53,7 +53,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     stopped = CliRunner().invoke(app, words)
     assert stopped.exit_code == 130, stopped.output
     assert stopped.stdout == ""
-    assert "run the same command again" in stopped.stderr
+    assert "Run the same command again" in stopped.stderr
     assert [stage.name for stage in stages] == STAGES[:3]
     assert (folder / "run" / CONFIG).exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glamor_cli import weights
-from glamor_cli.doctor import Status, examine
+from glamor_cli.doctor import FindingStatus, examine
 from glamor_cli.weights import DEFAULT_WEIGHTS, sha256
 
 
@@ -88,9 +88,9 @@ def registry(tmp_path, monkeypatch):
 def test_weights_are_compared_with_their_checksums(registry):
     (registry / "second.onnx").write_bytes(b"changed")
     rows = {row.name: row for row in examine().rows if row.group == "weights"}
-    assert rows[DEFAULT_WEIGHTS].status is Status.OK
+    assert rows[DEFAULT_WEIGHTS].status is FindingStatus.OK
     assert rows[DEFAULT_WEIGHTS].detail.startswith(f"what {DEFAULT_WEIGHTS}.onnx is for")
-    assert rows["second"].status is Status.MISSING
+    assert rows["second"].status is FindingStatus.MISSING
     assert "second.onnx has another checksum" in rows["second"].detail
 
 
@@ -98,6 +98,6 @@ def test_lost_default_weights_break_the_base(registry):
     (registry / f"{DEFAULT_WEIGHTS}.onnx").unlink()
     examination = examine()
     row = next(row for row in examination.rows if row.name == DEFAULT_WEIGHTS)
-    assert row.status is Status.BROKEN
+    assert row.status is FindingStatus.BROKEN
     assert "is missing" in row.detail
     assert not examination.works

@@ -162,9 +162,9 @@ def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("glamor-original",), "nothing to compare"),
+        (("glamor-original",), "takes at least two networks, not 1"),
         (("glamor-original", "glamor-original"), "given twice"),
-        (tuple(f"w{i}.onnx" for i in range(27)), "too many"),
+        (tuple(f"w{i}.onnx" for i in range(27)), "takes at most 26 networks, not 27"),
     ],
 )
 def test_what_cannot_be_compared(folder, names, said):

@@ -26,7 +26,7 @@ def test_cues_of_other_scenes_are_refused(tmp_path: Path, official_jpeg: bool) -
     preprocess(PreprocessConfig(scenes, tmp_path / "pairs", making, workers=1))
     split = PairStore.open(tmp_path / "pairs").split("test")
     assert [cue.name for cue in find_cues(split, scenes)] == split.sources
-    with pytest.raises(DataError, match="is another scene than the store's"):
+    with pytest.raises(DataError, match="is not the scene that the store was made from"):
         find_cues(split, others)
 
 
@@ -37,5 +37,5 @@ def test_rows_of_a_store_find_their_scenes(tmp_path: Path) -> None:
     assert [cue.name for cue in match_cues(names, cues)] == names
     absolute = [str(folder / name) for name in names]
     assert [cue.name for cue in match_cues(absolute, cues)] == names
-    with pytest.raises(DataError, match="none of the scenes"):
+    with pytest.raises(DataError, match="is not one of the scenes"):
         match_cues(["photo.jpg"], cues)

@@ -59,7 +59,7 @@ def test_the_split_is_the_only_one_that_is_not_for_training():
     assert choose_split(("train", "validation")) == "validation"
     assert choose_split(("train", "holdout")) == "holdout"
     for unclear in (("train",), ("train", "a", "b")):
-        with pytest.raises(ConfigError, match="which"):
+        with pytest.raises(ConfigError, match="and none was chosen"):
             choose_split(unclear)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention_options import Fill
-from glamor_cli.evaluation.hiding import Hider, HidingConfig, fill_contexts, random_maps
+from glamor_cli.evaluation.hiding import HidingConfig, Occluder, make_filling, random_maps
 from glamor_cli.runtimes.base import Output, Runtime
 from glamor_cli.weights import Metadata
 
@@ -27,12 +27,12 @@ class CornerBrightness(Runtime):
         )
 
 
-def hider(count=3, **settings) -> Hider:
+def occluder(count=3, **settings) -> Occluder:
     runtime = CornerBrightness()
     faces = np.zeros((count, 3, 96, 96), np.float32)
     contexts = np.ones((count, 3, 112, 112), np.float32)
     whole = runtime(faces, contexts).probabilities
-    return Hider(runtime, faces, contexts, whole, HidingConfig(**settings))
+    return Occluder(runtime, faces, contexts, whole, HidingConfig(**settings))
 
 
 def draws(count: int = 3) -> list[np.random.Generator]:
@@ -46,17 +46,17 @@ def maps(row: int, column: int, count: int = 3) -> np.ndarray:
 
 
 def test_hiding_what_the_answer_hangs_on_costs_all_of_it():
-    found = hider().highest(maps(0, 0))
+    found = occluder().highest(maps(0, 0))
     np.testing.assert_allclose(found.drops, 1)
     assert found.answers.tolist() == [[1]] * 3
-    elsewhere = hider().highest(maps(5, 5))
+    elsewhere = occluder().highest(maps(5, 5))
     np.testing.assert_allclose(elsewhere.drops, 0)
     assert elsewhere.answers.tolist() == [[0]] * 3
 
 
 def test_random_squares_cost_what_they_cover():
     count, regions = 40, 50
-    found = hider(count, regions=regions).anywhere(draws(count))
+    found = occluder(count, regions=regions).anywhere(draws(count))
     assert found.answers.shape == (count, regions)
     # A square at x of 81 places covers 32 - x of the corner's columns, so (sum / 81 / 32)^2.
     expected = (sum(32 - x for x in range(32)) / 81 / 32) ** 2
@@ -64,7 +64,7 @@ def test_random_squares_cost_what_they_cover():
 
 
 def test_curves_fall_and_rise_where_the_map_is_right():
-    right, wrong = (hider(steps=4).curves(maps(*place), draws()) for place in ((0, 0), (5, 5)))
+    right, wrong = (occluder(steps=4).curves(maps(*place), draws()) for place in ((0, 0), (5, 5)))
     assert right.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
     # The corner is 8% of the context: gone with the first quarter, or shown with it.
     np.testing.assert_allclose(right.deletion, [[1, 0, 0, 0, 0]] * 3, atol=1e-6)
@@ -79,7 +79,7 @@ def test_the_ring_around_a_peak_is_as_unimportant_as_what_is_far():
     """A smooth enlargement sinks below the ground there, and the ring would come last of all."""
     peak = np.full((3, 7, 7), 1e-4, np.float32)
     peak[:, 3, 3] = 1 - 48e-4
-    curves = hider(steps=8).curves(peak, draws())
+    curves = occluder(steps=8).curves(peak, draws())
     # So much of the far corner is shown when an eighth of the pixels is still hidden.
     np.testing.assert_allclose(curves.insertion[:, -2], 7 / 8, atol=0.05)
 
@@ -87,7 +87,7 @@ def test_the_ring_around_a_peak_is_as_unimportant_as_what_is_far():
 def test_pixels_of_the_same_importance_are_hidden_all_over():
     # Grad-CAM is often zero nearly everywhere. In the order of rows, the corner would go first.
     even = np.zeros((3, 7, 7), np.float32)
-    curves = hider(steps=4).curves(even, draws())
+    curves = occluder(steps=4).curves(even, draws())
     np.testing.assert_allclose(curves.deletion[0], [1, 0.75, 0.5, 0.25, 0], atol=0.06)
 
 
@@ -101,10 +101,10 @@ def test_maps_that_know_nothing_are_as_smooth_as_others():
 def test_what_hidden_parts_show():
     rng = np.random.default_rng(0)
     contexts = rng.random((2, 3, 112, 112), np.float32)
-    assert not fill_contexts(contexts, Fill.BLACK).any()
-    mean = fill_contexts(contexts, Fill.MEAN)
+    assert not make_filling(contexts, Fill.BLACK).any()
+    mean = make_filling(contexts, Fill.MEAN)
     np.testing.assert_allclose(mean[1, 2], contexts[1, 2].mean(), atol=1e-5)
-    blurred = fill_contexts(contexts, Fill.BLUR)
+    blurred = make_filling(contexts, Fill.BLUR)
     assert blurred.dtype == np.float32
     assert blurred.shape == contexts.shape
     assert blurred.std() < contexts.std() / 5

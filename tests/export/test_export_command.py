@@ -168,7 +168,7 @@ def test_rtx_engine_is_built_for_the_generations_asked_for(run, weights_file, sc
 REFUSED = [
     (("--opset", "12"), 3, "opset 12"),
     (("--precision", "int8"), 3, "INT8 needs images"),
-    (("--batch-min", "4", "--batch-opt", "2"), 3, "not a range"),
+    (("--batch-min", "4", "--batch-opt", "2"), 3, "not 1 or more in ascending order"),
     (("--atol", "0"), 3, "tolerance"),
     (("--gpu", "SM89"), 3, "are for engines"),
     (("--timing-cache", "x"), 3, "are for engines"),
@@ -244,9 +244,9 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(run, weights_file):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--calibrate", "photographs"), "are for INT8"),
-        (("--int8-form", "cpu"), "are for INT8"),
-        (("--trt", "--precision", "int8", "--int8-form", "cpu"), "does not take the INT8 form"),
+        (("--calibrate", "photographs"), "are for --precision int8 only"),
+        (("--int8-form", "cpu"), "are for --precision int8 only"),
+        (("--trt", "--precision", "int8", "--int8-form", "cpu"), "cannot build from the INT8 form"),
     ],
 )
 def test_options_without_effect_are_refused(run, options, says):

@@ -172,7 +172,7 @@ def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_
 def test_settings_that_cannot_work_are_refused_at_once(settings, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         ExportConfig(**settings)
-    with pytest.raises(ConfigError, match="not a range"):
+    with pytest.raises(ConfigError, match="not 1 or more in ascending order"):
         BatchRange(4, 2, 8)
 
 

@@ -148,7 +148,7 @@ def test_other_files_are_refused(exported, graph, tmp_path):
             build_engine(source, tmp_path / "x.engine", RTX)
     with pytest.raises(ConfigError, match=r"does not end in \.engine"):
         build_engine(exported, tmp_path / "x.plan", RTX)
-    with pytest.raises(ConfigError, match="workspace"):
+    with pytest.raises(ConfigError, match="workspace must be at least 1 MiB, not 0"):
         EngineConfig(workspace=0)
 
 

@@ -9,6 +9,7 @@ import skimage.data
 from onnx import numpy_helper
 from PIL import Image
 
+from glamor_cli.predict import PredictConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 
@@ -25,6 +26,11 @@ def onnx_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "even.onnx"
     onnx.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def config(onnx_weights: Path) -> PredictConfig:
+    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="session")

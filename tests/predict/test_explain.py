@@ -6,7 +6,7 @@ from matplotlib.text import Text
 from PIL import Image
 from typer.testing import CliRunner
 
-from glamor_cli.attention_map import squares
+from glamor_cli.attention_map import extreme_squares
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.explain import Explanation, Hidden, explain
@@ -17,15 +17,10 @@ from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.pairs import Box, Pair
 
 
-@pytest.fixture(scope="module")
-def config(onnx_weights):
-    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
-
-
 def test_the_most_attended_region_holds_the_hot_cell():
     attention = np.full((7, 7), 0.01, np.float32)
     attention[5, 2] = 0.5
-    most, least = squares(attention)
+    most, least = extreme_squares(attention)
     assert most.x1 <= 32 and most.x2 >= 48 and most.y1 <= 80 and most.y2 >= 96
     apart = least.x2 <= 32 or least.x1 >= 48 or least.y2 <= 80 or least.y1 >= 96
     assert apart
@@ -124,7 +119,7 @@ def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
         face=FacePrediction(box, 0.9, probabilities, attention, streams),
         classes=LONG,
         pair=Pair(rng.random((3, 96, 96), np.float32), rng.random((3, 112, 112), np.float32)),
-        most=squares(attention)[0],
+        most=extreme_squares(attention)[0],
         hidden=tuple(
             Hidden(what, others)
             for what in ("the face", "where it looked most", "where it looked least")

@@ -18,11 +18,6 @@ from glamor_cli.vision.pairs import Box, make_pair
 
 
 @pytest.fixture(scope="module")
-def config(onnx_weights):
-    return PredictConfig(weights=onnx_weights, device="cpu", threads=1)
-
-
-@pytest.fixture(scope="module")
 def rows(photographs, config):
     return list(predict([photographs], config))
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageColor
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict import FacePrediction, ImagePrediction
 from glamor_cli.rendering.annotate import PictureFolder, annotate
-from glamor_cli.rendering.colours import emotion_colour
+from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, emotion_colour
 from glamor_cli.vision.pairs import Box
 
 LONG_NAMES = tuple(f"{name}, a feeling with a very long name [bold]" for name in EMOTIONS)
@@ -69,11 +69,22 @@ def test_extreme_shapes_are_drawn(shape, faces):
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
 def test_streams_that_weigh_nothing(share):
-    annotate(prediction(skimage.data.astronaut(), [(100, 100, 200, 200)], share=share))
+    picture = annotate(prediction(skimage.data.astronaut(), [(100, 100, 200, 200)], share=share))
+    strip = np.asarray(picture)[picture.width :]  # below the square photograph
+    face, context = (
+        (strip == ImageColor.getrgb(colour)).all(-1).sum(-1)
+        for colour in (FACE_COLOUR, CONTEXT_COLOUR)
+    )
+    # The bar's upper edge, which no letter covers, is its fullest row.
+    row = (face + context).argmax()
+    assert face[row] / (face[row] + context[row]) == pytest.approx(share, abs=0.01)
 
 
 def test_boxes_in_one_heap_are_drawn():
-    annotate(prediction(skimage.data.astronaut(), [(100, 100, 130, 130)] * 12, LONG_NAMES))
+    heap = prediction(skimage.data.astronaut(), [(100, 100, 130, 130)] * 12, LONG_NAMES)
+    picture = annotate(heap)
+    for index in range(7):
+        assert has_colour(picture, emotion_colour(LONG_NAMES, index))
 
 
 def test_very_many_faces_still_fit_in_a_jpeg(tmp_path):

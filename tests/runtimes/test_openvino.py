@@ -52,7 +52,7 @@ def test_named_providers_are_the_ones_used(exported):
         ({"provider": "tpu"}, "no provider 'tpu'"),
         ({"provider": "openvino", "device": "cuda"}, "runs on cpu, not on cuda"),
         ({"provider": "CUDAExecutionProvider", "device": "cpu"}, "runs on cuda, not on cpu"),
-        ({"provider": "openvino", "threads": 0}, "0 threads"),
+        ({"provider": "openvino", "threads": 0}, "threads must be at least 1, not 0"),
     ],
 )
 def test_impossible_choices_are_refused(exported, options, says):

@@ -40,5 +40,7 @@ def test_the_folder_worked_in_can_take_the_scenes(tmp_path):
 def test_says_what_is_wrong_with_a_count(tmp_path):
     done = glamor("scenes", tmp_path / "s", "--train", -3)
     assert done.returncode == 3
-    assert done.stderr.splitlines()[0] == "error: -3 train scenes make no sense"
+    assert (
+        done.stderr.splitlines()[0] == "error: the number of train scenes must be 0 or more, not -3"
+    )
     assert not (tmp_path / "s").exists()

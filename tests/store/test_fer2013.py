@@ -64,7 +64,7 @@ def test_votes_share(folder, tmp_path):
     convert_fer2013(folder, tmp_path / "votes", votes_share=1)
     sad = next(open_data_set(tmp_path / "votes").records("train"))
     assert sad.targets == (0, 0, 0, 0.25, 0.75, 0, 0)
-    with pytest.raises(ConfigError, match="no share"):
+    with pytest.raises(ConfigError, match="share must be from 0 to 1"):
         convert_fer2013(folder, tmp_path / "out", votes_share=1.5)
 
 

@@ -103,7 +103,7 @@ def make_split_without_classes(root):
         (make_unknown_class, "Contempt is named after none of the classes"),
         (make_unknown_class_in_split, "Contempt is named after none of the classes"),
         (make_flat_folder, "holds no class folders"),
-        (make_split_without_classes, "is no class, and holds no class folders"),
+        (make_split_without_classes, "is not named after a class, and holds no class folders"),
         (make_folder_in_class, "is a folder inside of a class folder"),
         (make_folder_named_like_an_image, "is a folder inside of a class folder"),
     ],

@@ -95,8 +95,8 @@ def swap_splits(store):
         (lambda store: (store / "test" / "faces.npy").unlink(), "cannot read .*faces.npy"),
         (cut, "contexts.npy has 5000 bytes instead of"),
         (lengthen, "faces.npy has .* bytes instead of"),
-        (replace_array, "is not the array uint8"),
-        (swap_splits, r"is not the array uint8 \[9, 96, 96, 3\]"),
+        (replace_array, "is not the array of uint8"),
+        (swap_splits, r"is not the array of uint8 \[9, 96, 96, 3\]"),
     ],
 )
 def test_damaged_stores_are_refused_when_opened(store, damage, message):
@@ -126,7 +126,7 @@ def edit_index(store, edit):
         (lambda raw: raw.replace(b"\n3,", b"\n4,"), "line 5 is row 4, not 3"),
         (lambda raw: raw.replace(b",ok,", b",fine,", 1), "line 2 .*fine"),
         (lambda raw: raw.replace(b"clip_1", b"clip\xff", 1), "line 3 "),
-        (lambda raw: raw[: raw.rindex(b"\n", 0, -1) + 1], "has 8 rows, the arrays 9"),
+        (lambda raw: raw[: raw.rindex(b"\n", 0, -1) + 1], "has 8 rows, but the arrays 9"),
         (lambda raw: raw.replace(b"Anger,", b"Angst,"), "unknown class 'Angst'"),
         (lambda raw: raw.replace(b",5,", b",99999999999999,", 1), "impossible box"),
         (lambda raw: raw.replace(b",,ok,", b",NaN,ok,", 1), "line 2 .*a score of NaN"),

@@ -72,9 +72,9 @@ def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):
 
 
 def test_what_cannot_work_is_named(tmp_path, authors_data_set):
-    with pytest.raises(ConfigError, match="0 images at a time"):
+    with pytest.raises(ConfigError, match="at least 1 image at a time, not 0"):
         preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", images_per_task=0))
-    with pytest.raises(ConfigError, match="at least one worker"):
+    with pytest.raises(ConfigError, match="at least one worker, not 0"):
         preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", workers=0))
     assert not (tmp_path / "out").exists()
 
@@ -278,7 +278,7 @@ def test_a_store_inside_of_the_images_is_refused_before_it_is_begun(tmp_path, ru
     within = tmp_path / "images" if layout.startswith("images") else tmp_path
     before = list(within.iterdir())
     for out in (within, within / "pairs"):
-        with pytest.raises(ConfigError, match="lies inside the data set"):
+        with pytest.raises(ConfigError, match="would lie inside the data set"):
             run(tmp_path, out, "whole")
     assert list(within.iterdir()) == before
 

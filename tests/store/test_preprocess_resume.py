@@ -249,7 +249,9 @@ def test_a_changed_box_file_is_a_changed_source(tmp_path, authors_data_set, run)
     source = shutil.copytree(authors_data_set, tmp_path / "set")
     run(source, tmp_path / "store")
     (source / "crop" / "train" / "Happy" / "clip_0.txt").write_text("1,5,30,33\n")
-    with pytest.raises(ConfigError, match=r"(?m)otherwise: source\.train\.sha256: \w+, now \w+$"):
+    with pytest.raises(
+        ConfigError, match=r"(?m)other settings: source\.train\.sha256: \w+, now \w+$"
+    ):
         run(source, tmp_path / "store")
     run(source, tmp_path / "elsewhere", "whole")
 

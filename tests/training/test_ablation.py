@@ -240,7 +240,7 @@ def test_the_split_to_judge_by_is_checked_before_anything_is_trained(finished, t
     with pytest.raises(ConfigError, match="is the training split and cannot also"):
         ablate(replace(begun, test_split="train"))
     others = make_scenes(tmp_path / "others", SceneConfig(train=0, validation=0, test=7, seed=1))
-    with pytest.raises(DataError, match="is another scene than the store's"):
+    with pytest.raises(DataError, match="is not the scene that the store was made from"):
         ablate(replace(begun, scenes=others))
     assert not begun.training.run.exists()
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.curves import make_curves
+from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
 from glamor_cli.training.recipes import MODERN, SmallFaces
@@ -81,9 +81,9 @@ def test_the_picture_marks_the_epoch_that_the_page_marks():
     """Epoch 2 is the most accurate, but was seen on small faces; its weights are not kept."""
     recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
     assert best_epoch(history(2), recipe) is None
-    figure = make_curves(history(4), best_epoch(history(4), recipe))
+    figure = draw_curves(history(4), best_epoch(history(4), recipe))
     assert [text.get_text() for text in figure.axes[1].texts] == ["best 50.0%"]
-    figure = make_curves(history(4), best_epoch(history(4), replace(MODERN, epochs=EPOCHS)))
+    figure = draw_curves(history(4), best_epoch(history(4), replace(MODERN, epochs=EPOCHS)))
     assert [text.get_text() for text in figure.axes[1].texts] == ["best 60.0%"]
 
 

@@ -7,17 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from quick_training import QUICK, assert_same, config
 
-from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.average import start_average
 from glamor_cli.training.candidates import candidate_path
 from glamor_cli.training.checkpoints import (
@@ -30,7 +27,6 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.start import make_network
 from glamor_cli.training.trainer import Progress, begin_or_resume, train
 from glamor_cli.weights import read_metadata
@@ -358,62 +354,6 @@ def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(
     assert kernels
     for kernel in kernels:
         assert optimizer.state[kernel]["exp_avg"].stride() == kernel.stride()
-
-
-def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
-    other = replace(QUICK, face=replace(QUICK.face, degrees=3.0))
-    with pytest.raises(ConfigError, match=r"recipe\.face\.degrees = 15\.0, not 3\.0"):
-        train(config(scene_store, undisturbed, other), resume=True)
-    resnet = NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY)
-    with pytest.raises(ConfigError, match=r"network\.encoder = original, not resnet18"):
-        train(config(scene_store, undisturbed, network=resnet), resume=True)
-
-
-def test_the_precision_that_auto_chose_stays_with_the_run(
-    scene_store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    run = shutil.copytree(undisturbed, tmp_path / "run")
-    settings = json.loads((run / CONFIG).read_text())
-    chosen = TrainPrecision(settings["precision"])
-    assert chosen is not TrainPrecision.AUTO
-    other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
-    with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
-        train(config(scene_store, run, precision=other), resume=True)
-    # As if it had been begun on other hardware.
-    (run / CONFIG).write_text(json.dumps(settings | {"precision": other}))
-    with pytest.raises(ConfigError, match=f"begun with precision = {other}, not {chosen}"):
-        train(config(scene_store, run), resume=True)
-    assert train(config(scene_store, run, precision=other), resume=True).finished
-    # Older versions wrote down what was asked for.
-    (run / CONFIG).write_text(json.dumps(settings | {"precision": "auto"}))
-    assert train(config(scene_store, run), resume=True).finished
-
-
-def test_resuming_on_other_pairs_is_refused(
-    scene_store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    moved = shutil.copytree(scene_store, tmp_path / "moved")
-    assert train(config(moved, undisturbed), resume=True).finished
-    info = json.loads((moved / STORE_FILE).read_text())
-    info["source"]["train"]["sha256"] = "0" * 64
-    (moved / STORE_FILE).write_text(json.dumps(info))
-    with pytest.raises(ConfigError, match="was begun with other pairs"):
-        train(config(moved, undisturbed), resume=True)
-
-
-def test_a_run_of_an_older_version_can_be_resumed(
-    scene_store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    """What it did not know yet counts as left at its default."""
-    run = shutil.copytree(undisturbed, tmp_path / "run")
-    settings = json.loads((run / CONFIG).read_text())
-    del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
-    del settings["recipe"]["face"]["sharpen"], settings["network"]["hidden"]
-    (run / CONFIG).write_text(json.dumps(settings))
-    assert train(config(scene_store, run), resume=True).finished
-    other = replace(QUICK, teacher_share=0.9)
-    with pytest.raises(ConfigError, match=r"recipe\.teacher_share = 0\.5, not 0\.9"):
-        train(config(scene_store, run, other), resume=True)
 
 
 def test_a_finished_run_resumes_to_nothing(scene_store: Path, undisturbed: Path) -> None:

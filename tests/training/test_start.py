@@ -117,7 +117,7 @@ def test_what_fits_only_by_chance_is_not_a_start(undisturbed: Path) -> None:
     """The classifiers of all encoders have one shape; outputs of other emotions mean others."""
     start = undisturbed / BEST
     resnet = GlamorNet(NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY))
-    with pytest.raises(ConfigError, match=r"no encoder of .* fits"):
+    with pytest.raises(ConfigError, match=r"no encoder of .* fits this network"):
         load_initial_weights(resnet, start, EMOTIONS)
     network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY))
     fresh = network.classifier.logits.weight.clone()
@@ -178,8 +178,8 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     exported = find_weights("glamor-original", suffix=".onnx")
     arguments[3] = tmp_path / "another"
     refused = CliRunner().invoke(app, [*map(str, arguments), "--teacher", str(exported)])
-    assert "is no classifier of faces" in str(refused.exception)
+    assert "is not a classifier of faces" in str(refused.exception)
     refused = CliRunner().invoke(app, [*map(str, arguments), "--init", str(exported)])
-    assert "a training cannot read" in str(refused.exception)
+    assert "training cannot read the exported file" in str(refused.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)

@@ -141,9 +141,9 @@ def test_onnx_files_that_cannot_teach_are_refused(scene_store: Path, tmp_path: P
     (tmp_path / "noise.onnx").write_bytes(b"noise")
     one, two, three, four, five, other = (tmp_path / f"{number}.onnx" for number in range(6))
     for teacher, reason in (
-        (exported, "is no classifier of faces"),
+        (exported, "is not a classifier of faces"),
         (tmp_path / "noise.onnx", "cannot be read as ONNX"),
-        (brightness_judge(one, None), "is no classifier of faces"),
+        (brightness_judge(one, None), "is not a classifier of faces"),
         (brightness_judge(two, classes=3), "classes cannot be read"),
         (brightness_judge(three, classes=EMOTIONS[:5]), "does not answer with 5 probabilities"),
         (brightness_judge(four, softmax=False), "does not answer with 7 probabilities"),

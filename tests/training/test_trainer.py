@@ -166,7 +166,9 @@ def test_a_network_that_diverged_in_its_last_step_is_not_kept(
 
 @pytest.mark.parametrize("rate", ["nan", "inf"])
 def test_a_learning_rate_that_is_no_number_is_refused(rate: str) -> None:
-    with pytest.raises(ConfigError, match=f"a learning rate of {rate}"):
+    with pytest.raises(
+        ConfigError, match=f"the learning rate must be a finite number from 0 up, not {rate}"
+    ):
         find_recipe("modern", learning_rate=float(rate))
 
 

@@ -118,7 +118,7 @@ def test_an_emotion_is_not_smoothed_across_people():
 
 @pytest.mark.parametrize("smoothing", [-1, math.inf, math.nan])
 def test_smoothing_that_cannot_be(smoothing):
-    with pytest.raises(ConfigError, match="smoothing"):
+    with pytest.raises(ConfigError, match="smoothing time must be 0 seconds or more"):
         TrackingConfig(smoothing)
 
 

@@ -10,7 +10,7 @@ from glamor_cli.vision.centerface import (
     CenterFaceConfig,
     decode,
     intersection_over_union,
-    suppress,
+    non_maximum_suppression,
 )
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.faces import Faces, open_detector
@@ -174,9 +174,9 @@ def test_decoding_places_a_box_by_cell_offset_and_size():
 
 def test_suppression_keeps_the_best_of_overlapping_boxes_and_every_other():
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [40, 0, 50, 10], [7, 0, 17, 10]], np.float32)
-    assert suppress(boxes, 0.3).tolist() == [0, 2, 3]
-    assert suppress(boxes, 0.1).tolist() == [0, 2]
-    assert suppress(boxes[:0], 0.3).tolist() == []
+    assert non_maximum_suppression(boxes, 0.3).tolist() == [0, 2, 3]
+    assert non_maximum_suppression(boxes, 0.1).tolist() == [0, 2]
+    assert non_maximum_suppression(boxes[:0], 0.3).tolist() == []
 
 
 def test_faces_are_ordered_and_filtered_by_score():
