@@ -29,6 +29,8 @@ DEFAULT_WEIGHTS = "glamor-original"
 
 SCHEMA = 1
 METADATA_KEY = "glamor"
+CHECKPOINT_KEY = "glamor-training"
+"""Under which a training's checkpoint says where it was; it holds no weights to answer with."""
 """The key under which safetensors and ONNX files carry our metadata, as JSON."""
 
 MAX_WEIGHTS_BYTES = 512 * 2**20
@@ -354,6 +356,11 @@ def check_bounds(path: Path, largest: int = MAX_WEIGHTS_BYTES) -> None:
 
 def _parse(raw: dict[str, str], path: Path) -> Metadata:
     """Take our metadata out of a file's."""
+    if CHECKPOINT_KEY in raw:
+        raise CheckpointError(
+            f"{path} is what a training goes on from, not the weights it chose",
+            "Use best.safetensors beside it; the training goes on with glamor train --resume.",
+        )
     if METADATA_KEY not in raw:
         raise CheckpointError(
             f"{path} was not written by glamor: it has no metadata of ours",

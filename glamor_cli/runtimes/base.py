@@ -43,6 +43,10 @@ def max_abs_diff(ours: Output, theirs: Output) -> float:
     return float(np.max(differences))
 
 
+_SLACK = 0.01
+"""How far outside 0 to 1 a value may lie: rounding, but neither bytes nor other scales."""
+
+
 class Runtime(ABC):
     """A network, loaded and ready.
 
@@ -298,6 +302,10 @@ def _device_of(provider: str, device: str) -> Device:
 
 
 def _check(name: str, values: NDArray[np.float32], size: int) -> None:
+    if not isinstance(values, np.ndarray):
+        raise DataError(
+            f"{name} is {type(values).__name__}, not a NumPy array", "Give float32 arrays of pairs."
+        )
     if values.dtype != np.float32 or values.ndim != 4 or values.shape[1:] != (3, size, size):
         raise DataError(
             f"{name} is {values.dtype} {list(values.shape)}, not float32 [B, 3, {size}, {size}]",
@@ -305,3 +313,8 @@ def _check(name: str, values: NDArray[np.float32], size: int) -> None:
         )
     if not np.isfinite(values).all():
         raise DataError(f"{name} holds values that are not finite", "Give RGB values from 0 to 1.")
+    if values.size and (values.min() < -_SLACK or values.max() > 1 + _SLACK):
+        raise DataError(
+            f"{name} holds values from {values.min():g} to {values.max():g}",
+            "Give RGB values from 0 to 1.",
+        )

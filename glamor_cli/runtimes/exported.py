@@ -5,6 +5,7 @@ all that is asked here, and ``glamor predict`` must not pay for more.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,9 +141,16 @@ def identify(model: "ModelProto", path: Path) -> ExportedFile:
 
 
 def unreadable(name: Path | str, error: Exception) -> CheckpointError:
-    """Say that something is not ONNX."""
+    """Say that something is not ONNX, or newer than what reads it here."""
+    # ONNX Runtime says first where in its source it was.
+    reason = re.sub(r"/\S+ .*?\) ", "", reason_of(error))
+    if "Unsupported model IR version" in reason or "is under development" in reason:
+        return CheckpointError(
+            f"{name} is written in a newer ONNX than the ONNX Runtime here reads",
+            "Update onnxruntime, or export the file anew with glamor export.",
+        )
     return CheckpointError(
-        f"{name} cannot be read as ONNX ({reason_of(error)})",
+        f"{name} cannot be read as ONNX ({reason})",
         "The file is damaged or of another kind; export it anew.",
     )
 

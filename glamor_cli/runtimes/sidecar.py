@@ -5,6 +5,7 @@ No call of TensorRT can tell why an engine will not load, so the file beside it 
 
 import json
 import platform
+import shlex
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -54,30 +55,28 @@ class Sidecar:
     metadata: Metadata
     schema: int = SCHEMA
 
-    @property
-    def rebuild_remedy(self) -> str:
-        """How to build the engine anew, here: a sentence that ends with the command.
+    def rebuild_remedy(self, engine: Path) -> str:
+        """Say how to build an engine anew, here: a sentence that ends with the command.
 
         WEIGHTS and STORE stand in it for what an engine does not know.
         """
-        return self._rebuild_remedy(self.target, self.architectures)
+        return self._rebuild_remedy(engine, self.target, self.architectures)
 
-    def _rebuild_remedy(self, target: Target, architectures: tuple[str, ...]) -> str:
-        # TensorRT-RTX builds for Turing only where it is named, and not in float32.
-        turing = target is Target.RTX and TURING in architectures
-        precision = "fp16" if turing else self.precision
+    def _rebuild_remedy(self, engine: Path, target: Target, architectures: tuple[str, ...]) -> str:
+        rtx = target is Target.RTX
+        # TensorRT-RTX builds for Turing, but not in float32.
+        precision = "fp16" if rtx and TURING in architectures else self.precision
         name = self.metadata.name
-        words = ["glamor export --trt --target", target]
-        words += [f"--gpu {architecture}" for architecture in architectures if turing]
+        words = ["glamor", "export", "--trt", "--target", target]
+        for architecture in architectures if rtx else ():
+            words += ["--gpu", architecture]
         words += ["--weights", name if name in registered() else "WEIGHTS"]
         words += ["--precision", precision]
         if precision == "int8":
-            words.append("--calibrate STORE")
-        words.append(
-            f"--batch-min {self.batch_min} --batch-opt {self.batch_opt} "
-            f"--batch-max {self.batch_max}"
-        )
-        return f"Build it here: {' '.join(words)}"
+            words += ["--calibrate", "STORE"]
+        words += ["--batch-min", str(self.batch_min), "--batch-opt", str(self.batch_opt)]
+        words += ["--batch-max", str(self.batch_max), "--output", str(engine)]
+        return f"Build it here: {shlex.join(words)}"
 
     def fit_batch(self, count: int) -> int:
         """Say with which batch so many pairs are run: at least the profile's smallest.
@@ -108,7 +107,7 @@ class Sidecar:
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"but the GPU here is {gpu.architecture} ({gpu.name})",
-                self._rebuild_remedy(target, (gpu.architecture,)),
+                self._rebuild_remedy(engine, target, (gpu.architecture,)),
             )
 
     def write(self, engine: Path) -> None:
@@ -162,6 +161,6 @@ def read_sidecar(engine: Path) -> Sidecar:
         raise CheckpointError(
             f"{engine} is not the engine that {path.name} describes: it is damaged, truncated or "
             "of another build",
-            sidecar.rebuild_remedy,
+            sidecar.rebuild_remedy(engine),
         )
     return sidecar

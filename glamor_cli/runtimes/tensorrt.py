@@ -85,7 +85,8 @@ class TensorRTRuntime(Runtime):
         engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise CheckpointError(
-                f"{path} does not load: {self._logger.problems()}", self._sidecar.rebuild_remedy
+                f"{path} does not load: {self._logger.problems()}",
+                self._sidecar.rebuild_remedy(path),
             )
         return engine
 
@@ -101,14 +102,14 @@ class TensorRTRuntime(Runtime):
         if found != expected:
             raise CheckpointError(
                 f"{path} has the inputs and outputs {', '.join(sorted(found))}, or not in float32",
-                sidecar.rebuild_remedy,
+                sidecar.rebuild_remedy(path),
             )
         for name in INPUT_NAMES:
             batches = tuple(size for size, *_ in engine.get_tensor_profile_shape(name, 0))
             if batches != (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max):
                 raise CheckpointError(
                     f"{path} takes batches of {batches} as {name}, but its sidecar says otherwise",
-                    sidecar.rebuild_remedy,
+                    sidecar.rebuild_remedy(path),
                 )
 
     def _call(self, size: int) -> "_Call":
@@ -211,7 +212,7 @@ def _require_this_machine(sidecar: Sidecar, path: Path) -> None:
     if sidecar.platform != this_platform():
         raise CheckpointError(
             f"{path} was built for {sidecar.platform}, but this is {this_platform()}",
-            sidecar.rebuild_remedy,
+            sidecar.rebuild_remedy(path),
         )
 
 
@@ -221,7 +222,7 @@ def _require_library(sidecar: Sidecar, path: Path) -> Any:
         raise CheckpointError(
             f"{path} was built by {_BACKENDS[target]} {sidecar.version}, "
             f"but {trt.__version__} is installed",
-            sidecar.rebuild_remedy,
+            sidecar.rebuild_remedy(path),
         )
     return trt
 

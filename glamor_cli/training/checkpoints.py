@@ -22,14 +22,13 @@ from glamor_cli.errors import CheckpointError
 from glamor_cli.folder_lock import lock_folder
 from glamor_cli.reading import MALFORMED
 from glamor_cli.training.epoch_metrics import EpochMetrics
-from glamor_cli.weights import MAX_WEIGHTS_BYTES, check_bounds, write_tensors
+from glamor_cli.weights import CHECKPOINT_KEY, MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"
 DAMAGED = "damaged.safetensors"
 AVERAGE = "average/"
 """What the moving average's tensors are called by, before their names in the network."""
-_KEY = "glamor-training"
 _CHECKSUM_KEY = "glamor-training-sha256"
 _LARGEST = 4 * MAX_WEIGHTS_BYTES
 """A network, its average, and what an optimiser keeps: at most two values for each parameter."""
@@ -82,7 +81,7 @@ def save_checkpoint(
                 tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     where = json.dumps(asdict(run_state))
-    metadata = {_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
+    metadata = {CHECKPOINT_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
     with atomic_path(last) as temporary:
         write_tensors(temporary, tensors, metadata, of=last)
@@ -169,7 +168,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], RunState]:
     with safe_open(path, framework="pt") as handle:
         metadata = handle.metadata()
         tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    where = metadata[_KEY]
+    where = metadata[CHECKPOINT_KEY]
     # Checkpoints of older versions have no checksum.
     if metadata.get(_CHECKSUM_KEY) not in (None, _checksum(where, tensors)):
         raise ValueError("its checksum does not match")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 import struct
 
@@ -168,6 +169,10 @@ def test_damaged_engine_is_told_from_its_checksum(copied):
             open_runtime(copied)
         assert "glamor export --trt --target rtx --weights WEIGHTS" in refused.value.remedy
         assert "--batch-max 16" in refused.value.remedy
+        # The same GPUs, and in the damaged one's place.
+        for architecture in read_sidecar(engine).architectures:
+            assert f"--gpu {architecture} " in refused.value.remedy
+        assert shlex.split(refused.value.remedy)[-2:] == ["--output", str(copied)]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +203,7 @@ def test_engine_of_another_architecture_is_refused(engine):
 
 def rebuilt(remedy, weights, store, out):
     """Run the command of a remedy as it is, with files for its WEIGHTS and STORE."""
-    words = remedy.partition("glamor export ")[2].split()
+    words = shlex.split(remedy.partition("glamor export ")[2])
     files = {"WEIGHTS": str(weights), "STORE": str(store)}
     arguments = [files.get(word, word) for word in words]
     ended = CliRunner().invoke(app, ["export", *arguments, "--output", str(out)])
@@ -208,7 +213,9 @@ def rebuilt(remedy, weights, store, out):
 
 def test_command_that_builds_an_engine_anew_builds_it(engine, weights_file, scene_store, tmp_path):
     of_a_run = dataclasses.replace(read_sidecar(engine), precision="int8")
-    made = rebuilt(of_a_run.rebuild_remedy, weights_file, scene_store, tmp_path / "int8.engine")
+    made = rebuilt(
+        of_a_run.rebuild_remedy(engine), weights_file, scene_store, tmp_path / "int8.engine"
+    )
     assert made.precision == "int8"
     assert made.architectures == of_a_run.architectures
     assert made.batch_max == of_a_run.batch_max
@@ -225,7 +232,7 @@ def test_command_for_turing_names_it_and_is_in_fp16(engine, weights_file, tmp_pa
 def test_command_names_weights_that_are_registered(engine):
     sidecar = read_sidecar(engine)
     shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
-    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild_remedy
+    remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild_remedy(engine)
     assert f"--weights {DEFAULT_WEIGHTS} " in remedy
 
 

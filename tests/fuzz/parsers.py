@@ -357,7 +357,7 @@ def read_one_sidecar(data: bytes, folder: Path) -> None:
     engine.write_bytes(_ENGINE)
     sidecar_path(engine).write_bytes(data)
     with refuses():
-        str(read_sidecar(engine).rebuild_remedy)
+        str(read_sidecar(engine).rebuild_remedy(engine))
 
 
 def sidecar_seeds() -> list[bytes]:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from glamor_cli.errors import CheckpointError
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported
 from glamor_cli.weights import METADATA_KEY, Metadata
 
@@ -57,6 +57,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     for name in ("text.onnx", "missing.onnx"):
         with pytest.raises(CheckpointError, match="cannot be read as ONNX"):
             read_exported(tmp_path / name)
+    newer = onnx.load(write(tmp_path / "newer.onnx", OURS))
+    newer.ir_version = 99
+    onnx.save(newer, tmp_path / "newer.onnx")
+    with pytest.raises(CheckpointError, match="newer ONNX than the ONNX Runtime here") as refused:
+        open_runtime(tmp_path / "newer.onnx")
+    assert "Update onnxruntime" in refused.value.remedy
     whole = write(tmp_path / "x.onnx", OURS).read_bytes()
     for text, damaged in ((b'"named"', b'"nam\xa0d"'), (b"context", b"cont\xa0xt")):
         (tmp_path / "bytes.onnx").write_bytes(whole.replace(text, damaged))

@@ -196,6 +196,9 @@ def test_views_and_read_only_arrays_are_taken(runtime: Runtime) -> None:
         (lambda face, context: (face[:1], context), "1 faces but 2 contexts"),
         (lambda face, context: (face, np.full_like(context, np.nan)), "context holds values"),
         (lambda face, context: (np.full_like(face, np.inf), context), "face holds values"),
+        (lambda face, context: (face * 255, context), "face holds values from 0"),
+        (lambda face, context: (face, context * 2 - 1), "context holds values from -"),
+        (lambda face, context: (face.tolist(), context), "face is list, not a NumPy array"),
     ],
 )
 def test_unusable_inputs_are_refused_by_name(runtime: Runtime, spoil, says: str) -> None:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import STORE_FILE
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
@@ -40,6 +40,12 @@ def test_a_run_leaves_weights_metrics_and_curves(undisturbed: Path) -> None:
     assert metadata.accuracy["validation"] == max(line["validation_accuracy"] for line in lines)
     assert (undisturbed / CURVES).read_bytes().startswith(b"\x89PNG")
     assert open_runtime(undisturbed / BEST, device="cpu").metadata == metadata
+
+
+def test_a_checkpoint_is_not_taken_for_weights(undisturbed: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"last\.safetensors is what a training") as refused:
+        open_runtime(undisturbed / LAST)
+    assert "best.safetensors beside it" in refused.value.remedy
 
 
 def test_what_is_kept_is_the_best_epoch(scene_store: Path, undisturbed: Path) -> None:
