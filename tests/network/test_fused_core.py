@@ -30,7 +30,7 @@ LARGEST_DISTANCE = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1.5e-2}
 
 
 @pytest.fixture(scope="module")
-def measured() -> list[dict[str, object]]:
+def measured() -> dict[str, list[dict[str, object]]]:
     """Run the cases in a process, because the interpreter is chosen when Triton is imported."""
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("fused_core_cases.py")],
@@ -43,12 +43,26 @@ def measured() -> list[dict[str, object]]:
 
 
 @needs_triton
-def test_every_case_agrees_with_float64_on_fresh_inputs(measured: list[dict[str, object]]) -> None:
-    assert {case["dtype"] for case in measured} == set(LARGEST_DISTANCE)
-    for case in measured:
+def test_every_case_agrees_with_float64_on_fresh_inputs(
+    measured: dict[str, list[dict[str, object]]],
+) -> None:
+    cases = measured["distances"]
+    assert {case["dtype"] for case in cases} == set(LARGEST_DISTANCE)
+    for case in cases:
         for output in OUTPUTS:
             # Written so that NaN, which unwritten outputs hold, fails.
             assert case[output] <= LARGEST_DISTANCE[case["dtype"]], (case, output)
+
+
+@needs_triton
+def test_feature_maps_that_overflowed_get_no_answer(
+    measured: dict[str, list[dict[str, object]]],
+) -> None:
+    """A maximum that drops NaN would make a confident answer of it."""
+    assert len(measured["poisoned"]) == 4
+    for case in measured["poisoned"]:
+        for output in ("logits", "attention", "stream_weights"):
+            assert case[output] == {"eager": [True, False], "fused": [True, False]}, (case, output)
 
 
 @needs_triton
