@@ -178,24 +178,26 @@ class FusedCore(nn.Module):
         # Here because Triton is absent off Linux, and slow to import.
         from glamor_cli.network.fused_kernel import attention_fusion_kernel
 
-        attention_fusion_kernel[((batch + launch.samples - 1) // launch.samples,)](
-            face_map,
-            *_strides(face_map),
-            context_map,
-            *_strides(context_map),
-            self.matrices,
-            self.vectors,
-            self.classifier,
-            *out,
-            batch,
-            self.fusion_bias,
-            1 / self.temperature,
-            **constants(self.config, face_positions, positions, launch),
-            WIDEN=face_map.device.type != "cuda" and face_map.dtype is torch.bfloat16,
-            num_warps=launch.warps,
-            num_stages=launch.stages,
-            enable_fp_fusion=True,
-        )
+        # Triton launches on the current device, whichever the maps are on.
+        with torch.cuda.device_of(face_map):
+            attention_fusion_kernel[((batch + launch.samples - 1) // launch.samples,)](
+                face_map,
+                *_strides(face_map),
+                context_map,
+                *_strides(context_map),
+                self.matrices,
+                self.vectors,
+                self.classifier,
+                *out,
+                batch,
+                self.fusion_bias,
+                1 / self.temperature,
+                **constants(self.config, face_positions, positions, launch),
+                WIDEN=face_map.device.type != "cuda" and face_map.dtype is torch.bfloat16,
+                num_warps=launch.warps,
+                num_stages=launch.stages,
+                enable_fp_fusion=True,
+            )
         return out
 
     def _check(self, face_map: Tensor, context_map: Tensor) -> None:
