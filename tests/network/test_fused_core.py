@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.fused_core import (
     FusedCore,
     choose_launch,
@@ -151,26 +151,49 @@ def test_large_batches_share_the_weights_and_fit_the_registers() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(fused_core_problem() is not None, reason=str(fused_core_problem()))
 @pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="interpreted")
-@pytest.mark.parametrize("batch", [1, 3, 33, 256, 1000])
+@pytest.mark.parametrize(
+    ("encoder", "batch", "processors"),
+    [
+        (Encoder.ORIGINAL, 1, None),
+        (Encoder.ORIGINAL, 3, None),
+        (Encoder.ORIGINAL, 33, None),
+        (Encoder.ORIGINAL, 256, None),
+        (Encoder.ORIGINAL, 1000, None),
+        (Encoder.RESNET18, 3, None),
+        # As on a GPU of so few: with 1, 2, 4 and 8 samples a program, where they have the room.
+        (Encoder.RESNET18, 33, 33),
+        (Encoder.RESNET18, 33, 17),
+        (Encoder.RESNET18, 33, 9),
+        (Encoder.RESNET18, 33, 5),
+    ],
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_it_agrees_on_a_gpu(batch: int, dtype: torch.dtype) -> None:
+def test_it_agrees_on_a_gpu(
+    encoder: Encoder, batch: int, processors: int | None, dtype: torch.dtype
+) -> None:
     import copy
 
     torch.manual_seed(batch)
-    network = GlamorNet().eval()
+    config = NetworkConfig(encoder)
+    network = GlamorNet(config).eval()
+    face_size, size = (3, 4) if encoder is Encoder.RESNET18 else (6, 7)
+    launch = None
+    if processors is not None:
+        launch = choose_launch(batch, size * size, dtype, processors)
     for layout in (torch.contiguous_format, torch.channels_last):
-        face = torch.rand(batch, 256, 6, 6).to(dtype)
-        context = torch.rand(batch, 256, 7, 7).to(dtype)
+        face = torch.rand(batch, config.channels, face_size, face_size).to(dtype)
+        context = torch.rand(batch, config.channels, size, size).to(dtype)
         with torch.inference_mode():
             exact = copy.deepcopy(network).double().answer(face.double(), context.double())
         core = FusedCore(network, 1.0, dtype).cuda()
-        out = core.allocate(batch, 7, 7)
+        out = core.allocate(batch, size, size)
         for values in out:
             values.fill_(torch.nan)
         core(
             face.cuda().contiguous(memory_format=layout),
             context.cuda().contiguous(memory_format=layout),
             out=out,
+            launch=launch,
         )
         torch.cuda.synchronize()
         for ours, theirs in ((out.logits, exact.logits), (out.attention, exact.attention)):
