@@ -270,7 +270,7 @@ def layouts(keep: Keep, *, dry: bool) -> Rows:
                 row = {"batch": batch, "dtype": str(dtype)} | vars(layout)
                 try:
                     call = lambda f=fused, m=maps, o=out, c=layout: f(*m, out=o, launch=c)  # noqa: E731
-                    for values in vars(out).values():
+                    for values in out:
                         values.fill_(torch.nan)  # what a layout does not write is found
                     call()
                     found = (out.probabilities, out.attention, out.stream_weights)
