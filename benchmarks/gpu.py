@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_verdict import judge
 from recording import RESULTS, slug, write_result
 
 from glamor_cli.atomic import write_text
@@ -378,7 +379,9 @@ def main() -> None:
     name = f"gpu-{environment.gpu or 'dry-run'}-torch-{environment.packages['torch']}"
     out = options.out or RESULTS / f"{slug(name)}.json"
     found = run_parts(
-        lambda found: write_result(out, found, environment.to_dict(), allow_nan=False),
+        lambda found: write_result(
+            out, {**found, "verdict": judge(found)}, environment.to_dict(), allow_nan=False
+        ),
         dry=options.dry_run,
         seconds=options.seconds,
     )
@@ -409,6 +412,8 @@ def summarise(result: dict[str, Any]) -> None:
                 print(part, *(f"{v:.4g}" if isinstance(v, float) else v for v in figures))
             elif row.get("status", "ok") != "ok" or "failed" in row:
                 print(part, row.get("backend", ""), row.get("status") or row.get("failed"))
+    for name, finding in judge(result).items():
+        print("verdict", name, json.dumps(finding))
 
 
 if __name__ == "__main__":
