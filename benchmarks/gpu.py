@@ -264,7 +264,7 @@ def layouts(keep: Keep, *, dry: bool) -> Rows:
         out = fused.allocate(batch, 7, 7)
         half = dtype is torch.float16
         for samples, step, warps, stages in itertools.product(
-            (1, 2) if half else (1,), (64, 32) if half else (32, 16), (4, 8), (2, 3)
+            (1, 2) if half else (1,), (64, 32) if half else (32, 16), (4, 8), (2, 3, 4)
         ):
             for dot in ("tf32x3",) if half else ("tf32x3", "ieee"):
                 layout = Launch(samples, step, warps, stages, dot)

@@ -15,7 +15,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.network.fused_core import FusedCore, Launch
+from glamor_cli.network.fused_core import FusedCore, Launch, choose_launch
 from glamor_cli.network.glamor_net import GlamorNet
 
 TEMPERATURE = 1.7
@@ -104,7 +104,7 @@ def measure(name: str, dtype: torch.dtype) -> dict[str, object]:
         lay_out(face, face_layout),
         lay_out(context, context_layout),
         out=out,
-        launch=Launch(samples=samples, step=64 if dtype.itemsize == 2 else 32),
+        launch=Launch(samples=samples, step=choose_launch(batch, size * size, dtype, 1).step),
     )
     exact = copy.deepcopy(network).double().answer(face.double(), context.double())
     return {

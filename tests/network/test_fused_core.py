@@ -27,6 +27,21 @@ needs_triton = pytest.mark.skipif(
 OUTPUTS = ("logits", "probabilities", "attention", "stream_weights")
 LARGEST_DISTANCE = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1.5e-2}
 """Relative to float64 on the same maps: rounding of weights and pooled vectors, and no more."""
+LAYOUTS = (
+    (Encoder.ORIGINAL, "fp32", 1),
+    (Encoder.ORIGINAL, "fp16", 1),
+    (Encoder.ORIGINAL, "fp16", 2),
+    (Encoder.RESNET18, "fp32", 1),
+    (Encoder.RESNET18, "fp32", 2),
+    (Encoder.RESNET18, "fp32", 4),
+    (Encoder.RESNET18, "fp16", 1),
+    (Encoder.RESNET18, "fp16", 2),
+    (Encoder.RESNET18, "fp16", 4),
+    (Encoder.RESNET18, "fp16", 8),
+)
+"""Encoder, numbers and samples of every layout that is chosen; bfloat16's are float16's."""
+POSITIONS = {Encoder.ORIGINAL: (36, 49), Encoder.RESNET18: (9, 16)}
+"""Of the face's and of the context's feature map."""
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +83,23 @@ def test_feature_maps_that_overflowed_get_no_answer(
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("architecture", "dtype", "batch"), [(80, "fp32", 256), (90, "fp32", 32), (90, "fp16", 256)]
+    ("architecture", "encoder", "dtype", "samples"),
+    [
+        *((80, *layout) for layout in LAYOUTS),
+        # Those that come nearest to spilling there.
+        (90, Encoder.ORIGINAL, "fp32", 1),
+        (90, Encoder.RESNET18, "fp32", 4),
+        (90, Encoder.RESNET18, "fp16", 8),
+        (120, Encoder.RESNET18, "fp16", 8),
+    ],
 )
-def test_it_compiles_without_spilling_registers(
-    architecture: int, dtype: str, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_compiles_to_overlapping_loads_without_spilling_registers(
+    architecture: int,
+    encoder: Encoder,
+    dtype: str,
+    samples: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A spilled register costs a trip to memory in the middle of the products."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -81,9 +109,12 @@ def test_it_compiles_without_spilling_registers(
 
     from glamor_cli.network.fused_kernel import attention_fusion_kernel as kernel
 
-    launch = choose_launch(batch, 49, torch.float16 if dtype == "fp16" else torch.float32, 132)
+    face_positions, positions = POSITIONS[encoder]
+    kind = torch.float16 if dtype == "fp16" else torch.float32
+    launch = choose_launch(samples, positions, kind, processors=1)
+    assert launch.samples == samples
     # Channels last: a stride of one is compiled in, as the launcher does.
-    fixed = constants(NetworkConfig(), 36, 49, launch) | {
+    fixed = constants(NetworkConfig(encoder), face_positions, positions, launch) | {
         "WIDEN": False,
         "face_channel_stride": 1,
         "context_channel_stride": 1,
@@ -110,6 +141,9 @@ def test_it_compiles_without_spilling_registers(
         },
     )
     assert compiled.metadata.shared <= 99 * 1024, "the smallest limit of Ampere and later"
+    # How many loads may be under way when a step's own have arrived; at the loops' ends, none.
+    waits = re.findall(r"async_wait .*num = (\d+)", compiled.asm["ttgir"])
+    assert sum(int(wait) > 0 for wait in waits) >= 3, "in each of three loops"
     binary = tmp_path / "kernel.cubin"
     binary.write_bytes(compiled.asm["cubin"])
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -145,7 +179,8 @@ def test_large_batches_share_the_weights_and_fit_the_registers() -> None:
     assert choose_launch(133, 49, half, 132).samples == 2
     assert choose_launch(10_000, 49, half, 132).samples == 2
     assert choose_launch(10_000, 16, half, 132).samples == 8
-    assert choose_launch(1, 49, torch.float32, 132).step == 32
+    assert choose_launch(10_000, 49, torch.float32, 132).samples == 1
+    assert choose_launch(10_000, 16, torch.float32, 132).samples == 4
 
 
 @pytest.mark.gpu
