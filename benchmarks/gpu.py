@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_verdict import judge
 from recording import RESULTS, slug, write_result
 
 from glamor_cli.atomic import write_text
@@ -47,14 +48,15 @@ GPU_TESTS = (
 )
 ALL = (Precision.FP32, Precision.FP16, Precision.BF16)
 RUNNERS = (Backend.EAGER, Backend.CUDAGRAPH, Backend.FUSED)
+COMPILE_MODES = ("reduce-overhead", "max-autotune")
+"""CUDA graphs; then also tuned, which takes the longer."""
 
+Rows = list[dict[str, Any]]
 Keep = Callable[[Any], None]
 """Takes all that a part has found so far, and writes it down."""
 
 
-def bench(
-    keep: Keep, *, dry: bool, batches: tuple[int, ...], **settings: Any
-) -> list[dict[str, Any]]:
+def bench(keep: Keep, *, dry: bool, batches: tuple[int, ...], **settings: Any) -> Rows:
     """Run ``glamor bench`` and give its rows; on a dry run the same targets on the CPU, shortly."""
     if dry:
         settings["precisions"] = None
@@ -64,7 +66,7 @@ def bench(
     # Here, because it brings what takes long to import, and not every part needs it.
     from glamor_cli.bench.run import run_bench
 
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for batch in batches:
         config = BenchConfig(
             device="cpu" if dry else "cuda",
@@ -152,7 +154,7 @@ def launch(_: Keep, *, dry: bool) -> dict[str, Any]:
     }
 
 
-def core(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+def core(keep: Keep, *, dry: bool) -> Rows:
     """The core at every batch size and precision, without compiling."""
     return bench(
         keep,
@@ -164,7 +166,7 @@ def core(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     )
 
 
-def network(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+def network(keep: Keep, *, dry: bool) -> Rows:
     """The network, with ONNX Runtime beside."""
     return bench(
         keep,
@@ -176,35 +178,33 @@ def network(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     )
 
 
-def core_compiled(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
-    """The core against torch.compile in its best mode."""
-    return bench(
-        keep,
-        dry=dry,
-        targets=(Target.CORE,),
-        batches=(32, 1, 256),
-        backends=(Backend.EAGER, Backend.COMPILE, Backend.FUSED),
-        precisions=(Precision.FP16,),
-    )
-
-
-def network_compiled(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
-    """The network against torch.compile: CUDA graphs first, then also tuned."""
-    rows: list[dict[str, Any]] = []
-    for mode in ("reduce-overhead", "max-autotune"):
+def compiled(keep: Keep, *, dry: bool, target: Target, batches: tuple[int, ...]) -> Rows:
+    """A target against torch.compile in both modes, of which the better counts."""
+    rows: Rows = []
+    for batch, mode in itertools.product(batches[:1] if dry else batches, COMPILE_MODES):
         rows += bench(
             lambda more, before=tuple(rows): keep([*before, *more]),  # type: ignore[misc]
             dry=dry,
             compile_mode=mode,
-            targets=(Target.NETWORK,),
-            batches=(32,),
+            targets=(target,),
+            batches=(batch,),
             backends=(Backend.EAGER, Backend.COMPILE, Backend.FUSED),
             precisions=(Precision.FP16,),
         )
     return rows
 
 
-def training(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+def core_compiled(keep: Keep, *, dry: bool) -> Rows:
+    """The core against torch.compile."""
+    return compiled(keep, dry=dry, target=Target.CORE, batches=(32, 1, 256))
+
+
+def network_compiled(keep: Keep, *, dry: bool) -> Rows:
+    """The network against torch.compile."""
+    return compiled(keep, dry=dry, target=Target.NETWORK, batches=(32,))
+
+
+def training(keep: Keep, *, dry: bool) -> Rows:
     """A training step."""
     return bench(
         keep,
@@ -236,7 +236,7 @@ def tensorrt(keep: Keep, *, dry: bool) -> Any:
     )
 
 
-def layouts(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
+def layouts(keep: Keep, *, dry: bool) -> Rows:
     """Layouts of the kernel, for ``choose_launch``."""
     if dry:
         return [{"skipped": "the kernel needs a GPU"}]
@@ -248,7 +248,7 @@ def layouts(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
     from glamor_cli.network.glamor_net import GlamorNet
 
     network = GlamorNet().eval()
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for dtype, batch in itertools.product((torch.float16, torch.float32), (32, 256)):
         fused = FusedCore(network, 1.0, dtype).cuda()
         maps = [
@@ -264,14 +264,14 @@ def layouts(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
         out = fused.allocate(batch, 7, 7)
         half = dtype is torch.float16
         for samples, step, warps, stages in itertools.product(
-            (1, 2) if half else (1,), (64, 32) if half else (32, 16), (4, 8), (2, 3)
+            (1, 2) if half else (1,), (64, 32) if half else (32, 16), (4, 8), (2, 3, 4)
         ):
             for dot in ("tf32x3",) if half else ("tf32x3", "ieee"):
                 layout = Launch(samples, step, warps, stages, dot)
                 row = {"batch": batch, "dtype": str(dtype)} | vars(layout)
                 try:
                     call = lambda f=fused, m=maps, o=out, c=layout: f(*m, out=o, launch=c)  # noqa: E731
-                    for values in vars(out).values():
+                    for values in out:
                         values.fill_(torch.nan)  # what a layout does not write is found
                     call()
                     found = (out.probabilities, out.attention, out.stream_weights)
@@ -291,18 +291,18 @@ def layouts(keep: Keep, *, dry: bool) -> list[dict[str, Any]]:
 PARTS: dict[str, tuple[Callable[..., Any], float]] = {
     part.__name__: (part, seconds)
     for part, seconds in (
-        (launch, 40),
-        (core, 150),
-        (network, 120),
-        (training, 40),
-        (tests, 180),
-        (core_compiled, 150),
-        (network_compiled, 200),
-        (tensorrt, 200),
+        (launch, 30),
+        (core, 100),
+        (core_compiled, 140),
+        (network, 90),
+        (network_compiled, 170),
         (layouts, 150),
+        (tests, 180),
+        (training, 40),
+        (tensorrt, 200),
     )
 }
-"""In their order, with the seconds that each may take."""
+"""In their order, with the seconds each may take; the first five, the verdict's, fit the budget."""
 
 
 def run_parts(keep: Keep, *, dry: bool, seconds: float) -> dict[str, Any]:
@@ -379,7 +379,9 @@ def main() -> None:
     name = f"gpu-{environment.gpu or 'dry-run'}-torch-{environment.packages['torch']}"
     out = options.out or RESULTS / f"{slug(name)}.json"
     found = run_parts(
-        lambda found: write_result(out, found, environment.to_dict(), allow_nan=False),
+        lambda found: write_result(
+            out, {**found, "verdict": judge(found)}, environment.to_dict(), allow_nan=False
+        ),
         dry=options.dry_run,
         seconds=options.seconds,
     )
@@ -410,6 +412,8 @@ def summarise(result: dict[str, Any]) -> None:
                 print(part, *(f"{v:.4g}" if isinstance(v, float) else v for v in figures))
             elif row.get("status", "ok") != "ok" or "failed" in row:
                 print(part, row.get("backend", ""), row.get("status") or row.get("failed"))
+    for name, finding in judge(result).items():
+        print("verdict", name, json.dumps(finding))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,10 @@ def _enter(
         if problem is not None:
             return [Absent(backend, precision, problem)]
         dtype = DTYPES[precision]
-        on_it: Maps = tuple(values.to(setup.device, dtype) for values in maps)  # type: ignore[assignment]
+        # As the runtime's encoders give them: the layout is no contender's own.
+        on_it: Maps = tuple(  # type: ignore[assignment]
+            values.to(setup.device, dtype, memory_format=torch.channels_last) for values in maps
+        )
         work = count_work(module, *maps, itemsize=dtype.itemsize)
         if backend is Backend.FUSED:
             return _fused(setup, precision, on_it, work)
@@ -125,8 +128,7 @@ def _feature_maps(setup: Setup, batch: int) -> Maps:
 def _fused(setup: Setup, precision: Precision, maps: Maps, work: Work) -> list[Entry]:
     """The kernel launched from Python, and recorded as the runtime does."""
     core = FusedCore(setup.network, setup.metadata.temperature, DTYPES[precision]).cuda()
-    # As the runtime's encoders give them.
-    face_map, context_map = (m.contiguous(memory_format=torch.channels_last) for m in maps)
+    face_map, context_map = maps
 
     def launch(face_map: Tensor, context_map: Tensor) -> Answer:
         answer = core(face_map, context_map)

@@ -50,7 +50,9 @@ class Launch:
         samples: Samples a program; the weights are read once for all of them. A power of two.
         step: Channels taken at a time; divides the network's.
         warps: Warps of 32 threads a program.
-        stages: Steps whose loads are under way at once.
+        stages: Steps that Triton's pipeliner spreads a loop over. From three on, the loads of
+            ``stages - 2`` later steps are under way while a step is multiplied; with two, loads and
+            products take turns. Each costs a buffer in shared memory, of which there may be 99 KB.
         dot: How float32 is multiplied: ``tf32x3`` on the matrix units, in three products, to about
             float32's precision, or ``ieee`` on the plain units. Half precision does not ask.
     """
@@ -81,8 +83,11 @@ def choose_launch(batch: int, positions: int, dtype: torch.dtype, processors: in
     samples = 1
     while samples < room and samples * processors < batch:
         samples *= 2
-    # Half the bytes a channel: twice the channels a step in the same shared memory.
-    return Launch(samples=samples, step=32 if dtype is torch.float32 else 64)
+    # Half the bytes a channel: twice the channels a step in the same shared memory. With eight
+    # samples' rows, as many spill.
+    step = 16 if dtype is torch.float32 or samples >= 8 else 32
+    # Several samples' buffers are larger: there is room for fewer.
+    return Launch(samples=samples, step=step, stages=4 if samples == 1 else 3)
 
 
 @cache
@@ -178,24 +183,26 @@ class FusedCore(nn.Module):
         # Here because Triton is absent off Linux, and slow to import.
         from glamor_cli.network.fused_kernel import attention_fusion_kernel
 
-        attention_fusion_kernel[((batch + launch.samples - 1) // launch.samples,)](
-            face_map,
-            *_strides(face_map),
-            context_map,
-            *_strides(context_map),
-            self.matrices,
-            self.vectors,
-            self.classifier,
-            *out,
-            batch,
-            self.fusion_bias,
-            1 / self.temperature,
-            **constants(self.config, face_positions, positions, launch),
-            WIDEN=face_map.device.type != "cuda" and face_map.dtype is torch.bfloat16,
-            num_warps=launch.warps,
-            num_stages=launch.stages,
-            enable_fp_fusion=True,
-        )
+        # Triton launches on the current device, whichever the maps are on.
+        with torch.cuda.device_of(face_map):
+            attention_fusion_kernel[((batch + launch.samples - 1) // launch.samples,)](
+                face_map,
+                *_strides(face_map),
+                context_map,
+                *_strides(context_map),
+                self.matrices,
+                self.vectors,
+                self.classifier,
+                *out,
+                batch,
+                self.fusion_bias,
+                1 / self.temperature,
+                **constants(self.config, face_positions, positions, launch),
+                WIDEN=face_map.device.type != "cuda" and face_map.dtype is torch.bfloat16,
+                num_warps=launch.warps,
+                num_stages=launch.stages,
+                enable_fp_fusion=True,
+            )
         return out
 
     def _check(self, face_map: Tensor, context_map: Tensor) -> None:

@@ -13,7 +13,8 @@ context vector. No vector has to be kept whole between the layers, because
 
 All sums over channels and positions are products of the matrix units, whose tiles have sixteen
 rows. So a vector of a sample stands in ``16 / SAMPLES`` equal rows: the units have the room, and a
-reduction across warps would cost more than the rows.
+reduction across warps would cost more than the rows. The other samples' numbers are multiplied by
+zero there, so what is not finite in one sample makes NaN of its program's others too.
 """
 
 import triton
@@ -26,6 +27,12 @@ def _multiply(left, right, total, DOT: tl.constexpr, WIDEN: tl.constexpr):
     if WIDEN:  # Triton's interpreter multiplies bfloat16's bits as if they were integers
         left, right = left.to(tl.float32), right.to(tl.float32)
     return tl.dot(left, right, total, input_precision=DOT)
+
+
+@triton.jit
+def _relu(values):
+    """Keep NaN, as torch does: an answer from numbers that overflowed must not look like one."""
+    return tl.maximum(values, 0.0, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
@@ -141,7 +148,7 @@ def attention_fusion_kernel(
     scale = tl.load(vectors + HIDDEN + hidden)[None, None, :]
     shift = tl.load(vectors + 2 * HIDDEN + hidden)[None, None, :]
     weight = tl.load(vectors + 3 * HIDDEN + hidden)[None, None, :]
-    deep = tl.maximum(tl.maximum(deep, 0.0) * scale + shift, 0.0)
+    deep = _relu(_relu(deep) * scale + shift)
     attended = _softmax(tl.sum(deep * weight, axis=2), real)  # (SAMPLES, PADDED)
     tl.store(
         attention + sample[:, None] * POSITIONS + position[None, :],
@@ -165,10 +172,10 @@ def attention_fusion_kernel(
 
     # Of the two streams' scores only the difference counts.
     bias, weight = tl.load(vectors + 4 * HIDDEN + hidden), tl.load(vectors + 5 * HIDDEN + hidden)
-    fusion_face = tl.maximum(_once(fusion_face, SAMPLES, HIDDEN) + bias[None, :], 0.0)
+    fusion_face = _relu(_once(fusion_face, SAMPLES, HIDDEN) + bias[None, :])
     difference = tl.sum(fusion_face * weight[None, :], axis=1) + fusion_bias
     bias, weight = tl.load(vectors + 6 * HIDDEN + hidden), tl.load(vectors + 7 * HIDDEN + hidden)
-    fusion_context = tl.maximum(_once(fusion_context, SAMPLES, HIDDEN) + bias[None, :], 0.0)
+    fusion_context = _relu(_once(fusion_context, SAMPLES, HIDDEN) + bias[None, :])
     difference -= tl.sum(fusion_context * weight[None, :], axis=1)
     face_weight = 1.0 / (1.0 + tl.exp(-difference))
     context_weight = 1.0 / (1.0 + tl.exp(difference))
@@ -177,7 +184,7 @@ def attention_fusion_kernel(
 
     fused = face_weight[:, None] * _once(classifier_face, SAMPLES, HIDDEN)
     fused += context_weight[:, None] * _once(classifier_context, SAMPLES, HIDDEN)
-    fused = tl.maximum(fused + tl.load(vectors + 8 * HIDDEN + hidden)[None, :], 0.0)
+    fused = _relu(fused + tl.load(vectors + 8 * HIDDEN + hidden)[None, :])
     emotion = tl.arange(0, PADDED_CLASSES)
     known = emotion < CLASSES
     # Rows of HIDDEN weights, then the biases.

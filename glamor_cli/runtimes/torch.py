@@ -46,8 +46,9 @@ class TorchRuntime(Runtime):
 
     On CUDA the core is one launch (``network/fused_core.py``) and each batch size's launches are
     recorded as a CUDA graph. Both are tried when the network is opened; where the fused core
-    cannot be had, or its answers are not the plain modules', these take its place, and where
-    a batch's size cannot be recorded, everything is launched anew for every batch from then on.
+    cannot be had, or its answers are not the plain modules', these take its place. Where a batch's
+    size cannot be recorded, everything is launched anew for every batch from then on, and by the
+    plain modules where the fused core does not compile for that size either.
 
     Attributes:
         core: ``fused``, or ``plain`` and why; and why nothing is recorded, where nothing is.
@@ -146,17 +147,31 @@ class TorchRuntime(Runtime):
             BackendUnavailable: The GPU has no memory for the batch.
         """
         try:
-            if self._graphed is not None:
-                try:
-                    return self._graphed(faces, contexts)
-                except torch.OutOfMemoryError:
-                    raise
-                except RuntimeError as error:
-                    self._graphed = None
-                    self.core += _not_recorded(error)
-            return self.answer(faces, contexts)
+            return self._fastest(faces, contexts)
         except torch.OutOfMemoryError as error:
             raise no_memory_left(len(faces)) from error
+
+    def _fastest(self, faces: Tensor, contexts: Tensor) -> Answer:
+        """Answer the fastest way left; one that fails, but for lack of memory, is given up."""
+        if self._graphed is not None:
+            try:
+                return self._graphed(faces, contexts)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                # Triton's exceptions have nothing in common but this.
+                self._graphed = None
+                self.core += _not_recorded(error)
+        try:
+            return self.answer(faces, contexts)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if self._fast is None:
+                raise
+            # Large batches have layouts of their own, which are compiled at their first.
+            self._fast, self.core = None, f"plain: {type(error).__name__}: {error}"
+            return self.answer(faces, contexts)
 
     @torch.inference_mode()
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:

@@ -1,10 +1,12 @@
 """The fused core under Triton's interpreter against float64; run by test_fused_core in a process.
 
-The interpreter must be chosen before Triton is first imported. Prints a JSON list of cases.
+The interpreter must be chosen before Triton is first imported. Prints a JSON object: the distances
+of all cases, and which samples are NaN where a feature map was poisoned.
 """
 
 import copy
 import json
+import math
 import os
 import sys
 
@@ -13,7 +15,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.network.fused_core import FusedCore, Launch
+from glamor_cli.network.fused_core import FusedCore, Launch, choose_launch
 from glamor_cli.network.glamor_net import GlamorNet
 
 TEMPERATURE = 1.7
@@ -102,7 +104,7 @@ def measure(name: str, dtype: torch.dtype) -> dict[str, object]:
         lay_out(face, face_layout),
         lay_out(context, context_layout),
         out=out,
-        launch=Launch(samples=samples, step=64 if dtype.itemsize == 2 else 32),
+        launch=Launch(samples=samples, step=choose_launch(batch, size * size, dtype, 1).step),
     )
     exact = copy.deepcopy(network).double().answer(face.double(), context.double())
     return {
@@ -115,7 +117,30 @@ def measure(name: str, dtype: torch.dtype) -> dict[str, object]:
     }
 
 
+@torch.inference_mode()
+def poison(stream: str, value: float) -> dict[str, object]:
+    """Put one number into the first of two samples' maps."""
+    network = lively_network(ORIGINAL)
+    maps = {"face": torch.rand(2, 256, 6, 6), "context": torch.rand(2, 256, 7, 7)}
+    maps[stream][0, 3, 2, 2] = value
+    eager = network.answer(*maps.values())
+    fused = FusedCore(network, 1.0, torch.float32)(*maps.values(), launch=Launch())
+    return {
+        "case": f"{value} in the {stream}",
+        **{
+            output: {
+                who: getattr(answer, output).flatten(1).isnan().any(1).tolist()
+                for who, answer in (("eager", eager), ("fused", fused))
+            }
+            for output in ("logits", "attention", "stream_weights")
+        },
+    }
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    results = [measure(name, dtype) for dtype, names in DTYPES.items() for name in names]
-    json.dump(results, sys.stdout)
+    distances = [measure(name, dtype) for dtype, names in DTYPES.items() for name in names]
+    poisoned = [
+        poison(stream, value) for stream in ("face", "context") for value in (math.inf, math.nan)
+    ]
+    json.dump({"distances": distances, "poisoned": poisoned}, sys.stdout)

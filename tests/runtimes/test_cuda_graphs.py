@@ -95,3 +95,31 @@ def test_a_size_that_cannot_be_recorded_is_launched_and_no_memory_is_told(
     runtime._graphed = exhaust
     with pytest.raises(BackendUnavailable, match="no memory left for a batch of 3"):
         runtime(*pair)
+
+
+def test_a_layout_that_fails_at_a_larger_batch_gives_way_to_the_plain_modules(
+    files: dict[str, Path],
+) -> None:
+    """The kernel and its recordings are stood in for, because only a GPU has them."""
+
+    class OutOfResources(Exception):  # as Triton's, no RuntimeError
+        pass
+
+    def fail(*_: object) -> None:
+        raise OutOfResources("shared memory")
+
+    runtime = TorchRuntime(files[".safetensors"], device="cpu")
+    pair = inputs(3)
+    expected = runtime(*pair)
+    runtime._graphed = runtime._fast = fail
+    np.testing.assert_array_equal(runtime(*pair).probabilities, expected.probabilities)
+    assert runtime.core == "plain: OutOfResources: shared memory"
+    assert runtime._fast is None, "it is not tried for every batch"
+
+    def exhaust(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    runtime._fast = exhaust
+    with pytest.raises(BackendUnavailable, match="no memory left for a batch of 3"):
+        runtime(*pair)
+    assert runtime._fast is exhaust, "a smaller batch may have the room"
