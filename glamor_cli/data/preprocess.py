@@ -125,8 +125,8 @@ def preprocess(
         on_progress: Called after every few images.
 
     Raises:
-        DataError: The data set is empty, wrong or vanishes, a worker cannot see it, or workers
-            die whatever they run.
+        DataError: The data set is empty, wrong, changes or vanishes, a worker cannot see it, or
+            workers die whatever they run.
         ConfigError: The settings do not fit the data set or a store begun before, the folder
             cannot be written to, a worker has other packages, or no cluster answers.
         BackendUnavailable: The detector, the JPEG step or Dask is not installed.
@@ -158,6 +158,7 @@ def preprocess(
                 for name in data_set.splits:
                     with store.split(name) as split:
                         run.fill(split, name, pool)
+            run.check_unchanged()
             store.finish(run.counts)
         return run.report()
 
@@ -198,9 +199,21 @@ class _Run:
                 split.add(pair.entry, pair.pixels)
             self.counts[name] = split.counts
             self._show()
+        if split.counts.read != self._source.splits[name].images:
+            raise _changed()
         split.finish()
         self.counts[name] = split.counts
         self._failures += [Failure(*failure) for failure in split.failures]
+
+    def check_unchanged(self) -> None:
+        """Go through the data set again: the store tells what it was made of.
+
+        Raises:
+            DataError: The data set is no longer what it was when this run began.
+        """
+        box_files = self._config.making.boxes is BoxSource.CROP_FILES
+        if summarise(self._data_set, box_files=box_files).splits != self._source.splits:
+            raise _changed()
 
     def take_finished(self, store: PairStore) -> None:
         """Take the numbers of a store that was finished before."""
@@ -257,6 +270,12 @@ class _Run:
     def _show(self) -> None:
         if self._on_progress:
             self._on_progress(self._progress())
+
+
+def _changed() -> DataError:
+    return DataError(
+        "the data set changed while it was preprocessed", "Preprocess it into a new folder."
+    )
 
 
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
