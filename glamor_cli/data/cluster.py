@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from glamor_cli.data.workers import Workers
-from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.extras import install_extra
+from glamor_cli.errors import ConfigError
+from glamor_cli.extras import importing, install_extra
 from glamor_cli.reasons import reason_of
 
 if TYPE_CHECKING:
@@ -42,12 +42,10 @@ def dask_workers(
         BackendUnavailable: Dask is not installed.
         ConfigError: No scheduler answers at the address, no worker comes, or one lacks glamor.
     """
-    try:
+    with importing("distributed", "Dask is not installed", install_extra("cluster")):
         import distributed
         from distributed.comm.addressing import parse_address, parse_host_port
         from distributed.scheduler import KilledWorker
-    except ImportError as error:
-        raise BackendUnavailable("Dask is not installed", install_extra("cluster")) from error
     # A lost scheduler is reported by one error of ours, not by a page of theirs.
     for name in _THEIR_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
