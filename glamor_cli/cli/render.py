@@ -1,7 +1,10 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import NoReturn, Protocol
 
 import typer
@@ -9,7 +12,26 @@ from rich.console import Console
 
 from glamor_cli.errors import INTERRUPTED, GlamorError
 
-console = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    """Goes on in silence where its terminal is gone, as after ``nohup``: the work matters more."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        except OSError as failure:
+            if failure.errno != errno.EIO:
+                raise
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+console = _Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
 
 
