@@ -96,8 +96,8 @@ def train(
             and the run goes on from the one before; it is now ``damaged.safetensors``.
 
     Raises:
-        ConfigError: The folder holds another run, another process is training in it, settings that
-            cannot work, or processes that were given different ones.
+        ConfigError: The folder holds another run or other files, another process is training in it,
+            settings that cannot work, or processes that were given different ones.
         DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
