@@ -7,8 +7,7 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
-from glamor_cli.cli.app import app
-from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
+from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
 from glamor_cli.torchrun import is_follower
 
 
@@ -20,6 +19,9 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"
     _end_by_sigterm_as_by_ctrl_c()
     try:
+        # Imported here so that Ctrl-C ends a command in its first moment too.
+        from glamor_cli.cli.app import app
+
         app()
     except GlamorError as error:
         # Imported here because it is slow, and most runs end well.
@@ -42,9 +44,13 @@ def main() -> None:
         )
         print_error(report)
         sys.exit(report.exit_code)
-    except KeyboardInterrupt:
-        from glamor_cli.cli.render import INTERRUPTED
+    except ImportError as error:
+        from glamor_cli.extras import was_interrupted
 
+        if verbose or not was_interrupted(error):
+            raise
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 

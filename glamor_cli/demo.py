@@ -143,7 +143,7 @@ class _Road:
                 )
             else:
                 report("stopped, and saved")
-        return result.finished
+        return not result.stopped
 
     def _evaluate(self) -> None:
         out = self.config.folder / "report"

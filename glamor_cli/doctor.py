@@ -21,7 +21,7 @@ import numpy as np
 from glamor_cli import __version__
 from glamor_cli.cpus import available_cpus, cpu_flags
 from glamor_cli.errors import BackendUnavailable, GlamorError
-from glamor_cli.extras import install_extra
+from glamor_cli.extras import heed_interrupt, install_extra
 from glamor_cli.reasons import reason_of
 from glamor_cli.runtimes.gpus import Driver, query_driver
 from glamor_cli.runtimes.openvino import load_openvino
@@ -184,6 +184,7 @@ def _torch(driver: Driver) -> Finding:
         torch = importlib.import_module("torch")
         known, on_gpu = torch.__version__, torch.cuda.is_available()
     except Exception as error:
+        heed_interrupt(error)
         # Whatever a damaged library raises becomes its row.
         return Finding("libraries", "torch", FindingStatus.BROKEN, _problem(error), _REINSTALL)
     if on_gpu:
@@ -207,6 +208,7 @@ def _providers() -> Iterator[Finding]:
     try:
         import onnxruntime
     except ImportError as error:
+        heed_interrupt(error)
         yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, _first_line(error), _REINSTALL)
         return
     listed = onnxruntime.get_available_providers()
@@ -325,6 +327,7 @@ def _extras() -> Iterator[Finding]:
         try:
             importlib.import_module(module)
         except Exception as error:
+            heed_interrupt(error)
             remedy = f"Optional, for {use}. {install_extra(extra)}"
             yield Finding("extras", name, FindingStatus.MISSING, _problem(error), remedy)
         else:

@@ -1,5 +1,8 @@
 """The tree of exceptions: every error a user can cause, with what to do about it."""
 
+INTERRUPTED = 130
+"""The exit code of a run ended by Ctrl-C, as shells have it, or by SIGTERM."""
+
 
 class GlamorError(Exception):
     """Base of all errors raised on purpose.

@@ -1,4 +1,10 @@
-"""How to install what glamor can do without."""
+"""Packages that glamor can do without: how they are installed, and why one cannot be imported."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.reasons import whole_reason_of
 
 
 def install_extra(name: str) -> str:
@@ -11,3 +17,44 @@ def install_extra(name: str) -> str:
         f"Install the extra in glamor's checkout: uv sync --inexact --extra {name}, "
         f"or pip install '.[{name}]'"
     )
+
+
+@contextmanager
+def importing(package: str, missing: str, remedy: str) -> Iterator[None]:
+    """Import a package in this block.
+
+    Args:
+        package: What is imported.
+        missing: One line for where it is not installed.
+        remedy: One line saying how to install it.
+
+    Raises:
+        BackendUnavailable: It is not installed, or does not load.
+    """
+    try:
+        yield
+    except ImportError as error:
+        heed_interrupt(error)
+        absent = isinstance(error, ModuleNotFoundError) and error.name == package
+        what = missing if absent else f"{package} does not load ({whole_reason_of(error)})"
+        raise BackendUnavailable(what, remedy) from error
+
+
+def heed_interrupt(error: BaseException) -> None:
+    """Raise ``KeyboardInterrupt`` anew where a library made another exception of it.
+
+    What is compiled reports whatever ends its import as an ``ImportError``.
+    """
+    if was_interrupted(error):
+        raise KeyboardInterrupt from error
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether an exception was raised because of, or while handling, a Ctrl-C."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False

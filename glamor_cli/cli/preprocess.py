@@ -95,7 +95,10 @@ def preprocess(
                     rate=progress.images_per_second,
                 )
 
-            report = run(config, on_progress=show_images)
+            def warn() -> None:
+                console.print("the cluster has no worker; waiting for one", soft_wrap=True)
+
+            report = run(config, on_progress=show_images, on_no_worker=warn)
     except KeyboardInterrupt:
         stopped("what is done is stored")
     _print(report, out)

@@ -1,19 +1,38 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import NoReturn, Protocol
 
 import typer
 from rich.console import Console
 
-from glamor_cli.errors import GlamorError
+from glamor_cli.errors import INTERRUPTED, GlamorError
 
-console = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    """Goes on in silence where its terminal is gone, as after ``nohup``: the work matters more."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        except OSError as failure:
+            if failure.errno != errno.EIO:
+                raise
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+console = _Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
-
-INTERRUPTED = 130
-"""The exit code of a run ended by Ctrl-C, as shells have it, or by SIGTERM."""
 
 
 def print_error(error: GlamorError) -> None:
@@ -62,8 +81,8 @@ class ShowProgress(Protocol):
 def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
     """Show a progress bar with rate and remaining time.
 
-    If the work fails before anything was counted, the bar is erased, so that only the error's two
-    lines remain.
+    If the work ends or fails before anything was counted, the bar is erased, so that only what is
+    said of that remains.
 
     Args:
         doing: What is done at first.
@@ -99,12 +118,11 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
     with bar:
         try:
             yield show
-        except BaseException:
+        finally:
             if not any(task.completed for task in bar.tasks):
                 bar.live.transient = True
                 bar.live.stop()
                 bar.disable = True
-            raise
 
 
 def _short(rate: float | None) -> str:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from glamor_cli.atomic import atomic_path, report_full_disk
 from glamor_cli.cli.face_table import FaceTable, error_line
-from glamor_cli.cli.render import INTERRUPTED, console
+from glamor_cli.cli.render import console
+from glamor_cli.errors import INTERRUPTED
 from glamor_cli.row_file import RowFile
 from glamor_cli.rows import FaceRow, RowFormat, RowSink, open_sink
 from glamor_cli.status import Status
@@ -47,13 +48,15 @@ def open_rows(
     )
     interrupted = False
     with streams as sink:
+        rows = _Noticed(sink)
         try:
-            yield sink
+            yield rows
         except KeyboardInterrupt:
             interrupted = True
-        sink.close()
+        rows.close()
     if interrupted:
-        console.print("interrupted: the rows so far are kept")
+        kept = "the rows so far are kept" if rows.begun else "no row was written yet"
+        console.print(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -93,6 +96,22 @@ def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[R
     except BrokenPipeError:
         # The reader has enough (`| head`).
         raise typer.Exit(CLOSED_PIPE) from None
+
+
+class _Noticed:
+    """Passes rows on, and knows whether there was one."""
+
+    def __init__(self, sink: RowSink) -> None:
+        self.begun = False
+        self._sink = sink
+
+    def write(self, rows: Iterable[FaceRow]) -> None:
+        rows = list(rows)
+        self.begun = self.begun or bool(rows)
+        self._sink.write(rows)
+
+    def close(self) -> None:
+        self._sink.close()
 
 
 class _ErrorPrinter:

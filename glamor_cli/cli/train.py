@@ -68,59 +68,70 @@ def train(
 
     With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
     """
-    from glamor_cli.network.config import NetworkConfig
-    from glamor_cli.training.config import BEST, TrainConfig
-    from glamor_cli.training.live_report import LIVE_REPORT
-    from glamor_cli.training.progress import Progress
-    from glamor_cli.training.recipes import find_recipe
-    from glamor_cli.training.trainer import train as run_training
-
     console.quiet = is_follower()
-    config = TrainConfig(
-        store=store,
-        run=run,
-        recipe=find_recipe(recipe, epochs=epochs, batch_size=batch, learning_rate=learning_rate),
-        network=NetworkConfig(encoder=network, variant=variant),
-        seed=seed,
-        train_split=train_split,
-        validation_split=validation_split,
-        initial_weights=None if init is None else _find_trainable(init),
-        teacher=None if teacher is None else _find_teacher(teacher),
-        precision=precision,
-        device=device,
-        threads=threads,
-        checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
-        deterministic=deterministic,
-    )
     begun = False
-    with progress_bar("starting", "images") as show:
+    try:
+        from glamor_cli.training.config import BEST, TrainConfig
+        from glamor_cli.training.live_report import LIVE_REPORT
+        from glamor_cli.training.progress import Progress
+        from glamor_cli.training.recipes import find_recipe
+        from glamor_cli.training.trainer import train as run_training
 
-        def show_step(progress: Progress) -> None:
-            nonlocal begun
-            if not begun:
-                begun = True
-                line = f"curves after each epoch in {run / LIVE_REPORT}"
-                console.print(line, markup=False, soft_wrap=True)
-            judged = progress.validation_accuracy
-            best = "" if judged is None else f"  validation {judged:.1%}"
-            show(
-                progress.done,
-                progress.total,
-                doing=f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}{best}",
-                rate=progress.images_per_second,
-            )
+        config = TrainConfig(
+            store=store,
+            run=run,
+            recipe=find_recipe(
+                recipe, epochs=epochs, batch_size=batch, learning_rate=learning_rate
+            ),
+            network=NetworkConfig(encoder=network, variant=variant),
+            seed=seed,
+            train_split=train_split,
+            validation_split=validation_split,
+            initial_weights=None if init is None else _find_trainable(init),
+            teacher=None if teacher is None else _find_teacher(teacher),
+            precision=precision,
+            device=device,
+            threads=threads,
+            checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
+            deterministic=deterministic,
+        )
+        with progress_bar("starting", "images") as show:
 
-        def warn(checkpoint: Path, reason: str) -> None:
-            line = (
-                f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
-            )
-            console.print(printable(line), markup=False, soft_wrap=True)
+            def show_step(progress: Progress) -> None:
+                nonlocal begun
+                if not begun:
+                    begun = True
+                    line = f"curves after each epoch in {run / LIVE_REPORT}"
+                    console.print(line, markup=False, soft_wrap=True)
+                judged = progress.validation_accuracy
+                best = "" if judged is None else f"  validation {judged:.1%}"
+                where = f"epoch {progress.epoch}/{progress.epochs}"
+                show(
+                    progress.done,
+                    progress.total,
+                    doing=f"{where}  loss {progress.loss:.3f}{best}",
+                    rate=progress.images_per_second,
+                )
 
-        result = run_training(config, resume=resume, on_progress=show_step, on_damaged=warn)
+            def warn(checkpoint: Path, reason: str) -> None:
+                line = f"{checkpoint} is damaged ({reason}) and put aside; "
+                line += "going on from the one before it"
+                console.print(printable(line), markup=False, soft_wrap=True)
+
+            result = run_training(config, resume=resume, on_progress=show_step, on_damaged=warn)
+    except KeyboardInterrupt:
+        # Python and torch may take long to load; from its first step on, the run saves by itself.
+        if not begun:
+            console.print("stopped before the first step; nothing to save", soft_wrap=True)
+        raise
     if not result.finished:
         stopped(
             f"{result.epochs} epochs are finished, and everything is saved",
             "Go on with the same command and --resume.",
+        )
+    if not begun:
+        console.print(
+            f"{run} was finished before; nothing was left to do", markup=False, soft_wrap=True
         )
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "

@@ -113,6 +113,7 @@ def preprocess(
     *,
     workers: Workers | None = None,
     on_progress: Callable[[PreprocessProgress], None] | None = None,
+    on_no_worker: Callable[[], None] = lambda: None,
 ) -> PreprocessReport:
     """Make the pair store of a data set, or go on with one where an earlier run stopped.
 
@@ -123,12 +124,14 @@ def preprocess(
         config: What and how.
         workers: Where the work is done, if not where the config says.
         on_progress: Called after every few images.
+        on_no_worker: Called, perhaps from another thread, when the Dask cluster has no worker; the
+            work then waits for one.
 
     Raises:
-        DataError: The data set is empty, wrong or vanishes, a worker cannot see it, or workers
-            die whatever they run.
+        DataError: The data set is empty, wrong, changes or vanishes, a worker cannot see it, or
+            workers die whatever they run.
         ConfigError: The settings do not fit the data set or a store begun before, the folder
-            cannot be written to, a worker has other packages, or no cluster answers.
+            cannot be written to, a worker has other packages or none, or no cluster answers.
         BackendUnavailable: The detector, the JPEG step or Dask is not installed.
     """
     started = time.monotonic()
@@ -154,10 +157,11 @@ def preprocess(
         if store.complete:
             run.take_finished(PairStore.open(config.out))
         else:
-            with _pool(config, workers) as pool:
+            with _pool(config, workers, on_no_worker) as pool:
                 for name in data_set.splits:
                     with store.split(name) as split:
                         run.fill(split, name, pool)
+            run.check_unchanged()
             store.finish(run.counts)
         return run.report()
 
@@ -198,9 +202,21 @@ class _Run:
                 split.add(pair.entry, pair.pixels)
             self.counts[name] = split.counts
             self._show()
+        if split.counts.read != self._source.splits[name].images:
+            raise _changed()
         split.finish()
         self.counts[name] = split.counts
         self._failures += [Failure(*failure) for failure in split.failures]
+
+    def check_unchanged(self) -> None:
+        """Go through the data set again: the store tells what it was made of.
+
+        Raises:
+            DataError: The data set is no longer what it was when this run began.
+        """
+        box_files = self._config.making.boxes is BoxSource.CROP_FILES
+        if summarise(self._data_set, box_files=box_files).splits != self._source.splits:
+            raise _changed()
 
     def take_finished(self, store: PairStore) -> None:
         """Take the numbers of a store that was finished before."""
@@ -259,6 +275,12 @@ class _Run:
             self._on_progress(self._progress())
 
 
+def _changed() -> DataError:
+    return DataError(
+        "the data set changed while it was preprocessed", "Preprocess it into a new folder."
+    )
+
+
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
     if config.workers < 1:
@@ -293,7 +315,7 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
 
 
 def _pool(
-    config: PreprocessConfig, workers: Workers | None
+    config: PreprocessConfig, workers: Workers | None, on_no_worker: Callable[[], None]
 ) -> AbstractContextManager[Workers | None]:
     """Choose where the work is done; None is this process."""
     if workers is not None:
@@ -302,7 +324,7 @@ def _pool(
         # Imported here because few have Dask.
         from glamor_cli.data.cluster import dask_workers
 
-        return dask_workers(config.dask)
+        return dask_workers(config.dask, on_no_worker)
     if config.workers == 1 and not config.isolated:
         return nullcontext()
     return process_pool(config.workers)

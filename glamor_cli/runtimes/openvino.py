@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.extras import install_extra
+from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.extras import importing, install_extra
 from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import read_exported
@@ -81,15 +81,9 @@ def load_openvino() -> Any:
     Raises:
         BackendUnavailable: It is not installed or does not load.
     """
-    try:
-        with _unreported():
-            import openvino
-    except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError)
-        raise BackendUnavailable(
-            "OpenVINO is not installed" if absent else f"OpenVINO does not load ({error})",
-            install_extra("openvino"),
-        ) from error
+    missing, remedy = "OpenVINO is not installed", install_extra("openvino")
+    with importing("openvino", missing, remedy), _unreported():
+        import openvino
     return openvino
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.extras import install_extra
+from glamor_cli.extras import heed_interrupt, install_extra
 
 TURING = "SM75"
 """The oldest generation that TensorRT-RTX builds for; it multiplies no float32 matrices there."""
@@ -61,6 +61,7 @@ def _load(target: Target) -> Any:
         module = importlib.import_module(_MODULES[target])
         module.Builder  # noqa: B018 - without its libraries the vendor's package imports, but empty
     except Exception as error:
+        heed_interrupt(error)
         absent = isinstance(error, ModuleNotFoundError)
         reason = "is not installed" if absent else f"does not load ({error})"
         raise BackendUnavailable(

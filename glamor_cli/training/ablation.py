@@ -92,6 +92,9 @@ def ablate(
             "Choose another --recipe.",
         )
     _check_split(config)
+    # The table needs them alike in the end, so better before hours are spent.
+    for finished in _finished(config.training.run):
+        _check_alike(config, _folder(config, *finished))
     for seed in dict.fromkeys(config.seeds):
         # Seed by seed, so that one that was stopped can already be compared.
         for variant in dict.fromkeys(config.variants):
@@ -195,9 +198,11 @@ def _run(
     outcome = begin_or_resume(
         training, on_progress=lambda progress: on_progress(variant, seed, progress)
     )
-    if outcome.finished:
-        _judge(config, training.network, seed)
-    return outcome.finished
+    # One stopped in its last validation is finished, and judged by the next call.
+    if outcome.stopped:
+        return False
+    _judge(config, training.network, seed)
+    return True
 
 
 def _result(config: AblationConfig, variant: Variant, seed: int) -> RunResult:

@@ -109,8 +109,8 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
     """Check what can be told of a run before its store is opened.
 
     Raises:
-        ConfigError: The folder holds a run that is not to be resumed or cannot be, or no epoch
-            would see faces at full size.
+        ConfigError: The folder holds a run that is not to be resumed or cannot be, or other files
+            and no run, or no epoch would see faces at full size.
     """
     recipe, can_resume = config.recipe, has_checkpoint(config.run)
     if can_resume and not resume:
@@ -124,11 +124,24 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
             f"{config.run} holds a run without checkpoints to go on from",
             "Choose another folder with --run, or move this one's files away.",
         )
+    if not can_resume and _holds_other_files(config.run):
+        raise ConfigError(
+            f"{config.run} holds other files and no run",
+            "Choose an empty folder with --run, or one that does not exist yet.",
+        )
     if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
         raise ConfigError(
             f"in {recipe.epochs} epochs, none would see faces at full size",
             "Give more --epochs.",
         )
+
+
+def _holds_other_files(folder: Path) -> bool:
+    """Tell a folder of something else from an empty one, and from one where a run was begun."""
+    if not folder.is_dir() or (folder / CONFIG).exists():
+        return False
+    # Hidden ones may be what a run killed in its first moment left behind.
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:

@@ -14,7 +14,8 @@ class StopRequest:
 
     The second one acts as it would have without this, unless ``patient``: under torchrun both the
     terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. Outside of the
-    main thread, where Python allows no signal handlers, it does nothing.
+    main thread, where Python allows no signal handlers, it does nothing; nor to a signal that is
+    ignored, or that a program handles without Python.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -25,7 +26,9 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
+                # An ignored one is meant to be, and Python cannot put back one that is not its own.
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    self._before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(

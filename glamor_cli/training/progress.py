@@ -47,9 +47,11 @@ class TrainResult:
         best_accuracy: On validation; -1 where no epoch was finished.
         best_epoch: Where it was reached, from 1.
         epochs: How many were finished.
+        stopped: Whether it was asked to stop; so late, perhaps, that it was finished all the same.
     """
 
     finished: bool
     best_accuracy: float
     best_epoch: int
     epochs: int
+    stopped: bool = False

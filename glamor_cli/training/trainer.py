@@ -96,8 +96,8 @@ def train(
             and the run goes on from the one before; it is now ``damaged.safetensors``.
 
     Raises:
-        ConfigError: The folder holds another run, another process is training in it, settings that
-            cannot work, or processes that were given different ones.
+        ConfigError: The folder holds another run or other files, another process is training in it,
+            settings that cannot work, or processes that were given different ones.
         DataError: The store cannot be used, or the loss is no longer a finite number.
         CheckpointError: The checkpoint or the initial weights cannot be used.
         BackendUnavailable: The device is not here.
@@ -240,9 +240,9 @@ class _Run:
             while self.state.epoch < self.recipe.epochs:
                 if not self._epoch(stop, on_progress):
                     self._save()
-                    return self._result(finished=False)
+                    return self._result(finished=False, stopped=True)
                 self._finish_epoch()
-        return self._result(finished=True)
+        return self._result(finished=True, stopped=stop.requested)
 
     def _epoch(self, stop: StopRequest, on_progress: Callable[[Progress], None]) -> bool:
         """Run the rest of an epoch; False where a stop was asked for."""
@@ -405,9 +405,11 @@ class _Run:
             validation_accuracy=last,
         )
 
-    def _result(self, *, finished: bool) -> TrainResult:
+    def _result(self, *, finished: bool, stopped: bool) -> TrainResult:
         state = self.state
-        return TrainResult(finished, state.best_accuracy, state.best_epoch + 1, state.epoch)
+        return TrainResult(
+            finished, state.best_accuracy, state.best_epoch + 1, state.epoch, stopped
+        )
 
 
 def _diverged(what: str, loss: float, state: RunState) -> DataError:

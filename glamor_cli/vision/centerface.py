@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
+from glamor_cli.extras import importing
 from glamor_cli.reasons import whole_reason_of
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
@@ -283,12 +284,9 @@ def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 def _open_session(path: Path, threads: int | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Open the network for any batch and any multiple of 32; returns an ``InferenceSession``."""
-    try:
+    missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
+    with importing("onnxruntime", missing, remedy):
         import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailable(
-            "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
-        ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
-from glamor_cli.extras import install_extra
+from glamor_cli.extras import importing, install_extra
 from glamor_cli.vision.detector_kind import MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 
@@ -39,10 +39,8 @@ class DlibFaces:
         Raises:
             BackendUnavailable: dlib or the network's file is missing.
         """
-        try:
+        with importing("dlib", "the detector dlib is not installed", _REMEDY):
             import dlib
-        except ImportError as error:
-            raise BackendUnavailable("the detector dlib is not installed", _REMEDY) from error
         self._network = dlib.cnn_face_detection_model_v1(str(find_network()))
         # A network of dlib's holds its layers' outputs, so that two threads may not share a run.
         self._lock = threading.Lock()

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.errors import BackendUnavailable, DataError
-from glamor_cli.extras import install_extra
+from glamor_cli.errors import DataError
+from glamor_cli.extras import importing, install_extra
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 
 FACE_SHAPE = (FACE_SIZE, FACE_SIZE)
@@ -254,10 +254,8 @@ def _mix(
 
 
 def _import_simplejpeg() -> ModuleType:
-    try:
+    with importing("simplejpeg", "the official JPEG step needs simplejpeg", _EXTRA):
         return importlib.import_module("simplejpeg")
-    except ImportError as error:
-        raise BackendUnavailable("the official JPEG step needs simplejpeg", _EXTRA) from error
 
 
 def jpeg_step_version() -> str:

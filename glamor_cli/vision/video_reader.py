@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, DataError
-from glamor_cli.extras import install_extra
+from glamor_cli.errors import DataError
+from glamor_cli.extras import importing, install_extra
 from glamor_cli.reasons import whole_reason_of
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.images import MAX_PIXELS
@@ -99,12 +99,10 @@ def import_av() -> Any:
     """Import PyAV.
 
     Raises:
-        BackendUnavailable: It is not installed.
+        BackendUnavailable: It is not installed, or does not load.
     """
-    try:
+    with importing("av", "videos need PyAV, which is not installed", _REMEDY):
         import av
-    except ImportError as error:
-        raise BackendUnavailable("videos need PyAV, which is not installed", _REMEDY) from error
     return av
 
 

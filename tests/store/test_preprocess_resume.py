@@ -234,6 +234,32 @@ def test_a_vanished_data_set_is_no_thousand_failures(tmp_path, gone):
     assert PairStore.open(tmp_path / "store").verify() == 12
 
 
+CHANGES = {
+    "an image less": lambda source: next((source / "images/train/Happy").iterdir()).unlink(),
+    "an image more": lambda source: write_image(source / "images" / "train" / "Happy" / "z.png"),
+    "an image's content": lambda source: write_image(
+        next((source / "images" / "test" / "Anger").iterdir()), height=20
+    ),
+    "a box": lambda source: (source / "crop/test/Anger/clip_0.txt").write_text("1,5,30,33\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_data_set_that_changes_meanwhile_makes_no_finished_store(tmp_path, change):
+    source = write_authors_data_set(tmp_path / "set", {"test": 4, "train": 4})
+
+    def change_once(progress):
+        if progress.read == 12:
+            CHANGES[change](source)
+
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    config = PreprocessConfig(source, tmp_path / "store", making, workers=1, images_per_task=4)
+    with pytest.raises(DataError, match="changed while it was preprocessed"):
+        preprocess(config, on_progress=change_once)
+    with pytest.raises(DataError, match="is unfinished"):
+        PairStore.open(tmp_path / "store")
+
+
 def test_images_that_never_were_there_are_failures(tmp_path, run):
     """A manifest may speak of folders that are not there; that is no data set vanishing."""
     write_image(tmp_path / "a.png")

@@ -38,6 +38,7 @@ from glamor_cli.training.config import CONFIG, TrainConfig, settle_precision
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import SCENES
 from glamor_cli.training.trainer import train
+from glamor_cli.training.validation import validate
 
 TWO = (Variant.FULL, Variant.FACE_ONLY)
 
@@ -100,6 +101,31 @@ def test_a_stopped_ablation_goes_on_and_ends_the_same(scene_store, finished, tmp
             for folder in (tmp_path, finished[0].training.run)
         )
         assert ours == theirs
+
+
+def test_a_stop_in_the_last_validation_is_heard(scene_store, finished, tmp_path, monkeypatch):
+    """No step is left to end after; the run is finished, and the ablation stops."""
+    config = configure(scene_store, tmp_path, *TWO)
+
+    def stop_and_validate(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validate(*arguments)
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr("glamor_cli.training.trainer.validate", stop_and_validate)
+        assert ablate(config, on_progress=lambda variant, *_: seen.append(variant)) is None
+    assert set(seen) == {Variant.FULL}
+    seen.clear()
+    assert ablate(config, on_progress=lambda variant, *_: seen.append(variant)) == finished[1]
+    assert set(seen) == {Variant.FACE_ONLY}
+
+
+def test_runs_of_another_kind_are_found_before_anything_is_trained(scene_store, finished, tmp_path):
+    shutil.copytree(finished[0].training.run, tmp_path / "runs")
+    other = configure(scene_store, tmp_path / "runs", Variant.POOLED_CONTEXT, epochs=2)
+    with pytest.raises(ConfigError, match=r"recipe\.epochs = 1, not 2"):
+        ablate(other, on_progress=lambda *_: pytest.fail("it has begun to train"))
 
 
 def test_other_variants_and_seeds_join_the_table(scene_store, finished, tmp_path):

@@ -11,7 +11,7 @@ from quick_training import QUICK, config
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.training.config import CONFIG
+from glamor_cli.training.config import CONFIG, check_can_begin
 from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.trainer import train
 
@@ -23,6 +23,19 @@ def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed:
     resnet = NetworkConfig(encoder=Encoder.RESNET18, variant=Variant.FACE_ONLY)
     with pytest.raises(ConfigError, match=r"network\.encoder = original, not resnet18"):
         train(config(scene_store, undisturbed, network=resnet), resume=True)
+
+
+def test_a_run_does_not_mix_with_other_files(scene_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "photograph.jpg").write_text("precious")
+    with pytest.raises(ConfigError, match="holds other files and no run"):
+        train(config(scene_store, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["photograph.jpg"]
+    # A run that was begun and has no checkpoint yet may begin anew among what it left.
+    (tmp_path / CONFIG).write_text("{}")
+    check_can_begin(config(scene_store, tmp_path), resume=True)
+    for path in tmp_path.iterdir():
+        path.rename(path.with_name(f".{path.name}"))
+    check_can_begin(config(scene_store, tmp_path), resume=False)
 
 
 def test_the_precision_that_auto_chose_stays_with_the_run(

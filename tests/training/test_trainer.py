@@ -197,6 +197,12 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     )
     result = CliRunner().invoke(app, command.split())
     assert result.exit_code == 0, result.output
+    assert "finished before" not in result.stderr
+    again = CliRunner().invoke(app, [*command.split(), "--resume"])
+    assert again.exit_code == 0, again.output
+    nothing, best = again.stderr.splitlines()
+    assert nothing == f"{tmp_path}/run was finished before; nothing was left to do"
+    assert best.startswith("best validation accuracy")
     settings = json.loads((tmp_path / "run" / CONFIG).read_text())
     recipe = settings["recipe"]
     asked = [recipe[name] for name in ("name", "epochs", "batch_size", "learning_rate")]

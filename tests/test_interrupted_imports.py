@@ -1,0 +1,75 @@
+"""A Ctrl-C that falls into an import ends a command quietly, and is told as nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.extras import importing
+
+INTERRUPTED_LIBRARY = """
+try:
+    raise KeyboardInterrupt
+except KeyboardInterrupt as error:
+    raise ImportError("initialization failed") from error
+"""
+
+
+def run(libraries: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "glamor_cli", *words],
+        env=os.environ | {"PYTHONPATH": f"{libraries}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "PIL", "numpy"])
+def test_a_library_that_makes_an_import_error_of_it(library: str, tmp_path: Path) -> None:
+    (tmp_path / f"{library}.py").write_text(INTERRUPTED_LIBRARY)
+    (tmp_path / "photo.png").write_bytes(b"")
+    done = run(tmp_path, "predict", str(tmp_path / "photo.png"), "--format", "csv")
+    assert done.returncode == 130
+    assert done.stderr in ("", "interrupted: no row was written yet\n")
+
+
+def test_a_training_stopped_while_torch_loads_says_so(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import signal; signal.raise_signal(signal.SIGTERM)\n")
+    done = run(tmp_path, "train", str(tmp_path), "--run", str(tmp_path / "run"))
+    said = "stopped before the first step; nothing to save\n"
+    assert (done.returncode, done.stderr) == (130, said)
+
+
+def test_the_first_moment_of_a_command(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    done = run(tmp_path, "--help")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_only_what_is_not_there_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lacks_a_part.py").write_text("import of_which_nobody_has_heard\n")
+    (tmp_path / "was_interrupted.py").write_text(INTERRUPTED_LIBRARY)
+    with (
+        pytest.raises(BackendUnavailable) as absent,
+        importing("of_which_nobody_has_heard", "it is not installed", "Install it."),
+    ):
+        import of_which_nobody_has_heard  # noqa: F401
+    assert absent.value.what == "it is not installed"
+    with (
+        pytest.raises(BackendUnavailable) as broken,
+        importing("lacks_a_part", "it is not installed", "Install it."),
+    ):
+        import lacks_a_part  # noqa: F401
+    assert broken.value.what.startswith("lacks_a_part does not load (No module named 'of_which")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        importing("was_interrupted", "it is not installed", "Install it."),
+    ):
+        import was_interrupted  # noqa: F401
