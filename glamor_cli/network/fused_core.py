@@ -184,7 +184,7 @@ class FusedCore(nn.Module):
         from glamor_cli.network.fused_kernel import attention_fusion_kernel
 
         # Triton launches on the current device, whichever the maps are on.
-        with torch.cuda.device_of(face_map):
+        with torch.cuda.device_of(face_map):  # type: ignore[no-untyped-call]
             attention_fusion_kernel[((batch + launch.samples - 1) // launch.samples,)](
                 face_map,
                 *_strides(face_map),
