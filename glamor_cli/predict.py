@@ -53,8 +53,8 @@ class PredictConfig:
             default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
-        saved_in: The folder where pictures are saved: those of earlier runs there are not taken
-            from folders and globs.
+        saved_in: The folder where pictures are saved. Those of earlier runs are not taken from
+            folders and globs: there they are known by their names, elsewhere by their mark too.
 
     Raises:
         ConfigError: A batch of less than one face, or a score that is negative or not finite.

@@ -11,7 +11,7 @@ from rich.text import Text
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, printable
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -106,14 +106,24 @@ def predict(
         saved_in=save,
     )
     counts: Counter[Status] = Counter()
+    passed_over: Counter[Path] = Counter()
     with open_rows(row_format, output, columns) as sink, pictures or nullcontext():
-        for image in predict_sources(sources, config, video):
+        for image in predict_sources(
+            sources, config, video, lambda path: passed_over.update([path.parent])
+        ):
             rows = image.rows()
             sink.write(rows)
             counts.update(row.status for row in rows)
             if pictures is not None:
                 pictures.save(image)
     _print_summary(counts, output, save)
+    if passed_over:
+        folders = [*passed_over]
+        where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
+        files = _count(passed_over.total(), "picture")
+        console.print(
+            Text(f"passed over {files} that earlier runs saved in {where}"), soft_wrap=True
+        )
     if counts[Status.ERROR]:
         raise typer.Exit(1)
 
@@ -142,7 +152,7 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
 
 def _print_summary(counts: Counter[Status], output: Path | None, save: Path | None) -> None:
     """Count what was found, and say where things were written."""
-    parts = [f"{counts[Status.OK]} {'face' if counts[Status.OK] == 1 else 'faces'}"]
+    parts = [_count(counts[Status.OK], "face")]
     if counts[Status.NO_FACE]:
         parts.append(f"{counts[Status.NO_FACE]} without a face")
     if counts[Status.ERROR]:
@@ -152,3 +162,7 @@ def _print_summary(counts: Counter[Status], output: Path | None, save: Path | No
     if save is not None:
         parts.append(f"pictures in {save}")
     console.print(Text(", ".join(parts)), soft_wrap=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

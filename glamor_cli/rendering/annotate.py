@@ -24,7 +24,7 @@ from glamor_cli.rendering.insets import (
     ellipsis,
     scale_box,
 )
-from glamor_cli.saved_names import SAVED_PICTURE, saved_name
+from glamor_cli.saved_names import MARK, SAVED_PICTURE, saved_name
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
@@ -108,7 +108,9 @@ class PictureFolder:
             return None
         path = self.path(prediction.source, SAVED_PICTURE)
         with atomic_path(path) as temporary:
-            annotate(prediction).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
+            annotate(prediction).save(
+                temporary, "JPEG", quality=92, subsampling="4:4:4", comment=MARK
+            )
         return path
 
     def path(self, source: str, suffix: str) -> Path:
