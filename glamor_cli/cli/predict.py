@@ -117,6 +117,9 @@ def predict(
             if pictures is not None:
                 pictures.save(image)
     _print_summary(counts, output, save)
+    if pictures is not None and pictures.replaced:
+        were = "was" if pictures.replaced == 1 else "were"
+        console.print(f"{_count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
     if passed_over:
         folders = [*passed_over]
         where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"

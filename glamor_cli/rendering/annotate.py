@@ -78,15 +78,21 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
 class PictureFolder:
     """Saves annotated pictures into one folder, each under a name of its own and of no source.
 
+    Within a run no picture replaces another; those of earlier runs are replaced, and counted.
+
     Args:
         folder: Made if it is missing.
         sources: What is looked at; none of its files is written over.
+
+    Attributes:
+        replaced: How many files of earlier runs were replaced.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, sources: Iterable[str | Path] = ()) -> None:
+        self.replaced = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -122,7 +128,9 @@ class PictureFolder:
             name, number = saved_name(source, f"-{number}{suffix}"), number + 1
         self._used.add(name.casefold())
         self._next[plain.casefold()] = number
-        return self._folder / name
+        path = self._folder / name
+        self.replaced += path.exists()
+        return path
 
 
 def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[str]:

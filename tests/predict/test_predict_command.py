@@ -383,6 +383,16 @@ def test_wide_letters_leave_the_end_of_names(photographs, options, tmp_path):
     assert "1.jpg" in said and "2.jpg" in said
 
 
+def test_pictures_of_earlier_runs_that_were_replaced_are_told(photographs, options, tmp_path):
+    source, saved = photographs / "coffee.jpg", tmp_path / "saved"
+    (tmp_path / "other").mkdir()
+    namesake = shutil.copy(source, tmp_path / "other")
+    told = "1 picture of earlier runs was replaced"
+    assert told not in run(source, namesake, *options, "--save", saved).stderr
+    assert len(list(saved.iterdir())) == 2
+    assert told in run(namesake, *options, "--save", saved).stderr
+
+
 def test_an_error_names_its_source_also_where_that_is_a_letter():
     row = FaceRow("1", None, Status.ERROR, reason="an image of 100x100 pixels is too large")
     assert error_line(row) == "1: an image of 100x100 pixels is too large"
