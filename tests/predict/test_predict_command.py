@@ -103,6 +103,7 @@ def test_rows_and_pictures_in_files(photographs, options, tmp_path):
         (["--output", "."], "file"),
         (["--save", "a-file"], "folder"),
         (["--min-score", "-1"], "--min-score"),
+        (["--min-score", "1.01"], "1 or less"),
         (["--long-side", "8"], "default"),
         (["--long-side", "1280", "--detector", "dlib"], "centerface"),
     ],
