@@ -40,7 +40,11 @@ def predict(
     weights: WeightsOption = DEFAULT_WEIGHTS,
     row_format: Annotated[
         RowFormat | None,
-        typer.Option("--format", help="Default: by --output's ending, else a table."),
+        typer.Option(
+            "--format",
+            help="Default: by --output's ending, else a table. The table goes to standard error; "
+            "without --output, jsonl, json and csv go to standard output.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write the rows to this file; - is standard output.")
@@ -116,7 +120,7 @@ def predict(
             counts.update(row.status for row in rows)
             if pictures is not None:
                 pictures.save(image)
-    _print_summary(counts, output, save)
+    _print_summary(counts, output, save, pictures.saved if pictures is not None else 0)
     if pictures is not None and pictures.replaced:
         were = "was" if pictures.replaced == 1 else "were"
         console.print(f"{_count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
@@ -153,7 +157,9 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
     return chosen
 
 
-def _print_summary(counts: Counter[Status], output: Path | None, save: Path | None) -> None:
+def _print_summary(
+    counts: Counter[Status], output: Path | None, save: Path | None, saved: int
+) -> None:
     """Count what was found, and say where things were written."""
     parts = [_count(counts[Status.OK], "face")]
     if counts[Status.NO_FACE]:
@@ -163,7 +169,7 @@ def _print_summary(counts: Counter[Status], output: Path | None, save: Path | No
     if output is not None:
         parts.append(f"rows in {output}")
     if save is not None:
-        parts.append(f"pictures in {save}")
+        parts.append(f"pictures in {save}" if saved else "no picture to save")
     console.print(Text(", ".join(parts)), soft_wrap=True)
 
 

@@ -85,17 +85,21 @@ class PictureFolder:
         sources: What is looked at; none of its files is written over.
 
     Attributes:
-        replaced: How many files of earlier runs were replaced.
+        saved: How many files were saved.
+        replaced: How many of them replaced those of earlier runs.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, sources: Iterable[str | Path] = ()) -> None:
-        self.replaced = 0
+        self.saved = self.replaced = 0
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if folder.is_file():
+                raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
             raise _not_writable(folder, error.strerror) from error
         # A run must find out before its first batch, not after it.
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -119,6 +123,12 @@ class PictureFolder:
             )
         return path
 
+    def leave_nothing_empty(self) -> None:
+        """Remove the folders that were made for pictures which did not come."""
+        with suppress(OSError):
+            for place in self._made:
+                place.rmdir()
+
     def path(self, source: str, suffix: str) -> Path:
         """Give the picture of a source a name, numbered if another source of this run has it."""
         # Case is folded because some file systems do.
@@ -129,6 +139,7 @@ class PictureFolder:
         self._used.add(name.casefold())
         self._next[plain.casefold()] = number
         path = self._folder / name
+        self.saved += 1
         self.replaced += path.exists()
         return path
 
