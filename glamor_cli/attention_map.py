@@ -63,20 +63,29 @@ def upsample_attention(
     Smooth means bicubic, which sinks below the ground around a peak: `interpolate_attention` keeps
     the order of the places.
 
+    A map that is nearly even, as barely trained networks give, has a peak that means little: unless
+    the peak has twice its even share, the whole map is faded, to nothing where it is even.
+
     Args:
         attention: float32 [h, w], in row-major cells.
         height: Rows of the result, for the crop's 112.
         width: Columns of the result, for the crop's 112.
 
     Returns:
-        float32 [height, width], 0 where nothing was looked at, 1 at the map's peak.
+        float32 [height, width], 0 where nothing was looked at, 1 at the peak of a map that is not
+        faded.
     """
     smooth = _resize(attention, height, width, Image.Resampling.BICUBIC)
     values: NDArray[np.float32] = np.maximum(smooth, 0)
     peak = float(values.max())
     if peak > 0:
-        values /= np.float32(peak)
+        values *= np.float32(_strength(attention) / peak)
     return values
+
+
+def _strength(attention: NDArray[np.float32]) -> float:
+    """Say how much a map's peak stands out: from 0 where it is even to 1 at twice its mean."""
+    return min(1.0, float(attention.max()) / float(attention.mean()) - 1)
 
 
 def interpolate_attention(attention: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,6 +26,8 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if folder.is_file():
+            raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
         raise cannot_write(folder, error.strerror or error) from error
     try:
         import fcntl

@@ -53,11 +53,12 @@ class PredictConfig:
             default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
-        saved_in: The folder where pictures are saved: those of earlier runs there are not taken
-            from folders and globs.
+        saved_in: The folder where pictures are saved. Those of earlier runs are not taken from
+            folders and globs: there they are known by their names, elsewhere by their mark too.
 
     Raises:
-        ConfigError: A batch of less than one face, or a score that is negative or not finite.
+        ConfigError: A batch of less than one face, or a score that is negative, not finite, or
+            beyond those of the detector.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
@@ -81,6 +82,12 @@ class PredictConfig:
             raise ConfigError(
                 f"the least detector score must be a finite number from 0 up, not {self.min_score}",
                 "Give --min-score 0 or more.",
+            )
+        # dlib's scores have no such bound.
+        if self.detector is DetectorKind.CENTERFACE and (self.min_score or 0) > 1:
+            raise ConfigError(
+                f"centerface's scores go from 0 to 1: no face would have {self.min_score}",
+                "Give --min-score 1 or less.",
             )
 
 

@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+from glamor_cli.errors import GlamorError
+
+MARK = "Made by glamor predict"
+"""The comment that saved pictures, videos and timelines carry."""
+
 SAVED_PICTURE, SAVED_VIDEO, SAVED_TIMELINE = SUFFIXES = (
     "-emotions.jpg",
     "-emotions.mp4",
@@ -11,6 +16,8 @@ SAVED_PICTURE, SAVED_VIDEO, SAVED_TIMELINE = SUFFIXES = (
 
 _LONGEST_STEM = 200
 """Bytes of a source's name that a saved file's keeps; file systems allow 255 in all."""
+_MARK_WITHIN = 4096
+"""Bytes from a picture's beginning within which its comment lies."""
 
 
 def saved_name(source: str | Path, suffix: str) -> str:
@@ -25,6 +32,28 @@ def saved_name(source: str | Path, suffix: str) -> str:
     return f"{stem.encode()[:_LONGEST_STEM].decode(errors='ignore')}{suffix}"
 
 
-def is_saved(path: Path, folder: Path) -> bool:
-    """Say whether a file is what a run saved in a folder, by its name and its place."""
-    return path.name.endswith(SUFFIXES) and path.parent.resolve() == folder.resolve()
+def is_saved(path: Path, folder: Path | None = None) -> bool:
+    """Say whether a file is what a run saved: by its name, and by its place or its mark.
+
+    Only files that have such a name are opened.
+
+    Args:
+        path: The file.
+        folder: Where runs save: there the name suffices. None knows of no such place.
+    """
+    if not path.name.endswith(SUFFIXES):
+        return False
+    return (folder is not None and path.parent.resolve() == folder.resolve()) or _has_mark(path)
+
+
+def _has_mark(path: Path) -> bool:
+    try:
+        if path.name.endswith(SAVED_VIDEO):
+            # Late: only videos need it, and names must be had quickly.
+            from glamor_cli.vision.video_reader import read_comment
+
+            return read_comment(path) == MARK
+        with path.open("rb") as file:
+            return MARK.encode() in file.read(_MARK_WITHIN)
+    except (GlamorError, OSError):  # the run will say so when it reads the file
+        return False

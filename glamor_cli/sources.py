@@ -35,15 +35,17 @@ def list_sources(
     sources: Iterable[str | Path],
     saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
+    on_saved: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
     Args:
         sources: Files, folders and globs.
-        saved_in: A folder where pictures are saved: those of earlier runs there are not taken from
-            folders and globs.
+        saved_in: A folder where pictures are saved. Folders and globs are searched for what no run
+            saved, there or anywhere (``is_saved``); a file that is itself a source is always taken.
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
+        on_saved: Called with each file that is passed over because a run saved it.
     """
     for source in sources:
         passed_over: list[DataError] = []
@@ -54,11 +56,12 @@ def list_sources(
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
-                if is_file or saved_in is None or not is_saved(path, saved_in):
+                if is_file or not is_saved(path, saved_in):
                     taken = True
                     yield path
                 else:
                     left_out = True
+                    on_saved(path)
             if left_out and not taken:
                 yield SourceImage(str(source), None, f"{source} holds only what was saved there")
             yield from _tell(source, passed_over)

@@ -7,7 +7,7 @@ video's length: a batch of frames is held, and the tracks that have not ended.
 import glob
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -106,7 +106,10 @@ def choose_columns(
 
 
 def predict_sources(
-    sources: Iterable[str | Path], config: PredictConfig, video: VideoConfig = VideoConfig()
+    sources: Iterable[str | Path],
+    config: PredictConfig,
+    video: VideoConfig = VideoConfig(),
+    on_saved: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face in images and videos, in the order of the sources.
 
@@ -119,6 +122,8 @@ def predict_sources(
         sources: Images, folders, globs and videos.
         config: How to predict.
         video: How to go through videos.
+        on_saved: Called with each file of a folder or glob that is passed over because an earlier
+            run saved it.
 
     Yields:
         An ``ImagePrediction`` for an image, a ``FramePrediction`` for each frame looked at.
@@ -133,7 +138,7 @@ def predict_sources(
         import_av()
     predictor = open_predictor(config)
     list_source = _list_media if has_av() else list_images
-    files = list_sources(sources, config.saved_in, list_source)
+    files = list_sources(sources, config.saved_in, list_source, on_saved)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)
@@ -167,7 +172,7 @@ def _holds_video(source: str | Path, saved_in: Path | None) -> bool:
         if Path(source).is_file():
             return False
         found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
-        return any(saved_in is None or not is_saved(path, saved_in) for path in found)
+        return any(not is_saved(path, saved_in) for path in found)
     except (DataError, OSError):  # none, or no such source, which the run will report
         return False
 

@@ -37,6 +37,8 @@ MAX_WEIGHTS_BYTES = 512 * 2**20
 """A larger file of weights is refused; ResNet-18's has 92 MB in float32."""
 MAX_HEADER_BYTES = 4 * 2**20
 """Bytes of a ``.safetensors`` file's header; ours have 10 KB."""
+_ENDINGS = (".safetensors", ".onnx", ".engine")
+"""What the names of files of weights end in."""
 _LARGEST_WIDTH = 4096
 """Of a network that metadata may ask for: its largest matrix then has 67 MB."""
 
@@ -168,19 +170,22 @@ def is_registered(path: Path) -> bool:
     return path.name in sums and path.is_file() and sha256(path) == sums[path.name]
 
 
-def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> Path:
+def find_weights(
+    name_or_path: str | Path, *, suffix: str = ".safetensors", exported: bool = True
+) -> Path:
     """Find weights by registered name or by path.
 
     Args:
         name_or_path: A name from ``weights/``, or the path of a ``.safetensors``, ``.onnx`` or
             ``.engine`` file.
         suffix: Which of a registered name's files is wanted.
+        exported: Whether the message is to advise exported files too.
 
     Raises:
         ConfigError: There is no such name or file; the message says where they were looked for.
     """
     path = Path(name_or_path)
-    if path.suffix in (".safetensors", ".onnx", ".engine"):
+    if path.suffix in _ENDINGS:
         if path.is_file():
             return path
         raise ConfigError(f"there is no file {path}", "Check the path.")
@@ -188,10 +193,22 @@ def find_weights(name_or_path: str | Path, *, suffix: str = ".safetensors") -> P
         candidate = folder / f"{name_or_path}{suffix}"
         if candidate.is_file():
             return candidate
+    kinds = ".safetensors, .onnx or .engine" if exported else ".safetensors"
+    remedy = (
+        f"Give the path of a {kinds} file, or one of: "
+        f"{', '.join(registered()) or 'none installed'}."
+    )
+    if path.is_dir():
+        best = path / "best.safetensors"
+        if best.is_file():
+            remedy = f"Give {best}, the weights of that run."
+        raise ConfigError(f"{path} is a folder, not a file of weights", remedy)
+    if path.is_file():
+        hint = " (in small letters)" if path.suffix.lower() in _ENDINGS else ""
+        raise ConfigError(f"{path} does not end in {kinds}{hint}", remedy)
     raise ConfigError(
         f"no weights named {str(name_or_path)!r} in {' or '.join(str(f) for f in _FOLDERS)}",
-        f"Give the path of a .safetensors, .onnx or .engine file, or one of: "
-        f"{', '.join(registered()) or 'none installed'}.",
+        remedy,
     )
 
 

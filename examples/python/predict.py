@@ -18,15 +18,20 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-if len(sys.argv) < 3:
+if len(sys.argv) < 4:
     sys.exit("usage: python predict.py MODEL.onnx PHOTO x1,y1,x2,y2 ...")
 model, photo, *places = sys.argv[1:]
 
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+if [entry.name for entry in session.get_inputs()] != ["image", "boxes"]:
+    sys.exit(f"{model} takes no image and boxes: export it with --with-preprocessing")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["glamor"])["classes"]
 with Image.open(photo) as opened:
     image = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))  # uint8 [H, W, 3]
-boxes = np.array([place.split(",") for place in places], np.float32).reshape(-1, 4)
+corners = [place.split(",") for place in places]
+if any(len(box) != 4 for box in corners):
+    sys.exit("a box has four numbers: x1,y1,x2,y2")
+boxes = np.array(corners, np.float32)
 
 names = ["probabilities", "stream_weights"]
 answers = session.run(names, {"image": image, "boxes": boxes})

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import JustifyMethod
@@ -12,17 +13,37 @@ from glamor_cli.cli.render import console, printable
 from glamor_cli.rows import FaceRow
 from glamor_cli.status import Status
 
-# Title, width and side of the columns after the image's name, which takes the rest.
-_COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
-    ("", 2, "right"),
-    ("emotion", 9, "left"),
-    ("", 10, "left"),
-    ("", 4, "right"),
-    ("second", 13, "left"),
-    ("face:context", 12, "right"),
+_BAR = 10
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column after the image's name, which takes the rest.
+
+    Attributes:
+        title: What stands above.
+        width: In cells.
+        side: Where its text begins.
+        leaves: Where there is little room the columns leave in this order; 0 stays.
+    """
+
+    title: str
+    width: int
+    side: JustifyMethod
+    leaves: int = 0
+
+
+_COLUMNS = (
+    _Column("", 2, "right"),
+    _Column("emotion", 9, "left"),
+    _Column("", _BAR, "left", leaves=1),
+    _Column("", 4, "right"),
+    _Column("second", 13, "left", leaves=2),
+    _Column("face:context", 12, "right", leaves=3),
 )
 _NAME_WIDTHS = (16, 48)
-_BAR = 10
+_LEAST_NAME = 4
+"""Where even the columns that stay leave no room: the dots of a shortened name, and a letter."""
 
 
 class FaceTable:
@@ -30,8 +51,14 @@ class FaceTable:
 
     def __init__(self) -> None:
         self._started = False
-        room = console.width - sum(width + 1 for _, width, _ in _COLUMNS)
-        self._name_width = min(max(room, _NAME_WIDTHS[0]), _NAME_WIDTHS[1])
+        columns = list(_COLUMNS)
+        for leaving in sorted(filter(_leaves, _COLUMNS), key=_leaves):
+            if _room_beside(columns) >= _NAME_WIDTHS[0]:
+                break
+            columns.remove(leaving)
+        self._columns = tuple(columns)
+        # Rich would take what is missing from all columns, and cut the figures.
+        self._name_width = min(max(_room_beside(columns), _LEAST_NAME), _NAME_WIDTHS[1])
         self._bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
 
     def write(self, rows: Iterable[FaceRow]) -> None:
@@ -41,12 +68,12 @@ class FaceTable:
                 console.print(Text(error_line(row), "red"), soft_wrap=True)
                 continue
             if not self._started:
-                self._print("bold", "image", *(title for title, _, _ in _COLUMNS))
+                self._print("bold", "image", *(column.title for column in _COLUMNS))
                 self._started = True
             # An image is named once, before its first face.
             name = "" if row.face and row.face > 1 else _keep_end(_place(row), self._name_width)
             if row.probabilities is None or row.probability is None or row.face_weight is None:
-                self._print("dim", name, "", "no face")
+                self._print("dim", name, "", "no face", *[""] * (len(_COLUMNS) - 2))
             else:
                 self._print("", name, *self._cells(row, row.probabilities))
 
@@ -72,11 +99,26 @@ class FaceTable:
     def _print(self, style: str, *cells: str) -> None:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=self._name_width, no_wrap=True)
-        for _, width, side in _COLUMNS:
-            grid.add_column(width=width, no_wrap=True, overflow="ellipsis", justify=side)
+        name, *others = cells
+        shown = [name]
+        for column, cell in zip(_COLUMNS, others, strict=True):
+            if column in self._columns:
+                shown.append(cell)
+                grid.add_column(
+                    width=column.width, no_wrap=True, overflow="ellipsis", justify=column.side
+                )
         # Text, not strings: names may hold brackets, which markup would take.
-        grid.add_row(*(Text(cell, style) for cell in cells))
+        grid.add_row(*(Text(cell, style) for cell in shown))
         console.print(grid)
+
+
+def _leaves(column: _Column) -> int:
+    return column.leaves
+
+
+def _room_beside(columns: Iterable[_Column]) -> int:
+    """How wide an image's name may be beside columns."""
+    return console.width - sum(column.width + 1 for column in columns)
 
 
 def error_line(row: FaceRow) -> str:

@@ -34,7 +34,12 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Parse the arguments with the command itself; its context then leads to it."""
-        return self.load().make_context(*arguments, **options)
+        try:
+            return self.load().make_context(*arguments, **options)
+        except typer.BadParameter as error:
+            # Validation's own way to begin, which says nothing to whoever typed the option.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def lazy_group(commands: dict[str, str]) -> type[TyperGroup]:

@@ -53,6 +53,8 @@ def _require(path: Path, *, is_file: bool) -> None:
             path.stat()
         if is_file and path.is_dir():
             raise ConfigError(f"{path} is a folder", "Give the name of a file.")
+        if not is_file and path.is_file():
+            raise ConfigError(f"{path} is a file", "Give the name of a folder.")
         if is_file and path.exists() and not path.is_file():
             return  # a pipe is written as it is
         # What a link leads to is what is replaced.

@@ -11,7 +11,7 @@ from rich.text import Text
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, printable
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -40,7 +40,11 @@ def predict(
     weights: WeightsOption = DEFAULT_WEIGHTS,
     row_format: Annotated[
         RowFormat | None,
-        typer.Option("--format", help="Default: by --output's ending, else a table."),
+        typer.Option(
+            "--format",
+            help="Default: by --output's ending, else a table. The table goes to standard error; "
+            "without --output, jsonl, json and csv go to standard output.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Write the rows to this file; - is standard output.")
@@ -106,14 +110,27 @@ def predict(
         saved_in=save,
     )
     counts: Counter[Status] = Counter()
+    passed_over: Counter[Path] = Counter()
     with open_rows(row_format, output, columns) as sink, pictures or nullcontext():
-        for image in predict_sources(sources, config, video):
+        for image in predict_sources(
+            sources, config, video, lambda path: passed_over.update([path.parent])
+        ):
             rows = image.rows()
             sink.write(rows)
             counts.update(row.status for row in rows)
             if pictures is not None:
                 pictures.save(image)
-    _print_summary(counts, output, save)
+    _print_summary(counts, output, save, pictures.saved if pictures is not None else 0)
+    if pictures is not None and pictures.replaced:
+        were = "was" if pictures.replaced == 1 else "were"
+        console.print(f"{_count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
+    if passed_over:
+        folders = [*passed_over]
+        where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
+        files = _count(passed_over.total(), "picture")
+        console.print(
+            Text(f"passed over {files} that earlier runs saved in {where}"), soft_wrap=True
+        )
     if counts[Status.ERROR]:
         raise typer.Exit(1)
 
@@ -140,9 +157,11 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
     return chosen
 
 
-def _print_summary(counts: Counter[Status], output: Path | None, save: Path | None) -> None:
+def _print_summary(
+    counts: Counter[Status], output: Path | None, save: Path | None, saved: int
+) -> None:
     """Count what was found, and say where things were written."""
-    parts = [f"{counts[Status.OK]} {'face' if counts[Status.OK] == 1 else 'faces'}"]
+    parts = [_count(counts[Status.OK], "face")]
     if counts[Status.NO_FACE]:
         parts.append(f"{counts[Status.NO_FACE]} without a face")
     if counts[Status.ERROR]:
@@ -150,5 +169,9 @@ def _print_summary(counts: Counter[Status], output: Path | None, save: Path | No
     if output is not None:
         parts.append(f"rows in {output}")
     if save is not None:
-        parts.append(f"pictures in {save}")
+        parts.append(f"pictures in {save}" if saved else "no picture to save")
     console.print(Text(", ".join(parts)), soft_wrap=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

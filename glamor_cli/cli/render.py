@@ -34,6 +34,9 @@ class _Console(Console):
 console = _Console(stderr=True, highlight=False)
 """Standard error: standard output belongs to machine-readable output alone."""
 
+_BAR = 12
+"""Cells of a progress bar."""
+
 
 def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""
@@ -93,27 +96,27 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TaskProgressColumn,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    # A training's line has room in 80 columns. In fewer the bar, which may wrap, gives way first.
     bar = Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{{task.fields[rate]}} {unit}/s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=_BAR),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
         console=console,
     )
-    task = bar.add_task(doing, total=None, rate="-")
+    task = bar.add_task(doing, total=None, rate="")
 
     def show(done: int, total: int, *, doing: str | None = None, rate: float | None = None) -> None:
         bar.update(task, description=doing, completed=done, total=total)
-        bar.update(task, rate=_short(bar.tasks[task].speed if rate is None else rate))
+        known = bar.tasks[task].speed if rate is None else rate
+        # Work of one step has no rate that a clock could tell.
+        bar.update(task, rate=f"{_short(known)} {unit}/s" if known else "")
 
     with bar:
         try:
@@ -125,9 +128,7 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
                 bar.disable = True
 
 
-def _short(rate: float | None) -> str:
-    if not rate:
-        return "-"
+def _short(rate: float) -> str:
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 

@@ -156,7 +156,7 @@ def _find_trainable(name_or_path: str) -> Path:
     from glamor_cli.errors import ConfigError
     from glamor_cli.weights import find_weights
 
-    path = find_weights(name_or_path)
+    path = find_weights(name_or_path, exported=False)
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"training cannot read the exported file {path}",

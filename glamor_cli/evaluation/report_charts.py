@@ -73,7 +73,8 @@ def draw_risk_coverage(risk: RiskCoverage) -> "Figure":
     axes.set_ylim(0, min(1.02, top))
     axes.set_xlabel("share of pairs answered (coverage)")
     axes.set_ylabel("share of wrong answers (risk)")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.92))
+    # Above the axes: no corner within them is free at every share of wrong answers.
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

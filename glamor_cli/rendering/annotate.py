@@ -24,7 +24,7 @@ from glamor_cli.rendering.insets import (
     ellipsis,
     scale_box,
 )
-from glamor_cli.saved_names import SAVED_PICTURE, saved_name
+from glamor_cli.saved_names import MARK, SAVED_PICTURE, saved_name
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
@@ -78,18 +78,28 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
 class PictureFolder:
     """Saves annotated pictures into one folder, each under a name of its own and of no source.
 
+    Within a run no picture replaces another; those of earlier runs are replaced, and counted.
+
     Args:
         folder: Made if it is missing.
         sources: What is looked at; none of its files is written over.
+
+    Attributes:
+        saved: How many files were saved.
+        replaced: How many of them replaced those of earlier runs.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, sources: Iterable[str | Path] = ()) -> None:
+        self.saved = self.replaced = 0
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if folder.is_file():
+                raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
             raise _not_writable(folder, error.strerror) from error
         # A run must find out before its first batch, not after it.
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -108,8 +118,16 @@ class PictureFolder:
             return None
         path = self.path(prediction.source, SAVED_PICTURE)
         with atomic_path(path) as temporary:
-            annotate(prediction).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
+            annotate(prediction).save(
+                temporary, "JPEG", quality=92, subsampling="4:4:4", comment=MARK
+            )
         return path
+
+    def leave_nothing_empty(self) -> None:
+        """Remove the folders that were made for pictures which did not come."""
+        with suppress(OSError):
+            for place in self._made:
+                place.rmdir()
 
     def path(self, source: str, suffix: str) -> Path:
         """Give the picture of a source a name, numbered if another source of this run has it."""
@@ -120,7 +138,10 @@ class PictureFolder:
             name, number = saved_name(source, f"-{number}{suffix}"), number + 1
         self._used.add(name.casefold())
         self._next[plain.casefold()] = number
-        return self._folder / name
+        path = self._folder / name
+        self.saved += 1
+        self.replaced += path.exists()
+        return path
 
 
 def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[str]:

@@ -27,13 +27,16 @@ def check_picture(path: Path, option: str) -> None:
         raise _unknown_kind(path, option)
 
 
-def save_figure(path: Path, figure: "Figure", dpi: int | None = None) -> None:
+def save_figure(
+    path: Path, figure: "Figure", dpi: int | None = None, *, comment: str | None = None
+) -> None:
     """Save a figure atomically.
 
     Args:
         path: The picture; its ending chooses the format.
         figure: What to save.
         dpi: Dots per inch; None is the figure's own.
+        comment: Written into a PNG; the other formats have no place for it.
 
     Raises:
         ConfigError: The folder cannot be written to, or the ending is none of a picture.
@@ -43,7 +46,9 @@ def save_figure(path: Path, figure: "Figure", dpi: int | None = None) -> None:
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # Names in scripts that the font lacks become boxes; that is not worth a line for each.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(temporary, dpi=dpi or "figure")
+        is_png = path.suffix.lower() == ".png"
+        metadata = {"Comment": comment} if is_png and comment is not None else None
+        figure.savefig(temporary, dpi=dpi or "figure", metadata=metadata)
 
 
 def _unknown_kind(path: Path, whom: str) -> ConfigError:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.plain_names import plain_name
+from glamor_cli.saved_names import MARK
 from glamor_cli.timeline import Line, Timeline
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_timeline(timeline, title)
-    save_figure(path, figure, _DPI)
+    save_figure(path, figure, _DPI, comment=MARK)
 
 
 def draw_timeline(timeline: Timeline, title: str) -> "Figure":

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.atomic import atomic_path, cannot_write
+from glamor_cli.saved_names import MARK
 from glamor_cli.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
@@ -35,6 +36,7 @@ class VideoWriter:
         self._container = self._av.open(
             f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "faststart"}
         )
+        self._container.metadata["comment"] = MARK
         codec, options = next(entry for entry in _CODECS if entry[0] in self._av.codecs_available)
         # Stills have no rate; frames bring their own times.
         self._stream = self._container.add_stream(codec, rate=30, options=options)

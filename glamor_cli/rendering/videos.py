@@ -81,7 +81,7 @@ class VideoFolder(PictureFolder):
 
     A video is saved when its last frame has come, or when the block ends, also by Ctrl-C: then it
     ends with the last frame that came. If the block raises an error, what was not complete is not
-    left behind.
+    left behind. If it ends without one and nothing was saved, nor is the folder that was made.
 
     Args:
         folder: Made if it is missing.
@@ -112,6 +112,8 @@ class VideoFolder(PictureFolder):
             self._finish()
         elif self._open is not None:
             self._open.discard(kind, error, traceback)
+        if kind is None:
+            self.leave_nothing_empty()
 
     def save(self, prediction: ImagePrediction) -> Path | None:
         """Annotate and save an image, or go on with a video.

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 EXPORT_KEY = "glamor_export"
 """The key of ONNX ``metadata_props`` under which an export says how it was made, as JSON."""
 
+_PREPROCESSED = {"image", "boxes"}
+"""What a graph takes that holds the preprocessing."""
 _REMEDY = "Use an ONNX file that glamor export wrote."
 
 
@@ -93,8 +95,9 @@ def require_network(inputs: Iterable[str], outputs: Iterable[str], name: str) ->
     """
     inputs, outputs = tuple(inputs), tuple(outputs)
     if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
+        why = " holds the preprocessing: it" if set(inputs) == _PREPROCESSED else ""
         raise CheckpointError(
-            f"{name} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
+            f"{name}{why} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
             f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",
             "Use an ONNX file that glamor export wrote without --with-preprocessing.",
         )

@@ -155,7 +155,7 @@ def require_cuda() -> None:
 def _no_cuda(problem: str) -> BackendUnavailable:
     return BackendUnavailable(
         f"ONNX Runtime cannot use CUDA: {problem}",
-        "Install what is missing (see glamor doctor), or choose --device cpu.",
+        "Install what is missing (see glamor doctor), or choose --device cpu and no --provider.",
     )
 
 

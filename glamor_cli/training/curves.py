@@ -11,6 +11,8 @@ from glamor_cli.rendering.colours import BLUE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.training.epoch_metrics import EpochMetrics
 
+_LOW = 0.1
+"""An accuracy beneath which there is no room below its point."""
 _TRAINING = {"color": BLUE, "marker": ".", "label": "train"}
 _VALIDATION = {"color": VERMILION, "marker": ".", "label": "validation"}
 
@@ -64,7 +66,8 @@ def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> F
             f"best {best.validation_accuracy:.1%}",
             (best.epoch, best.validation_accuracy),
             textcoords="offset points",
-            xytext=(0, -14),
+            # Near 0 the ticks' labels are below.
+            xytext=(0, 8 if best.validation_accuracy < _LOW else -14),
             ha="center",
             color=VERMILION,
         )

@@ -127,9 +127,28 @@ def read_video(
         BackendUnavailable: PyAV is not installed.
     """
     av = import_av()
+    with _open(path) as container:
+        yield from _Reader(av, path, container, threads).frames(sampling)
+
+
+def read_comment(path: Path) -> str | None:
+    """Read the comment that a video carries, without decoding anything; None without one.
+
+    Raises:
+        DataError: There is no such file, or it holds no video.
+        BackendUnavailable: PyAV is not installed.
+    """
+    with _open(path) as container:
+        comment: str | None = container.metadata.get("comment")
+    return comment
+
+
+def _open(path: Path) -> Any:
+    """Open a container; raises DataError and BackendUnavailable, as `read_video` says."""
+    av = import_av()
     _check_file(path)
     try:
-        container = av.open(
+        return av.open(
             # The prefix keeps names like "concat:x" from being taken for another protocol's.
             f"file:{path.absolute()}",
             options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
@@ -141,8 +160,6 @@ def read_video(
             f"{path} is not a video, or its beginning or end is damaged: {_reason(error)}",
             "Give MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg or ASF files.",
         ) from error
-    with container:
-        yield from _Reader(av, path, container, threads).frames(sampling)
 
 
 class _Reader:

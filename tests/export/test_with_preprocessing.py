@@ -154,6 +154,20 @@ def test_python_example_gives_the_answers(graph, tmp_path):
     run_example([sys.executable, str(REPOSITORY / "examples/python/predict.py")], graph, tmp_path)
 
 
+def test_python_example_says_what_is_wrong(graph, exported, tmp_path):
+    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
+    example = [sys.executable, str(REPOSITORY / "examples/python/predict.py")]
+    for model, boxes, said in (
+        (graph, [], "usage"),
+        (graph, ["1,2,3"], "four numbers"),
+        (exported, ["1,2,30,40"], "--with-preprocessing"),
+    ):
+        command = [*example, str(model), str(tmp_path / "photo.png"), *boxes]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert said in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.skipif(
     not (JAVASCRIPT / "node_modules/onnxruntime-web").is_dir(),

@@ -101,8 +101,9 @@ def test_rows_and_pictures_in_files(photographs, options, tmp_path):
         (["--output", "rows.txt"], "--format"),
         (["--output", "rows.csv", "--format", "table"], "--format"),
         (["--output", "."], "file"),
-        (["--save", "a-file"], "folder"),
+        (["--save", "a-file"], "the name of a folder"),
         (["--min-score", "-1"], "--min-score"),
+        (["--min-score", "1.01"], "1 or less"),
         (["--long-side", "8"], "default"),
         (["--long-side", "1280", "--detector", "dlib"], "centerface"),
     ],
@@ -381,6 +382,25 @@ def test_wide_letters_leave_the_end_of_names(photographs, options, tmp_path):
         shutil.copy(photographs / "coffee.jpg", tmp_path / f"{name}{number}.jpg")
     said = run(tmp_path, *options).stderr
     assert "1.jpg" in said and "2.jpg" in said
+
+
+def test_where_nothing_could_be_read_no_folder_is_left(options, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    folder = tmp_path / "new" / "saved"
+    result = run(tmp_path / "broken.png", *options, "--save", folder)
+    assert result.exit_code == 1
+    assert "no picture to save" in result.stderr and "pictures in" not in result.stderr
+    assert not folder.parent.exists()
+
+
+def test_pictures_of_earlier_runs_that_were_replaced_are_told(photographs, options, tmp_path):
+    source, saved = photographs / "coffee.jpg", tmp_path / "saved"
+    (tmp_path / "other").mkdir()
+    namesake = shutil.copy(source, tmp_path / "other")
+    told = "1 picture of earlier runs was replaced"
+    assert told not in run(source, namesake, *options, "--save", saved).stderr
+    assert len(list(saved.iterdir())) == 2
+    assert told in run(namesake, *options, "--save", saved).stderr
 
 
 def test_an_error_names_its_source_also_where_that_is_a_letter():

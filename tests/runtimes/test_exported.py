@@ -39,6 +39,7 @@ def test_a_graph_with_preprocessing_is_ours_but_no_network(tmp_path):
     assert exported.inputs == ("image", "boxes")
     with pytest.raises(CheckpointError, match="takes image, boxes") as refused:
         exported.require_network()
+    assert "holds the preprocessing" in refused.value.what
     assert "without --with-preprocessing" in refused.value.remedy
 
 

@@ -145,6 +145,23 @@ def test_what_was_saved_into_the_folder_is_not_taken_again(mixed):
     assert rows_of(*options) == first
 
 
+def test_what_was_saved_anywhere_is_known_by_its_mark_unless_it_is_named(mixed, tmp_path):
+    saved = mixed / "saved"
+    first = rows_of(mixed, "--every", "500ms", "--save", saved)
+    names = {entry.name for entry in saved.iterdir()}
+    assert {"CLIP-emotions.mp4", "CLIP-timeline.png", "astronaut-emotions.jpg"} <= names
+    for options in ((), ("--save", tmp_path / "elsewhere")):
+        result = run(mixed, "--every", "500ms", "--format", "jsonl", *options)
+        assert [json.loads(line) for line in result.stdout.splitlines()] == first
+        assert f"passed over {len(names)} pictures" in result.stderr
+        assert result.stderr.count("passed over") == 1
+    shutil.rmtree(mixed / "below")
+    (mixed / "gray.mp4").unlink()
+    assert list(rows_of(mixed)[0]) == list(COLUMNS)
+    for name in ("CLIP-emotions.mp4", "astronaut-emotions.jpg"):
+        assert rows_of(saved / name, "--every", "500ms")[0]["status"] != "error"
+
+
 def test_a_folder_may_be_named_like_a_video(clips, tmp_path):
     folder = tmp_path / "take-1.mp4"
     folder.mkdir()

@@ -1,0 +1,48 @@
+"""The table of faces on terminals of any width."""
+
+import pytest
+
+from glamor_cli.cli.face_table import FaceTable
+from glamor_cli.cli.render import console
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.rows import FaceRow
+from glamor_cli.status import Status
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (80, ("Neutral", "\u2588", "Happy 0%", "0%:100%"), ()),
+        (70, ("Neutral", "Happy 0%", "0%:100%"), ("\u2588",)),
+        (60, ("Neutral", "0%:100%"), ("\u2588", "Happy 0%")),
+        (50, ("Neutral", "0%:100%"), ("\u2588", "Happy 0%")),
+        (40, ("Neutral",), ("\u2588", "Happy 0%", "0%:100%")),
+        (12, (), ("\u2588", "Happy 0%", "0%:100%")),
+    ],
+)
+def test_whole_columns_leave_and_no_figure_is_cut(width, shown, left_out, monkeypatch):
+    monkeypatch.setattr(console, "_width", width)
+    probabilities = dict.fromkeys(EMOTIONS, 0.0) | {"Neutral": 1.0, "Happy": 1e-9}
+    row = FaceRow(
+        "a/very/long/folder/of/photographs/photo-17.jpg",
+        1,
+        Status.OK,
+        emotion="Neutral",
+        probability=1.0,
+        probabilities=probabilities,
+        face_weight=0.0,
+        context_weight=1.0,
+    )
+    with console.capture() as captured:
+        table = FaceTable()
+        table._bar = "\u2588"
+        table.write([row, FaceRow("coffee.jpg", None, Status.NO_FACE)])
+    said = captured.get()
+    assert all(len(line.rstrip()) <= width for line in said.splitlines())
+    if width >= 40:
+        assert " 1 Neutral" in said and " 100%" in said and "17.jpg" in said and "no face" in said
+        assert "\u2026" not in said
+    for text in shown:
+        assert text in said
+    for text in left_out:
+        assert text not in said
