@@ -124,6 +124,7 @@ class ImagePrediction:
         classes: Names of the emotions.
         faces: The most confident first; empty without a face.
         reason: Why it could not be read, else None.
+        remedy: What to do about that, else None.
         image: uint8 [H, W, 3] RGB, if pixels were to be kept and could be read.
     """
 
@@ -131,12 +132,14 @@ class ImagePrediction:
     classes: tuple[str, ...]
     faces: tuple[FacePrediction, ...] = ()
     reason: str | None = None
+    remedy: str | None = None
     image: NDArray[np.uint8] | None = None
 
     def rows(self) -> list[FaceRow]:
         """Give one row per face, or the one that says why there is none."""
         if self.reason is not None:
-            return [FaceRow(self.source, None, Status.ERROR, reason=self.reason)]
+            row = FaceRow(self.source, None, Status.ERROR, reason=self.reason, remedy=self.remedy)
+            return [row]
         if not self.faces:
             return [FaceRow(self.source, None, Status.NO_FACE)]
         return [self._row(number, face) for number, face in enumerate(self.faces, start=1)]
@@ -277,7 +280,7 @@ class Predictor:
             found = _inside(self.detector.detect(read.image).at_least(self._min_score), read.image)
             pairs = [make_pair(read.image, box) for box, _ in found]
         except DataError as error:
-            return _Waiting(SourceImage(read.source, None, error.what))
+            return _Waiting(SourceImage.failed(read.source, error))
         return _Waiting(
             read if self._config.keep_images else SourceImage(read.source, None), found, pairs
         )
@@ -296,6 +299,7 @@ class Predictor:
                 self.runtime.metadata.classes,
                 tuple(FacePrediction(box, score, *next(answers)) for box, score in image.found),
                 image.read.reason,
+                image.read.remedy,
                 image.read.image,
             )
             for image in waiting

@@ -45,6 +45,7 @@ class FaceRow:
         smoothed_probability: Its probability.
         smoothed_probabilities: All emotions' probabilities, smoothed in time.
         reason: Why the source could not be read.
+        remedy: What to do about that; said to people, and no column.
     """
 
     source: str
@@ -64,6 +65,7 @@ class FaceRow:
     smoothed_probability: float | None = None
     smoothed_probabilities: dict[str, float] | None = None
     reason: str | None = None
+    remedy: str | None = None
 
     def to_dict(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """Give columns by name, in their order."""
@@ -90,7 +92,9 @@ _OF_VIDEO = frozenset(
         "smoothed_probabilities",
     }
 )
-VIDEO_COLUMNS: tuple[str, ...] = tuple(entry.name for entry in fields(FaceRow))
+VIDEO_COLUMNS: tuple[str, ...] = tuple(
+    entry.name for entry in fields(FaceRow) if entry.name != "remedy"
+)
 """The columns of every format, in order, where a video is among the sources."""
 COLUMNS: tuple[str, ...] = tuple(name for name in VIDEO_COLUMNS if name not in _OF_VIDEO)
 """The columns of every format, in order, where all sources are images."""

@@ -6,6 +6,7 @@ One source that cannot be read must not end the run, so errors travel in the ima
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,18 @@ class SourceImage:
         source: Its path as found.
         image: uint8 [H, W, 3] RGB, or None if it could not be read.
         reason: Why not.
+        remedy: What to do about it.
     """
 
     source: str
     image: NDArray[np.uint8] | None
     reason: str | None = None
+    remedy: str | None = None
+
+    @classmethod
+    def failed(cls, source: str | Path, error: GlamorError) -> Self:
+        """Pass on an error in an image's place."""
+        return cls(str(source), None, error.what, error.remedy)
 
 
 def list_sources(
@@ -63,19 +71,21 @@ def list_sources(
                     left_out = True
                     on_saved(path)
             if left_out and not taken:
-                yield SourceImage(str(source), None, f"{source} holds only what was saved there")
+                what = f"{source} holds only what was saved there"
+                yield SourceImage.failed(source, DataError(what, "Give the photographs' folder."))
             yield from _tell(source, passed_over)
         except DataError as error:
-            yield SourceImage(str(source), None, error.what)
+            yield SourceImage.failed(source, error)
         except OSError as error:
             # Names that the system does not accept, too long ones for example.
-            yield SourceImage(str(source), None, f"cannot open {source}: {error.strerror}")
+            what = f"cannot open {source}: {error.strerror}"
+            yield SourceImage.failed(source, DataError(what, "Give another name."))
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
     """Pass on what went wrong with parts of a source, and empty the list."""
     while errors:
-        yield SourceImage(str(source), None, errors.pop(0).what)
+        yield SourceImage.failed(source, errors.pop(0))
 
 
 def read_source(path: Path) -> SourceImage:
@@ -83,7 +93,7 @@ def read_source(path: Path) -> SourceImage:
     try:
         return SourceImage(str(path), read_image(path))
     except GlamorError as error:
-        return SourceImage(str(path), None, error.what)
+        return SourceImage.failed(path, error)
 
 
 def count_source_pixels(image: SourceImage | Path) -> int:

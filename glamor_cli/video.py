@@ -196,7 +196,7 @@ def _predict_video(
                 yield SourceImage(str(path), frame.image)
         except DataError as error:
             ahead.append(None)
-            yield SourceImage(str(path), None, error.what)
+            yield SourceImage.failed(path, error)
 
     for answer in predictor.predict(frames()):
         place = ahead.popleft()
@@ -213,6 +213,7 @@ def _follow(
         classes=answer.classes,
         faces=answer.faces,
         reason=answer.reason,
+        remedy=answer.remedy,
         image=answer.image,
         frame=frame,
         time=time,

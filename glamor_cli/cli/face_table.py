@@ -51,6 +51,7 @@ class FaceTable:
 
     def __init__(self) -> None:
         self._started = False
+        self._errors = ErrorLines()
         columns = list(_COLUMNS)
         for leaving in sorted(filter(_leaves, _COLUMNS), key=_leaves):
             if _room_beside(columns) >= _NAME_WIDTHS[0]:
@@ -65,7 +66,7 @@ class FaceTable:
         """Print rows."""
         for row in rows:
             if row.status is Status.ERROR:
-                console.print(Text(error_line(row), "red"), soft_wrap=True)
+                self._errors.print(row)
                 continue
             if not self._started:
                 self._print("bold", "image", *(column.title for column in _COLUMNS))
@@ -119,6 +120,21 @@ def _leaves(column: _Column) -> int:
 def _room_beside(columns: Iterable[_Column]) -> int:
     """How wide an image's name may be beside columns."""
     return console.width - sum(column.width + 1 for column in columns)
+
+
+class ErrorLines:
+    """Says on a line why each source could not be read, and on another what to do, once of each."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def print(self, row: FaceRow) -> None:
+        """Print what is said of one source."""
+        what = Text.assemble(("error: ", "bold red"), error_line(row))
+        console.print(what, soft_wrap=True)
+        if row.remedy and row.remedy not in self._said:
+            self._said.add(row.remedy)
+            console.print(Text(printable(row.remedy)), soft_wrap=True)
 
 
 def error_line(row: FaceRow) -> str:

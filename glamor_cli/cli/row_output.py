@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from glamor_cli.atomic import atomic_path, report_full_disk
-from glamor_cli.cli.face_table import FaceTable, error_line
+from glamor_cli.cli.face_table import ErrorLines, FaceTable
 from glamor_cli.cli.render import console
 from glamor_cli.errors import INTERRUPTED
 from glamor_cli.row_file import RowFile
@@ -119,15 +119,14 @@ class _ErrorPrinter:
 
     def __init__(self, sink: RowSink) -> None:
         self._sink = sink
+        self._errors = ErrorLines()
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         rows = list(rows)
         self._sink.write(rows)
         for row in rows:
             if row.status is Status.ERROR:
-                console.print(
-                    Text.assemble(("error: ", "bold red"), error_line(row)), soft_wrap=True
-                )
+                self._errors.print(row)
 
     def close(self) -> None:
         self._sink.close()

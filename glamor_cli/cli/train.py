@@ -125,8 +125,11 @@ def train(
             console.print("stopped before the first step; nothing to save", soft_wrap=True)
         raise
     if not result.finished:
+        first = config.recipe.first_whole_epoch
+        later = f"; {BEST} begins with epoch {first}, when faces have their full size"
         stopped(
-            f"{result.epochs} epochs are finished, and everything is saved",
+            f"{result.epochs} epochs are finished, and everything is saved"
+            + (later if result.epochs < first else ""),
             "Go on with the same command and --resume.",
         )
     if not begun:

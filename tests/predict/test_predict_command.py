@@ -63,6 +63,7 @@ def test_machine_formats_agree(photographs, options):
         # One of the folder's files is no image.
         assert result.exit_code == 1
         assert "fake.jpg is not an image" in result.stderr
+        assert "Give JPEG, PNG" in result.stderr
         outputs[name] = result.stdout
     lines = [json.loads(line) for line in outputs["jsonl"].splitlines()]
     assert json.loads(outputs["json"]) == lines
@@ -401,6 +402,20 @@ def test_pictures_of_earlier_runs_that_were_replaced_are_told(photographs, optio
     assert told not in run(source, namesake, *options, "--save", saved).stderr
     assert len(list(saved.iterdir())) == 2
     assert told in run(namesake, *options, "--save", saved).stderr
+
+
+def test_what_to_do_is_said_once_of_each_kind_of_error(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("no image")
+    lines = run(tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path / "c.jpg").stderr.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [
+        "error:",
+        "Give",
+        "error:",
+        "error:",
+        "Check",
+        "0",
+    ]
 
 
 def test_an_error_names_its_source_also_where_that_is_a_letter():
