@@ -162,15 +162,16 @@ def test_engine_on_a_machine_without_gpu_says_so(engine):
 
 
 def test_damaged_engine_is_told_from_its_checksum(copied):
-    whole = copied.read_bytes()
+    whole, built_for = copied.read_bytes(), read_sidecar(copied).architectures
     for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
         copied.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged, truncated") as refused:
             open_runtime(copied)
-        assert "glamor export --trt --target rtx --weights WEIGHTS" in refused.value.remedy
+        assert "glamor export --trt --target rtx --gpu " in refused.value.remedy
+        assert "--weights WEIGHTS" in refused.value.remedy
         assert "--batch-max 16" in refused.value.remedy
         # The same GPUs, and in the damaged one's place.
-        for architecture in read_sidecar(engine).architectures:
+        for architecture in built_for:
             assert f"--gpu {architecture} " in refused.value.remedy
         assert shlex.split(refused.value.remedy)[-2:] == ["--output", str(copied)]
 
@@ -178,7 +179,7 @@ def test_damaged_engine_is_told_from_its_checksum(copied):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"version": "1.6.0.1"}, "was built by tensorrt-rtx 1.6.0.1, installed is"),
+        ({"version": "1.6.0.1"}, "was built by tensorrt-rtx 1.6.0.1, but"),
         ({"platform": "win32-amd64"}, "was built for win32-amd64"),
         ({"schema": 2}, "schema 2, not 1"),
         ({"target": "other"}, "cannot be read"),
