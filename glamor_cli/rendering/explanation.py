@@ -109,7 +109,7 @@ def _draw_photograph(axes: Any, explanation: Explanation) -> None:
     axes.set_title(
         _plain(Path(explanation.source).name, _LONGEST_FILE) + count, fontsize=12, loc="left"
     )
-    note = "dashed: the square that holds the most attention; darkened: outside its view"
+    note = "dashed: the most attended square; darkened: outside its view"
     axes.set_xlabel(note if explanation.most is not None else "", fontsize=9, loc="left")
     _bare(axes)
 
