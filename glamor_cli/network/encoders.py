@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from glamor_cli.network.config import Encoder
 
@@ -54,6 +53,9 @@ class ResNet18Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # Late: it brings torch's compiler, which takes seconds, and only this encoder needs it.
+        from torchvision.models import resnet18
+
         trunk = resnet18(weights=None)
         self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
         self.layers = nn.Sequential(trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
