@@ -13,7 +13,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention_options import PAIRS, MapKind
 from glamor_cli.evaluation.cues import find_cues
-from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.hiding import Costs, Curves, Draws, HidingConfig, Occluder, random_maps
 from glamor_cli.network.config import Variant
@@ -127,7 +127,7 @@ class ShownPair:
 
 
 @dataclass(frozen=True)
-class AttentionReport:
+class AttentionReport(Answered):
     """All that was measured on a sample of a split.
 
     Attributes:
@@ -163,18 +163,6 @@ class AttentionReport:
     random_costs: Costs
     random_curves: Curves
     shown: tuple[ShownPair, ...]
-
-    @property
-    def answers(self) -> NDArray[np.int64]:
-        """The most probable classes: int64 [N]."""
-        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return answers
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Which answers are right: bool [N]."""
-        right: NDArray[np.bool_] = self.answers == self.labels
-        return right
 
 
 def measure_store(

@@ -55,8 +55,27 @@ class EvaluateConfig:
             )
 
 
+class Answered:
+    """What follows from probabilities, float [N, C], and labels, int64 [N]."""
+
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The most probable classes: int64 [N]."""
+        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return answers
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which answers are right: bool [N]."""
+        right: NDArray[np.bool_] = self.answers == self.labels
+        return right
+
+
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Answered):
     """A network's answers on a split, one row per pair, and what they are worth.
 
     Attributes:
@@ -74,18 +93,6 @@ class Evaluation:
     stream_weights: NDArray[np.float32]
     labels: NDArray[np.int64]
     sources: tuple[str, ...]
-
-    @property
-    def answers(self) -> NDArray[np.int64]:
-        """The most probable classes: int64 [N]."""
-        answers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return answers
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Which answers are right: bool [N]."""
-        right: NDArray[np.bool_] = self.answers == self.labels
-        return right
 
 
 @dataclass(frozen=True)

@@ -311,10 +311,13 @@ def _check(name: str, values: NDArray[np.float32], size: int) -> None:
             f"{name} is {values.dtype} {list(values.shape)}, not float32 [B, 3, {size}, {size}]",
             "Make pairs with glamor_cli.vision.pairs.make_pair and stack them.",
         )
-    if not np.isfinite(values).all():
+    if not values.size:
+        return
+    # Both are NaN where one value is.
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise DataError(f"{name} holds values that are not finite", "Give RGB values from 0 to 1.")
-    if values.size and (values.min() < -_SLACK or values.max() > 1 + _SLACK):
+    if low < -_SLACK or high > 1 + _SLACK:
         raise DataError(
-            f"{name} holds values from {values.min():g} to {values.max():g}",
-            "Give RGB values from 0 to 1.",
+            f"{name} holds values from {low:g} to {high:g}", "Give RGB values from 0 to 1."
         )
