@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from recording import RESULTS, hardware, write_result
 
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.environment import describe_environment
 from glamor_cli.export.config import default_tolerance
-from glamor_cli.runtimes.base import Output, Runtime, max_abs_diff
+from glamor_cli.runtimes.interface import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.system.environment import describe_environment
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
 _CHUNK = 32

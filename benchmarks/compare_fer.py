@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from recording import RESULTS, record, summary
 
 from glamor_cli.evaluation.metrics import compute_metrics
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.pairs import Box, Pair, make_pair
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, load_network
 

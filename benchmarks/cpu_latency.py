@@ -19,12 +19,12 @@ import numpy as np
 from exports import export_all, open_all, versions
 from recording import RESULTS, hardware, write_result
 
-from glamor_cli.cpus import available_cpus
-from glamor_cli.environment import describe_environment
 from glamor_cli.export.pairs import load_pairs
-from glamor_cli.runtimes.base import Runtime
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.torch import TorchRuntime
-from glamor_cli.timing import time_interleaved
+from glamor_cli.system.cpus import available_cpus
+from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
 
 INT8_BOUND = 1.3

@@ -28,9 +28,9 @@ import numpy as np
 from gpu_verdict import judge
 from recording import RESULTS, slug, write_result
 
-from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
-from glamor_cli.environment import describe_environment
+from glamor_cli.files.atomic import write_text
+from glamor_cli.system.environment import describe_environment
 
 ROOT = Path(__file__).parents[1]
 BUDGET_SECONDS = 540.0
@@ -121,7 +121,7 @@ def launch(_: Keep, *, dry: bool) -> dict[str, Any]:
     import triton
 
     from glamor_cli.bench.device_clock import device_clock
-    from glamor_cli.timing import host_clock
+    from glamor_cli.system.timing import host_clock
 
     @triton.jit
     def nothing() -> None:

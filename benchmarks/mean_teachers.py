@@ -15,7 +15,7 @@ from onnx import compose, helper
 from torch import Tensor, nn
 from train_teacher import SETTINGS, TEACHER, export
 
-from glamor_cli.atomic import write_text
+from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from glamor_cli.atomic import write_text
+from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST

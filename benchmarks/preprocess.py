@@ -25,7 +25,8 @@ from recording import RESULTS, record
 
 from glamor_cli.data.pair_options import PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.vision.faces import Detector, open_detector
+from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import NO_FACE, Box, round_box, sample_context, sample_face, to_uint8
 

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from recording import RESULTS, write_result
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.files.atomic import write_text
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import load_network, read_metadata, save_network, sha256
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import write_text
-from glamor_cli.environment import Environment, describe_environment
+from glamor_cli.files.atomic import write_text
+from glamor_cli.system.environment import Environment, describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,7 +17,7 @@ from glamor_cli.data.draws import Draws
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import draw_scene
 from glamor_cli.data.synthetic_contexts import synthetic_contexts
-from glamor_cli.runtimes.base import Runtime
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.pairs import CONTEXT_SHAPE
 
 Faces = NDArray[np.float32]

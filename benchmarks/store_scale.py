@@ -34,8 +34,8 @@ from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, pre
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES, HEADER_BYTES
-from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.status import Status
 
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 IMAGES = 1_000

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store import PairStore
 from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.mirrored import MirroredRuntime

@@ -35,12 +35,12 @@ from rich.progress import track
 from teacher_networks import NETWORKS, make_teacher
 from torch import nn
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import TrainingBatches
 from glamor_cli.data.draws import seed_step
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.export.graph import BATCH_AXIS
+from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.checkpoints import (

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from publish_weights import majority_accuracy
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, CONFIG, METRICS

@@ -13,7 +13,7 @@ from recording import RESULTS
 from teacher_networks import FACES
 from train_teacher import HIGHEST_RATE, SETTINGS
 
-from glamor_cli.atomic import write_text
+from glamor_cli.files.atomic import write_text
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipes import find_recipe
 from glamor_cli.weights import read_metadata

@@ -16,7 +16,7 @@ from typing import Any
 from recording import RESULTS
 from trainings import FACES_RECIPE, TEACHER_RECIPE, Training, record_trainings
 
-from glamor_cli.atomic import write_text
+from glamor_cli.files.atomic import write_text
 from glamor_cli.training.config import BEST
 
 ROOT = Path(__file__).resolve().parents[1]

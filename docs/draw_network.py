@@ -15,7 +15,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from glamor_cli.atomic import write_text
+from glamor_cli.files.atomic import write_text
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
 from glamor_cli.network.encoders import FILTERS
@@ -27,7 +27,7 @@ from glamor_cli.rendering.colours import (
     PAPER,
     emotion_colour,
 )
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.pairs import make_pair, round_box, to_uint8
 
 TARGET = Path(__file__).parent / "network.svg"

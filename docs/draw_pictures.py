@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from glamor_cli.atomic import atomic_path, write_text
 from glamor_cli.evaluation.attention_figures import GALLERY, HIDING
+from glamor_cli.files.atomic import atomic_path, write_text
 from glamor_cli.training.ablation_figure import save_ablation
 from glamor_cli.training.ablation_table import RunResult, summarise
 

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
-from glamor_cli.torchrun import is_follower
+from glamor_cli.system.torchrun import is_follower
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         print_error(report)
         sys.exit(report.exit_code)
     except ImportError as error:
-        from glamor_cli.extras import was_interrupted
+        from glamor_cli.system.extras import was_interrupted
 
         if verbose or not was_interrupted(error):
             raise

@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 
 from glamor_cli import __version__
-from glamor_cli.cpus import available_cpus, cpu_flags
-from glamor_cli.errors import BackendUnavailable, GlamorError
-from glamor_cli.extras import heed_interrupt, install_extra
-from glamor_cli.reasons import reason_of
-from glamor_cli.runtimes.gpus import Driver, query_driver
+from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
 from glamor_cli.runtimes.openvino import load_openvino
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.system.cpus import available_cpus, cpu_flags
+from glamor_cli.system.extras import heed_interrupt, install_extra
+from glamor_cli.system.gpus import Driver, query_driver
 from glamor_cli.weights import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered, sha256
 
 _BASE = (
@@ -298,7 +297,7 @@ def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Findi
 
 def _detectors() -> Iterator[Finding]:
     from glamor_cli.vision.detector_kind import DetectorKind
-    from glamor_cli.vision.faces import open_detector
+    from glamor_cli.vision.detectors import open_detector
 
     image = np.zeros((64, 64, 3), np.uint8)
     for kind in DetectorKind:

@@ -59,3 +59,17 @@ class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did n
     """Another process of the same distributed training failed, so this one cannot continue."""
 
     exit_code = 8
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the first line that a library's exception says, or its name where it says nothing.
+
+    For libraries whose first line is the reason, and the rest where in their source it was.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__
+
+
+def whole_reason_of(error: BaseException) -> str:
+    """Give all that a library's exception says as one line, or its name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glamor_cli.atomic import atomic_path, cannot_write
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.files.atomic import atomic_path, cannot_write
+from glamor_cli.files.reading import MALFORMED, open_file
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.reading import MALFORMED, open_file
 from glamor_cli.vision.geometry import Geometry
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.extras import importing
+from glamor_cli.system.extras import importing
 
 INTERRUPTED_LIBRARY = """
 try:

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.environment import Environment
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.choices import Device
+from glamor_cli.system.environment import Environment
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 

@@ -17,13 +17,13 @@ from glamor_cli.bench.config import (
     Precision,
 )
 from glamor_cli.bench.floor import Work
-from glamor_cli.cpus import available_cpus
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, random_pairs
-from glamor_cli.runtimes.base import Output
+from glamor_cli.runtimes.interface import Output
 from glamor_cli.runtimes.torch import choose_device
+from glamor_cli.system.cpus import available_cpus
 from glamor_cli.weights import find_weights, is_registered, load_network
 
 

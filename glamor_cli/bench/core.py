@@ -22,8 +22,8 @@ from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
 from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
 from glamor_cli.network.inference import Answer
-from glamor_cli.runtimes.base import OUTPUT_NAMES, Output
 from glamor_cli.runtimes.cuda_graphs import Recording
+from glamor_cli.runtimes.interface import OUTPUT_NAMES, Output
 from glamor_cli.runtimes.onnx import open_session
 
 Maps = tuple[Tensor, Tensor]

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from glamor_cli.timing import Call
+from glamor_cli.system.timing import Call
 
 _RUNS = 10
 """Runs between two events: an event's own resolution is about half a microsecond."""

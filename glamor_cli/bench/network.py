@@ -20,8 +20,9 @@ from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
-from glamor_cli.runtimes.base import Output, Runtime, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import read_exported
+from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
 from glamor_cli.runtimes.openvino import OpenVINORuntime
 from glamor_cli.runtimes.sidecar import read_sidecar

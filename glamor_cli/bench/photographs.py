@@ -11,10 +11,10 @@ from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.network import open_runtimes
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor
-from glamor_cli.runtimes.base import Output
-from glamor_cli.sources import SourceImage
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor
+from glamor_cli.predict.sources import SourceImage
+from glamor_cli.runtimes.interface import Output
+from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.image_files import find_photograph, list_images
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import NO_FACE, Pair, make_pair, round_box

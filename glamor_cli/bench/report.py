@@ -5,8 +5,8 @@ import io
 from dataclasses import fields
 from pathlib import Path
 
-from glamor_cli.atomic import write_text
 from glamor_cli.bench.config import BenchResult, Row
+from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.figure_files import save_figure
 
 

@@ -23,9 +23,9 @@ from glamor_cli.bench.photographs import (
     preprocess_line_up,
 )
 from glamor_cli.bench.training import train_line_up
-from glamor_cli.environment import describe_environment
-from glamor_cli.runtimes.base import Output, max_abs_diff
-from glamor_cli.timing import Clock, host_clock, time_interleaved
+from glamor_cli.runtimes.interface import Output, max_abs_diff
+from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.timing import Clock, host_clock, time_interleaved
 
 _LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
     Target.CORE: core_line_up,

@@ -8,11 +8,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from glamor_cli.cli.render import console, stopped
 from glamor_cli.cli.runtime_options import DeviceOption
-from glamor_cli.demo_config import DemoConfig
+from glamor_cli.demo.config import DemoConfig
 from glamor_cli.runtimes.choices import Device
 
 if TYPE_CHECKING:
-    from glamor_cli.demo import Stage
+    from glamor_cli.demo.run import Stage
 
 
 def demo(
@@ -26,8 +26,8 @@ def demo(
 ) -> None:
     """Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
-    from glamor_cli.demo import DemoCallbacks
-    from glamor_cli.demo import demo as go
+    from glamor_cli.demo.run import DemoCallbacks
+    from glamor_cli.demo.run import demo as go
 
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:

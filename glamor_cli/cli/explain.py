@@ -17,9 +17,9 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
+from glamor_cli.predict.saved_names import saved_name
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.saved_names import saved_name
 from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -49,8 +49,8 @@ def explain(
     require_writable(target, sources=[image])
     with console.status("looking"):
         # Late, because drawing and engines take longer to import than --help may.
-        from glamor_cli.explain import explain as explain_image
-        from glamor_cli.predict import PredictConfig
+        from glamor_cli.predict.explain import explain as explain_image
+        from glamor_cli.predict.predictor import PredictConfig
         from glamor_cli.rendering.explanation import save_explanation
 
         config = PredictConfig(

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.render import console, printable
-from glamor_cli.rows import FaceRow
-from glamor_cli.status import Status
+from glamor_cli.predict.rows import FaceRow
+from glamor_cli.vision.status import Status
 
 _BAR = 10
 

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from glamor_cli.atomic import report_full_disk, write_text
 from glamor_cli.cli.render import console
+from glamor_cli.files.atomic import report_full_disk, write_text
 
 STANDARD_OUTPUT = Path("-")
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from glamor_cli.atomic import cannot_write
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import cannot_write
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
 """Devices and open files, as ``/dev/stdout`` is one: they are written as they are."""

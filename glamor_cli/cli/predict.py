@@ -24,10 +24,10 @@ from glamor_cli.cli.runtime_options import (
     WeightsOption,
 )
 from glamor_cli.errors import ConfigError
-from glamor_cli.rows import RowFormat
+from glamor_cli.predict.rows import RowFormat
 from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
-from glamor_cli.status import Status
 from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
+from glamor_cli.vision.status import Status
 from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -77,8 +77,8 @@ def predict(
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """
-    from glamor_cli.predict import PredictConfig
-    from glamor_cli.video import VideoConfig, choose_columns, predict_sources
+    from glamor_cli.predict.predictor import PredictConfig
+    from glamor_cli.predict.video import VideoConfig, choose_columns, predict_sources
 
     require_writable(output, sources=sources)
     row_format = _choose_format(row_format, output)

@@ -54,9 +54,9 @@ def preprocess(
     json_file: Annotated[Path | None, json_option("the report")] = None,
 ) -> None:
     """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
-    from glamor_cli.cpus import available_cpus
     from glamor_cli.data.preprocess import PreprocessConfig
     from glamor_cli.data.preprocess import preprocess as run
+    from glamor_cli.system.cpus import available_cpus
 
     if workers and dask:
         raise ConfigError(

@@ -10,14 +10,14 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from glamor_cli.atomic import atomic_path, report_full_disk
 from glamor_cli.cli.face_table import ErrorLines, FaceTable
 from glamor_cli.cli.render import console
 from glamor_cli.errors import INTERRUPTED
-from glamor_cli.row_file import RowFile
-from glamor_cli.rows import FaceRow, RowFormat, RowSink, open_sink
-from glamor_cli.status import Status
-from glamor_cli.undisturbed import undisturbed
+from glamor_cli.files.atomic import atomic_path, report_full_disk
+from glamor_cli.predict.row_file import RowFile
+from glamor_cli.predict.rows import FaceRow, RowFormat, RowSink, open_sink
+from glamor_cli.system.undisturbed import undisturbed
+from glamor_cli.vision.status import Status
 
 CLOSED_PIPE = 141
 """The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""

@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from glamor_cli.data.workers import Workers
-from glamor_cli.errors import ConfigError
-from glamor_cli.extras import importing, install_extra
-from glamor_cli.reasons import reason_of
+from glamor_cli.errors import ConfigError, reason_of
+from glamor_cli.system.extras import importing, install_extra
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -3,10 +3,10 @@
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from glamor_cli.atomic import cannot_write
 from glamor_cli.data.class_names import find_class
 from glamor_cli.errors import DataError
-from glamor_cli.reading import open_file
+from glamor_cli.files.atomic import cannot_write
+from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 
 from glamor_cli.errors import DataError
-from glamor_cli.reading import open_file
-from glamor_cli.status import Status
+from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.status import Status
 
 COLUMNS = ("row", "source", "label", *Box._fields, "score", "status", "crc32", "reason")
 HEADER = (",".join(COLUMNS) + "\n").encode("ascii")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from glamor_cli.data.class_names import find_class, known_classes
-from glamor_cli.data.layouts import WHOLE_SPLIT, DataSet, Layout, Record, is_split_name
+from glamor_cli.data.data_set import WHOLE_SPLIT, DataSet, Layout, Record, is_split_name
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from glamor_cli.cpus import available_cpus
-from glamor_cli.data.layouts import DataSet, Layout, Record, open_data_set
+from glamor_cli.data.data_set import DataSet, Layout, Record
+from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.pair_making import (
     MadePair,
     deciding_versions,
@@ -24,7 +24,8 @@ from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.data.workers import Workers, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.status import Status
+from glamor_cli.system.cpus import available_cpus
+from glamor_cli.vision.status import Status
 
 
 @dataclass(frozen=True)

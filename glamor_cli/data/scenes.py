@@ -39,7 +39,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamor_cli.atomic import cannot_write, write_text
 from glamor_cli.data.crop_files import box_file_name, write_box
 from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scene_drawing import (
@@ -52,6 +51,7 @@ from glamor_cli.data.scene_drawing import (
     face_box,
 )
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.atomic import cannot_write, write_text
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, Box
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.data.crop_files import MAX_BYTES
-from glamor_cli.data.layouts import DataSet, Record
+from glamor_cli.data.data_set import DataSet, Record
 from glamor_cli.data.store_format import SourceSummary
-from glamor_cli.reading import read_bounded
+from glamor_cli.files.reading import read_bounded
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from glamor_cli.data.store_format import (
     targets_format,
 )
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.status import Status
 from glamor_cli.vision.pairs import NO_FACE, crop_context
+from glamor_cli.vision.status import Status
 
 _REMEDY = "Preprocess the data set into a new folder."
 PROGRESS_ROWS = 256

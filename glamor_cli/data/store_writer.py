@@ -28,8 +28,8 @@ from glamor_cli.data.store_format import (
     StoreInfo,
 )
 from glamor_cli.errors import ConfigError
-from glamor_cli.folder_lock import lock_folder
-from glamor_cli.status import Status
+from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.vision.status import Status
 
 _COMMIT_ROWS = 128
 _COMMIT_SECONDS = 5.0

@@ -10,7 +10,7 @@ From an image's pixel to a cell. Pixel i covers [i, i + 1), so a box x1..x2 cove
 2. The evaluation's crop takes rows 8:120 and columns 29:141: x'' = x' - 29, y'' = y' - 8.
 3. The original network's map of 7 x 7 divides the 112x112 crop evenly; the cell in row r and
    column c covers rows [16 r, 16 (r + 1)) and columns [16 c, 16 (c + 1)). ResNet-18's 4 x 4 cells
-   of 32 pixels begin half a cell earlier (`glamor_cli.attention_map.cell_range`).
+   of 32 pixels begin half a cell earlier (`glamor_cli.vision.attention_map.cell_range`).
 
 A cell's receptive field is larger than the cell, and a cue of about a cell's size mostly lies in
 several. Hence three measures, from lenient to strict about neighbours (`AttentionMeasures`).
@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.attention_map import cell_range
 from glamor_cli.data.scenes import Cue
 from glamor_cli.errors import DataError
+from glamor_cli.vision.attention_map import cell_range
 from glamor_cli.vision.pairs import (
     CONTEXT_CROP,
     CONTEXT_SHAPE,

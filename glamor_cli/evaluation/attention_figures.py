@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.attention_map import upsample_attention
 from glamor_cli.data.scenes import Cue
 from glamor_cli.evaluation.attention import to_crop
 from glamor_cli.evaluation.attention_options import MapKind
@@ -26,6 +25,7 @@ from glamor_cli.rendering.colours import (
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
 from glamor_cli.rendering.plain_names import plain_name
+from glamor_cli.vision.attention_map import upsample_attention
 from glamor_cli.vision.pairs import to_picture
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, e
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.hiding import Costs, Curves, Draws, HidingConfig, Occluder, random_maps
 from glamor_cli.network.config import Variant
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8

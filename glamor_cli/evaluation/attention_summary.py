@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.attention_options import MapKind
 from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
 from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
 from glamor_cli.evaluation.hiding import Curves
+from glamor_cli.system.environment import describe_environment
 
 
 @dataclass(frozen=True)

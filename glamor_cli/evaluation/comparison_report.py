@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_json, write_text
-from glamor_cli.csv_line import csv_line
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.significance import SIGNIFICANT
+from glamor_cli.files.atomic import write_json, write_text
+from glamor_cli.files.csv_line import csv_line
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
 from glamor_cli.rendering.plain_names import plain_name
+from glamor_cli.system.environment import describe_environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.atomic import write_text
-from glamor_cli.csv_line import csv_line
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
-from glamor_cli.runtimes.base import Runtime, open_runtime
+from glamor_cli.files.atomic import write_text
+from glamor_cli.files.csv_line import csv_line
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 

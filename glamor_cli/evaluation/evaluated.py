@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from glamor_cli.runtimes.base import Runtime
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.weights import sha256
 
 

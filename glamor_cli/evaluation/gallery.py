@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.attention_map import note_of
 from glamor_cli.data.store import Split
 from glamor_cli.evaluation.evaluate import Evaluation
 from glamor_cli.rendering.heat import overlay_attention
 from glamor_cli.rendering.pages import embed_jpeg
+from glamor_cli.vision.attention_map import note_of
 from glamor_cli.vision.pairs import NO_FACE
 
 CARDS = 24

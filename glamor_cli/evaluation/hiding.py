@@ -1,8 +1,8 @@
 """What hiding parts of the context costs: is what the network looks at what it answers by?
 
 A map of importance over the context (the attention, or Grad-CAM's) is brought to the context's
-pixels by `glamor_cli.attention_map.interpolate_attention`. Then parts of the context are hidden,
-the network is asked again, and the probability of its first answer is watched:
+pixels by `interpolate_attention`. Then parts of the context are hidden, the network is asked again,
+and the probability of its first answer is watched:
 
 * The square region that holds most of the map against squares of the same size anywhere.
 * Deletion: hide the pixels from the most important on; a good map makes the probability fall fast.
@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from glamor_cli.attention_map import (
+from glamor_cli.errors import ConfigError
+from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
+from glamor_cli.network.config import CONTEXT_SIZE
+from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.vision.attention_map import (
     REGION,
     Region,
     extreme_squares,
     interpolate_attention,
     region_mask,
 )
-from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
-from glamor_cli.network.config import CONTEXT_SIZE
-from glamor_cli.runtimes.base import Runtime
 from glamor_cli.vision.pairs import to_uint8
 
 Draws = Sequence[np.random.Generator]

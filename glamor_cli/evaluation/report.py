@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.atomic import write_json
-from glamor_cli.attention_map import has_peak
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.environment import describe_environment
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, resample
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
@@ -16,7 +13,10 @@ from glamor_cli.evaluation.figures import save_confusion
 from glamor_cli.evaluation.gallery import choose_surest, make_cards
 from glamor_cli.evaluation.intervals import class_intervals, headline_intervals
 from glamor_cli.evaluation.report_charts import draw_reliability, draw_risk_coverage
+from glamor_cli.files.atomic import write_json
 from glamor_cli.rendering.pages import draw_svg, write_page
+from glamor_cli.system.environment import describe_environment
+from glamor_cli.vision.attention_map import has_peak
 
 REPORT, CONFUSION, FIGURES, PREDICTIONS = (
     "report.html",

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import (
     Agreement,
@@ -27,8 +26,9 @@ from glamor_cli.export.tensorrt_build import (
 from glamor_cli.export.triton_repository import require_served, write_triton_repository
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.system.gpus import query_driver
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.exported import EXPORT_KEY
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights import METADATA_KEY, Metadata
 
 BATCH_AXIS = "batch"

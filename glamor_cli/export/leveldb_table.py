@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import google_crc32c
 
-from glamor_cli.protobuf_wire import read_varint
+from glamor_cli.files.protobuf_wire import read_varint
 
 MAX_KEY_BYTES = 512
 """Longer keys are refused: prefix sharing would let a small file ask for much memory."""

@@ -11,7 +11,7 @@ from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
-from glamor_cli.runtimes.base import INPUT_NAMES
+from glamor_cli.runtimes.interface import INPUT_NAMES
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
 
 
 def _from_images(source: Path, limit: int) -> Pairs:
-    from glamor_cli.vision.faces import open_detector
+    from glamor_cli.vision.detectors import open_detector
     from glamor_cli.vision.image_files import list_images
     from glamor_cli.vision.images import read_image
     from glamor_cli.vision.pairs import make_pair, round_box

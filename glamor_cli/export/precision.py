@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from glamor_cli.export.config import Int8Form
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.rounding import round_weights
-from glamor_cli.runtimes.base import INPUT_NAMES
+from glamor_cli.runtimes.interface import INPUT_NAMES
 
 _CALIBRATION_BATCH = 16
 _LARGEST_HALF = float(np.finfo(np.float16).max)

@@ -19,7 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from glamor_cli.export.pairs import Pairs
-from glamor_cli.runtimes.base import INPUT_NAMES
+from glamor_cli.runtimes.interface import INPUT_NAMES
 from glamor_cli.runtimes.providers import CPU_PROVIDER
 
 _BATCH = 16

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import CheckpointError
 from glamor_cli.export.leveldb_table import masked_crc32c, read_table
-from glamor_cli.protobuf_wire import read_fields
-from glamor_cli.reading import open_file, read_bounded
+from glamor_cli.files.protobuf_wire import read_fields
+from glamor_cli.files.reading import open_file, read_bounded
 
 MAX_INDEX_BYTES = 2**20
 """A larger index is refused: its entries take a hundred times its size. The authors' has 5 KB."""

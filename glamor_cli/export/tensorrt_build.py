@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
 from glamor_cli.export.config import BatchRange, ExportPrecision, require_suffix
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import read_exported
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.sidecar import Sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import (
     TURING,
@@ -19,6 +18,7 @@ from glamor_cli.runtimes.tensorrt_library import (
     load_library,
     make_logger,
 )
+from glamor_cli.system.gpus import query_driver
 from glamor_cli.weights import sha256
 
 

@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamor_cli.atomic import atomic_path, write_text
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.config import BatchRange
 from glamor_cli.export.with_preprocessing import BOXES, IMAGE
+from glamor_cli.files.atomic import atomic_path, write_text
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.sidecar import read_sidecar

@@ -6,13 +6,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from glamor_cli.errors import ExportError
+from glamor_cli.errors import ExportError, reason_of
 from glamor_cli.export.config import Agreement, BatchCheck, BatchRange, Tolerance
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
-from glamor_cli.reasons import reason_of
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Runtime, max_abs_diff
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Runtime, max_abs_diff
 
 _CHUNK = 64
 

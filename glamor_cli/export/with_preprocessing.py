@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ExportError
-from glamor_cli.runtimes.base import OUTPUT_NAMES
+from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import identify, load_model, require_network
+from glamor_cli.runtimes.interface import OUTPUT_NAMES
 from glamor_cli.runtimes.providers import CPU_PROVIDER
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,

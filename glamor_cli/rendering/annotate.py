@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
-from glamor_cli.predict import ImagePrediction
+from glamor_cli.files.atomic import atomic_path
+from glamor_cli.predict.predictor import ImagePrediction
+from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, saved_name
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
 from glamor_cli.rendering.heat import overlay_attention
 from glamor_cli.rendering.insets import (
@@ -24,7 +25,6 @@ from glamor_cli.rendering.insets import (
     ellipsis,
     scale_box,
 )
-from glamor_cli.saved_names import MARK, SAVED_PICTURE, saved_name
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from glamor_cli.attention_map import attention_region, has_peak, upsample_attention
-from glamor_cli.explain import Explanation
 from glamor_cli.network.config import CONTEXT_SIZE
+from glamor_cli.predict.explain import Explanation
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.rendering.insets import scale_box
 from glamor_cli.rendering.plain_names import plain_name
+from glamor_cli.vision.attention_map import attention_region, has_peak, upsample_attention
 from glamor_cli.vision.pairs import to_picture
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.attention_map import attention_region, has_peak, upsample_attention
+from glamor_cli.vision.attention_map import attention_region, has_peak, upsample_attention
 from glamor_cli.vision.pairs import Box
 
 # Violet, red, orange, light yellow: lightness rises all the way, so it reads without colour too.

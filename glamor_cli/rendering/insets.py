@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glamor_cli.attention_map import note_of
-from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
 from glamor_cli.rendering.colours import (
     CONTEXT_COLOUR,
     FACE_COLOUR,
@@ -17,6 +16,7 @@ from glamor_cli.rendering.colours import (
     ink_on,
 )
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
+from glamor_cli.vision.attention_map import note_of
 from glamor_cli.vision.pairs import Box
 
 CARD_WIDTH = 13

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.predict.saved_names import MARK
+from glamor_cli.predict.timeline import Line, Timeline
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.plain_names import plain_name
-from glamor_cli.saved_names import MARK
-from glamor_cli.timeline import Line, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.atomic import atomic_path, cannot_write
-from glamor_cli.saved_names import MARK
-from glamor_cli.undisturbed import undisturbed
+from glamor_cli.files.atomic import atomic_path, cannot_write
+from glamor_cli.predict.saved_names import MARK
+from glamor_cli.system.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
 _TICK = Fraction(1, 90_000)

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.predict import ImagePrediction
+from glamor_cli.predict.predictor import ImagePrediction
+from glamor_cli.predict.saved_names import SAVED_TIMELINE, SAVED_VIDEO
+from glamor_cli.predict.timeline import Timeline
+from glamor_cli.predict.video import FramePrediction
 from glamor_cli.rendering.annotate import Label, PictureFolder, draw_labels
 from glamor_cli.rendering.colours import emotion_colour
 from glamor_cli.rendering.insets import Style, draw_box, scale_box
 from glamor_cli.rendering.timeline import save_timeline
 from glamor_cli.rendering.video_writer import even_size, write_video
-from glamor_cli.saved_names import SAVED_TIMELINE, SAVED_VIDEO
-from glamor_cli.timeline import Timeline
-from glamor_cli.undisturbed import undisturbed
-from glamor_cli.video import FramePrediction
+from glamor_cli.system.undisturbed import undisturbed
 
 _LONG_SIDE = (640, 1920)
 """Annotated videos keep their size within these bounds of the longer side, in pixels."""

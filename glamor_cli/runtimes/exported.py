@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glamor_cli.errors import CheckpointError
-from glamor_cli.reading import MALFORMED
-from glamor_cli.reasons import reason_of
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.errors import CheckpointError, reason_of
+from glamor_cli.files.reading import MALFORMED
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights import METADATA_KEY, Metadata
 
 if TYPE_CHECKING:

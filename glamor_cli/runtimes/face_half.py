@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx.utils import Extractor
 
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 
 
 def split_at_face(path: Path) -> tuple[bytes, bytes, tuple[str, ...]] | None:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.network.config import Encoder
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.interface import Output, Runtime
 
 
 class MirroredRuntime(Runtime):

@@ -8,11 +8,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable
-from glamor_cli.reasons import reason_of
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
+from glamor_cli.errors import BackendUnavailable, reason_of
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.weights import Metadata
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from glamor_cli.runtimes.choices import Provider
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.system.gpus import query_driver
 
 CPU_PROVIDER = Provider.CPU.value
 CUDA_PROVIDER = Provider.CUDA.value

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import atomic_path
 
 
 class RuntimeCache:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.atomic import write_json
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.reading import MALFORMED, read_bounded
-from glamor_cli.runtimes.gpus import Gpu
+from glamor_cli.files.atomic import write_json
+from glamor_cli.files.reading import MALFORMED, read_bounded
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
+from glamor_cli.system.gpus import Gpu
 from glamor_cli.weights import Metadata, registered, sha256
 
 SCHEMA = 1

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, no_memory_left
 from glamor_cli.runtimes.choices import Device
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, no_memory_left
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger
+from glamor_cli.system.gpus import query_driver
 
 _BACKENDS = {Target.TRT: "tensorrt", Target.RTX: "tensorrt-rtx"}
 # Each size keeps buffers, a context and a CUDA graph on the GPU.

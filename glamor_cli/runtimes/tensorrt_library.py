@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.extras import heed_interrupt, install_extra
+from glamor_cli.system.extras import heed_interrupt, install_extra
 
 TURING = "SM75"
 """The oldest generation that TensorRT-RTX builds for; it multiplies no float32 matrices there."""

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glamor_cli.atomic import atomic_path
 from glamor_cli.errors import CheckpointError
-from glamor_cli.folder_lock import lock_folder
-from glamor_cli.reading import MALFORMED
+from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.files.reading import MALFORMED
 from glamor_cli.training.epoch_metrics import EpochMetrics
 from glamor_cli.weights import CHECKPOINT_KEY, MAX_WEIGHTS_BYTES, check_bounds, write_tensors
 

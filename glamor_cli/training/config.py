@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.nested import flatten
+from glamor_cli.files.atomic import write_text
+from glamor_cli.files.nested import flatten
+from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
-from glamor_cli.reading import MALFORMED
 from glamor_cli.runtimes.choices import Device
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glamor_cli.errors import CheckpointError
+from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE
-from glamor_cli.reading import MALFORMED
 from glamor_cli.runtimes.onnx import open_session
 from glamor_cli.training.teacher import Teacher
 

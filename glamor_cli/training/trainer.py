@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from glamor_cli.atomic import write_text
 from glamor_cli.data.augment import to_float
 from glamor_cli.data.batches import Batch, TrainingBatches
 from glamor_cli.data.draws import Draws, seed_step
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.synthetic_contexts import replace_contexts
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.atomic import write_text
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.runtimes.torch import choose_device
@@ -51,6 +51,7 @@ from glamor_cli.training.config import (
 )
 from glamor_cli.training.curves import save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
+from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
@@ -62,7 +63,7 @@ from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import make_network
-from glamor_cli.training.teacher import Teacher, find_teacher
+from glamor_cli.training.teacher import Teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World, join_world
 from glamor_cli.vision.geometry import Geometry

@@ -11,9 +11,8 @@ from typing import NoReturn
 import torch
 import torch.distributed as dist
 
-from glamor_cli.errors import ConfigError, GlamorError, PeerFailed
-from glamor_cli.reasons import reason_of
-from glamor_cli.torchrun import local_rank, processes
+from glamor_cli.errors import ConfigError, GlamorError, PeerFailed, reason_of
+from glamor_cli.system.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up; checkpoints are written meanwhile."""

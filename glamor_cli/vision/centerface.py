@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
-from glamor_cli.extras import importing
-from glamor_cli.reasons import whole_reason_of
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError, whole_reason_of
+from glamor_cli.system.extras import importing
 from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph

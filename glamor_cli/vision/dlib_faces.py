@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
-from glamor_cli.extras import importing, install_extra
+from glamor_cli.system.extras import importing, install_extra
 from glamor_cli.vision.detector_kind import MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 

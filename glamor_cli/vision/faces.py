@@ -1,17 +1,14 @@
-"""Where the faces are: what a detector answers, and which detectors there are."""
+"""Where the faces are: what a detector answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
-
-_LOWEST_SCORE = 0.01
-"""Below it every cell of CenterFace's heat map would be a face to compare with all others."""
+from glamor_cli.errors import DataError
+from glamor_cli.vision.detector_kind import DetectorKind
 
 
 @dataclass(frozen=True)
@@ -73,54 +70,6 @@ class Detector(Protocol):
         Raises:
             DataError: An image has another shape or type.
         """
-
-
-def open_detector(
-    kind: DetectorKind | str = DEFAULT_DETECTOR,
-    *,
-    threads: int | None = None,
-    long_side: int | None = None,
-    min_score: float | None = None,
-) -> Detector:
-    """Open a detector.
-
-    Args:
-        kind: Which one.
-        threads: CPU threads of CenterFace; None takes every core. dlib's runs on one.
-        long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
-            default. A larger one finds smaller faces and takes longer.
-        min_score: CenterFace looks for faces of this score too, down to 0.01; None is its default.
-            dlib's detector has a bound of its own.
-
-    Raises:
-        ConfigError: There is no such detector, it does not have an option, or a value is one that
-            it cannot work with.
-        BackendUnavailable: A package the detector needs is not installed.
-    """
-    try:
-        kind = DetectorKind(kind)
-    except ValueError as error:
-        raise ConfigError(
-            f"there is no detector {kind!r}", f"Choose one of: {', '.join(DetectorKind)}."
-        ) from error
-    # Imported here because each needs a library of its own.
-    if kind is DetectorKind.CENTERFACE:
-        from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig
-
-        config = CenterFaceConfig()
-        if long_side is not None:
-            config = replace(config, long_side=long_side)
-        if min_score is not None and min_score < config.min_score:
-            config = replace(config, min_score=max(min_score, _LOWEST_SCORE))
-        return CenterFace(config, threads=threads)
-    if long_side is not None:
-        raise ConfigError(
-            "dlib's detector has no working size: it always doubles the image",
-            "Leave the size out, or choose the detector centerface.",
-        )
-    from glamor_cli.vision.dlib_faces import DlibFaces
-
-    return DlibFaces()
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from glamor_cli.errors import DataError
-from glamor_cli.listing import list_names, sort_bounded
+from glamor_cli.files.listing import list_names, sort_bounded
 
 IMAGE_SUFFIXES = frozenset(
     {

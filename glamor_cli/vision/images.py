@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from glamor_cli.errors import DataError
-from glamor_cli.reading import open_file
-from glamor_cli.reasons import whole_reason_of
+from glamor_cli.errors import DataError, whole_reason_of
+from glamor_cli.files.reading import open_file
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""

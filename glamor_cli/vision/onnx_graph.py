@@ -6,7 +6,7 @@ rewritten; all else is passed on byte for byte. Field numbers are those of ``onn
 
 from collections.abc import Mapping
 
-from glamor_cli.protobuf_wire import BYTES, VARINT, read_fields
+from glamor_cli.files.protobuf_wire import BYTES, VARINT, read_fields
 
 _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12

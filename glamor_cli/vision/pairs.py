@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import DataError
-from glamor_cli.extras import importing, install_extra
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.system.extras import importing, install_extra
 
 FACE_SHAPE = (FACE_SIZE, FACE_SIZE)
 """Rows and columns of a face."""

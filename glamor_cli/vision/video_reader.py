@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import DataError
-from glamor_cli.extras import importing, install_extra
-from glamor_cli.reasons import whole_reason_of
+from glamor_cli.errors import DataError, whole_reason_of
+from glamor_cli.system.extras import importing, install_extra
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.video_options import EVERY_FRAME, SHORTEST, Sampling

@@ -19,14 +19,14 @@ from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
-from glamor_cli.environment import describe_environment
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.sidecar import sidecar_path
-from glamor_cli.timing import time_interleaved
+from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, save_network
 
 COLUMNS = {

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import glamor_cli.demo
+import glamor_cli.demo.run
 from glamor_cli.cli.app import app
 from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo import DemoCallbacks, Stage, demo
-from glamor_cli.demo_config import DemoConfig
+from glamor_cli.demo.config import DemoConfig
+from glamor_cli.demo.run import DemoCallbacks, Stage, demo
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Variant
 from glamor_cli.training.config import BEST, CONFIG
@@ -33,7 +33,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     fewer = SceneConfig(train=7, validation=7, test=7)
     small = partial(DemoConfig, scenes=few, epochs=1, full_scenes=fewer, seeds=(0,))
     monkeypatch.setattr("glamor_cli.cli.demo.DemoConfig", small)
-    monkeypatch.setattr(glamor_cli.demo, "SCENES", replace(SCENES, epochs=1))
+    monkeypatch.setattr(glamor_cli.demo.run, "SCENES", replace(SCENES, epochs=1))
     words = ["demo", "--output", str(folder), "--device", "cpu"]
     stages: list[Stage] = []
 
@@ -49,7 +49,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
 
         return DemoCallbacks(begin, show_stage, show_progress)
 
-    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", partial(tell, stop=True))
+    monkeypatch.setattr(glamor_cli.demo.run, "DemoCallbacks", partial(tell, stop=True))
     stopped = CliRunner().invoke(app, words)
     assert stopped.exit_code == 130, stopped.output
     assert stopped.stdout == ""
@@ -58,7 +58,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     assert (folder / "run" / CONFIG).exists()
 
     stages.clear()
-    monkeypatch.setattr(glamor_cli.demo, "DemoCallbacks", tell)
+    monkeypatch.setattr(glamor_cli.demo.run, "DemoCallbacks", tell)
     finished = CliRunner().invoke(app, [*words, "--full"])
     assert finished.exit_code == 0, finished.output
     assert finished.stdout == ""

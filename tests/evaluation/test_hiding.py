@@ -6,7 +6,7 @@ import pytest
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention_options import Fill
 from glamor_cli.evaluation.hiding import HidingConfig, Occluder, make_filling, random_maps
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.weights import Metadata
 
 CORNER = slice(0, 32)

@@ -14,8 +14,9 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
+from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.weights import Metadata, load_network, save_network
 
 SMALL = BatchRange(1, 2, 3)

@@ -17,10 +17,10 @@ from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.gpus import Gpu, query_driver
 from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path
 from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target, generations, load_library
+from glamor_cli.system.gpus import Gpu, query_driver
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")

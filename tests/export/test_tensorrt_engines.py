@@ -11,10 +11,10 @@ from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.gpus import query_driver
 from glamor_cli.runtimes.rtx_cache import cache_path
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target, generations, load_library
+from glamor_cli.system.gpus import query_driver
 
 
 @pytest.fixture(params=list(Target))

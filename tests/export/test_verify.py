@@ -9,7 +9,7 @@ from glamor_cli.errors import ExportError
 from glamor_cli.export.config import TOLERANCES, Agreement, BatchRange, ExportPrecision
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.verify import check_agreement, check_batches
-from glamor_cli.runtimes.base import Output, Runtime
+from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.weights import Metadata
 
 COUNT = 100

@@ -39,8 +39,8 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.data.store_writer import StoreWriter
 from glamor_cli.errors import DataError, GlamorError
-from glamor_cli.status import Status
 from glamor_cli.vision.images import read_image
+from glamor_cli.vision.status import Status
 from glamor_cli.weights import METADATA_KEY, Metadata
 
 CLASSES = "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"

@@ -147,8 +147,8 @@ def fuzz(name: str, minutes: float, figures: Path, libfuzzer: list[str]) -> None
 
 def write_results(rows: list[dict], out: Path) -> None:
     """Keep the figures, those of parsers that were not run now among them."""
-    from glamor_cli.atomic import write_text
-    from glamor_cli.environment import describe_environment
+    from glamor_cli.files.atomic import write_text
+    from glamor_cli.system.environment import describe_environment
 
     path = out / "fuzzing.json"
     known = json.loads(path.read_text())["rows"] if path.exists() else []

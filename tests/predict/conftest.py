@@ -9,7 +9,7 @@ import skimage.data
 from onnx import numpy_helper
 from PIL import Image
 
-from glamor_cli.predict import PredictConfig
+from glamor_cli.predict.predictor import PredictConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 

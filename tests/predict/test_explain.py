@@ -6,13 +6,13 @@ from matplotlib.text import Text
 from PIL import Image
 from typer.testing import CliRunner
 
-from glamor_cli.attention_map import extreme_squares
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.explain import Explanation, Hidden, explain
-from glamor_cli.predict import FacePrediction, PredictConfig
+from glamor_cli.predict.explain import Explanation, Hidden, explain
+from glamor_cli.predict.predictor import FacePrediction, PredictConfig
 from glamor_cli.rendering.explanation import draw_explanation
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.vision.attention_map import extreme_squares
 from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.pairs import Box, Pair
 

@@ -5,8 +5,8 @@ import pytest
 from glamor_cli.cli.face_table import FaceTable
 from glamor_cli.cli.render import console
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.rows import FaceRow
-from glamor_cli.status import Status
+from glamor_cli.predict.rows import FaceRow
+from glamor_cli.vision.status import Status
 
 
 @pytest.mark.parametrize(

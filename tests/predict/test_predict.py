@@ -10,11 +10,11 @@ import skimage.data
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.predict import PredictConfig, predict, predict_images
+from glamor_cli.predict.predictor import PredictConfig, predict, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box, make_pair
+from glamor_cli.vision.status import Status
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,9 @@ from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
 from glamor_cli.cli.face_table import error_line
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.predict import PredictConfig, predict
-from glamor_cli.rows import COLUMNS, FaceRow
-from glamor_cli.status import Status
+from glamor_cli.predict.predictor import PredictConfig, predict
+from glamor_cli.predict.rows import COLUMNS, FaceRow
+from glamor_cli.vision.status import Status
 
 GLAMOR = [sys.executable, "-m", "glamor_cli"]
 

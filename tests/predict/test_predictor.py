@@ -7,11 +7,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
-import glamor_cli.predict
-from glamor_cli.predict import PredictConfig, Predictor, predict_images
+import glamor_cli.predict.predictor
+from glamor_cli.predict.predictor import PredictConfig, Predictor, predict_images
+from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.sources import SourceImage
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_stream_is_read_a_few_images_ahead(engines):
 
 
 def test_large_images_are_not_read_ahead(engines, monkeypatch):
-    monkeypatch.setattr(glamor_cli.predict, "AHEAD_PIXELS", 300 * 300)
+    monkeypatch.setattr(glamor_cli.predict.predictor, "AHEAD_PIXELS", 300 * 300)
     stream = Stream(6, (300, 300, 3))
     answers = predictor(engines, batch=1, threads=4).predict(stream)
     next(answers)
@@ -58,7 +58,7 @@ def test_large_images_are_not_read_ahead(engines, monkeypatch):
 
 
 def test_images_kept_for_drawing_close_a_batch_early(engines, monkeypatch):
-    monkeypatch.setattr(glamor_cli.predict, "HELD_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr(glamor_cli.predict.predictor, "HELD_PIXELS", 2 * 64 * 64)
     stream = Stream(60)
     answers = predictor(engines, batch=100, keep_images=True).predict(stream)
     for answered in range(1, 50):
@@ -71,7 +71,7 @@ def test_images_kept_for_drawing_close_a_batch_early(engines, monkeypatch):
 
 def test_large_files_are_known_before_they_are_decoded(engines, monkeypatch, tmp_path):
     Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
-    monkeypatch.setattr(glamor_cli.predict, "AHEAD_PIXELS", 300 * 300)
+    monkeypatch.setattr(glamor_cli.predict.predictor, "AHEAD_PIXELS", 300 * 300)
     taken = []
 
     def paths():

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from glamor_cli.rows import FaceRow, RowFormat, open_sink
-from glamor_cli.status import Status
+from glamor_cli.predict.rows import FaceRow, RowFormat, open_sink
+from glamor_cli.vision.status import Status
 
 COLUMNS = [
     "source",

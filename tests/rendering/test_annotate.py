@@ -7,7 +7,7 @@ from PIL import Image, ImageColor
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.predict import FacePrediction, ImagePrediction
+from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
 from glamor_cli.rendering.annotate import PictureFolder, annotate
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, emotion_colour
 from glamor_cli.vision.pairs import Box

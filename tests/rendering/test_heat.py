@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from glamor_cli.attention_map import attention_region, upsample_attention
 from glamor_cli.rendering.heat import overlay_attention
+from glamor_cli.vision.attention_map import attention_region, upsample_attention
 from glamor_cli.vision.pairs import NO_FACE, Box
 
 FACE = Box(172, 60, 274, 180)

@@ -10,8 +10,9 @@ from lively import inputs, lively_network
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.fused_core import fused_core_problem
-from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.cuda_graphs import recorded_size
+from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 from glamor_cli.weights import Metadata, save_network
 

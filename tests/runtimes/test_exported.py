@@ -7,8 +7,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from glamor_cli.errors import CheckpointError
-from glamor_cli.runtimes.base import INPUT_NAMES, OUTPUT_NAMES, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights import METADATA_KEY, Metadata
 
 OURS = {METADATA_KEY: Metadata("named").to_json(), EXPORT_KEY: json.dumps({"precision": "fp16"})}

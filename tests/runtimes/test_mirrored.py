@@ -6,7 +6,8 @@ import torch
 
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, Encoder, NetworkConfig
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.runtimes.base import max_abs_diff, open_runtime
+from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, save_network
 

@@ -19,12 +19,13 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.folding import fold_batch_norms
-from glamor_cli.runtimes.base import Runtime, max_abs_diff, open_runtime
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.choices import Provider
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.runtimes.interface import Runtime, max_abs_diff
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+from glamor_cli.system.gpus import query_driver
 from glamor_cli.weights import Metadata, load_network, save_network
 
 

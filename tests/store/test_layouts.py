@@ -5,7 +5,8 @@ import shutil
 import pytest
 from small_data_sets import write_image
 
-from glamor_cli.data.layouts import Layout, open_data_set
+from glamor_cli.data.data_set import Layout
+from glamor_cli.data.layouts import open_data_set
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.errors import DataError
 

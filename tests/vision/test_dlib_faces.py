@@ -5,7 +5,7 @@ import pytest
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detector_kind import DetectorKind
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 
 dlib = pytest.importorskip("dlib", reason="the extra dlib is not installed")
 
@@ -77,7 +77,7 @@ import sys
 sys.modules[{package!r}] = None
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.vision.detector_kind import DetectorKind
-from glamor_cli.vision.faces import open_detector
+from glamor_cli.vision.detectors import open_detector
 try:
     open_detector(DetectorKind.DLIB)
 except BackendUnavailable as error:

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.errors import DataError
-from glamor_cli.extras import install_extra
-from glamor_cli.predict import ImagePrediction, PredictConfig, Predictor, open_predictor
-from glamor_cli.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
-from glamor_cli.saved_names import is_saved
-from glamor_cli.sources import SourceImage, list_sources
+from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
+from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
+from glamor_cli.predict.saved_names import is_saved
+from glamor_cli.predict.sources import SourceImage, list_sources
+from glamor_cli.system.extras import install_extra
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
 from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig

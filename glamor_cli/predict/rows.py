@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol, SupportsFloat, TextIO
 
-from glamor_cli.csv_line import csv_line
-from glamor_cli.status import Status
+from glamor_cli.files.csv_line import csv_line
+from glamor_cli.vision.status import Status
 
 
 class RowFormat(StrEnum):

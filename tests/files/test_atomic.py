@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli.atomic import atomic_path, write_json, write_text
-from glamor_cli.csv_line import csv_line
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import atomic_path, write_json, write_text
+from glamor_cli.files.csv_line import csv_line
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_no_more_room_is_told_in_two_lines() -> None:
 
 def test_standard_output_can_be_named() -> None:
     code = (
-        "from pathlib import Path; from glamor_cli.atomic import write_text\n"
+        "from pathlib import Path; from glamor_cli.files.atomic import write_text\n"
         "write_text(Path('/dev/stdout'), 'on standard output')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glamor_cli import __version__
-from glamor_cli.cpus import available_cpus, cpu_flags
-from glamor_cli.runtimes.gpus import query_driver
+from glamor_cli.system.cpus import available_cpus, cpu_flags
+from glamor_cli.system.gpus import query_driver
 
 _PACKAGES = (
     "torch",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError, GlamorError
-from glamor_cli.saved_names import is_saved
+from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
 

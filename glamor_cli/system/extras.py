@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from glamor_cli.errors import BackendUnavailable
-from glamor_cli.reasons import whole_reason_of
+from glamor_cli.errors import BackendUnavailable, whole_reason_of
 
 
 def install_extra(name: str) -> str:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from glamor_cli.undisturbed import undisturbed
+from glamor_cli.system.undisturbed import undisturbed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

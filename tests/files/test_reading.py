@@ -10,7 +10,7 @@ from glamor_cli.data.index import read_index
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import CheckpointError, DataError
 from glamor_cli.export.tensor_bundle import TensorBundle
-from glamor_cli.reading import read_bounded
+from glamor_cli.files.reading import read_bounded
 from glamor_cli.vision.images import read_image
 from glamor_cli.weights import read_metadata, read_tensors
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from glamor_cli.atomic import cannot_write
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import cannot_write
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
-from glamor_cli.rows import COLUMNS, FaceRow, RowFormat, open_sink
+from glamor_cli.predict.rows import COLUMNS, FaceRow, RowFormat, open_sink
 
 
 class RowFile:

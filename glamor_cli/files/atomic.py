@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.undisturbed import undisturbed
+from glamor_cli.system.undisturbed import undisturbed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""

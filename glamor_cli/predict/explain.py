@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.attention_map import Region, extreme_squares, has_peak
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.predict import FacePrediction, PredictConfig, open_predictor
-from glamor_cli.runtimes.base import Runtime
-from glamor_cli.sources import SourceImage
+from glamor_cli.predict.predictor import FacePrediction, PredictConfig, open_predictor
+from glamor_cli.predict.sources import SourceImage
+from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.vision.attention_map import Region, extreme_squares, has_peak
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glamor_cli.attention_map import attention_region, upsample_attention
+from glamor_cli.vision.attention_map import attention_region, upsample_attention
 from glamor_cli.vision.pairs import NO_FACE, crop_context, sample_context
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from glamor_cli import listing
-from glamor_cli.listing import list_names, sort_bounded
+from glamor_cli.files import listing
+from glamor_cli.files.listing import list_names, sort_bounded
 
 NAMES = [
     "plain.png",

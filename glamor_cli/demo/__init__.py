@@ -1,0 +1,1 @@
+"""Every step on generated scenes: `glamor demo`."""

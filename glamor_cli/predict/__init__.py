@@ -1,0 +1,20 @@
+"""Who is in pictures and videos, and what their faces say: from sources to rows.
+
+``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glamor_cli.predict.predictor import PredictConfig, predict
+
+__all__ = ["PredictConfig", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the predictor when it is first asked for: rows and their formats are read without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from glamor_cli.predict import predictor
+
+    return getattr(predictor, name)

@@ -1,0 +1,218 @@
+"""One interface to every engine that runs the network: NumPy in, NumPy out, any batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, DataError
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.weights import Metadata
+
+INPUT_NAMES = ("face", "context")
+OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
+"""What exported networks and engines call what goes in and comes out, in this order."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch.
+
+    Attributes:
+        probabilities: float32 [B, classes]; each row sums to 1.
+        attention: float32 [B, h, w]; where in the context the face looked.
+        stream_weights: float32 [B, 2]: face, context.
+    """
+
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    stream_weights: NDArray[np.float32]
+
+
+def max_abs_diff(ours: Output, theirs: Output) -> float:
+    """Largest absolute difference of any output; NaN if one is not a number."""
+    differences = (
+        np.abs(ours.probabilities - theirs.probabilities).max(),
+        np.abs(ours.attention - theirs.attention).max(),
+        np.abs(ours.stream_weights - theirs.stream_weights).max(),
+    )
+    return float(np.max(differences))
+
+
+_SLACK = 0.01
+"""How far outside 0 to 1 a value may lie: rounding, but neither bytes nor other scales."""
+
+
+class Runtime(ABC):
+    """A network, loaded and ready.
+
+    Attributes:
+        metadata: What its weights say of themselves.
+        backend: The engine's name: ``torch``, ``onnxruntime``, ...
+        provider: What truly runs it: ``cpu``, ``cuda``, ``CPUExecutionProvider``, ...
+        computes_in_bfloat16: Whether it multiplies floats so; moves answers by about 1e-2.
+        largest_batch: A larger batch is run in pieces of this size, so that memory is bounded.
+    """
+
+    metadata: Metadata
+    backend: str
+    provider: str
+    computes_in_bfloat16: bool = False
+    largest_batch: int = 64
+
+    def __call__(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Recognise a batch.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+            context: float32 [B, 3, 112, 112], RGB in [0, 1].
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
+            CheckpointError: The network answers with values that are not finite.
+        """
+        return self._require_finite(self.unchecked(face, context))
+
+    def unchecked(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Recognise a batch as a call does, but give answers that are not finite as they are.
+
+        For whoever compares runtimes, and must say of one by how much it is wrong.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+            context: float32 [B, 3, 112, 112], RGB in [0, 1].
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
+        """
+        _check("face", face, FACE_SIZE)
+        _check("context", context, CONTEXT_SIZE)
+        if len(face) != len(context):
+            raise DataError(
+                f"there are {len(face)} faces but {len(context)} contexts",
+                "Give one context for each face.",
+            )
+        if len(face) == 0:
+            return self._nothing()
+        return _join(
+            [
+                self._run(face[start:][: self.largest_batch], context[start:][: self.largest_batch])
+                for start in range(0, len(face), self.largest_batch)
+            ]
+        )
+
+    def about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        """Take faces whose contexts are asked about several times.
+
+        Engines that can compute the face's half of the network once do so.
+
+        Args:
+            face: float32 [B, 3, 96, 96], RGB in [0, 1].
+
+        Returns:
+            A call from contexts, float32 [B, 3, 112, 112], to what the runtime answers about them
+            and these faces, but for the last bits. It raises what the runtime raises.
+
+        Raises:
+            DataError: Wrong shapes or types, or values that are not finite.
+        """
+        _check("face", face, FACE_SIZE)
+        starts = range(0, len(face), self.largest_batch)
+        pieces = [self._about(face[start:][: self.largest_batch]) for start in starts]
+
+        def ask(context: NDArray[np.float32]) -> Output:
+            if not pieces or len(context) != len(face):
+                return self(face, context)
+            _check("context", context, CONTEXT_SIZE)
+            answers = [
+                piece(context[start:][: self.largest_batch])
+                for start, piece in zip(starts, pieces, strict=True)
+            ]
+            return self._require_finite(_join(answers))
+
+        return ask
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``, whichever the provider computes on."""
+        return "cpu" if "cpu" in self.provider.lower() else "cuda"
+
+    @abstractmethod
+    def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        """Run a checked batch of 1 to ``largest_batch``."""
+
+    def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
+        """Do `about` for 1 to ``largest_batch`` checked faces; engines with halves override it."""
+        return lambda context: self._run(face, context)
+
+    def _require_finite(self, output: Output) -> Output:
+        for values in (output.probabilities, output.attention, output.stream_weights):
+            if not np.isfinite(values).all():
+                raise CheckpointError(
+                    f"the network answers with values that are not finite ({self.provider})",
+                    "Use other weights; in place of a file in half precision, one in fp32.",
+                )
+        return output
+
+    def _nothing(self) -> Output:
+        """Answer an empty batch without asking the engine, which may refuse it."""
+        size = self.metadata.network.attention_size
+        return Output(
+            np.empty((0, len(self.metadata.classes)), np.float32),
+            np.empty((0, size, size), np.float32),
+            np.empty((0, 2), np.float32),
+        )
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that no engine can run on.
+
+    Raises:
+        ConfigError: It is not positive.
+    """
+    if threads < 1:
+        raise ConfigError(
+            f"the number of threads must be at least 1, not {threads}", "Give --threads 1 or more."
+        )
+
+
+def no_memory_left(count: int) -> BackendUnavailable:
+    """Make the error that says that the GPU has no room for a batch of so many pairs."""
+    return BackendUnavailable(
+        f"the GPU has no memory left for a batch of {count}",
+        "Free memory on the GPU, or give a smaller batch.",
+    )
+
+
+def _join(pieces: Sequence[Output]) -> Output:
+    if len(pieces) == 1:
+        return pieces[0]
+    return Output(
+        np.concatenate([piece.probabilities for piece in pieces]),
+        np.concatenate([piece.attention for piece in pieces]),
+        np.concatenate([piece.stream_weights for piece in pieces]),
+    )
+
+
+def _check(name: str, values: NDArray[np.float32], size: int) -> None:
+    if not isinstance(values, np.ndarray):
+        raise DataError(
+            f"{name} is {type(values).__name__}, not a NumPy array", "Give float32 arrays of pairs."
+        )
+    if values.dtype != np.float32 or values.ndim != 4 or values.shape[1:] != (3, size, size):
+        raise DataError(
+            f"{name} is {values.dtype} {list(values.shape)}, not float32 [B, 3, {size}, {size}]",
+            "Make pairs with glamor_cli.vision.pairs.make_pair and stack them.",
+        )
+    if not values.size:
+        return
+    # Both are NaN where one value is.
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise DataError(f"{name} holds values that are not finite", "Give RGB values from 0 to 1.")
+    if low < -_SLACK or high > 1 + _SLACK:
+        raise DataError(
+            f"{name} holds values from {low:g} to {high:g}", "Give RGB values from 0 to 1."
+        )
