@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from recording import RESULTS, hardware, write_result
 
 from glamor_cli.data.store import PairStore, Split
-from glamor_cli.export.config import default_tolerance
+from glamor_cli.export.options import default_tolerance
 from glamor_cli.runtimes.interface import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.environment import describe_environment

@@ -28,7 +28,7 @@ import numpy as np
 from gpu_verdict import judge
 from recording import RESULTS, slug, write_result
 
-from glamor_cli.bench.config import Backend, BenchConfig, Precision, Target
+from glamor_cli.bench.options import Backend, BenchConfig, Precision, Target
 from glamor_cli.files.atomic import write_text
 from glamor_cli.system.environment import describe_environment
 

@@ -30,15 +30,15 @@ import torch
 from recording import RESULTS, processor, slug, write_result
 from turns import take_turn
 
-from glamor_cli.bench.config import Precision
 from glamor_cli.bench.floor import count_work, measure_rates
+from glamor_cli.bench.options import Precision
 from glamor_cli.bench.torch_backends import AsWritten
 from glamor_cli.bench.training import training_step
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.runtimes.options import Provider
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.training.keras_sgd import KerasSGD

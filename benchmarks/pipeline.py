@@ -29,9 +29,9 @@ from recording import RESULTS, record, summary
 
 from glamor_cli.predict.predictor import PredictConfig, Predictor
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.images import read_image
+from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import make_pair, round_box
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, load_network
 

@@ -23,7 +23,7 @@ import skimage.data
 from PIL import Image, ImageFilter
 from recording import RESULTS, record
 
-from glamor_cli.data.pair_options import PairMaking
+from glamor_cli.data.options import PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector

@@ -26,8 +26,8 @@ from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
-from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime

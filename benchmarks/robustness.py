@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from glamor_cli.data.draws import Draws
-from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes import draw_scene
 from glamor_cli.data.synthetic_contexts import synthetic_contexts
 from glamor_cli.runtimes.interface import Runtime

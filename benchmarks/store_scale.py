@@ -29,7 +29,7 @@ from recording import RESULTS, write_result
 
 from glamor_cli.data.index import HEADER, IndexRow
 from glamor_cli.data.layouts import open_data_set
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, preprocess
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore

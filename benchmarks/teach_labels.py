@@ -22,8 +22,8 @@ from glamor_cli.data.store import PairStore
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.runtimes.options import Provider
 
 DIGITS = 6
 

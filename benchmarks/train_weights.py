@@ -29,7 +29,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, CONFIG, METRICS
-from glamor_cli.training.recipe_names import RecipeName
+from glamor_cli.training.options import RecipeName
 from glamor_cli.training.recipes import find_recipe
 
 EPOCHS = "epochs.json"

@@ -27,9 +27,8 @@ from pathlib import Path
 from recording import RESULTS, record
 from safetensors import SafetensorError, safe_open
 
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
 from glamor_cli.training.config import BEST, METRICS

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from glamor_cli.evaluation.attention_figures import GALLERY, HIDING
+from glamor_cli.ablation.figure import save_ablation
+from glamor_cli.ablation.table import RunResult, summarise
+from glamor_cli.evaluation.attention.figures import GALLERY, HIDING
 from glamor_cli.files.atomic import atomic_path, write_text
-from glamor_cli.training.ablation_figure import save_ablation
-from glamor_cli.training.ablation_table import RunResult, summarise
 
 IMAGES = Path(__file__).parent / "images"
 ABLATION = Path(__file__).parents[1] / "benchmarks" / "results" / "ablation.json"

@@ -296,8 +296,8 @@ def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Findi
 
 
 def _detectors() -> Iterator[Finding]:
-    from glamor_cli.vision.detector_kind import DetectorKind
     from glamor_cli.vision.detectors import open_detector
+    from glamor_cli.vision.options import DetectorKind
 
     image = np.zeros((64, 64, 3), np.uint8)
     for kind in DetectorKind:

@@ -8,7 +8,8 @@ from pathlib import Path
 import onnx
 import torch
 
-from glamor_cli.bench.config import (
+from glamor_cli.bench.floor import Work
+from glamor_cli.bench.options import (
     DEFAULT_BACKENDS,
     DEFAULT_COMPILE_MODES,
     DEFAULT_PRECISIONS,
@@ -16,10 +17,9 @@ from glamor_cli.bench.config import (
     BenchConfig,
     Precision,
 )
-from glamor_cli.bench.floor import Work
 from glamor_cli.errors import ConfigError, GlamorError
-from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import build_graph, describe
+from glamor_cli.export.options import DEFAULT_OPSET
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.runtimes.torch import choose_device

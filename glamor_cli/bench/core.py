@@ -7,9 +7,9 @@ import onnx
 import torch
 from torch import Tensor
 
-from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.floor import DTYPES, Work, count_work
+from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.bench.torch_backends import (
     TORCH_BACKENDS,
     AsWritten,
@@ -18,8 +18,8 @@ from glamor_cli.bench.torch_backends import (
     output_of_tensors,
 )
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import DEFAULT_OPSET
 from glamor_cli.export.graph import export_module
+from glamor_cli.export.options import DEFAULT_OPSET
 from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
 from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.cuda_graphs import Recording

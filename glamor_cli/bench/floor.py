@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from glamor_cli.bench.config import Precision
 from glamor_cli.bench.device_clock import device_clock
+from glamor_cli.bench.options import Precision
 
 DTYPES = {
     Precision.FP32: torch.float32,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup, reason
 from glamor_cli.bench.core import torch_problem
 from glamor_cli.bench.floor import DTYPES, Work, count_work
+from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.bench.torch_backends import (
     TORCH_BACKENDS,
     AsWritten,
@@ -17,7 +17,7 @@ from glamor_cli.bench.torch_backends import (
     output_of_tensors,
 )
 from glamor_cli.errors import ConfigError, GlamorError
-from glamor_cli.export.config import BatchRange
+from glamor_cli.export.options import BatchRange
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.base import open_runtime

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.network import open_runtimes
+from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor
 from glamor_cli.predict.sources import SourceImage

@@ -5,7 +5,7 @@ import io
 from dataclasses import fields
 from pathlib import Path
 
-from glamor_cli.bench.config import BenchResult, Row
+from glamor_cli.bench.options import BenchResult, Row
 from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.figure_files import save_figure
 

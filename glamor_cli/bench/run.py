@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from glamor_cli.bench.config import BenchConfig, BenchResult, Precision, Row, Target
 from glamor_cli.bench.contenders import Absent, Contender, LineUp, Setup, reason
 from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
+from glamor_cli.bench.options import BenchConfig, BenchResult, Precision, Row, Target
 from glamor_cli.bench.photographs import (
     detector_line_up,
     photographs,

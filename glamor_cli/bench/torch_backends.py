@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glamor_cli.bench.config import Backend
+from glamor_cli.bench.options import Backend
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.cuda_graphs import PairCall, Recording

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from glamor_cli.bench.config import Backend, Precision
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.floor import DTYPES
+from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.precision import cpu_has_bf16, exact_float32

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, printable, progress_bar, stopped
@@ -21,13 +22,11 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import NetworkConfig, Variant
-from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
-from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.recipe_names import RecipeName
+from glamor_cli.runtimes.options import Device
+from glamor_cli.training.options import RecipeName, TrainPrecision
 
 if TYPE_CHECKING:
-    from glamor_cli.training.ablation_table import VariantResult
+    from glamor_cli.ablation.table import VariantResult
     from glamor_cli.training.progress import Progress
 
 
@@ -56,14 +55,14 @@ def ablate(
     threads: ThreadsOption = None,
 ) -> None:
     """Train the whole network and its ablations alike, and compare them on the test split."""
-    from glamor_cli.training.ablation import (
+    from glamor_cli.ablation.run import (
         PICTURE,
         AblationConfig,
         judged_by_what_chose,
         to_dict,
         write_table,
     )
-    from glamor_cli.training.ablation import ablate as run_ablation
+    from glamor_cli.ablation.run import ablate as run_ablation
     from glamor_cli.training.config import TrainConfig
     from glamor_cli.training.recipes import find_recipe
 
@@ -122,7 +121,7 @@ def ablate(
 
 
 def _render(lines: "list[VariantResult]") -> Table:
-    from glamor_cli.training.ablation_table import MEANINGS, with_deviation
+    from glamor_cli.ablation.table import MEANINGS, with_deviation
 
     peaks = any(line.peaks for line in lines)
     table = Table("network", "variant")

@@ -20,12 +20,12 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.evaluation.attention_options import PAIRS, REGIONS, STEPS, Fill
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.evaluation.attention.options import PAIRS, REGIONS, STEPS, Fill
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
+    from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures
 
 
 def attention(
@@ -52,8 +52,8 @@ def attention(
     save: Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")] = None,
 ) -> None:
     """Measure the attention: what it points at, and what hiding that costs."""
-    from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
-    from glamor_cli.evaluation.hiding import HidingConfig
+    from glamor_cli.evaluation.attention.hiding import HidingConfig
+    from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
 
     require_writable(json_file, folder=save)
     config = AttentionConfig(
@@ -74,11 +74,11 @@ def attention(
         report = measure_store(config, show)
     _print(report)
     if json_file is not None:
-        from glamor_cli.evaluation.attention_summary import to_dict
+        from glamor_cli.evaluation.attention.summary import to_dict
 
         write_json(json_file, to_dict(report), "figures")
     if save is not None:
-        from glamor_cli.evaluation.attention_figures import save_figures
+        from glamor_cli.evaluation.attention.figures import save_figures
 
         save_figures(save, report)
         console.print(Text(f"pictures in {save}"), soft_wrap=True)
@@ -99,7 +99,7 @@ def _print(report: "AttentionReport") -> None:
 
 def _method_table(report: "AttentionReport") -> Table:
     """Lay out a column for each kind of map, and one for chance."""
-    from glamor_cli.evaluation.attention_summary import summarise_hiding
+    from glamor_cli.evaluation.attention.summary import summarise_hiding
 
     methods = list(report.methods.values())
     table = Table("measure", *(kind.heading for kind in report.methods), "by chance")
@@ -166,7 +166,7 @@ def _place_rows(methods: "list[MapMeasures]") -> list[tuple[str, list[str], str]
 
 
 def _stream_table(report: "AttentionReport") -> Table:
-    from glamor_cli.evaluation.attention_summary import summarise_streams
+    from glamor_cli.evaluation.attention.summary import summarise_streams
 
     table = Table("class")
     for heading in ("context's share", "deviation", "entropy", "pairs"):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 from rich.table import Table
 
-from glamor_cli.bench.config import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
+from glamor_cli.bench.options import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
 from glamor_cli.rendering.figure_files import check_picture
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from glamor_cli.bench.config import BenchResult, Row
+    from glamor_cli.bench.options import BenchResult, Row
 
 _DEFAULT = BenchConfig()
 Choice = TypeVar("Choice", Target, Backend, Precision)

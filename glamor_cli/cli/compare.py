@@ -18,7 +18,7 @@ from glamor_cli.cli.runtime_options import (
     StoreArgument,
     ThreadsOption,
 )
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 
 if TYPE_CHECKING:
     from glamor_cli.evaluation.bootstrap import Interval

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from glamor_cli.cli.render import console, stopped
 from glamor_cli.cli.runtime_options import DeviceOption
-from glamor_cli.demo.config import DemoConfig
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.demo.options import DemoConfig
+from glamor_cli.runtimes.options import Device
 
 if TYPE_CHECKING:
     from glamor_cli.demo.run import Stage

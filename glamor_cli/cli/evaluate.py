@@ -20,7 +20,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:

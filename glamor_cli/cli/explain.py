@@ -19,8 +19,8 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.predict.saved_names import saved_name
 from glamor_cli.rendering.figure_files import check_picture
-from glamor_cli.runtimes.choices import Device
-from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
+from glamor_cli.runtimes.options import Device
+from glamor_cli.vision.options import DEFAULT_DETECTOR
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 

@@ -15,20 +15,20 @@ from glamor_cli.cli.runtime_options import (
     VerifyProviderOption,
 )
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import (
+from glamor_cli.export.options import (
     DEFAULT_OPSET,
     BatchRange,
     ExportConfig,
     ExportPrecision,
     Int8Form,
 )
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from glamor_cli.export.artefacts import Artefacts
-    from glamor_cli.export.config import ExportReport
+    from glamor_cli.export.options import ExportReport
 
 _BATCH = BatchRange()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import console
-from glamor_cli.data.fer2013_options import VOTES_SHARE
+from glamor_cli.data.options import VOTES_SHARE
 
 
 def fer2013(

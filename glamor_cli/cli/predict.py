@@ -25,10 +25,9 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.predict.rows import RowFormat
-from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
-from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR
+from glamor_cli.runtimes.options import FACES_AT_ONCE, Device
+from glamor_cli.vision.options import DEFAULT_DETECTOR, Sampling, TrackingConfig
 from glamor_cli.vision.status import Status
-from glamor_cli.vision.video_options import Sampling, TrackingConfig
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
 

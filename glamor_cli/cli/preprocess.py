@@ -11,9 +11,9 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, printable, stopped
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.options import DetectorKind
 
 if TYPE_CHECKING:
     from glamor_cli.data.preprocess import PreprocessProgress, PreprocessReport

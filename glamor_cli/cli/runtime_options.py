@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from glamor_cli.network.config import Encoder
-from glamor_cli.runtimes.choices import Device, Provider
-from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.recipe_names import RecipeName
-from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
+from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.training.options import RecipeName, TrainPrecision
+from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
 
 MAX_SEED = 2**63 - 1
 """The largest seed that generators of random numbers take."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.render import console, progress_bar
-from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.options import SceneConfig
 
 
 def scenes(

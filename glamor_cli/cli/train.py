@@ -18,11 +18,10 @@ from glamor_cli.cli.runtime_options import (
     TrainStoreArgument,
 )
 from glamor_cli.network.config import NetworkConfig, Variant
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
-from glamor_cli.training.precision_kind import TrainPrecision
-from glamor_cli.training.recipe_names import RecipeName
+from glamor_cli.training.options import RecipeName, TrainPrecision
 
 
 def train(

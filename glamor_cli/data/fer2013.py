@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.data.class_names import find_class
-from glamor_cli.data.fer2013_options import VOTES_SHARE
+from glamor_cli.data.options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import cannot_write, write_text
 from glamor_cli.labels import EMOTIONS

@@ -16,13 +16,13 @@ from glamor_cli import __version__
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.data_set import Record
 from glamor_cli.data.index import IndexRow
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.source_summary import is_folder
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
 from glamor_cli.vision.images import read_image
+from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import (
     NO_FACE,
     Box,

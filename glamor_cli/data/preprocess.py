@@ -10,6 +10,7 @@ from pathlib import Path
 
 from glamor_cli.data.data_set import DataSet, Layout, Record
 from glamor_cli.data.layouts import open_data_set
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.pair_making import (
     MadePair,
     deciding_versions,
@@ -17,7 +18,6 @@ from glamor_cli.data.pair_making import (
     lost_pair,
     make_pairs,
 )
-from glamor_cli.data.pair_options import BoxSource, PairMaking
 from glamor_cli.data.source_summary import Source, is_folder, summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo

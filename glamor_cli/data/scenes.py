@@ -40,7 +40,7 @@ import numpy as np
 from PIL import Image
 
 from glamor_cli.data.crop_files import box_file_name, write_box
-from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scene_drawing import (
     BUST,
     MOUTHS,

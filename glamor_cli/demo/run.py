@@ -9,26 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Target
+from glamor_cli.ablation.run import AblationConfig, ablate
+from glamor_cli.ablation.table import VariantResult
+from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
-from glamor_cli.demo.config import DemoConfig
+from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.evaluation.attention import measure_attention
-from glamor_cli.evaluation.cues import find_cues
+from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.measure import measure_attention
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
-from glamor_cli.export.config import ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
-from glamor_cli.training.ablation import AblationConfig, ablate
-from glamor_cli.training.ablation_table import VariantResult
 from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES

@@ -21,8 +21,8 @@ from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights import Metadata, find_weights
 

@@ -16,9 +16,9 @@ from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import (
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import (
     Agreement,
     BatchCheck,
     ExportConfig,
@@ -15,7 +16,6 @@ from glamor_cli.export.config import (
     Int8Form,
     require_suffix,
 )
-from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.pairs import load_pairs
 from glamor_cli.export.tensorrt_build import (
     EngineConfig,

@@ -7,23 +7,23 @@ from pathlib import Path
 import onnx
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import (
+from glamor_cli.export.graph import build_graph, describe
+from glamor_cli.export.options import (
     ExportConfig,
     ExportPrecision,
     ExportReport,
     Int8Form,
     require_suffix,
 )
-from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.pairs import Pairs, fill_contexts, load_pairs
 from glamor_cli.export.precision import quantize, store_half
 from glamor_cli.export.verify import check_structure, verify_export
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime, require_runtime
-from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
+from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights import Metadata, load_network
 

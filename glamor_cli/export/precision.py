@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from glamor_cli.export.config import Int8Form
+from glamor_cli.export.options import Int8Form
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.rounding import round_weights
 from glamor_cli.runtimes.interface import INPUT_NAMES

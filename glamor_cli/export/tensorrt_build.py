@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
-from glamor_cli.export.config import BatchRange, ExportPrecision, require_suffix
+from glamor_cli.export.options import BatchRange, ExportPrecision, require_suffix
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES

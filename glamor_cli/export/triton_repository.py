@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.export.config import BatchRange
+from glamor_cli.export.options import BatchRange
 from glamor_cli.export.with_preprocessing import BOXES, IMAGE
 from glamor_cli.files.atomic import atomic_path, write_text
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE

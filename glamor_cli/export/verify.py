@@ -7,8 +7,8 @@ import onnx
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ExportError, reason_of
-from glamor_cli.export.config import Agreement, BatchCheck, BatchRange, Tolerance
 from glamor_cli.export.graph import BATCH_AXIS
+from glamor_cli.export.options import Agreement, BatchCheck, BatchRange, Tolerance
 from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Runtime, max_abs_diff

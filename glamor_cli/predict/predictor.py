@@ -19,13 +19,13 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
 from glamor_cli.predict.sources import SourceImage, count_source_pixels, list_sources, read_source
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import FACES_AT_ONCE, Device
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.runtimes.options import FACES_AT_ONCE, Device
 from glamor_cli.system.cpus import available_cpus
-from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.vision.status import Status
 from glamor_cli.weights import DEFAULT_WEIGHTS

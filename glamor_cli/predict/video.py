@@ -21,8 +21,8 @@ from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.predict.sources import SourceImage, list_sources
 from glamor_cli.system.extras import install_extra
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
+from glamor_cli.vision.options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
-from glamor_cli.vision.video_options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.video_reader import (
     FOUND_SUFFIXES,
     VIDEO_SUFFIXES,

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.runtimes.choices import Device, Provider
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.weights import find_weights
 
 

@@ -9,9 +9,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, reason_of
-from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
+from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.weights import Metadata
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
+from glamor_cli.runtimes.options import Device
 from glamor_cli.system.extras import importing, install_extra
 
 

@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from glamor_cli.runtimes.choices import Provider
+from glamor_cli.runtimes.options import Provider
 from glamor_cli.system.gpus import query_driver
 
 CPU_PROVIDER = Provider.CPU.value

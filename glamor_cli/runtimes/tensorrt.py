@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, no_memory_left
+from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.rtx_cache import RuntimeCache
 from glamor_cli.runtimes.sidecar import Sidecar, read_sidecar, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target, load_library, make_logger

@@ -15,9 +15,9 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
-from glamor_cli.runtimes.choices import Device
 from glamor_cli.runtimes.cuda_graphs import GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, check_threads, no_memory_left
+from glamor_cli.runtimes.options import Device
 from glamor_cli.weights import load_network
 
 

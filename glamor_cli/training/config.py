@@ -14,11 +14,11 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.nested import flatten
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import Recipe
 from glamor_cli.weights import sha256
 

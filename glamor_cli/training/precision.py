@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.options import TrainPrecision
 
 
 def cpu_has_bf16() -> bool:

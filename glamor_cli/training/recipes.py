@@ -15,7 +15,7 @@ from enum import StrEnum
 from glamor_cli.data.augment import ContextAugmentation, FaceAugmentation
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import FACE_SIZE
-from glamor_cli.training.recipe_names import RecipeName
+from glamor_cli.training.options import RecipeName
 
 
 class Optimizer(StrEnum):

@@ -57,8 +57,8 @@ from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.optimizers import make_optimizer
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import exact_float32, repeatable
-from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches

@@ -22,9 +22,9 @@ from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError, whole_reason_of
 from glamor_cli.system.extras import importing
-from glamor_cli.vision.detector_kind import LONG_SIDE, MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
+from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
 
 MAX_BATCH = 4
 """Images that pass the network together; on a CPU more only cost memory."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.vision.detector_kind import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.faces import Detector
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 
 _LOWEST_SCORE = 0.01
 """Below it every cell of CenterFace's heat map would be a face to compare with all others."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.system.extras import importing, install_extra
-from glamor_cli.vision.detector_kind import MIN_SCORES, DetectorKind
 from glamor_cli.vision.faces import Faces, check_image
+from glamor_cli.vision.options import MIN_SCORES, DetectorKind
 
 MAX_PIXELS = 1920 * 1080
 """Pixels of the largest image; it takes about 4 GB of memory for each million (measured)."""

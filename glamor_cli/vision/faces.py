@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.options import DetectorKind
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from glamor_cli.errors import DataError, whole_reason_of
 from glamor_cli.system.extras import importing, install_extra
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.images import MAX_PIXELS
-from glamor_cli.vision.video_options import EVERY_FRAME, SHORTEST, Sampling
+from glamor_cli.vision.options import EVERY_FRAME, SHORTEST, Sampling
 
 VIDEO_SUFFIXES = frozenset(
     {

@@ -13,15 +13,15 @@ import torch
 from typer.testing import CliRunner
 
 import glamor_cli.bench.run as bench_run
-from glamor_cli.bench.config import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.contenders import Contender, LineUp, Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
+from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.sidecar import sidecar_path

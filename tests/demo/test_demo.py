@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import glamor_cli.demo.run
 from glamor_cli.cli.app import app
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.demo.config import DemoConfig
+from glamor_cli.data.options import SceneConfig
+from glamor_cli.demo.options import DemoConfig
 from glamor_cli.demo.run import DemoCallbacks, Stage, demo
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Variant

@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from scene_stores import write_scene_store
 
-from glamor_cli.data.pair_making import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
@@ -30,9 +27,7 @@ def save_varied(path: Path, store: Path, seed: int, config: NetworkConfig | None
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with ``store`` and ``varied``, ``other`` and ``face-only`` weights."""
     folder = tmp_path_factory.mktemp("evaluation")
-    make_scenes(folder / "scenes", SceneConfig(train=7, validation=0, test=23, scale=1))
-    making = PairMaking(boxes=BoxSource.CROP_FILES)
-    preprocess(PreprocessConfig(folder / "scenes", folder / "store", making, workers=1))
+    write_scene_store(folder, train=7, validation=0, test=23).rename(folder / "store")
     save_varied(folder / "varied.safetensors", folder / "store", 0)
     save_varied(folder / "other.safetensors", folder / "store", 1)
     face_only = NetworkConfig(variant=Variant.FACE_ONLY)

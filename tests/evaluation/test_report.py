@@ -10,7 +10,7 @@ import pytest
 from browser import browse, needs_browser
 from PIL import Image
 
-from glamor_cli.data.pair_making import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.evaluation.evaluate import EvaluateConfig, StoreEvaluation, evaluate_store
 from glamor_cli.evaluation.gallery import choose_surest

@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from scene_stores import write_scene_store
 
-from glamor_cli.data.pair_making import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes
-from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights import Metadata, save_network
@@ -46,8 +43,4 @@ def graph(exported: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def scene_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("export-store")
-    make_scenes(root / "scenes", SceneConfig(train=21, validation=7, test=14, scale=1))
-    making = PairMaking(boxes=BoxSource.CROP_FILES)
-    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
-    return root / "pairs"
+    return write_scene_store(tmp_path_factory.mktemp("export-store"), train=21, test=14)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from glamor_cli.errors import CheckpointError, ConfigError, DataError, ExportError
-from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
-from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path

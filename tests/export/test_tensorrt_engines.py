@@ -8,7 +8,7 @@ import pytest
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
-from glamor_cli.export.config import BatchRange, ExportConfig, ExportPrecision
+from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.rtx_cache import cache_path

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.export.config import BatchRange
+from glamor_cli.export.options import BatchRange
 from glamor_cli.export.triton_repository import write_triton_repository
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target

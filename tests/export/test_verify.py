@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ExportError
-from glamor_cli.export.config import TOLERANCES, Agreement, BatchRange, ExportPrecision
+from glamor_cli.export.options import TOLERANCES, Agreement, BatchRange, ExportPrecision
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.verify import check_agreement, check_batches
 from glamor_cli.runtimes.interface import Output, Runtime

@@ -32,7 +32,7 @@ from PIL import Image
 from glamor_cli.data.crop_files import export_crops, read_box
 from glamor_cli.data.index import read_index
 from glamor_cli.data.layouts import open_data_set
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.source_summary import summarise
 from glamor_cli.data.store import PairStore

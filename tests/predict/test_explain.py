@@ -13,7 +13,7 @@ from glamor_cli.predict.predictor import FacePrediction, PredictConfig
 from glamor_cli.rendering.explanation import draw_explanation
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.vision.attention_map import extreme_squares
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import Box, Pair
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from lively import TEMPERATURE, lively_network
 
-from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.weights import Metadata, save_network
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
-from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.providers import cuda_problem

@@ -14,14 +14,14 @@ import torch
 from lively import TEMPERATURE, inputs, lively_network
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, DataError
-from glamor_cli.export.config import BatchRange, ExportConfig
 from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import Provider
 from glamor_cli.runtimes.interface import Runtime, max_abs_diff
+from glamor_cli.runtimes.options import Provider
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime

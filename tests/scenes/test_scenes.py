@@ -10,7 +10,7 @@ from PIL import Image
 from glamor_cli.data.crop_files import read_box
 from glamor_cli.data.data_set import Layout
 from glamor_cli.data.layouts import open_data_set
-from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scene_drawing import FILLS, RINGS
 from glamor_cli.data.scenes import (
     CUE_COLUMNS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_data_sets import write_authors_data_set
 
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, PreprocessReport, preprocess
 
 

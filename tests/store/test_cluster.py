@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,11 +43,13 @@ def scheduler(tmp_path, start):
     where = tmp_path / "scheduler.json"
     start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
           "--scheduler-file", str(where))  # fmt: skip
-    for _ in range(6000):
-        if where.exists() and where.stat().st_size:
-            break
+    deadline = time.monotonic() + 60
+    while True:
+        # The file is there before it is whole.
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            return str(where), json.loads(where.read_text())["address"]
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    return str(where), json.loads(where.read_text())["address"]
 
 
 @pytest.fixture

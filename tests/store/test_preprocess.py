@@ -12,7 +12,7 @@ from PIL import Image
 from small_data_sets import tree, write_authors_data_set, write_image
 
 from glamor_cli.data.layouts import open_data_set
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.workers import Workers

@@ -13,7 +13,7 @@ import pytest
 from permissions import bound_by_permissions
 from small_data_sets import tree, write_authors_data_set, write_image
 
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ from glamor_cli.errors import ConfigError, DataError
 RUN = """
 import sys
 from pathlib import Path
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 if __name__ == "__main__":
     source, out, workers = sys.argv[1:]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.training.config import BEST, METRICS, TrainConfig
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import exact_float32
-from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import MODERN, Optimizer
 from glamor_cli.training.trainer import train
 

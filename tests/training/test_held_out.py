@@ -10,7 +10,7 @@ from PIL import Image
 from quick_training import QUICK, config
 from small_data_sets import write_authors_data_set
 
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError

@@ -7,8 +7,8 @@ from torch import nn
 
 from glamor_cli.training import precision
 from glamor_cli.training.optimizers import make_optimizer
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.precision_kind import TrainPrecision
 from glamor_cli.training.recipes import FER2013, MODERN, PAPER
 from glamor_cli.training.schedule import learning_rate
 

@@ -12,7 +12,7 @@ from glamor_cli.data.store_format import STORE_FILE
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.config import CONFIG, check_can_begin
-from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.trainer import train
 
 

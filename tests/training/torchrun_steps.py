@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from glamor_cli.training import trainer
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.recipes import MODERN, PAPER, SmallFaces
 from glamor_cli.training.world import join_world
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.vision.options import TrackingConfig
 from glamor_cli.vision.tracks import FaceTracker
-from glamor_cli.vision.video_options import TrackingConfig
 
 SURE = np.array([1, 0, 0], np.float32)
 OTHER = np.array([0, 0.25, 0.75], np.float32)

@@ -16,7 +16,7 @@ from video_clips import frames_of, grays, write_clip
 from glamor_cli.predict.predictor import PredictConfig
 from glamor_cli.predict.video import VideoConfig, predict_sources
 from glamor_cli.rendering.videos import VideoFolder
-from glamor_cli.vision.video_options import Sampling
+from glamor_cli.vision.options import Sampling
 
 GLAMOR = [*(sys.executable, "-m", "glamor_cli", "predict"), *("--device", "cpu", "--threads", "1")]
 

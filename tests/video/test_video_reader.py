@@ -17,7 +17,7 @@ from video_clips import crossing, gray, grays, write_clip
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.images import MAX_PIXELS
-from glamor_cli.vision.video_options import Sampling
+from glamor_cli.vision.options import Sampling
 from glamor_cli.vision.video_reader import Frame, is_video, read_video
 
 GRAY_CLIPS = (

@@ -12,9 +12,9 @@ from glamor_cli.vision.centerface import (
     intersection_over_union,
     non_maximum_suppression,
 )
-from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Faces
+from glamor_cli.vision.options import DetectorKind
 
 # Around the astronaut's face from brow to chin and cheek to cheek, seen by eye.
 ASTRONAUT = np.array([180, 75, 270, 168], np.float32)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.vision.detector_kind import DetectorKind
 from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.options import DetectorKind
 
 dlib = pytest.importorskip("dlib", reason="the extra dlib is not installed")
 
@@ -76,7 +76,7 @@ def test_a_missing_package_names_the_extra(run_python, package):
 import sys
 sys.modules[{package!r}] = None
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.vision.detector_kind import DetectorKind
+from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.detectors import open_detector
 try:
     open_detector(DetectorKind.DLIB)

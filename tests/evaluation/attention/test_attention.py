@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glamor_cli.data.scene_config import SceneConfig
+from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes import draw_scene
 from glamor_cli.errors import DataError
-from glamor_cli.evaluation.attention import (
+from glamor_cli.evaluation.attention.measure import (
     centre_cell,
     measure_attention,
     to_crop,

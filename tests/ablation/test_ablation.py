@@ -12,30 +12,31 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scene_stores import write_scene_store
 from typer.testing import CliRunner
 
-from glamor_cli.cli.app import app
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import STORE_FILE
-from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.attention import measure_attention
-from glamor_cli.evaluation.cues import find_cues
-from glamor_cli.evaluation.evaluate import evaluate
-from glamor_cli.network.config import NetworkConfig, Variant
-from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.training.ablation import AblationConfig, ablate, write_table
-from glamor_cli.training.ablation_figure import save_ablation
-from glamor_cli.training.ablation_table import (
+from glamor_cli.ablation.figure import save_ablation
+from glamor_cli.ablation.run import AblationConfig, ablate, write_table
+from glamor_cli.ablation.table import (
     MEANINGS,
     RunResult,
     summarise,
     to_markdown,
     with_deviation,
 )
+from glamor_cli.cli.app import app
+from glamor_cli.data.options import SceneConfig
+from glamor_cli.data.scenes import make_scenes
+from glamor_cli.data.store import PairStore
+from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.measure import measure_attention
+from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import CONFIG, TrainConfig, settle_precision
-from glamor_cli.training.precision_kind import TrainPrecision
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.recipes import SCENES
 from glamor_cli.training.trainer import train
 from glamor_cli.training.validation import validate
@@ -53,6 +54,11 @@ def configure(store, folder, *variants, seeds=(0,), epochs=1) -> AblationConfig:
     )
     scenes = store.parent / "scenes"
     return AblationConfig(training=training, variants=variants, seeds=seeds, scenes=scenes)
+
+
+@pytest.fixture(scope="module")
+def scene_store(tmp_path_factory):
+    return write_scene_store(tmp_path_factory.mktemp("scene-store"))
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from glamor_cli.ablation.figure import save_ablation
+from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
+from glamor_cli.ablation.table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.data.scenes import read_cues
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention import measure_attention
-from glamor_cli.evaluation.cues import find_cues
+from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.measure import measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
-from glamor_cli.training.ablation_figure import save_ablation
-from glamor_cli.training.ablation_options import SEEDS, TEST_SPLIT
-from glamor_cli.training.ablation_table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.held_out import choose_validation_split
 from glamor_cli.training.progress import Progress

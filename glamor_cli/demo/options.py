@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.runtimes.choices import Device
-from glamor_cli.training.ablation_options import SEEDS
+from glamor_cli.ablation.options import SEEDS
+from glamor_cli.data.options import SceneConfig
+from glamor_cli.runtimes.options import Device
 
 
 @dataclass(frozen=True)

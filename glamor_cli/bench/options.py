@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.system.environment import Environment
 from glamor_cli.weights import DEFAULT_WEIGHTS
 

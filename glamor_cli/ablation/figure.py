@@ -6,11 +6,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from glamor_cli.ablation.table import MEANINGS, VariantResult, with_deviation
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Variant
 from glamor_cli.rendering.colours import BLUE, FAINT, INK
 from glamor_cli.rendering.figure_files import save_figure
-from glamor_cli.training.ablation_table import MEANINGS, VariantResult, with_deviation
 
 _DPI = 140
 # The whole network in colour, its parts in gray.

@@ -65,7 +65,7 @@ def measure_attention(
 
     Args:
         attention: float32 [N, h, w], over the evaluation's crop; each sums to 1 or is all zero.
-        cues: The scene of each map (see `glamor_cli.evaluation.cues`).
+        cues: The scene of each map (see `glamor_cli.evaluation.attention.cues`).
         chosen: bool [N]: the maps to measure, say those of correct answers; None takes all.
 
     Raises:

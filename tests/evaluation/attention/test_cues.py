@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli.data.pair_options import BoxSource, PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
 from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
 from glamor_cli.data.scenes import make_scenes, read_cues
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import DataError
-from glamor_cli.evaluation.cues import find_cues, match_cues
+from glamor_cli.evaluation.attention.cues import find_cues, match_cues
 
 FEW = SceneConfig(train=0, validation=0, test=7, scale=1)
 

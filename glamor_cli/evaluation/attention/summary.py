@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.attention_options import MapKind
-from glamor_cli.evaluation.attention_report import AttentionReport, MapMeasures
+from glamor_cli.evaluation.attention.hiding import Curves
+from glamor_cli.evaluation.attention.options import MapKind
+from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures
 from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
-from glamor_cli.evaluation.hiding import Curves
 from glamor_cli.system.environment import describe_environment
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention_options import Fill
-from glamor_cli.evaluation.hiding import HidingConfig, Occluder, make_filling, random_maps
+from glamor_cli.evaluation.attention.hiding import HidingConfig, Occluder, make_filling, random_maps
+from glamor_cli.evaluation.attention.options import Fill
 from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.weights import Metadata
 

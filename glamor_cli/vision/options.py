@@ -1,9 +1,26 @@
-"""Options of videos, apart from what needs NumPy, so that ``--help`` starts quickly."""
+"""What the command line asks of detectors and videos. Free of NumPy."""
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from glamor_cli.errors import ConfigError
+
+
+class DetectorKind(StrEnum):
+    """The detectors: CenterFace, fast and in the base; dlib's, slow, with the authors' boxes."""
+
+    CENTERFACE = "centerface"
+    DLIB = "dlib"
+
+
+DEFAULT_DETECTOR = DetectorKind.CENTERFACE
+"""Finds the faces, unless told otherwise."""
+MIN_SCORES = {DetectorKind.CENTERFACE: 0.35, DetectorKind.DLIB: 0.6}
+"""Prediction keeps faces of at least this score, unless told otherwise."""
+LONG_SIDE = 640
+"""CenterFace shrinks an image to this long side, in pixels, unless told otherwise."""
+
 
 SHORTEST = 1e-6
 """Seconds: times closer than this are the same."""

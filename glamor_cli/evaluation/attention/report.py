@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 from glamor_cli.data.scenes import Cue
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention import AttentionMeasures, measure_attention
-from glamor_cli.evaluation.attention_options import PAIRS, MapKind
-from glamor_cli.evaluation.cues import find_cues
+from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.hiding import (
+    Costs,
+    Curves,
+    Draws,
+    HidingConfig,
+    Occluder,
+    random_maps,
+)
+from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_attention
+from glamor_cli.evaluation.attention.options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.hiding import Costs, Curves, Draws, HidingConfig, Occluder, random_maps
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.choices import PAIRS_AT_ONCE, Device
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
@@ -226,7 +233,7 @@ class _Sample:
         self.grad_cam = None
         if config.grad_cam:
             # Late, because it brings torch, which an ONNX file does not need.
-            from glamor_cli.evaluation.grad_cam import GradCam
+            from glamor_cli.evaluation.attention.grad_cam import GradCam
 
             self.grad_cam = GradCam(path, device=config.device)
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, ConfigError
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.extras import install_extra
 from glamor_cli.weights import load_network

@@ -1,4 +1,4 @@
-"""The recipes' names, free of torch, for the command line."""
+"""What the command line asks of a training. Free of torch."""
 
 from enum import StrEnum
 
@@ -14,3 +14,12 @@ class RecipeName(StrEnum):
     FER2013_LONG = "fer2013-long"
     FER2013_TAUGHT = "fer2013-taught"
     FER2013_CONTEXT = "fer2013-context"
+
+
+class TrainPrecision(StrEnum):
+    """Precision of a training's convolutions and matrix products."""
+
+    AUTO = "auto"
+    """bf16 where the hardware has it, else fp32."""
+    FP32 = "fp32"
+    BF16 = "bf16"

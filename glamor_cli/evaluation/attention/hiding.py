@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention_options import REGIONS, STEPS, Fill
+from glamor_cli.evaluation.attention.options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.attention_map import (

@@ -9,22 +9,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scene_stores import write_scene_store
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.pair_options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scene_config import SceneConfig
-from glamor_cli.data.scenes import make_scenes
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
-from glamor_cli.evaluation.attention import measure_attention
-from glamor_cli.evaluation.attention_report import AttentionConfig, measure_store
-from glamor_cli.evaluation.attention_summary import summarise_streams, to_dict
-from glamor_cli.evaluation.cues import find_cues
+from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.grad_cam import GradCam
+from glamor_cli.evaluation.attention.hiding import HidingConfig
+from glamor_cli.evaluation.attention.measure import measure_attention
+from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
+from glamor_cli.evaluation.attention.summary import summarise_streams, to_dict
 from glamor_cli.evaluation.evaluate import evaluate
-from glamor_cli.evaluation.grad_cam import GradCam
-from glamor_cli.evaluation.hiding import HidingConfig
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
@@ -42,9 +39,7 @@ FEW = HidingConfig(regions=2, steps=2)
 def root(tmp_path_factory):
     """Fourteen scenes, their store, and weights whose answers and attention vary."""
     root = tmp_path_factory.mktemp("attention")
-    make_scenes(root / "scenes", SceneConfig(train=0, validation=0, test=14, scale=1))
-    making = PairMaking(boxes=BoxSource.CROP_FILES)
-    preprocess(PreprocessConfig(root / "scenes", root / "pairs", making, workers=1))
+    write_scene_store(root, train=0, validation=0, test=14)
     for variant in (Variant.FULL, Variant.FACE_ONLY):
         torch.manual_seed(0)
         network = GlamorNet(NetworkConfig(variant=variant)).eval()
@@ -193,8 +188,8 @@ def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):
 
 @pytest.fixture(scope="module")
 def onnx_file(root):
-    from glamor_cli.export.config import BatchRange, ExportConfig
     from glamor_cli.export.onnx_export import export_onnx
+    from glamor_cli.export.options import BatchRange, ExportConfig
 
     target = root / "full.onnx"
     export_onnx(root / "full.safetensors", target, ExportConfig(batch=BatchRange(1, 2, 3)))

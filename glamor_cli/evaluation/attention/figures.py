@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.data.scenes import Cue
-from glamor_cli.evaluation.attention import to_crop
-from glamor_cli.evaluation.attention_options import MapKind
-from glamor_cli.evaluation.attention_report import AttentionReport, ShownPair
-from glamor_cli.evaluation.attention_summary import summarise_hiding
-from glamor_cli.evaluation.hiding import Curves
+from glamor_cli.evaluation.attention.hiding import Curves
+from glamor_cli.evaluation.attention.measure import to_crop
+from glamor_cli.evaluation.attention.options import MapKind
+from glamor_cli.evaluation.attention.report import AttentionReport, ShownPair
+from glamor_cli.evaluation.attention.summary import summarise_hiding
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import (
     BLUE,

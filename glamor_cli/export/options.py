@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.runtimes.choices import Device
+from glamor_cli.runtimes.options import Device
 
 DEFAULT_OPSET = 20
 OPSETS = range(18, 24)

@@ -1,0 +1,68 @@
+"""What the command line asks of pairs and data sets. Free of NumPy."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
+
+
+class BoxSource(StrEnum):
+    """Where the faces' boxes come from."""
+
+    DETECT = "detect"
+    """The single most confident of the faces that the detector reports."""
+    CROP_FILES = "crop-files"
+    """The authors' box files."""
+    MANIFEST = "manifest"
+    """The manifest's columns x1,y1,x2,y2."""
+    WHOLE = "whole"
+    """The whole image is the face; the context is then all zero."""
+
+
+@dataclass(frozen=True)
+class PairMaking:
+    """How pairs are made.
+
+    Attributes:
+        boxes: Where the boxes come from.
+        detector: Which detector finds them, where they are detected.
+        official_jpeg: Pass contexts through the authors' JPEG step.
+        skip_no_face: Leave images without a face out of the arrays.
+    """
+
+    boxes: BoxSource = BoxSource.DETECT
+    detector: DetectorKind = DEFAULT_DETECTOR
+    official_jpeg: bool = False
+    skip_no_face: bool = False
+
+
+VOTES_SHARE = 0.5
+"""How much of a soft label are FER+'s votes, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How many scenes, and which.
+
+    Attributes:
+        train: Scenes in the split ``train``.
+        validation: Scenes in the split ``validation``.
+        test: Scenes in the split ``test``.
+        seed: Scene i of a split depends on this, the split and i alone, so more scenes never
+            change the first ones.
+        scale: An image is 171 * scale wide and 128 * scale high.
+        cues: Discs in a scene, 2 or 3; with two no ring is gray. Among three it is harder to
+            learn to choose, and takes longer.
+    """
+
+    train: int = 6000
+    validation: int = 500
+    test: int = 1000
+    seed: int = 0
+    scale: int = 2
+    cues: int = 2
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Scenes by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}

@@ -1,0 +1,1 @@
+"""Attention measured: is where the face looks where the answer is, and does the answer need it?"""
