@@ -18,12 +18,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from recording import RESULTS, record, summary
+from turns import in_turn
 
 from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.runtimes.base import open_runtime
@@ -173,19 +175,26 @@ def time_rounds(
     rounds: int,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds per face, all taking turns; the first round warms up."""
-    times: dict[str, list[float]] = {"glamor": [], **{f"fer_{name}": [] for name in NETWORKS}}
-    for number in range(rounds + 1):
-        ours = []
+
+    def ours() -> list[float]:
+        seconds = []
         for image in images:
             began = time.perf_counter()
             answer_ours(runtime, image)
-            ours.append(time.perf_counter() - began)
-        taken = {"glamor": ours}
-        for network in NETWORKS:
-            answer = ask(worker, do="time", network=network, images=str(file))
-            taken[f"fer_{network}"] = answer["seconds"]
-        if number:
-            for name, seconds in taken.items():
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    def theirs(network: str) -> list[float]:
+        answer = ask(worker, do="time", network=network, images=str(file))
+        seconds: list[float] = answer["seconds"]
+        return seconds
+
+    sides = {"glamor": ours, **{f"fer_{name}": partial(theirs, name) for name in NETWORKS}}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name in in_turn(sides, number):
+            seconds = sides[name]()
+            if number:
                 times[name] += [value * 1e3 for value in seconds]
     return {name: summary(values, 3) for name, values in times.items()}
 

@@ -28,7 +28,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from recording import RESULTS, processor, slug, write_result
-from turns import take_turn
+from turns import in_turn, take_turn
 
 from glamor_cli.bench.floor import count_work, measure_rates
 from glamor_cli.bench.options import Precision
@@ -239,8 +239,7 @@ def compare(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any
         call()
     names = list(calls)
     for turn in range(rounds):
-        for position in range(len(names)):
-            name = names[(position + turn) % len(names)]
+        for name in in_turn(names, turn):
             time.sleep(SETTLE_SECONDS)
             times[name].append(calls[name]())
         print(".", end="", file=sys.stderr, flush=True)

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from preprocess import HEIGHT, WIDTH, make_images
 from recording import RESULTS, record, summary
+from turns import in_turn
 
 from glamor_cli.predict.predictor import PredictConfig, Predictor
 from glamor_cli.runtimes.base import open_runtime
@@ -116,7 +117,8 @@ def measure(
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name, (run, count) in ways.items():
+        for name in in_turn(ways, number):
+            run, count = ways[name]
             began, began_cpu = time.perf_counter(), _cpu_seconds()
             run()
             if number:  # the first round warms up

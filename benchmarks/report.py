@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from recording import RESULTS, ProcessFigures, record, run_process, summary
+from turns import in_turn
 
 from glamor_cli.data.store import PairStore
 from glamor_cli.evaluation.report import REPORT
@@ -33,9 +34,9 @@ def main() -> None:
         folder = Path(name) / "report"
         commands = {"evaluate": command, "evaluate --report": [*command, "--report", folder]}
         runs: dict[str, list[ProcessFigures]] = {name: [] for name in commands}
-        for _ in range(options.rounds):
-            for key, one in commands.items():
-                runs[key].append(run_process(one))
+        for turn in range(options.rounds):
+            for key in in_turn(commands, turn):
+                runs[key].append(run_process(commands[key]))
         size = (folder / REPORT).stat().st_size
     figures = {
         name: {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from preprocess import make_images
 from recording import RESULTS, ProcessFigures, record, run_process, summary
+from turns import in_turn
 
 
 def main() -> None:
@@ -36,9 +37,9 @@ def main() -> None:
         for command in commands.values():
             run_process(command)
         runs: dict[str, list[ProcessFigures]] = {name: [] for name in commands}
-        for _ in range(options.rounds):
-            for name, command in commands.items():
-                runs[name].append(run_process(command))
+        for turn in range(options.rounds):
+            for name in in_turn(commands, turn):
+                runs[name].append(run_process(commands[name]))
     figures = {
         name: {
             "wall_seconds": summary([run.wall for run in taken], 3),

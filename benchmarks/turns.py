@@ -1,13 +1,20 @@
-"""A turn of one side in an interleaved comparison; both sides import it, so it imports nothing."""
+"""Taking turns in an interleaved comparison; both sides import it, so it imports nothing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 UNTIMED_SECONDS = 0.1
 """Threads that slept are woken on one core, and the scheduler takes some tens of milliseconds to
 spread them."""
 UNTIMED_CALLS = 2
 TIMED_CALLS = 5
+
+
+def in_turn(names: Iterable[str], turn: int) -> list[str]:
+    """Who comes after whom in this turn: another goes first in each."""
+    order = list(names)
+    first = turn % len(order)
+    return order[first:] + order[:first]
 
 
 def take_turn(work: Callable[[], object]) -> float:
