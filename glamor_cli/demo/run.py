@@ -29,9 +29,10 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.training.config import BEST, TrainConfig
+from glamor_cli.training.curves import CURVES
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import SCENES
-from glamor_cli.training.trainer import CURVES, begin_or_resume
+from glamor_cli.training.trainer import begin_or_resume
 from glamor_cli.vision.image_files import find_photograph
 
 _MARK = ".glamor-demo"

@@ -11,6 +11,8 @@ from glamor_cli.rendering.colours import BLUE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.training.epoch_metrics import EpochMetrics
 
+CURVES = "curves.png"
+"""What a run's folder calls the picture."""
 _LOW = 0.1
 """An accuracy beneath which there is no room below its point."""
 _TRAINING = {"color": BLUE, "marker": ".", "label": "train"}

@@ -119,7 +119,7 @@ def test_a_stop_in_the_last_validation_is_heard(scene_store, finished, tmp_path,
 
     seen = []
     with monkeypatch.context() as patch:
-        patch.setattr("glamor_cli.training.trainer.validate", stop_and_validate)
+        patch.setattr("glamor_cli.training.run.validate", stop_and_validate)
         assert ablate(config, on_progress=lambda variant, *_: seen.append(variant)) is None
     assert set(seen) == {Variant.FULL}
     seen.clear()

@@ -27,8 +27,9 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.optimizers import make_optimizer
+from glamor_cli.training.progress import Progress
 from glamor_cli.training.start import make_network
-from glamor_cli.training.trainer import Progress, begin_or_resume, train
+from glamor_cli.training.trainer import begin_or_resume, train
 from glamor_cli.weights import read_metadata
 
 
@@ -289,18 +290,19 @@ KILL = """
 import os, sys
 from pathlib import Path
 from quick_training import config
-from glamor_cli.training import trainer
+from glamor_cli.training import run as running
+from glamor_cli.training.trainer import train
 
 store, run, epochs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-save, saved = trainer.save_checkpoint, []
+save, saved = running.save_checkpoint, []
 
 def save_or_die(*what):
     if len(saved) == epochs:
         os.kill(os.getpid(), 9)
     saved.append(save(*what))
 
-trainer.save_checkpoint = save_or_die
-trainer.train(config(store, run))
+running.save_checkpoint = save_or_die
+train(config(store, run))
 """
 
 

@@ -27,8 +27,9 @@ from glamor_cli.training.checkpoints import (
     LAST,
 )
 from glamor_cli.training.config import BEST, CONFIG, METRICS
+from glamor_cli.training.curves import CURVES
 from glamor_cli.training.recipes import PAPER, SmallFaces, find_recipe
-from glamor_cli.training.trainer import CURVES, train
+from glamor_cli.training.trainer import train
 from glamor_cli.weights import load_network, read_metadata
 
 

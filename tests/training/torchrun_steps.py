@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from glamor_cli.training import trainer
+from glamor_cli.training.average import start_average
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import MODERN, PAPER, SmallFaces
+from glamor_cli.training.run import Run
 from glamor_cli.training.world import join_world
 
 # 28 pairs in batches of 3: no batch can be halved, and of the tenth one process has nothing.
@@ -45,10 +47,10 @@ def main() -> None:
             RECIPES[name],
             precision=TrainPrecision.FP32,
         )
-        run = trainer._Run(config, world)
+        run = Run(config, world)
         run.begin(print)
         run.network.double()
-        run.average = trainer.start_average(run.network) if run.recipe.ema_decay else None
+        run.average = start_average(run.network) if run.recipe.ema_decay else None
         augment = run._augment
 
         def in_double(*arguments: object) -> tuple[torch.Tensor, ...]:
@@ -57,7 +59,7 @@ def main() -> None:
         run._augment = in_double
         losses: list[float] = []
 
-        def stop_at_ten(progress: trainer.Progress) -> None:
+        def stop_at_ten(progress: Progress) -> None:
             losses.append(progress.loss)
             if len(losses) == STEPS:
                 os.kill(os.getpid(), signal.SIGINT)
