@@ -23,6 +23,7 @@ from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.settings import settle_choices
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
@@ -48,6 +49,9 @@ class AblationConfig:
         test_split: The split to judge by.
         scenes: The folder of generated scenes that the store was made from, to measure where
             attention looks; None where there is none.
+
+    Raises:
+        ConfigError: There is no such variant.
     """
 
     training: TrainConfig
@@ -55,6 +59,9 @@ class AblationConfig:
     seeds: tuple[int, ...] = tuple(range(SEEDS))
     test_split: str = TEST_SPLIT
     scenes: Path | None = None
+
+    def __post_init__(self) -> None:
+        settle_choices(self, variants=Variant)
 
 
 def ablate(

@@ -8,6 +8,7 @@ from typing import Any
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.system.environment import Environment
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -117,25 +118,14 @@ class BenchConfig:
     warmup_seconds: float = 0.2
 
     def __post_init__(self) -> None:
+        settle_choices(self, targets=Target, backends=Backend, precisions=Precision, device=Device)
         if not self.targets or not self.batches or () in (self.backends, self.precisions):
             raise ConfigError(
                 "there is nothing to measure", "Name a target, batch, backend and precision."
             )
-        if min(self.batches) < 1:
-            raise ConfigError(
-                f"the batch size must be at least 1, not {min(self.batches)}",
-                "Give --batch 1 or more.",
-            )
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(
-                f"the number of threads must be at least 1, not {self.threads}",
-                "Give --threads 1 or more.",
-            )
-        if self.iterations < 1:
-            raise ConfigError(
-                f"the number of iterations must be at least 1, not {self.iterations}",
-                "Give --iterations 1 or more.",
-            )
+        require_positive(min(self.batches), "the batch size", "--batch")
+        require_positive(self.threads, "the number of threads", "--threads")
+        require_positive(self.iterations, "the number of iterations", "--iterations")
         for what, seconds in (("measured", self.seconds), ("warm-up", self.warmup_seconds)):
             if not 0 <= seconds < math.inf:
                 raise ConfigError(

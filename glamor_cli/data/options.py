@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from glamor_cli.settings import settle_choices
 from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 
 
@@ -28,12 +29,18 @@ class PairMaking:
         detector: Which detector finds them, where they are detected.
         official_jpeg: Pass contexts through the authors' JPEG step.
         skip_no_face: Leave images without a face out of the arrays.
+
+    Raises:
+        ConfigError: There is no such source of boxes or detector.
     """
 
     boxes: BoxSource = BoxSource.DETECT
     detector: DetectorKind = DEFAULT_DETECTOR
     official_jpeg: bool = False
     skip_no_face: bool = False
+
+    def __post_init__(self) -> None:
+        settle_choices(self, boxes=BoxSource, detector=DetectorKind)
 
 
 VOTES_SHARE = 0.5

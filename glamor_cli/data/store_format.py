@@ -18,9 +18,9 @@ import numpy as np
 
 from glamor_cli.errors import DataError
 from glamor_cli.files.atomic import write_json
-from glamor_cli.files.nested import flatten
 from glamor_cli.files.reading import MALFORMED, read_bounded
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.settings import flatten
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
 

@@ -23,6 +23,7 @@ from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
+from glamor_cli.settings import require_positive
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights import Metadata, find_weights
 
@@ -74,10 +75,7 @@ class CompareConfig:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{name} is given twice", "Give different weights.")
-        if self.batch < 1:
-            raise ConfigError(
-                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
-            )
+        require_positive(self.batch, "the batch size", "--batch")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
+from glamor_cli.settings import require_positive
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 
 
@@ -50,10 +51,7 @@ class EvaluateConfig:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(
-                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
-            )
+        require_positive(self.batch, "the batch size", "--batch")
 
 
 class Answered:
@@ -190,8 +188,10 @@ def evaluate(
         on_progress: Called with the pairs done and all pairs, after each step.
 
     Raises:
+        ConfigError: A batch of less than one pair.
         DataError: The split is empty or has classes that the network does not know.
     """
+    require_positive(batch_size, "the batch size", "--batch")
     split.require_pairs()
     classes = runtime.metadata.classes
     labels = _translate_labels(split, classes)

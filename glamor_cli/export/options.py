@@ -5,7 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.settings import settle_choices
 
 DEFAULT_OPSET = 20
 OPSETS = range(18, 24)
@@ -126,6 +127,13 @@ class ExportConfig:
     int8_form: Int8Form = Int8Form.CPU
 
     def __post_init__(self) -> None:
+        settle_choices(
+            self,
+            precision=ExportPrecision,
+            device=Device,
+            provider=Provider,
+            int8_form=Int8Form,
+        )
         if self.opset not in OPSETS:
             raise ConfigError(
                 f"opset {self.opset} cannot be exported",

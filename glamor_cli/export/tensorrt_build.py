@@ -18,6 +18,7 @@ from glamor_cli.runtimes.tensorrt_library import (
     load_library,
     make_logger,
 )
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.system.gpus import query_driver
 from glamor_cli.weights import sha256
 
@@ -36,7 +37,7 @@ class EngineConfig:
             TensorRT builds for the GPU it runs on.
 
     Raises:
-        ConfigError: A workspace that is not positive.
+        ConfigError: No such target, or a workspace that is not positive.
     """
 
     target: Target | None = None
@@ -46,11 +47,8 @@ class EngineConfig:
     generations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.workspace is not None and self.workspace < 1:
-            raise ConfigError(
-                f"the workspace must be at least 1 MiB, not {self.workspace}",
-                "Give --workspace 1 or more.",
-            )
+        settle_choices(self, target=Target)
+        require_positive(self.workspace, "the workspace in MiB", "--workspace")
 
 
 @dataclass(frozen=True)

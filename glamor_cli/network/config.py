@@ -6,6 +6,8 @@ Free of torch, because weights' metadata is read where torch is never imported.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from glamor_cli.settings import settle_choices
+
 
 class Encoder(StrEnum):
     """The two encoders of the paper (its tables 1 to 3)."""
@@ -77,6 +79,9 @@ class NetworkConfig:
         classes: How many emotions.
         hidden: Width of the attention's, the fusion's and the classifier's hidden layers.
         dropout: Share of the classifier's hidden units dropped in training.
+
+    Raises:
+        ConfigError: There is no such encoder or variant.
     """
 
     encoder: Encoder = Encoder.ORIGINAL
@@ -84,6 +89,9 @@ class NetworkConfig:
     classes: int = 7
     hidden: int = 128
     dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        settle_choices(self, encoder=Encoder, variant=Variant)
 
     @property
     def channels(self) -> int:

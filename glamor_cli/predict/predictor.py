@@ -21,7 +21,8 @@ from glamor_cli.predict.sources import SourceImage, count_source_pixels, list_so
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.runtimes.options import FACES_AT_ONCE, Device
+from glamor_cli.runtimes.options import FACES_AT_ONCE, Device, Provider
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
@@ -59,8 +60,8 @@ class PredictConfig:
             folders and globs: there they are known by their names, elsewhere by their mark too.
 
     Raises:
-        ConfigError: A batch of less than one face, or a score that is negative, not finite, or
-            beyond those of the detector.
+        ConfigError: No such detector, device or provider, a batch of less than one face, or a
+            score that is negative, not finite, or beyond those of the detector.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
@@ -76,10 +77,8 @@ class PredictConfig:
     saved_in: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(
-                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
-            )
+        settle_choices(self, detector=DetectorKind, device=Device, provider=Provider)
+        require_positive(self.batch, "the batch size", "--batch")
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
                 f"the least detector score must be a finite number from 0 up, not {self.min_score}",

@@ -5,6 +5,7 @@ from pathlib import Path
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.settings import choose
 from glamor_cli.weights import find_weights
 
 
@@ -33,8 +34,7 @@ def open_runtime(
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: The device or its libraries are not here.
     """
-    if device not in set(Device):
-        raise ConfigError(f"there is no device {device!r}", f"Choose one of: {', '.join(Device)}.")
+    device = choose(Device, device, "device")
     path = find_weights(weights, suffix=".onnx")
     if provider is not None:
         if path.suffix != ".onnx":
@@ -56,13 +56,7 @@ def open_runtime(
     if path.suffix == ".safetensors":
         from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 
-        try:
-            chosen = TorchPrecision(precision)
-        except ValueError as error:
-            names = ", ".join(TorchPrecision)
-            raise ConfigError(
-                f"there is no precision {precision!r}", f"Choose one of: {names}."
-            ) from error
+        chosen = choose(TorchPrecision, precision, "precision")
         return TorchRuntime(path, device=device, threads=threads, precision=chosen)
     if path.suffix == ".onnx":
         from glamor_cli.runtimes.onnx import OnnxRuntime
@@ -98,11 +92,7 @@ def require_runtime(device: str, provider: str | None) -> None:
 
 def _device_of(provider: str, device: str) -> Device:
     """Check that a provider goes with a device, and tell the provider's."""
-    if provider not in set(Provider):
-        raise ConfigError(
-            f"there is no provider {provider!r}", f"Choose one of: {', '.join(Provider)}."
-        )
-    needed = Provider(provider).device
+    needed = choose(Provider, provider, "provider").device
     if device not in (Device.AUTO, needed):
         raise ConfigError(
             f"{provider} runs on {needed}, not on {device}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, CheckpointError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.weights import Metadata
 
@@ -46,7 +46,7 @@ _SLACK = 0.01
 
 
 class Runtime(ABC):
-    """A network, loaded and ready.
+    """A network, loaded and ready. Several threads may share one.
 
     Attributes:
         metadata: What its weights say of themselves.
@@ -145,7 +145,8 @@ class Runtime(ABC):
 
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
         """Do `about` for 1 to ``largest_batch`` checked faces; engines with halves override it."""
-        return lambda context: self._run(face, context)
+        kept = face.copy()  # the caller may fill the array anew
+        return lambda context: self._run(kept, context)
 
     def _require_finite(self, output: Output) -> Output:
         for values in (output.probabilities, output.attention, output.stream_weights):
@@ -163,18 +164,6 @@ class Runtime(ABC):
             np.empty((0, len(self.metadata.classes)), np.float32),
             np.empty((0, size, size), np.float32),
             np.empty((0, 2), np.float32),
-        )
-
-
-def check_threads(threads: int) -> None:
-    """Refuse a number of threads that no engine can run on.
-
-    Raises:
-        ConfigError: It is not positive.
-    """
-    if threads < 1:
-        raise ConfigError(
-            f"the number of threads must be at least 1, not {threads}", "Give --threads 1 or more."
         )
 
 

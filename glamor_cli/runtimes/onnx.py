@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, reason_of
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
-from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
+from glamor_cli.settings import require_positive
 from glamor_cli.weights import Metadata
 
 # Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
@@ -47,7 +48,7 @@ class OnnxRuntime(Runtime):
         def start(model: Path | bytes) -> onnxruntime.InferenceSession:
             return open_session(model, device=device, threads=threads, optimize=optimize)
 
-        self._path, self._start = path, start
+        self._path, self._version, self._start = path.absolute(), _version(path), start
         self._session = start(path)
         self.provider = self._session.get_providers()[0]
         self.metadata = _read_metadata(self._session, path)
@@ -72,7 +73,12 @@ class OnnxRuntime(Runtime):
     def _halves(
         self,
     ) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession, tuple[str, ...]] | None:
-        """The face's half and the rest, ready to run; None where they cannot be told apart."""
+        """The face's half and the rest, ready to run; None where they cannot be told apart.
+
+        Nor can they where the file is gone or another one by now: the session has the first.
+        """
+        if _version(self._path) != self._version:
+            return None
         # Late, because it brings the package onnx, which answering does not need.
         from glamor_cli.runtimes.face_half import split_at_face
 
@@ -97,6 +103,15 @@ class OnnxRuntime(Runtime):
                 f"Give a smaller batch{elsewhere}.",
             ) from error
         return values
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Tell a file from one that took its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def open_session(
@@ -124,7 +139,7 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
-        check_threads(threads)
+        require_positive(threads, "the number of threads", "--threads")
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     # Spinning threads take the cores from decoding and detection between two batches.

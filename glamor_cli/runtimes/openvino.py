@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.runtimes.exported import read_exported
-from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime, check_threads
+from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing, install_extra
 
 
@@ -43,7 +45,7 @@ class OpenVINORuntime(Runtime):
             raise ConfigError("OpenVINO does not run on CUDA", "Choose --device cpu or auto.")
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
-            check_threads(threads)
+            require_positive(threads, "the number of threads", "--threads")
             options["INFERENCE_NUM_THREADS"] = threads
         openvino = load_openvino()
         exported = read_exported(path)
@@ -64,15 +66,17 @@ class OpenVINORuntime(Runtime):
         self.provider = f"CPU {used.to_string() if hasattr(used, 'to_string') else used}"
         self.computes_in_bfloat16 = "bf16" in self.provider
         self._request = compiled.create_infer_request()
+        self._turn = Lock()
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         feeds = {
             name: np.ascontiguousarray(values)
             for name, values in zip(INPUT_NAMES, (face, context), strict=True)
         }
-        self._request.infer(feeds)
-        # The request's own memory is written again by the next call.
-        return Output(*(np.array(self._request.get_tensor(name).data) for name in OUTPUT_NAMES))
+        # The request's own memory is written again by the next call, another thread's too.
+        with self._turn:
+            self._request.infer(feeds)
+            return Output(*(np.array(self._request.get_tensor(name).data) for name in OUTPUT_NAMES))
 
 
 def load_openvino() -> Any:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,14 @@ class TensorRTRuntime(Runtime):
             self._cache = RuntimeCache(self._engine, path)
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._calls: OrderedDict[int, _Call] = OrderedDict()
+        self._turn = Lock()
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
+        # A call's buffers are written again by the next one, another thread's too.
+        with self._turn:
+            return self._answer(face, context)
+
+    def _answer(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         count = len(face)
         call = self._call(self._sidecar.fit_batch(count))
         with torch.cuda.stream(self._stream):

@@ -1,9 +1,10 @@
 """Torch: the engine of ``.safetensors`` files, on the CPU or CUDA."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.cuda_graphs import GraphedCall
-from glamor_cli.runtimes.interface import Output, Runtime, check_threads, no_memory_left
+from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import choose, require_positive
 from glamor_cli.weights import load_network
 
 
@@ -82,7 +84,7 @@ class TorchRuntime(Runtime):
                 "Leave --precision out, or choose --device cuda.",
             )
         if threads is not None:
-            check_threads(threads)
+            require_positive(threads, "the number of threads", "--threads")
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
         self._dtype = _DTYPES[precision]
@@ -92,6 +94,7 @@ class TorchRuntime(Runtime):
         self._fast: FewLaunches | None = None
         self.core = "plain: the device is a CPU"
         self._graphed: GraphedCall | None = None
+        self._turn = Lock()
         if self.provider == "cuda":
             self.largest_batch = 512
             self._fast, self.core = self._try_fast(network, precision)
@@ -134,11 +137,12 @@ class TorchRuntime(Runtime):
             torch.from_numpy(np.require(values, requirements=["C", "W"]))
             for values in (face, context)
         )
-        answer = self._replay_or_launch(faces, contexts)
-        # Copied, because a graph's next run writes over its answers.
-        return Output(
-            *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
-        )
+        # A graph's next run, another thread's too, writes over its answers: hence the copy.
+        with self._turn if self.provider == "cuda" else nullcontext():
+            answer = self._replay_or_launch(faces, contexts)
+            return Output(
+                *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
+            )
 
     def _replay_or_launch(self, faces: Tensor, contexts: Tensor) -> Answer:
         """Answer by a recorded graph, where one can be had for the batch's size.
@@ -258,8 +262,10 @@ def choose_device(device: str) -> str:
     """Resolve ``auto``, ``cpu`` or ``cuda`` to ``cpu`` or ``cuda``.
 
     Raises:
+        ConfigError: There is no such device.
         BackendUnavailable: CUDA was asked for and torch finds no device.
     """
+    choose(Device, device, "device")
     if device == "cpu":
         return "cpu"
     available = torch.cuda.is_available()

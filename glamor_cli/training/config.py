@@ -11,10 +11,10 @@ from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
-from glamor_cli.files.nested import flatten
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import flatten, settle_choices
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import TrainPrecision
@@ -65,6 +65,9 @@ class TrainConfig:
         checkpoint_every: Seconds after which a step is followed by a checkpoint; 0: every step.
         deterministic: Only use algorithms that give the same bits on every run, also on a GPU,
             where they are slower.
+
+    Raises:
+        ConfigError: There is no such precision or device, or the seed is negative.
     """
 
     store: Path
@@ -81,6 +84,13 @@ class TrainConfig:
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        settle_choices(self, precision=TrainPrecision, device=Device)
+        if self.seed < 0:
+            raise ConfigError(
+                f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""

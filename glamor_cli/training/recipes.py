@@ -15,6 +15,7 @@ from enum import StrEnum
 from glamor_cli.data.augment import ContextAugmentation, FaceAugmentation
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import FACE_SIZE
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.training.options import RecipeName
 
 
@@ -88,6 +89,10 @@ class Recipe:
             network learns to distrust contexts that say nothing.
         face: What happens to faces.
         context: What happens to contexts.
+
+    Raises:
+        ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, or a
+            learning rate that is negative or not finite.
     """
 
     name: str
@@ -114,6 +119,16 @@ class Recipe:
     synthetic_contexts: float = 0.0
     face: FaceAugmentation = field(default_factory=FaceAugmentation)
     context: ContextAugmentation = field(default_factory=ContextAugmentation)
+
+    def __post_init__(self) -> None:
+        settle_choices(self, optimizer=Optimizer, schedule=Schedule)
+        require_positive(self.epochs, "the number of epochs", "--epochs")
+        require_positive(self.batch_size, "the batch size", "--batch")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise ConfigError(
+                f"the learning rate must be a finite number from 0 up, not {self.learning_rate}",
+                "Give --lr 0 or more.",
+            )
 
     def face_size(self, epoch: int) -> int:
         """Give the height and width of the faces of an epoch, from 0, in pixels."""
@@ -282,16 +297,11 @@ def find_recipe(
     """Find a recipe by its name, and change what is given.
 
     Raises:
-        ConfigError: There is none of that name, or the learning rate is negative or not finite.
+        ConfigError: There is none of that name, or what is given cannot be.
     """
     if name not in RECIPES:
         raise ConfigError(
             f"there is no recipe {name!r}", f"Choose one of: {', '.join(sorted(RECIPES))}."
-        )
-    if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate >= 0):
-        raise ConfigError(
-            f"the learning rate must be a finite number from 0 up, not {learning_rate}",
-            "Give --lr 0 or more.",
         )
     recipe = RECIPES[name]
     return replace(

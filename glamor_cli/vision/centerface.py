@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError, whole_reason_of
+from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
@@ -108,10 +109,7 @@ class CenterFace:
                 f"a long side of {config.long_side} pixels is too small to find a face",
                 f"Give at least {_STRIDE}; the default is {CenterFaceConfig.long_side}.",
             )
-        if threads is not None and threads < 1:
-            raise ConfigError(
-                f"the number of threads must be at least 1, not {threads}", "Give at least 1."
-            )
+        require_positive(threads, "the number of threads", "--threads")
         self._config = config
         self._session = _open_session(find_network(), threads)
         self.settings: dict[str, str | float | bool | int] = asdict(config)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.settings import choose
 from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 
@@ -32,12 +33,7 @@ def open_detector(
             it cannot work with.
         BackendUnavailable: A package the detector needs is not installed.
     """
-    try:
-        kind = DetectorKind(kind)
-    except ValueError as error:
-        raise ConfigError(
-            f"there is no detector {kind!r}", f"Choose one of: {', '.join(DetectorKind)}."
-        ) from error
+    kind = choose(DetectorKind, kind, "detector")
     # Imported here because each needs a library of its own.
     if kind is DetectorKind.CENTERFACE:
         from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.settings import require_positive
 
 
 class DetectorKind(StrEnum):
@@ -43,11 +44,7 @@ class Sampling:
     every: float | None = None
 
     def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise ConfigError(
-                f"the stride must be at least 1 frame, not {self.stride}",
-                "Give --stride 1 or more.",
-            )
+        require_positive(self.stride, "the stride in frames", "--stride")
         if self.every is None:
             return
         if not SHORTEST <= self.every < math.inf:

@@ -42,6 +42,12 @@ def test_every_pair_is_answered_whatever_the_batch(split, runtime):
     assert len(set(whole.probabilities.argmax(axis=1))) > 1
 
 
+def test_batches_without_pairs_are_refused(split, runtime):
+    for batch in (0, -1):
+        with pytest.raises(ConfigError, match=f"the batch size must be at least 1, not {batch}"):
+            evaluate(runtime, split, batch)
+
+
 def test_labels_follow_their_names_when_the_store_has_another_order(split, runtime):
     reference = evaluate(runtime, split)
     turned = replace(split, classes=split.classes[::-1], labels=6 - split.labels)

@@ -1,9 +1,11 @@
 """One suite over every runtime that this machine has: the same inputs, the same answers."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights import Metadata, load_network, save_network
+from glamor_cli.weights import Metadata, find_weights, load_network, save_network
 
 
 def open_torch_cuda(files: dict[str, Path]) -> Runtime:
@@ -166,6 +168,54 @@ def test_a_later_call_does_not_write_over_an_earlier_answer(runtime: Runtime) ->
         kept, (first.probabilities, first.attention, first.stream_weights), strict=True
     ):
         np.testing.assert_array_equal(before, now)
+
+
+def test_threads_that_share_a_runtime_get_their_own_answers(runtime: Runtime) -> None:
+    batches = [inputs(2, seed=seed) for seed in range(4)]
+    alone = [runtime(*batch) for batch in batches]
+
+    def ask_often(number: int) -> float:
+        answers = (runtime(*batches[number]) for _ in range(25))
+        return max(max_abs_diff(answer, alone[number]) for answer in answers)
+
+    with ThreadPoolExecutor(len(batches)) as threads:
+        differences = list(threads.map(ask_often, range(len(batches))))
+    assert max(differences) <= tolerance(runtime) / 10
+
+
+def test_faces_that_are_asked_about_are_kept_when_their_array_is_filled_anew(
+    runtime: Runtime,
+) -> None:
+    face, context = inputs(2)
+    expected = runtime(face, context)
+    buffer = face.copy()
+    ask = runtime.about(buffer)
+    buffer[:] = 0.5
+    assert max_abs_diff(ask(context), expected) <= tolerance(runtime) / 10
+
+
+def test_an_onnx_file_may_go_or_be_replaced_while_it_answers(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The halves of the network are read at the first question about a face."""
+    face, context = inputs(2)
+    monkeypatch.chdir(tmp_path)
+    for change in (Path.unlink, lambda path: shutil.copy(find_weights("glamor-original"), path)):
+        (tmp_path / "mine.onnx").write_bytes(files[".onnx"].read_bytes())
+        runtime = open_runtime("mine.onnx", device="cpu", threads=1)
+        change(Path("mine.onnx"))
+        answer = runtime.about(face)(context)
+        assert max_abs_diff(answer, runtime(face, context)) <= 1e-6
+
+
+def test_an_onnx_file_is_found_again_from_another_folder(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face, context = inputs(2)
+    monkeypatch.chdir(files[".onnx"].parent)
+    runtime = open_runtime(files[".onnx"].name, device="cpu", threads=1)
+    monkeypatch.chdir(tmp_path)
+    assert max_abs_diff(runtime.about(face)(context), runtime(face, context)) <= 1e-6
 
 
 def test_the_runtime_says_what_truly_ran(runtime: Runtime, request: pytest.FixtureRequest) -> None:

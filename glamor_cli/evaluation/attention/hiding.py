@@ -22,6 +22,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.vision.attention_map import (
     REGION,
     Region,
@@ -49,7 +50,8 @@ class HidingConfig:
         steps: Of the deletion and insertion curves.
 
     Raises:
-        ConfigError: No regions, no steps, or a side that does not fit into the context.
+        ConfigError: No such fill, no regions, no steps, or a side that does not fit into the
+            context.
     """
 
     fill: Fill = Fill.BLACK
@@ -58,16 +60,9 @@ class HidingConfig:
     steps: int = STEPS
 
     def __post_init__(self) -> None:
-        if self.regions < 1:
-            raise ConfigError(
-                f"the number of random regions must be at least 1, not {self.regions}",
-                "Give --regions 1 or more.",
-            )
-        if self.steps < 1:
-            raise ConfigError(
-                f"the number of steps must be at least 1, not {self.steps}",
-                "Give --steps 1 or more.",
-            )
+        settle_choices(self, fill=Fill)
+        require_positive(self.regions, "the number of random regions", "--regions")
+        require_positive(self.steps, "the number of steps", "--steps")
         if not 1 <= self.side < CONTEXT_SIZE:
             raise ConfigError(
                 f"the side of a region must be 1 to {CONTEXT_SIZE - 1} pixels, not {self.side}",

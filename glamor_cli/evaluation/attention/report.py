@@ -27,6 +27,7 @@ from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
+from glamor_cli.settings import require_positive
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
@@ -69,15 +70,8 @@ class AttentionConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ConfigError(
-                f"the number of pairs must be at least 1, not {self.pairs}",
-                "Give --pairs 1 or more.",
-            )
-        if self.batch < 1:
-            raise ConfigError(
-                f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."
-            )
+        require_positive(self.pairs, "the number of pairs", "--pairs")
+        require_positive(self.batch, "the batch size", "--batch")
         if self.seed < 0:
             raise ConfigError(
                 f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."

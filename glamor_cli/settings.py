@@ -1,0 +1,75 @@
+"""Settings: choices given as text, and the names of settings within settings."""
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from glamor_cli.errors import ConfigError
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choose(kind: type[Choice], value: str, what: str) -> Choice:
+    """Find the choice that a text names.
+
+    Args:
+        kind: All choices.
+        value: One of them, or its text.
+        what: What is chosen, for the message.
+
+    Raises:
+        ConfigError: There is no such choice.
+    """
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"there is no {what} {value!r}", f"Choose one of: {', '.join(kind)}."
+        ) from error
+
+
+def settle_choices(settings: object, **kinds: type[StrEnum]) -> None:
+    """Let the fields of a dataclass hold their enums where they were given the texts.
+
+    A ``StrEnum`` equals its text and is not it: what asks ``is`` would take the text for another
+    choice. For ``__post_init__``, of frozen dataclasses too. None stays, and tuples are of choices.
+
+    Args:
+        settings: The dataclass.
+        kinds: The enum of each field, by the field's name.
+
+    Raises:
+        ConfigError: A field names no choice.
+    """
+    for name, kind in kinds.items():
+        value = getattr(settings, name)
+        if isinstance(value, tuple):
+            settled: object = tuple(choose(kind, one, name) for one in value)
+        else:
+            settled = None if value is None else choose(kind, value, name)
+        object.__setattr__(settings, name, settled)
+
+
+def require_positive(value: int | None, what: str, option: str) -> None:
+    """Refuse a number of less than 1; None is not given, and passes.
+
+    Args:
+        value: The number.
+        what: What it counts, for the message: ``the batch size``.
+        option: The command line's name of it: ``--batch``.
+
+    Raises:
+        ConfigError: It is less than 1.
+    """
+    if value is not None and value < 1:
+        raise ConfigError(f"{what} must be at least 1, not {value}", f"Give {option} 1 or more.")
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested settings with dots: ``recipe.face.degrees``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,83 @@
+"""Settings given as text, as JSON, YAML and argument parsers give them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from glamor_cli.ablation.run import AblationConfig
+from glamor_cli.bench.options import Backend, BenchConfig
+from glamor_cli.bench.options import Precision as BenchPrecision
+from glamor_cli.bench.options import Target as BenchTarget
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.errors import ConfigError
+from glamor_cli.evaluation.attention.hiding import HidingConfig
+from glamor_cli.evaluation.attention.options import Fill
+from glamor_cli.export.options import ExportConfig, ExportPrecision, Int8Form
+from glamor_cli.export.tensorrt_build import EngineConfig
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.predict.predictor import PredictConfig
+from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.runtimes.tensorrt_library import Target
+from glamor_cli.training.config import TrainConfig
+from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.recipes import SCENES, Optimizer, Schedule
+from glamor_cli.vision.options import DetectorKind
+
+TRAINING = TrainConfig(Path("store"), Path("run"), SCENES)
+ABLATION = AblationConfig(TRAINING)
+CHOICES = [
+    (NetworkConfig(), "encoder", Encoder.RESNET18),
+    (NetworkConfig(), "variant", Variant.FACE_ONLY),
+    (HidingConfig(), "fill", Fill.MEAN),
+    (TRAINING, "precision", TrainPrecision.BF16),
+    (TRAINING, "device", Device.CPU),
+    (SCENES, "optimizer", Optimizer.SGD),
+    (SCENES, "schedule", Schedule.LINEAR),
+    (ExportConfig(), "precision", ExportPrecision.FP16),
+    (ExportConfig(), "int8_form", Int8Form.TENSORRT),
+    (ExportConfig(), "provider", Provider.OPENVINO),
+    (EngineConfig(), "target", Target.RTX),
+    (PairMaking(), "boxes", BoxSource.WHOLE),
+    (PairMaking(), "detector", DetectorKind.DLIB),
+    (PredictConfig(), "detector", DetectorKind.DLIB),
+    (PredictConfig(), "device", Device.CUDA),
+    (PredictConfig(), "provider", Provider.CPU),
+]
+MANY = [
+    (ABLATION, "variants", (Variant.FULL, Variant.FACE_ONLY)),
+    (BenchConfig(), "targets", (BenchTarget.CORE,)),
+    (BenchConfig(), "backends", (Backend.FUSED, Backend.ORT)),
+    (BenchConfig(), "precisions", (BenchPrecision.FP16,)),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "choice"), CHOICES)
+def test_the_text_of_a_choice_is_the_choice(settings, name, choice) -> None:
+    """It equals the choice, so a setting that kept it would be found by nobody."""
+    assert getattr(replace(settings, **{name: str(choice)}), name) is choice
+    with pytest.raises(ConfigError, match="'nonsense'"):
+        replace(settings, **{name: "nonsense"})
+
+
+@pytest.mark.parametrize(("settings", "name", "choices"), MANY)
+def test_so_are_the_texts_of_several(settings, name, choices) -> None:
+    found = getattr(replace(settings, **{name: tuple(map(str, choices))}), name)
+    assert len(found) == len(choices)
+    assert all(one is other for one, other in zip(found, choices, strict=True))
+    with pytest.raises(ConfigError, match="'nonsense'"):
+        replace(settings, **{name: ("nonsense",)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong", "says"),
+    [
+        (SCENES, {"epochs": 0}, "the number of epochs must be at least 1, not 0"),
+        (SCENES, {"batch_size": -4}, "the batch size must be at least 1, not -4"),
+        (SCENES, {"learning_rate": float("nan")}, "the learning rate must be a finite number"),
+        (TRAINING, {"seed": -1}, "the seed must be 0 or more, not -1"),
+    ],
+)
+def test_a_training_of_nothing_is_refused(settings, wrong, says) -> None:
+    with pytest.raises(ConfigError, match=says):
+        replace(settings, **wrong)
