@@ -17,7 +17,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.predict.saved_names import saved_name
+from glamor_cli.predict.saved_names import SAVED_EXPLANATION, saved_name
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
 from glamor_cli.vision.options import DEFAULT_DETECTOR
@@ -44,7 +44,7 @@ def explain(
     long_side: LongSideOption = None,
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
-    target = output or Path(saved_name(image, "-explained.png"))
+    target = output or Path(saved_name(image, SAVED_EXPLANATION))
     check_picture(target, "--output")
     require_writable(target, sources=[image])
     with console.status("looking"):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.predict.explain import Explanation
+from glamor_cli.predict.saved_names import MARK
 from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK, emotion_colour
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
@@ -41,7 +42,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
         ConfigError: The folder cannot be written to.
     """
     figure = draw_explanation(explanation)
-    save_figure(path, figure, _DPI)
+    save_figure(path, figure, _DPI, comment=MARK)
 
 
 def draw_explanation(explanation: Explanation) -> "Figure":

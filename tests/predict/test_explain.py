@@ -1,5 +1,7 @@
 """Explaining one person's answer: what is hidden is what was said, and one picture comes out."""
 
+import shutil
+
 import numpy as np
 import pytest
 from matplotlib.text import Text
@@ -10,6 +12,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.explain import Explanation, Hidden, explain
 from glamor_cli.predict.predictor import FacePrediction, PredictConfig
+from glamor_cli.predict.sources import list_sources
 from glamor_cli.rendering.explanation import draw_explanation
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.vision.attention_map import extreme_squares
@@ -69,6 +72,9 @@ def test_another_face_and_the_name_that_the_picture_gets(
     expected = f"{emotion} {probability:.1%}, face 3 of 6: group-explained.png"
     assert expected in result.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["group-explained.png"]
+    # It is no photograph to those who predict everything in the folder.
+    shutil.copy(photographs / "group.jpg", tmp_path / "not-explained.png")
+    assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
