@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
-from glamor_cli.predict.sources import SourceImage, count_source_pixels, list_sources, read_source
+from glamor_cli.predict.sources import (
+    SourceImage,
+    Sources,
+    count_source_pixels,
+    list_sources,
+    read_source,
+)
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
@@ -163,8 +169,12 @@ class ImagePrediction:
         )
 
 
-def predict(sources: Iterable[str | Path], config: PredictConfig) -> Iterator[FaceRow]:
+def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
     """Predict the emotion of every face; one row each, in the order of the sources.
+
+    Args:
+        sources: Images, folders (searched recursively) and globs, or a single one.
+        config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
@@ -175,13 +185,11 @@ def predict(sources: Iterable[str | Path], config: PredictConfig) -> Iterator[Fa
         yield from image.rows()
 
 
-def predict_images(
-    sources: Iterable[str | Path], config: PredictConfig
-) -> Iterator[ImagePrediction]:
+def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face; one result per image, in the order of the sources.
 
     Args:
-        sources: Images, folders (searched recursively) and globs.
+        sources: Images, folders (searched recursively) and globs, or a single one.
         config: How.
 
     Raises:
