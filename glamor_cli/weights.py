@@ -216,7 +216,7 @@ def read_metadata(path: Path) -> Metadata:
     """Read the metadata of a ``.safetensors`` file without its tensors.
 
     Raises:
-        CheckpointError: The file is damaged, or not glamor's.
+        CheckpointError: The file is missing, damaged, or not glamor's.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -225,7 +225,7 @@ def read_metadata(path: Path) -> Metadata:
         with safe_open(path, framework="numpy") as handle:
             raw = handle.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     return _parse(raw, path)
 
 
@@ -233,7 +233,8 @@ def load_network(path: Path) -> "tuple[GlamorNet, Metadata]":
     """Read weights into a network in evaluation mode, float32, on the CPU.
 
     Raises:
-        CheckpointError: The file is damaged, not glamor's, or its tensors do not fit its network.
+        CheckpointError: The file is missing, damaged, not glamor's, or its tensors do not fit its
+            network.
     """
     from glamor_cli.network.glamor_net import GlamorNet
 
@@ -247,7 +248,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
     """Read all tensors of a ``.safetensors`` file, and its metadata.
 
     Raises:
-        CheckpointError: The file is damaged, or not glamor's.
+        CheckpointError: The file is missing, damaged, or not glamor's.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -257,7 +258,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
             raw = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     return tensors, _parse(raw, path)
 
 
@@ -386,7 +387,9 @@ def _parse(raw: dict[str, str], path: Path) -> Metadata:
     return Metadata.from_json(raw[METADATA_KEY], path)
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"there is no file {path}", "Check the path.")
     return CheckpointError(
         f"{path} cannot be read as safetensors ({error})",
         "The file is damaged or of another kind; copy or make it anew.",

@@ -88,6 +88,13 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
         load_network(saved)
 
 
+@pytest.mark.parametrize("read", [read_metadata, read_tensors, load_network])
+def test_a_missing_file_is_not_said_to_be_damaged(tmp_path: Path, read: Callable) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no file .*nothing\.safetensors") as caught:
+        read(tmp_path / "nothing.safetensors")
+    assert caught.value.remedy == "Check the path."
+
+
 @pytest.mark.parametrize("read", [read_metadata, read_tensors])
 def test_files_that_claim_gigabytes_are_refused_unread(tmp_path: Path, read: Callable) -> None:
     """A sparse file costs whoever sends it nothing, and its tensors would fill the memory."""
