@@ -29,9 +29,9 @@ DEFAULT_WEIGHTS = "glamor-original"
 
 SCHEMA = 1
 METADATA_KEY = "glamor"
+"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
 CHECKPOINT_KEY = "glamor-training"
 """Under which a training's checkpoint says where it was; it holds no weights to answer with."""
-"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
 
 MAX_WEIGHTS_BYTES = 512 * 2**20
 """A larger file of weights is refused; ResNet-18's has 92 MB in float32."""

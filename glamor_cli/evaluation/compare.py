@@ -1,6 +1,6 @@
 """Several networks on the same pairs: is a difference more than luck, and what does it cost?
 
-Differences are judged by `significance`; times are measured in turns by `timing`.
+Differences are judged by `significance`; times are measured in turns by `system/timing.py`.
 """
 
 import os
