@@ -8,6 +8,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,9 +110,11 @@ class Metadata:
             values["temperature"] = float(values["temperature"])
             metadata = cls(**values)
             if not 0 < metadata.temperature < math.inf:
-                raise ValueError("temperature")
+                raise ValueError(f"temperature {metadata.temperature}")
             if len(metadata.classes) != metadata.network.classes:
-                raise ValueError("classes")
+                raise ValueError(
+                    f"{len(metadata.classes)} class names for {metadata.network.classes} classes"
+                )
             _check_classes(metadata.classes)
         except MALFORMED as error:
             raise CheckpointError(
@@ -268,11 +272,20 @@ def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path
     Raises:
         CheckpointError: Something does not fit; the message names the first tensor that does not.
     """
-    expected = {
-        name: value
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    check_tensors(network, tensors, source)
+    network.load_state_dict(
+        {name: tensors[name].to(value.dtype) for name, value in _stored(network).items()},
+        strict=False,
+    )
+
+
+def check_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path) -> None:
+    """Check that tensors are those of a network, by names, shapes and finiteness.
+
+    Raises:
+        CheckpointError: Something does not fit; the message names the first tensor that does not.
+    """
+    expected = _stored(network)
     remedy = f"These are not weights of the {network.config.encoder} network; check the file."
     for name, value in expected.items():
         if name not in tensors:
@@ -288,9 +301,12 @@ def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path
     for name in tensors:
         if name not in expected:
             raise CheckpointError(f"{source} has an unexpected tensor: {name}", remedy)
-    network.load_state_dict(
-        {name: tensors[name].to(value.dtype) for name, value in expected.items()}, strict=False
-    )
+
+
+def _stored(network: "GlamorNet") -> "dict[str, Tensor]":
+    """Give the tensors that a file of weights holds."""
+    state = network.state_dict()
+    return {name: state[name] for name in state if not name.endswith("num_batches_tracked")}
 
 
 def save_network(
@@ -305,8 +321,14 @@ def save_network(
         half: Store in float16, half the size; reading gives float32 again.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the metadata is of another network.
+        ConfigError: The folder cannot be written to, the metadata is of another network, or what
+            was written would be refused when it is read: class names, the temperature, tensors
+            that are not finite or do not fit the configuration.
     """
+    import torch
+
+    from glamor_cli.network.glamor_net import GlamorNet
+
     if metadata.network != network.config:
         raise ConfigError(
             f"the metadata describes {metadata.network}, but the network is {network.config}",
@@ -314,11 +336,28 @@ def save_network(
         )
     tensors = {
         name: (value.half() if half else value.float()).cpu().contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        for name, value in _stored(network).items()
     }
+    with _refuse_early("Give different class names, a temperature above 0 and plain numbers."):
+        text = metadata.to_json()
+        Metadata.from_json(text, path)
+    with _refuse_early("Save a network as GlamorNet builds it, with finite values only."):
+        with torch.device("meta"):  # shapes alone: nothing is filled, nor drawn at random
+            built = GlamorNet(metadata.network)
+        check_tensors(built, tensors, path)
     with atomic_path(path) as temporary:
-        write_tensors(temporary, tensors, {METADATA_KEY: metadata.to_json()}, of=path)
+        write_tensors(temporary, tensors, {METADATA_KEY: text}, of=path)
+
+
+@contextmanager
+def _refuse_early(remedy: str) -> Iterator[None]:
+    """Let what reading would refuse be refused before it is written."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise ConfigError(f"{error.what}, so it is not written", remedy) from error
+    except (TypeError, ValueError) as error:  # what JSON does not know
+        raise ConfigError(f"the metadata cannot be written as JSON ({error})", remedy) from error
 
 
 def write_tensors(

@@ -134,6 +134,54 @@ def test_foreign_and_misfit_tensors_are_named(saved: Path, tmp_path: Path) -> No
         load_network(other)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"classes": ("Anger", "Happy")}, "2 class names for 7 classes"),
+        ({"classes": ("Anger",) * 7}, "two classes of one name"),
+        ({"temperature": 0.0}, "temperature 0"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"schema": 2}, "schema 2"),
+        ({"accuracy": {"test": np.float32(0.5)}}, "float32"),
+    ],
+)
+def test_metadata_that_would_not_be_read_is_not_written(
+    tmp_path: Path, change: dict, said: str
+) -> None:
+    metadata = replace(Metadata("x"), **change)
+    with pytest.raises(ConfigError, match=said):
+        save_network(tmp_path / "x.safetensors", GlamorNet(), metadata)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "half"), [(float("nan"), False), (float("inf"), False), (1e6, True)]
+)
+def test_values_that_would_not_be_read_are_not_written(
+    tmp_path: Path, value: float, half: bool
+) -> None:
+    network = GlamorNet()
+    with torch.no_grad():
+        network.classifier.logits.bias[2] = value
+    with pytest.raises(ConfigError, match=r"classifier\.logits\.bias holds values"):
+        save_network(tmp_path / "x.safetensors", network, Metadata("x"), half=half)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_exchanged_behind_the_configuration_is_not_written(tmp_path: Path) -> None:
+    network = GlamorNet()
+    network.classifier.logits = torch.nn.Linear(128, 3)
+    with pytest.raises(ConfigError, match=r"has shape \(3, 128\), not \(7, 128\)"):
+        save_network(tmp_path / "x.safetensors", network, Metadata("x"))
+
+
+def test_saving_draws_nothing_at_random(tmp_path: Path) -> None:
+    """A training saves its best weights between two epochs."""
+    network, state = GlamorNet(), torch.get_rng_state()
+    save_network(tmp_path / "x.safetensors", network, Metadata("x"))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_unknown_weights_say_where_was_looked() -> None:
     with pytest.raises(ConfigError, match=r"unheard-of.*weights"):
         find_weights("unheard-of")
