@@ -7,7 +7,6 @@ that make a network, so that ``predict`` can find and describe weights without i
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.files.atomic import atomic_path, cannot_write
-from glamor_cli.files.reading import MALFORMED, open_file
+from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.reading import MALFORMED
+from glamor_cli.files.tensor_files import check_bounds, write_tensors
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.vision.geometry import Geometry
@@ -37,8 +37,6 @@ CHECKPOINT_KEY = "glamor-training"
 
 MAX_WEIGHTS_BYTES = 512 * 2**20
 """A larger file of weights is refused; ResNet-18's has 92 MB in float32."""
-MAX_HEADER_BYTES = 4 * 2**20
-"""Bytes of a ``.safetensors`` file's header; ours have 10 KB."""
 _ENDINGS = (".safetensors", ".onnx", ".engine")
 """What the names of files of weights end in."""
 _LARGEST_WIDTH = 4096
@@ -225,7 +223,7 @@ def read_metadata(path: Path) -> Metadata:
     from safetensors import SafetensorError, safe_open
 
     try:
-        check_bounds(path)
+        check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="numpy") as handle:
             raw = handle.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
@@ -257,7 +255,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
     from safetensors import SafetensorError, safe_open
 
     try:
-        check_bounds(path)
+        check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as handle:
             raw = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
@@ -360,55 +358,10 @@ def _refuse_early(remedy: str) -> Iterator[None]:
         raise ConfigError(f"the metadata cannot be written as JSON ({error})", remedy) from error
 
 
-def write_tensors(
-    temporary: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str], *, of: Path
-) -> None:
-    """Write a ``.safetensors`` file.
-
-    Args:
-        temporary: What ``atomic_path`` lent.
-        tensors: Contiguous, on the CPU.
-        metadata: Texts by name.
-        of: The file that it will be, for the message.
-
-    Raises:
-        ConfigError: It cannot be written, for example because the disk is full.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        save_file(tensors, temporary, metadata=metadata)
-    except SafetensorError as error:
-        raise cannot_write(of, error) from error
-
-
 def sha256(path: Path) -> str:
     """Hash a file, as ``weights/index.json`` and engines' sidecars record it."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def check_bounds(path: Path, largest: int = MAX_WEIGHTS_BYTES) -> None:
-    """Refuse a ``.safetensors`` file that would take more memory than any of ours.
-
-    Args:
-        path: The file.
-        largest: Bytes it may have.
-
-    Raises:
-        OSError: It is not a regular file, or cannot be read.
-        ValueError: It, or its header, is too large or too short.
-    """
-    with open_file(path) as handle:
-        size = handle.seek(0, os.SEEK_END)
-        handle.seek(0)
-        # The file begins with the length of its header, a little-endian number of 8 bytes.
-        header = int.from_bytes(handle.read(8), "little")
-    if size > largest:
-        raise ValueError(f"{size} bytes, and no network of ours has over {largest}")
-    if header > min(MAX_HEADER_BYTES, size - 8):
-        raise ValueError(f"a header of {header} bytes in a file of {size}")
 
 
 def _parse(raw: dict[str, str], path: Path) -> Metadata:

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.files.tensor_files import MAX_HEADER_BYTES
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.weights import (
     DEFAULT_WEIGHTS,
-    MAX_HEADER_BYTES,
     METADATA_KEY,
     Metadata,
     find_weights,
