@@ -214,7 +214,7 @@ def find_weights(
     )
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(path: str | Path) -> Metadata:
     """Read the metadata of a ``.safetensors`` file without its tensors.
 
     Raises:
@@ -222,6 +222,7 @@ def read_metadata(path: Path) -> Metadata:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     try:
         check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="numpy") as handle:
@@ -231,7 +232,7 @@ def read_metadata(path: Path) -> Metadata:
     return _parse(raw, path)
 
 
-def load_network(path: Path) -> "tuple[GlamorNet, Metadata]":
+def load_network(path: str | Path) -> "tuple[GlamorNet, Metadata]":
     """Read weights into a network in evaluation mode, float32, on the CPU.
 
     Raises:
@@ -240,13 +241,14 @@ def load_network(path: Path) -> "tuple[GlamorNet, Metadata]":
     """
     from glamor_cli.network.glamor_net import GlamorNet
 
+    path = Path(path)
     tensors, metadata = read_tensors(path)
     network = GlamorNet(metadata.network)
     fit_tensors(network, tensors, path)
     return network.eval(), metadata
 
 
-def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
+def read_tensors(path: str | Path) -> "tuple[dict[str, Tensor], Metadata]":
     """Read all tensors of a ``.safetensors`` file, and its metadata.
 
     Raises:
@@ -254,6 +256,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     try:
         check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as handle:
@@ -308,7 +311,7 @@ def _stored(network: "GlamorNet") -> "dict[str, Tensor]":
 
 
 def save_network(
-    path: Path, network: "GlamorNet", metadata: Metadata, *, half: bool = False
+    path: str | Path, network: "GlamorNet", metadata: Metadata, *, half: bool = False
 ) -> None:
     """Write a network's tensors and metadata atomically.
 
@@ -327,6 +330,7 @@ def save_network(
 
     from glamor_cli.network.glamor_net import GlamorNet
 
+    path = Path(path)
     if metadata.network != network.config:
         raise ConfigError(
             f"the metadata describes {metadata.network}, but the network is {network.config}",

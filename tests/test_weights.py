@@ -75,6 +75,12 @@ def test_the_temperature_softens_every_answer(saved: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(hot_answer, expected, atol=1e-5)
 
 
+def test_files_may_be_named_by_text(saved: Path) -> None:
+    network, metadata = load_network(str(saved))
+    save_network(str(saved), network, replace(metadata, name="again"))
+    assert read_metadata(str(saved)).name == read_tensors(str(saved))[1].name == "again"
+
+
 def test_metadata_survives(saved: Path) -> None:
     metadata = read_metadata(saved)
     assert metadata.network == NetworkConfig(variant=Variant.FACE_ONLY)

@@ -21,6 +21,7 @@ from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
+from glamor_cli.files.paths import take_paths
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.system.environment import describe_environment
@@ -55,6 +56,9 @@ class AblationConfig:
     seeds: tuple[int, ...] = tuple(range(SEEDS))
     test_split: str = TEST_SPLIT
     scenes: Path | None = None
+
+    def __post_init__(self) -> None:
+        take_paths(self, "scenes")
 
 
 def ablate(

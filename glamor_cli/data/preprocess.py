@@ -24,6 +24,7 @@ from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.data.workers import Workers, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.paths import take_paths
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.status import Status
 
@@ -52,6 +53,9 @@ class PreprocessConfig:
     isolated: bool = False
     dask: str | None = None
     images_per_task: int = 8
+
+    def __post_init__(self) -> None:
+        take_paths(self, "source", "out")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.significance import Pairing, pair_up
+from glamor_cli.files.paths import take_paths
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
@@ -60,6 +61,7 @@ class CompareConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
+        take_paths(self, "store")
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(

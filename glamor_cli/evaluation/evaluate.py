@@ -15,6 +15,7 @@ from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
+from glamor_cli.files.paths import take_paths
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
@@ -50,6 +51,7 @@ class EvaluateConfig:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        take_paths(self, "store")
         if self.batch < 1:
             raise ConfigError(
                 f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."

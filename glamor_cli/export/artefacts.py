@@ -27,6 +27,7 @@ from glamor_cli.export.triton_repository import require_served, write_triton_rep
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.paths import take_paths
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.gpus import query_driver
 from glamor_cli.weights import find_weights
@@ -52,6 +53,7 @@ class ArtefactConfig:
     triton_repository: Path | None = None
 
     def __post_init__(self) -> None:
+        take_paths(self, "triton_repository")
         if self.with_preprocessing and self.engine is not None:
             raise ConfigError(
                 "preprocessing goes into ONNX files only, not into engines",
@@ -78,7 +80,7 @@ class Artefacts:
     model_folder: Path | None
 
 
-def export_artefacts(weights: str | Path, out: Path, config: ArtefactConfig) -> Artefacts:
+def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfig) -> Artefacts:
     """Export weights to one file, verified, and where asked into a Triton repository.
 
     Args:
@@ -94,7 +96,7 @@ def export_artefacts(weights: str | Path, out: Path, config: ArtefactConfig) -> 
         ExportError: The graph or the engine is refused, or its answers differ too much.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
-    weights = find_weights(weights, exported=False)
+    weights, out = find_weights(weights, exported=False), Path(out)
     _require_tensorrt(config)
     engine = None
     verified = True

@@ -28,7 +28,9 @@ from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights import Metadata, find_weights, load_network
 
 
-def export_onnx(weights: str | Path, out: Path, config: ExportConfig | None = None) -> ExportReport:
+def export_onnx(
+    weights: str | Path, out: str | Path, config: ExportConfig | None = None
+) -> ExportReport:
     """Export weights, verify what was written, and only then give it its name.
 
     Args:
@@ -46,7 +48,7 @@ def export_onnx(weights: str | Path, out: Path, config: ExportConfig | None = No
     """
     config = config or ExportConfig()
     started = time.perf_counter()
-    weights = find_weights(weights, exported=False)
+    weights, out = find_weights(weights, exported=False), Path(out)
     _check_suffixes(weights, out)
     require_runtime(config.device, config.provider)
     network, metadata = load_network(weights)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.paths import take_paths
 from glamor_cli.runtimes.options import Device
 
 DEFAULT_OPSET = 20
@@ -126,6 +127,7 @@ class ExportConfig:
     int8_form: Int8Form = Int8Form.CPU
 
     def __post_init__(self) -> None:
+        take_paths(self, "verify", "calibrate")
         if self.opset not in OPSETS:
             raise ConfigError(
                 f"opset {self.opset} cannot be exported",

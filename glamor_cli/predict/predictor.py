@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.paths import take_paths
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
 from glamor_cli.predict.sources import (
     SourceImage,
@@ -82,6 +83,7 @@ class PredictConfig:
     saved_in: Path | None = None
 
     def __post_init__(self) -> None:
+        take_paths(self, "saved_in")
         if self.batch < 1:
             raise ConfigError(
                 f"the batch size must be at least 1, not {self.batch}", "Give --batch 1 or more."

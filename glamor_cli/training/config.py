@@ -12,6 +12,7 @@ from glamor_cli.data.store_format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.nested import flatten
+from glamor_cli.files.paths import take_paths
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
@@ -81,6 +82,9 @@ class TrainConfig:
     threads: int | None = None
     checkpoint_every: float = CHECKPOINT_SECONDS
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        take_paths(self, "store", "run", "initial_weights", "teacher")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""

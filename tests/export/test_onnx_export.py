@@ -179,7 +179,7 @@ def test_settings_that_cannot_work_are_refused_at_once(settings, says: str) -> N
 
 def test_a_registered_name_is_exported(tmp_path: Path) -> None:
     name = Path(DEFAULT_WEIGHTS)  # as a command line gives it
-    report = export_onnx(name, tmp_path / "x.onnx", ExportConfig(batch=BatchRange(1, 1, 1)))
+    report = export_onnx(name, str(tmp_path / "x.onnx"), ExportConfig(batch=BatchRange(1, 1, 1)))
     assert open_runtime(report.path, device="cpu").metadata.name == DEFAULT_WEIGHTS
     with pytest.raises(ConfigError, match="no weights named"):
         export_onnx("unheard-of", tmp_path / "x.onnx")

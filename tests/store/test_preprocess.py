@@ -39,6 +39,14 @@ def test_stored_pairs_are_the_pairs_of_prediction_rounded(tmp_path, authors_data
     assert split.targets is None
 
 
+def test_folders_may_be_named_by_text(tmp_path, authors_data_set):
+    source, out = str(authors_data_set), str(tmp_path / "store")
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(source, out, making, workers=1))
+    names = {record.name for record in open_data_set(source).records("train")}
+    assert set(PairStore.open(out).split("train").sources) == names
+
+
 def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, run):
     run(authors_data_set, tmp_path / "here")
     making = PairMaking(boxes=BoxSource.CROP_FILES)

@@ -23,6 +23,7 @@ from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_a
 from glamor_cli.evaluation.attention.options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
+from glamor_cli.files.paths import take_paths
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
@@ -69,6 +70,7 @@ class AttentionConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
+        take_paths(self, "store", "scenes")
         if self.pairs < 1:
             raise ConfigError(
                 f"the number of pairs must be at least 1, not {self.pairs}",
