@@ -174,6 +174,11 @@ class ImagePrediction:
 def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
     """Predict the emotion of every face; one row each, in the order of the sources.
 
+    Nothing is done, and no error raised, before the first result is asked for. Each call opens the
+    detector and the network anew; ``open_predictor`` keeps them. Videos are for
+    ``glamor_cli.predict.video.predict_sources``: here a named one gives an error, and those in
+    folders are passed over.
+
     Args:
         sources: Images, folders (searched recursively) and globs, or a single one.
         config: How.
@@ -189,6 +194,8 @@ def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
 
 def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face; one result per image, in the order of the sources.
+
+    When errors come, what each call opens, and what becomes of videos: as ``predict`` says.
 
     Args:
         sources: Images, folders (searched recursively) and globs, or a single one.

@@ -15,6 +15,7 @@ from glamor_cli.errors import DataError, GlamorError
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
+from glamor_cli.vision.video_reader import is_video
 
 Sources: TypeAlias = str | Path | Iterable[str | Path]
 """What is to be looked at: one source, or several."""
@@ -101,6 +102,10 @@ def read_source(path: Path) -> SourceImage:
     try:
         return SourceImage(str(path), read_image(path))
     except GlamorError as error:
+        if is_video(path) and path.is_file():
+            what = f"{path} is a video, and only images are read here"
+            remedy = "Call glamor_cli.predict.video.predict_sources with a VideoConfig."
+            return SourceImage.failed(path, DataError(what, remedy))
         return SourceImage.failed(path, error)
 
 

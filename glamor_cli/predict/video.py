@@ -117,7 +117,8 @@ def predict_sources(
     Videos are sources that are named like one, globs that end like one (``clips/*.mp4``), and what
     folders and other globs hold of them. Without PyAV those found are left out, and those named
     are an error. What cannot be read of a video is told by one last result with a ``reason``,
-    after the frames that could be.
+    after the frames that could be. Nothing is done, and no error raised, before the first result is
+    asked for.
 
     Args:
         sources: Images, folders, globs and videos, or a single one.

@@ -133,6 +133,14 @@ def test_a_single_source_is_not_taken_letter_by_letter(rows, photographs, config
     assert pictures.path("a.jpg", "-emotions.jpg").name != "a-emotions.jpg"
 
 
+def test_a_video_is_not_called_a_damaged_image(config, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (row,) = predict(tmp_path / "clip.mp4", config)
+    assert row.status is Status.ERROR
+    assert "is a video" in row.reason
+    assert "predict_sources" in row.remedy
+
+
 def test_min_score_leaves_out_what_the_detector_doubts(photographs, onnx_weights, rows):
     scores = [row.detector_score for row in of(rows, "group.jpg")]
     between = (scores[2] + scores[3]) / 2
