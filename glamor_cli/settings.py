@@ -1,6 +1,7 @@
-"""Settings: choices given as text, and the names of settings within settings."""
+"""Settings: choices and paths given as text, numbers out of bounds, settings within settings."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from glamor_cli.errors import ConfigError
@@ -47,6 +48,14 @@ def settle_choices(settings: object, **kinds: type[StrEnum]) -> None:
         else:
             settled = None if value is None else choose(kind, value, name)
         object.__setattr__(settings, name, settled)
+
+
+def settle_paths(settings: object, *names: str) -> None:
+    """Let the fields of a dataclass hold paths where they were given text; None stays."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None:
+            object.__setattr__(settings, name, Path(value))
 
 
 def require_positive(value: int | None, what: str, option: str) -> None:

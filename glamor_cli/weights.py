@@ -7,14 +7,16 @@ that make a network, so that ``predict`` can find and describe weights without i
 import hashlib
 import json
 import math
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.files.atomic import atomic_path, cannot_write
-from glamor_cli.files.reading import MALFORMED, open_file
+from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.reading import MALFORMED
+from glamor_cli.files.tensor_files import check_bounds, write_tensors
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.vision.geometry import Geometry
@@ -29,14 +31,12 @@ DEFAULT_WEIGHTS = "glamor-original"
 
 SCHEMA = 1
 METADATA_KEY = "glamor"
+"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
 CHECKPOINT_KEY = "glamor-training"
 """Under which a training's checkpoint says where it was; it holds no weights to answer with."""
-"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
 
 MAX_WEIGHTS_BYTES = 512 * 2**20
 """A larger file of weights is refused; ResNet-18's has 92 MB in float32."""
-MAX_HEADER_BYTES = 4 * 2**20
-"""Bytes of a ``.safetensors`` file's header; ours have 10 KB."""
 _ENDINGS = (".safetensors", ".onnx", ".engine")
 """What the names of files of weights end in."""
 _LARGEST_WIDTH = 4096
@@ -108,9 +108,11 @@ class Metadata:
             values["temperature"] = float(values["temperature"])
             metadata = cls(**values)
             if not 0 < metadata.temperature < math.inf:
-                raise ValueError("temperature")
+                raise ValueError(f"temperature {metadata.temperature}")
             if len(metadata.classes) != metadata.network.classes:
-                raise ValueError("classes")
+                raise ValueError(
+                    f"{len(metadata.classes)} class names for {metadata.network.classes} classes"
+                )
             _check_classes(metadata.classes)
         except MALFORMED as error:
             raise CheckpointError(
@@ -212,52 +214,56 @@ def find_weights(
     )
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(path: str | Path) -> Metadata:
     """Read the metadata of a ``.safetensors`` file without its tensors.
 
     Raises:
-        CheckpointError: The file is damaged, or not glamor's.
+        CheckpointError: The file is missing, damaged, or not glamor's.
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     try:
-        check_bounds(path)
+        check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="numpy") as handle:
             raw = handle.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     return _parse(raw, path)
 
 
-def load_network(path: Path) -> "tuple[GlamorNet, Metadata]":
+def load_network(path: str | Path) -> "tuple[GlamorNet, Metadata]":
     """Read weights into a network in evaluation mode, float32, on the CPU.
 
     Raises:
-        CheckpointError: The file is damaged, not glamor's, or its tensors do not fit its network.
+        CheckpointError: The file is missing, damaged, not glamor's, or its tensors do not fit its
+            network.
     """
     from glamor_cli.network.glamor_net import GlamorNet
 
+    path = Path(path)
     tensors, metadata = read_tensors(path)
     network = GlamorNet(metadata.network)
     fit_tensors(network, tensors, path)
     return network.eval(), metadata
 
 
-def read_tensors(path: Path) -> "tuple[dict[str, Tensor], Metadata]":
+def read_tensors(path: str | Path) -> "tuple[dict[str, Tensor], Metadata]":
     """Read all tensors of a ``.safetensors`` file, and its metadata.
 
     Raises:
-        CheckpointError: The file is damaged, or not glamor's.
+        CheckpointError: The file is missing, damaged, or not glamor's.
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     try:
-        check_bounds(path)
+        check_bounds(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as handle:
             raw = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     return tensors, _parse(raw, path)
 
 
@@ -267,11 +273,20 @@ def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path
     Raises:
         CheckpointError: Something does not fit; the message names the first tensor that does not.
     """
-    expected = {
-        name: value
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    check_tensors(network, tensors, source)
+    network.load_state_dict(
+        {name: tensors[name].to(value.dtype) for name, value in _stored(network).items()},
+        strict=False,
+    )
+
+
+def check_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path) -> None:
+    """Check that tensors are those of a network, by names, shapes and finiteness.
+
+    Raises:
+        CheckpointError: Something does not fit; the message names the first tensor that does not.
+    """
+    expected = _stored(network)
     remedy = f"These are not weights of the {network.config.encoder} network; check the file."
     for name, value in expected.items():
         if name not in tensors:
@@ -287,13 +302,16 @@ def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path
     for name in tensors:
         if name not in expected:
             raise CheckpointError(f"{source} has an unexpected tensor: {name}", remedy)
-    network.load_state_dict(
-        {name: tensors[name].to(value.dtype) for name, value in expected.items()}, strict=False
-    )
+
+
+def _stored(network: "GlamorNet") -> "dict[str, Tensor]":
+    """Give the tensors that a file of weights holds."""
+    state = network.state_dict()
+    return {name: state[name] for name in state if not name.endswith("num_batches_tracked")}
 
 
 def save_network(
-    path: Path, network: "GlamorNet", metadata: Metadata, *, half: bool = False
+    path: str | Path, network: "GlamorNet", metadata: Metadata, *, half: bool = False
 ) -> None:
     """Write a network's tensors and metadata atomically.
 
@@ -304,8 +322,15 @@ def save_network(
         half: Store in float16, half the size; reading gives float32 again.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the metadata is of another network.
+        ConfigError: The folder cannot be written to, the metadata is of another network, or what
+            was written would be refused when it is read: class names, the temperature, tensors
+            that are not finite or do not fit the configuration.
     """
+    import torch
+
+    from glamor_cli.network.glamor_net import GlamorNet
+
+    path = Path(path)
     if metadata.network != network.config:
         raise ConfigError(
             f"the metadata describes {metadata.network}, but the network is {network.config}",
@@ -313,62 +338,34 @@ def save_network(
         )
     tensors = {
         name: (value.half() if half else value.float()).cpu().contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        for name, value in _stored(network).items()
     }
+    with _refuse_early("Give different class names, a temperature above 0 and plain numbers."):
+        text = metadata.to_json()
+        Metadata.from_json(text, path)
+    with _refuse_early("Save a network as GlamorNet builds it, with finite values only."):
+        with torch.device("meta"):  # shapes alone: nothing is filled, nor drawn at random
+            built = GlamorNet(metadata.network)
+        check_tensors(built, tensors, path)
     with atomic_path(path) as temporary:
-        write_tensors(temporary, tensors, {METADATA_KEY: metadata.to_json()}, of=path)
+        write_tensors(temporary, tensors, {METADATA_KEY: text}, of=path)
 
 
-def write_tensors(
-    temporary: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str], *, of: Path
-) -> None:
-    """Write a ``.safetensors`` file.
-
-    Args:
-        temporary: What ``atomic_path`` lent.
-        tensors: Contiguous, on the CPU.
-        metadata: Texts by name.
-        of: The file that it will be, for the message.
-
-    Raises:
-        ConfigError: It cannot be written, for example because the disk is full.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
+@contextmanager
+def _refuse_early(remedy: str) -> Iterator[None]:
+    """Let what reading would refuse be refused before it is written."""
     try:
-        save_file(tensors, temporary, metadata=metadata)
-    except SafetensorError as error:
-        raise cannot_write(of, error) from error
+        yield
+    except CheckpointError as error:
+        raise ConfigError(f"{error.what}, so it is not written", remedy) from error
+    except (TypeError, ValueError) as error:  # what JSON does not know
+        raise ConfigError(f"the metadata cannot be written as JSON ({error})", remedy) from error
 
 
 def sha256(path: Path) -> str:
     """Hash a file, as ``weights/index.json`` and engines' sidecars record it."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def check_bounds(path: Path, largest: int = MAX_WEIGHTS_BYTES) -> None:
-    """Refuse a ``.safetensors`` file that would take more memory than any of ours.
-
-    Args:
-        path: The file.
-        largest: Bytes it may have.
-
-    Raises:
-        OSError: It is not a regular file, or cannot be read.
-        ValueError: It, or its header, is too large or too short.
-    """
-    with open_file(path) as handle:
-        size = handle.seek(0, os.SEEK_END)
-        handle.seek(0)
-        # The file begins with the length of its header, a little-endian number of 8 bytes.
-        header = int.from_bytes(handle.read(8), "little")
-    if size > largest:
-        raise ValueError(f"{size} bytes, and no network of ours has over {largest}")
-    if header > min(MAX_HEADER_BYTES, size - 8):
-        raise ValueError(f"a header of {header} bytes in a file of {size}")
 
 
 def _parse(raw: dict[str, str], path: Path) -> Metadata:
@@ -386,7 +383,9 @@ def _parse(raw: dict[str, str], path: Path) -> Metadata:
     return Metadata.from_json(raw[METADATA_KEY], path)
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"there is no file {path}", "Check the path.")
     return CheckpointError(
         f"{path} cannot be read as safetensors ({error})",
         "The file is damaged or of another kind; copy or make it anew.",

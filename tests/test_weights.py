@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.files.tensor_files import MAX_HEADER_BYTES
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.weights import (
     DEFAULT_WEIGHTS,
-    MAX_HEADER_BYTES,
     METADATA_KEY,
     Metadata,
     find_weights,
@@ -75,6 +75,12 @@ def test_the_temperature_softens_every_answer(saved: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(hot_answer, expected, atol=1e-5)
 
 
+def test_files_may_be_named_by_text(saved: Path) -> None:
+    network, metadata = load_network(str(saved))
+    save_network(str(saved), network, replace(metadata, name="again"))
+    assert read_metadata(str(saved)).name == read_tensors(str(saved))[1].name == "again"
+
+
 def test_metadata_survives(saved: Path) -> None:
     metadata = read_metadata(saved)
     assert metadata.network == NetworkConfig(variant=Variant.FACE_ONLY)
@@ -86,6 +92,13 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
     saved.write_bytes(saved.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match=r"fresh\.safetensors"):
         load_network(saved)
+
+
+@pytest.mark.parametrize("read", [read_metadata, read_tensors, load_network])
+def test_a_missing_file_is_not_said_to_be_damaged(tmp_path: Path, read: Callable) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no file .*nothing\.safetensors") as caught:
+        read(tmp_path / "nothing.safetensors")
+    assert caught.value.remedy == "Check the path."
 
 
 @pytest.mark.parametrize("read", [read_metadata, read_tensors])
@@ -125,6 +138,54 @@ def test_foreign_and_misfit_tensors_are_named(saved: Path, tmp_path: Path) -> No
     save_file({**tensors, name: tensors[name] * float("nan")}, other, raw)
     with pytest.raises(CheckpointError, match=f"{name} holds values that are not finite"):
         load_network(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"classes": ("Anger", "Happy")}, "2 class names for 7 classes"),
+        ({"classes": ("Anger",) * 7}, "two classes of one name"),
+        ({"temperature": 0.0}, "temperature 0"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"schema": 2}, "schema 2"),
+        ({"accuracy": {"test": np.float32(0.5)}}, "float32"),
+    ],
+)
+def test_metadata_that_would_not_be_read_is_not_written(
+    tmp_path: Path, change: dict, said: str
+) -> None:
+    metadata = replace(Metadata("x"), **change)
+    with pytest.raises(ConfigError, match=said):
+        save_network(tmp_path / "x.safetensors", GlamorNet(), metadata)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "half"), [(float("nan"), False), (float("inf"), False), (1e6, True)]
+)
+def test_values_that_would_not_be_read_are_not_written(
+    tmp_path: Path, value: float, half: bool
+) -> None:
+    network = GlamorNet()
+    with torch.no_grad():
+        network.classifier.logits.bias[2] = value
+    with pytest.raises(ConfigError, match=r"classifier\.logits\.bias holds values"):
+        save_network(tmp_path / "x.safetensors", network, Metadata("x"), half=half)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_exchanged_behind_the_configuration_is_not_written(tmp_path: Path) -> None:
+    network = GlamorNet()
+    network.classifier.logits = torch.nn.Linear(128, 3)
+    with pytest.raises(ConfigError, match=r"has shape \(3, 128\), not \(7, 128\)"):
+        save_network(tmp_path / "x.safetensors", network, Metadata("x"))
+
+
+def test_saving_draws_nothing_at_random(tmp_path: Path) -> None:
+    """A training saves its best weights between two epochs."""
+    network, state = GlamorNet(), torch.get_rng_state()
+    save_network(tmp_path / "x.safetensors", network, Metadata("x"))
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_unknown_weights_say_where_was_looked() -> None:

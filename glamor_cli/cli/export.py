@@ -123,13 +123,12 @@ def export(
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
         from glamor_cli.export.tensorrt_build import EngineConfig
-        from glamor_cli.weights import find_weights
 
         engine = None
         if trt:
             engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
         config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
-        artefacts = export_artefacts(find_weights(weights), out, config)
+        artefacts = export_artefacts(weights, out, config)
     _print_report(artefacts.onnx)
     _print_engine(artefacts)
 

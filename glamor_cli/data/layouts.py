@@ -20,7 +20,7 @@ _CROP = "crop"
 """The folder of box files, which is neither split nor class."""
 
 
-def open_data_set(source: Path, *, split: str | None = None) -> DataSet:
+def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
     """Find out how a data set lies on disk, and open it.
 
     Args:
@@ -32,6 +32,7 @@ def open_data_set(source: Path, *, split: str | None = None) -> DataSet:
     """
     if split is not None:
         check_split_name(split)
+    source = Path(source)
     if not source.exists():
         raise DataError(f"there is no data set at {source}", "Check the path.")
     manifest = source / "manifest.csv" if source.is_dir() else source

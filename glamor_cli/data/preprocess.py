@@ -18,12 +18,14 @@ from glamor_cli.data.pair_making import (
     lost_pair,
     make_pairs,
 )
+from glamor_cli.data.process_pool import leave_if_worker
 from glamor_cli.data.source_summary import Source, is_folder, summarise
 from glamor_cli.data.store import PairStore
 from glamor_cli.data.store_format import Counts, StoreInfo
 from glamor_cli.data.store_writer import SplitWriter, StoreWriter
 from glamor_cli.data.workers import Workers, process_pool, run_in_order
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.settings import settle_paths
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.status import Status
 
@@ -37,7 +39,8 @@ class PreprocessConfig:
         out: The store's folder.
         making: How pairs are made.
         split: Of a data set with splits, the only one to take; of one without, what to call it.
-        workers: Processes.
+        workers: Processes. With more than one, a script calls ``preprocess`` under
+            ``if __name__ == "__main__":``, because each process imports the script first.
         isolated: With one worker, let it be a process of its own, which an image that kills its
             reader takes along; else all happens in this one.
         dask: Address of a Dask cluster's scheduler, whose workers are used instead.
@@ -52,6 +55,9 @@ class PreprocessConfig:
     isolated: bool = False
     dask: str | None = None
     images_per_task: int = 8
+
+    def __post_init__(self) -> None:
+        settle_paths(self, "source", "out")
 
 
 @dataclass(frozen=True)
@@ -132,9 +138,11 @@ def preprocess(
         DataError: The data set is empty, wrong, changes or vanishes, a worker cannot see it, or
             workers die whatever they run.
         ConfigError: The settings do not fit the data set or a store begun before, the folder
-            cannot be written to, a worker has other packages or none, or no cluster answers.
+            cannot be written to, a worker has other packages or none, no cluster answers, or a
+            script asks for several workers without ``if __name__ == "__main__":``.
         BackendUnavailable: The detector, the JPEG step or Dask is not installed.
     """
+    leave_if_worker()
     started = time.monotonic()
     # A cluster's workers run in folders of their own.
     where = config.source.absolute() if config.dask else config.source

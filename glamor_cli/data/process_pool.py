@@ -17,10 +17,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.spawn import get_preparation_data
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+from glamor_cli.errors import ConfigError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+GUARD = 'if __name__ == "__main__":'
+"""What keeps a new process, which imports the program first, from running all of it."""
+_NAME = "glamor-worker"
+_RAN_THE_PROGRAM = 79
+"""Exit code of a worker that came to ask for workers itself."""
 
 
 class WorkerDiedError(BrokenExecutor):
@@ -30,14 +40,24 @@ class WorkerDiedError(BrokenExecutor):
 class ProcessPool(Executor):
     """Runs tasks in fresh processes, begun when they are first needed.
 
-    A future raises what its task raised, with the worker's traceback as a note, or
-    ``WorkerDiedError`` if its process was killed or could not be begun.
+    A future raises what its task raised, with the worker's traceback as a note,
+    ``WorkerDiedError`` if its process was killed or could not be begun, or ``ConfigError`` if that
+    ran the program instead, which lacks the line ``if __name__ == "__main__":``.
 
     Args:
         count: How many processes.
+
+    Raises:
+        ConfigError: The program is in no file, so that no process can import it.
     """
 
     def __init__(self, count: int) -> None:
+        main = get_preparation_data(_NAME).get("init_main_from_path")
+        if main is not None and not Path(main).exists():
+            raise ConfigError(
+                "worker processes import the program first, and it is in no file",
+                f"Save it as a script with the call under `{GUARD}`, or set workers=1.",
+            )
         self._threads = ThreadPoolExecutor(count)
         self._lock = threading.Lock()
         self._own = threading.local()
@@ -79,7 +99,12 @@ class ProcessPool(Executor):
             worker.connection.send((function, arguments, options))
             succeeded, answer = worker.connection.recv()
         except (EOFError, OSError) as error:
-            self._drop_worker()
+            if self._drop_worker() == _RAN_THE_PROGRAM:
+                raise ConfigError(
+                    f"the program asks for worker processes without `{GUARD}`, and each of them "
+                    "began to run it anew",
+                    f"Put the call under `{GUARD}`, or set workers=1.",
+                ) from None
             raise WorkerDiedError("a worker process was killed, or could not be begun") from error
         if not succeeded:
             raise answer
@@ -96,17 +121,19 @@ class ProcessPool(Executor):
                 self._workers.add(worker)
         return worker
 
-    def _drop_worker(self) -> None:
+    def _drop_worker(self) -> int | None:
+        """Give up this thread's process; give its exit code, if it had one."""
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is None:
-            return
+            return None
         self._own.worker = None
         with self._lock:
             if self._closed:
-                return
+                return None
             self._workers.discard(worker)
         worker.process.kill()
         worker.end()
+        return worker.process.exitcode
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +149,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         with theirs:
-            process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            process = context.Process(target=_serve, args=(theirs,), name=_NAME, daemon=True)
             _leave_interrupts_to_others()
             try:
                 process.start()
@@ -135,6 +162,16 @@ class _Worker:
         """Wait for the killed process, and close the pipe."""
         self.process.join()
         self.connection.close()
+
+
+def leave_if_worker() -> None:
+    """End a worker process that runs the program instead of importing it: `GUARD` is missing.
+
+    To be called before anything is done that needs workers. The pool tells what is wrong, once.
+    """
+    process = multiprocessing.current_process()
+    if process.name == _NAME and getattr(process, "_inheriting", False):
+        os._exit(_RAN_THE_PROGRAM)
 
 
 def _leave_interrupts_to_others() -> None:

@@ -106,12 +106,13 @@ class PairStore:
         self._opened: dict[str, Split] = {}
 
     @classmethod
-    def open(cls, path: Path) -> "PairStore":
+    def open(cls, path: str | Path) -> "PairStore":
         """Open a store after checking its schema, and its arrays' types, shapes and sizes.
 
         Raises:
             DataError: It is not a store, of another schema, unfinished, or damaged.
         """
+        path = Path(path)
         info = StoreInfo.read(path)
         if not info.complete:
             raise DataError(

@@ -6,7 +6,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
-from glamor_cli.data.process_pool import ProcessPool
+from glamor_cli.data.process_pool import GUARD, ProcessPool
 from glamor_cli.errors import DataError
 
 Item = TypeVar("Item")
@@ -53,7 +53,8 @@ class Workers:
         except self.deaths as error:
             raise DataError(
                 "worker processes die before they do anything",
-                "See their own messages for the reason; what is stored already is kept.",
+                "See their own messages for the reason; what is stored already is kept. A script "
+                f"calls for workers under `{GUARD}`, or sets workers=1.",
             ) from error
 
 
@@ -62,7 +63,11 @@ def process_pool(workers: int) -> Iterator[Workers]:
     """Lend a pool of fresh local processes; what is not done when it is given back is dropped.
 
     Args:
-        workers: How many processes.
+        workers: How many processes. They import the program first: what it is to do belongs under
+            ``if __name__ == "__main__":``.
+
+    Raises:
+        ConfigError: The program is in no file, so that no process can import it.
     """
     pool = ProcessPool(workers)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from glamor_cli.ablation.options import SEEDS
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import settle_paths
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,6 @@ class DemoConfig:
     )
     seeds: tuple[int, ...] = tuple(range(SEEDS))
     device: str = Device.AUTO
+
+    def __post_init__(self) -> None:
+        settle_paths(self, "folder")

@@ -1,6 +1,6 @@
 """Several networks on the same pairs: is a difference more than luck, and what does it cost?
 
-Differences are judged by `significance`; times are measured in turns by `timing`.
+Differences are judged by `significance`; times are measured in turns by `system/timing.py`.
 """
 
 import os
@@ -23,7 +23,7 @@ from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive
+from glamor_cli.settings import require_positive, settle_paths
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights import Metadata, find_weights
 
@@ -61,6 +61,7 @@ class CompareConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
+        settle_paths(self, "store")
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(

@@ -19,7 +19,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive
+from glamor_cli.settings import require_positive, settle_paths
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
 
 
@@ -51,6 +51,7 @@ class EvaluateConfig:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        settle_paths(self, "store")
         require_positive(self.batch, "the batch size", "--batch")
 
 

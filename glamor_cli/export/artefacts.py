@@ -28,7 +28,9 @@ from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.settings import settle_paths
 from glamor_cli.system.gpus import query_driver
+from glamor_cli.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ArtefactConfig:
     triton_repository: Path | None = None
 
     def __post_init__(self) -> None:
+        settle_paths(self, "triton_repository")
         if self.with_preprocessing and self.engine is not None:
             raise ConfigError(
                 "preprocessing goes into ONNX files only, not into engines",
@@ -77,21 +80,23 @@ class Artefacts:
     model_folder: Path | None
 
 
-def export_artefacts(weights: Path, out: Path, config: ArtefactConfig) -> Artefacts:
+def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfig) -> Artefacts:
     """Export weights to one file, verified, and where asked into a Triton repository.
 
     Args:
-        weights: A ``.safetensors`` file of ours.
+        weights: A name from ``weights/`` or a ``.safetensors`` file of ours.
         out: The ``.onnx`` or ``.engine`` file. If anything fails, an older one stays.
         config: What to make.
 
     Raises:
-        ConfigError: Settings that do not go together, or a folder that cannot be written to.
+        ConfigError: No such weights, settings that do not go together, or a folder that cannot be
+            written to.
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph or the engine is refused, or its answers differ too much.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
+    weights, out = find_weights(weights, exported=False), Path(out)
     _require_tensorrt(config)
     engine = None
     verified = True

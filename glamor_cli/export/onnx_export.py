@@ -25,19 +25,22 @@ from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import TorchRuntime
-from glamor_cli.weights import Metadata, load_network
+from glamor_cli.weights import Metadata, find_weights, load_network
 
 
-def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) -> ExportReport:
+def export_onnx(
+    weights: str | Path, out: str | Path, config: ExportConfig | None = None
+) -> ExportReport:
     """Export weights, verify what was written, and only then give it its name.
 
     Args:
-        weights: A ``.safetensors`` file of ours.
+        weights: A name from ``weights/`` or a ``.safetensors`` file of ours.
         out: The ``.onnx`` file. If a check fails, nothing is left, and an older file stays.
         config: What to export.
 
     Raises:
-        ConfigError: ``out`` does not end in ``.onnx`` or its folder cannot be written to.
+        ConfigError: There are no such weights, ``out`` does not end in ``.onnx`` or its folder
+            cannot be written to.
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph is not valid, or its answers differ by more than is allowed.
@@ -45,6 +48,7 @@ def export_onnx(weights: Path, out: Path, config: ExportConfig | None = None) ->
     """
     config = config or ExportConfig()
     started = time.perf_counter()
+    weights, out = find_weights(weights, exported=False), Path(out)
     _check_suffixes(weights, out)
     require_runtime(config.device, config.provider)
     network, metadata = load_network(weights)

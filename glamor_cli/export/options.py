@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device, Provider
-from glamor_cli.settings import settle_choices
+from glamor_cli.settings import settle_choices, settle_paths
 
 DEFAULT_OPSET = 20
 OPSETS = range(18, 24)
@@ -127,6 +127,7 @@ class ExportConfig:
     int8_form: Int8Form = Int8Form.CPU
 
     def __post_init__(self) -> None:
+        settle_paths(self, "verify", "calibrate")
         settle_choices(
             self,
             precision=ExportPrecision,

@@ -1,6 +1,9 @@
 """Who is in pictures and videos, and what their faces say: from sources to rows.
 
-``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs.
+``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs for images.
+Videos, alone or beside images, are for ``glamor_cli.predict.video.predict_sources`` with a
+``VideoConfig``. Whoever asks again and again keeps what
+``glamor_cli.predict.predictor.open_predictor`` gives: each ``predict`` opens the network anew.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -55,7 +55,7 @@ class Explanation:
     hidden: tuple[Hidden, ...]
 
 
-def explain(path: Path, config: PredictConfig, number: int = 1) -> Explanation:
+def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explanation:
     """Explain the answer for one face of an image.
 
     Args:

@@ -17,12 +17,18 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
-from glamor_cli.predict.sources import SourceImage, count_source_pixels, list_sources, read_source
+from glamor_cli.predict.sources import (
+    SourceImage,
+    Sources,
+    count_source_pixels,
+    list_sources,
+    read_source,
+)
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
@@ -77,6 +83,7 @@ class PredictConfig:
     saved_in: Path | None = None
 
     def __post_init__(self) -> None:
+        settle_paths(self, "saved_in")
         settle_choices(self, detector=DetectorKind, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
@@ -162,8 +169,17 @@ class ImagePrediction:
         )
 
 
-def predict(sources: Iterable[str | Path], config: PredictConfig) -> Iterator[FaceRow]:
+def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
     """Predict the emotion of every face; one row each, in the order of the sources.
+
+    Nothing is done, and no error raised, before the first result is asked for. Each call opens the
+    detector and the network anew; ``open_predictor`` keeps them. Videos are for
+    ``glamor_cli.predict.video.predict_sources``: here a named one gives an error, and those in
+    folders are passed over.
+
+    Args:
+        sources: Images, folders (searched recursively) and globs, or a single one.
+        config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
@@ -174,13 +190,13 @@ def predict(sources: Iterable[str | Path], config: PredictConfig) -> Iterator[Fa
         yield from image.rows()
 
 
-def predict_images(
-    sources: Iterable[str | Path], config: PredictConfig
-) -> Iterator[ImagePrediction]:
+def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face; one result per image, in the order of the sources.
 
+    When errors come, what each call opens, and what becomes of videos: as ``predict`` says.
+
     Args:
-        sources: Images, folders (searched recursively) and globs.
+        sources: Images, folders (searched recursively) and globs, or a single one.
         config: How.
 
     Raises:

@@ -6,7 +6,7 @@ One source that cannot be read must not end the run, so errors travel in the ima
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from glamor_cli.errors import DataError, GlamorError
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
+from glamor_cli.vision.video_reader import is_video
+
+Sources: TypeAlias = str | Path | Iterable[str | Path]
+"""What is to be looked at: one source, or several."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,13 @@ class SourceImage:
         return cls(str(source), None, error.what, error.remedy)
 
 
+def each_source(sources: Sources) -> Iterable[str | Path]:
+    """Take a single source as a list of one: a text's letters are no sources."""
+    return (sources,) if isinstance(sources, str | Path) else sources
+
+
 def list_sources(
-    sources: Iterable[str | Path],
+    sources: Sources,
     saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
@@ -48,14 +57,14 @@ def list_sources(
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
     Args:
-        sources: Files, folders and globs.
+        sources: Files, folders and globs, or a single one.
         saved_in: A folder where pictures are saved. Folders and globs are searched for what no run
             saved, there or anywhere (``is_saved``); a file that is itself a source is always taken.
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
         on_saved: Called with each file that is passed over because a run saved it.
     """
-    for source in sources:
+    for source in each_source(sources):
         passed_over: list[DataError] = []
         try:
             if not str(source):
@@ -93,6 +102,10 @@ def read_source(path: Path) -> SourceImage:
     try:
         return SourceImage(str(path), read_image(path))
     except GlamorError as error:
+        if is_video(path) and path.is_file():
+            what = f"{path} is a video, and only images are read here"
+            remedy = "Call glamor_cli.predict.video.predict_sources with a VideoConfig."
+            return SourceImage.failed(path, DataError(what, remedy))
         return SourceImage.failed(path, error)
 
 

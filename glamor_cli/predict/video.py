@@ -7,7 +7,7 @@ video's length: a batch of frames is held, and the tracks that have not ended.
 import glob
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
 from glamor_cli.predict.saved_names import is_saved
-from glamor_cli.predict.sources import SourceImage, list_sources
+from glamor_cli.predict.sources import SourceImage, Sources, each_source, list_sources
 from glamor_cli.system.extras import install_extra
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
@@ -80,20 +80,21 @@ class FramePrediction(ImagePrediction):
 
 
 def choose_columns(
-    sources: Sequence[str | Path], saved_in: Path | None = None
+    sources: str | Path | Sequence[str | Path], saved_in: Path | None = None
 ) -> tuple[tuple[str, ...], str | None]:
     """Choose the rows' columns, which are those of videos where there is one among the sources.
 
     Folders and globs are searched, up to the first one.
 
     Args:
-        sources: Images, folders, globs and videos.
+        sources: Images, folders, globs and videos, or a single one.
         saved_in: As in ``PredictConfig``.
 
     Returns:
         ``COLUMNS`` or ``VIDEO_COLUMNS``; and, where videos are passed over because PyAV is missing,
         a sentence that says so, else None.
     """
+    sources = list(each_source(sources))
     named = any(map(_names_video, sources))
     if not named and not any(_holds_video(source, saved_in) for source in sources):
         return COLUMNS, None
@@ -106,7 +107,7 @@ def choose_columns(
 
 
 def predict_sources(
-    sources: Iterable[str | Path],
+    sources: Sources,
     config: PredictConfig,
     video: VideoConfig = VideoConfig(),
     on_saved: Callable[[Path], None] = lambda _: None,
@@ -116,10 +117,11 @@ def predict_sources(
     Videos are sources that are named like one, globs that end like one (``clips/*.mp4``), and what
     folders and other globs hold of them. Without PyAV those found are left out, and those named
     are an error. What cannot be read of a video is told by one last result with a ``reason``,
-    after the frames that could be.
+    after the frames that could be. Nothing is done, and no error raised, before the first result is
+    asked for.
 
     Args:
-        sources: Images, folders, globs and videos.
+        sources: Images, folders, globs and videos, or a single one.
         config: How to predict.
         video: How to go through videos.
         on_saved: Called with each file of a folder or glob that is passed over because an earlier
@@ -133,7 +135,7 @@ def predict_sources(
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device, the detector's libraries or PyAV are not here.
     """
-    sources = list(sources)
+    sources = list(each_source(sources))
     if any(map(_names_video, sources)):
         import_av()
     predictor = open_predictor(config)

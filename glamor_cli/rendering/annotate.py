@@ -1,7 +1,7 @@
 """Pictures of predictions: boxes, emotions, and the attention laid where the network looked."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.predict.predictor import ImagePrediction
 from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, saved_name
+from glamor_cli.predict.sources import Sources, each_source
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
 from glamor_cli.rendering.heat import overlay_attention
 from glamor_cli.rendering.insets import (
@@ -82,7 +83,7 @@ class PictureFolder:
 
     Args:
         folder: Made if it is missing.
-        sources: What is looked at; none of its files is written over.
+        sources: What is looked at, as for ``predict``; none of its files is written over.
 
     Attributes:
         saved: How many files were saved.
@@ -92,7 +93,7 @@ class PictureFolder:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, sources: Iterable[str | Path] = ()) -> None:
+    def __init__(self, folder: Path, sources: Sources = ()) -> None:
         self.saved = self.replaced = 0
         self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
@@ -144,11 +145,11 @@ class PictureFolder:
         return path
 
 
-def _files_in(folder: Path, sources: Iterable[str | Path]) -> list[str]:
+def _files_in(folder: Path, sources: Sources) -> list[str]:
     """Name the files of a folder that sources are, or lead to."""
     place = folder.resolve()
     found = []
-    for source in map(Path, sources):
+    for source in map(Path, each_source(sources)):
         with suppress(OSError):  # names that the system does not accept
             if source.is_file():
                 files = (source.parent.resolve() / source.name, source.resolve())

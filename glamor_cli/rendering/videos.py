@@ -3,7 +3,6 @@
 Beside ``clip-emotions.mp4`` lies ``clip-timeline.png``.
 """
 
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from PIL import Image
 
 from glamor_cli.predict.predictor import ImagePrediction
 from glamor_cli.predict.saved_names import SAVED_TIMELINE, SAVED_VIDEO
+from glamor_cli.predict.sources import Sources
 from glamor_cli.predict.timeline import Timeline
 from glamor_cli.predict.video import FramePrediction
 from glamor_cli.rendering.annotate import Label, PictureFolder, draw_labels
@@ -85,16 +85,14 @@ class VideoFolder(PictureFolder):
 
     Args:
         folder: Made if it is missing.
-        sources: What is looked at; none of its files is written over.
+        sources: What is looked at, as for ``predict``; none of its files is written over.
         threads: CPU threads of the encoder; None takes up to 4.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(
-        self, folder: Path, sources: Iterable[str | Path] = (), *, threads: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, sources: Sources = (), *, threads: int | None = None) -> None:
         super().__init__(folder, sources)
         self._threads = threads
         self._open: _OpenVideo | None = None

@@ -21,8 +21,9 @@ from glamor_cli.errors import CheckpointError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.reading import MALFORMED
+from glamor_cli.files.tensor_files import check_bounds, write_tensors
 from glamor_cli.training.epoch_metrics import EpochMetrics
-from glamor_cli.weights import CHECKPOINT_KEY, MAX_WEIGHTS_BYTES, check_bounds, write_tensors
+from glamor_cli.weights import CHECKPOINT_KEY, MAX_WEIGHTS_BYTES
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"

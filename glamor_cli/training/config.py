@@ -14,7 +14,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import flatten, settle_choices
+from glamor_cli.settings import flatten, settle_choices, settle_paths
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import TrainPrecision
@@ -86,6 +86,7 @@ class TrainConfig:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        settle_paths(self, "store", "run", "initial_weights", "teacher")
         settle_choices(self, precision=TrainPrecision, device=Device)
         if self.seed < 0:
             raise ConfigError(

@@ -44,7 +44,7 @@ _UPRIGHT = {
 }
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image file as it is meant to be seen.
 
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
@@ -58,6 +58,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: There is no such file, or it is not an image, damaged, cut short or too large.
     """
+    path = Path(path)
     try:
         with _quiet, open_file(path) as handle:
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:

@@ -7,8 +7,9 @@ So nothing is ever resized whole: the pixels that count are gathered, masked and
 import importlib
 from dataclasses import dataclass
 from io import BytesIO
+from operator import index
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from PIL import Image
 from glamor_cli.errors import DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.system.extras import importing, install_extra
+from glamor_cli.vision.faces import check_image
 
 FACE_SHAPE = (FACE_SIZE, FACE_SIZE)
 """Rows and columns of a face."""
@@ -41,6 +43,8 @@ class Box(NamedTuple):
     y2: int
 
 
+WholeBox: TypeAlias = Box | tuple[int, int, int, int]
+"""A ``Box``, or its four integers."""
 MAX_COORDINATE = 10**7
 """A box that reaches farther is none."""
 NO_FACE = Box(0, 0, 0, 0)
@@ -66,7 +70,7 @@ def round_box(box: NDArray[np.float32]) -> Box:
     return Box(x1, y1, x2, y2)
 
 
-def clip_box(box: Box, height: int, width: int) -> Box:
+def clip_box(box: WholeBox, height: int, width: int) -> Box:
     """Clip a box to an image.
 
     Returns:
@@ -74,8 +78,10 @@ def clip_box(box: Box, height: int, width: int) -> Box:
         box of which the upper left corner is all that is left.
 
     Raises:
-        DataError: Nothing of the box lies in the image, and it lies elsewhere.
+        DataError: The box is not of integers, or nothing of it lies in the image, and it lies
+            elsewhere.
     """
+    box = _whole(box)
     clipped = Box(
         min(max(box.x1, 0), width),
         min(max(box.y1, 0), height),
@@ -90,7 +96,19 @@ def clip_box(box: Box, height: int, width: int) -> Box:
     return clipped
 
 
-def make_pair(image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False) -> Pair:
+def _whole(box: WholeBox) -> Box:
+    """Refuse a box whose corners lie between pixels, as a detector's do."""
+    try:
+        x1, y1, x2, y2 = map(index, box)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the box {box} is not x1,y1,x2,y2 in whole pixels",
+            "Round a detector's box with glamor_cli.vision.pairs.round_box.",
+        ) from error
+    return Box(x1, y1, x2, y2)
+
+
+def make_pair(image: NDArray[np.uint8], box: WholeBox, *, official_jpeg: bool = False) -> Pair:
     """Make the pair that evaluation and prediction use.
 
     Args:
@@ -99,7 +117,7 @@ def make_pair(image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False
         official_jpeg: Pass the masked image through JPEG, as the authors' program does.
 
     Raises:
-        DataError: The box is empty.
+        DataError: The image has another shape or type, or the box is empty or not of integers.
         BackendUnavailable: ``official_jpeg`` without simplejpeg.
     """
     face = sample_face(image, box)
@@ -116,7 +134,7 @@ def make_pair(image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False
     )
 
 
-def sample_face(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+def sample_face(image: NDArray[np.uint8], box: WholeBox) -> NDArray[np.float32]:
     """Sample a box of the image as float32 [96, 96, 3], RGB in [0, 1].
 
     Args:
@@ -124,18 +142,19 @@ def sample_face(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
         box: The face's box; clipped to the image. ``NO_FACE`` gives zeros.
 
     Raises:
-        DataError: The box is empty.
+        DataError: The image has another shape or type, or the box is empty or not of integers.
     """
-    box = clip_box(box, *image.shape[:2])
-    if box == NO_FACE:
+    check_image(image)
+    clipped = clip_box(box, *image.shape[:2])
+    if clipped == NO_FACE:
         return np.zeros((*FACE_SHAPE, 3), np.float32)
-    rows = _Taps.of(box.y2 - box.y1, FACE_SHAPE[0], start=box.y1)
-    columns = _Taps.of(box.x2 - box.x1, FACE_SHAPE[1], start=box.x1)
+    rows = _Taps.of(clipped.y2 - clipped.y1, FACE_SHAPE[0], start=clipped.y1)
+    columns = _Taps.of(clipped.x2 - clipped.x1, FACE_SHAPE[1], start=clipped.x1)
     return _blend(image, rows, columns, NO_FACE, np.float32(1)) / _WHITE
 
 
 def sample_context(
-    image: NDArray[np.uint8], box: Box, *, official_jpeg: bool = False
+    image: NDArray[np.uint8], box: WholeBox, *, official_jpeg: bool = False
 ) -> NDArray[np.float32]:
     """Sample the whole image, the box masked, as float32 [128, 171, 3], RGB in [0, 1].
 
@@ -146,15 +165,16 @@ def sample_context(
             slower and moves the context by 0.004 on average.
 
     Raises:
-        DataError: The box is empty.
+        DataError: The image has another shape or type, or the box is empty or not of integers.
         BackendUnavailable: ``official_jpeg`` without simplejpeg.
     """
-    box = clip_box(box, *image.shape[:2])
+    check_image(image)
+    clipped = clip_box(box, *image.shape[:2])
     if official_jpeg:
         masked = image.copy()
-        masked[box.y1 : box.y2, box.x1 : box.x2] = 0
-        image, box = _jpeg_round_trip(masked), NO_FACE
-    return _sample_masked(image, box, slice(None), slice(None))
+        masked[clipped.y1 : clipped.y2, clipped.x1 : clipped.x2] = 0
+        image, clipped = _jpeg_round_trip(masked), NO_FACE
+    return _sample_masked(image, clipped, slice(None), slice(None))
 
 
 def to_uint8(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -88,7 +88,8 @@ class FaceTracker:
         Returns:
             Each face's track, in the order of the boxes.
         """
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        # A copy, for tracks keep its rows, and the caller may fill the same array for each frame.
+        boxes = np.array(boxes, np.float32).reshape(-1, 4)
         joined = self._join(time, boxes)
         for track in self._tracks:
             track.missed += 1

@@ -106,7 +106,7 @@ def import_av() -> Any:
 
 
 def read_video(
-    path: Path, sampling: Sampling = EVERY_FRAME, *, threads: int | None = None
+    path: str | Path, sampling: Sampling = EVERY_FRAME, *, threads: int | None = None
 ) -> Iterator[Frame]:
     """Read a video's frames in the order of showing.
 
@@ -125,19 +125,19 @@ def read_video(
             of it could not be read.
         BackendUnavailable: PyAV is not installed.
     """
-    av = import_av()
+    av, path = import_av(), Path(path)
     with _open(path) as container:
         yield from _Reader(av, path, container, threads).frames(sampling)
 
 
-def read_comment(path: Path) -> str | None:
+def read_comment(path: str | Path) -> str | None:
     """Read the comment that a video carries, without decoding anything; None without one.
 
     Raises:
         DataError: There is no such file, or it holds no video.
         BackendUnavailable: PyAV is not installed.
     """
-    with _open(path) as container:
+    with _open(Path(path)) as container:
         comment: str | None = container.metadata.get("comment")
     return comment
 

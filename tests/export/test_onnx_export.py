@@ -17,7 +17,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.weights import Metadata, load_network, save_network
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, load_network, save_network
 
 SMALL = BatchRange(1, 2, 3)
 
@@ -175,6 +175,14 @@ def test_settings_that_cannot_work_are_refused_at_once(settings, says: str) -> N
         ExportConfig(**settings)
     with pytest.raises(ConfigError, match="not 1 or more in ascending order"):
         BatchRange(4, 2, 8)
+
+
+def test_a_registered_name_is_exported(tmp_path: Path) -> None:
+    name = Path(DEFAULT_WEIGHTS)  # as a command line gives it
+    report = export_onnx(name, str(tmp_path / "x.onnx"), ExportConfig(batch=BatchRange(1, 1, 1)))
+    assert open_runtime(report.path, device="cpu").metadata.name == DEFAULT_WEIGHTS
+    with pytest.raises(ConfigError, match="no weights named"):
+        export_onnx("unheard-of", tmp_path / "x.onnx")
 
 
 def test_wrong_files_are_refused(weights_file: Path, exported: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import skimage.data
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.predictor import PredictConfig, predict, predict_images
+from glamor_cli.predict.rows import VIDEO_COLUMNS
+from glamor_cli.predict.video import choose_columns, predict_sources
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.vision.pairs import Box, make_pair
@@ -115,6 +118,27 @@ def test_a_mistyped_path_and_an_empty_folder_do_not_stop_the_others(photographs,
     assert [row.status for row in rows] == [Status.ERROR] * 3 + [Status.OK]
     assert "nowhere.jpg" in rows[0].reason
     assert str(tmp_path) in rows[1].reason
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_single_source_is_not_taken_letter_by_letter(rows, photographs, config, kind, tmp_path):
+    source = kind(photographs / "astronaut.png")
+    (expected,) = of(rows, "astronaut.png")
+    assert list(predict(source, config)) == [expected]
+    (image,) = predict_sources(source, config)
+    assert image.rows() == [expected]
+    assert choose_columns(kind(tmp_path / "clip.mp4"))[0] == VIDEO_COLUMNS
+    shutil.copy(source, tmp_path / "a-emotions.jpg")
+    pictures = PictureFolder(tmp_path, kind(tmp_path / "a-emotions.jpg"))
+    assert pictures.path("a.jpg", "-emotions.jpg").name != "a-emotions.jpg"
+
+
+def test_a_video_is_not_called_a_damaged_image(config, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (row,) = predict(tmp_path / "clip.mp4", config)
+    assert row.status is Status.ERROR
+    assert "is a video" in row.reason
+    assert "predict_sources" in row.remedy
 
 
 def test_min_score_leaves_out_what_the_detector_doubts(photographs, onnx_weights, rows):

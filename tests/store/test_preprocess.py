@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -39,6 +41,14 @@ def test_stored_pairs_are_the_pairs_of_prediction_rounded(tmp_path, authors_data
     assert split.targets is None
 
 
+def test_folders_may_be_named_by_text(tmp_path, authors_data_set):
+    source, out = str(authors_data_set), str(tmp_path / "store")
+    making = PairMaking(boxes=BoxSource.CROP_FILES)
+    preprocess(PreprocessConfig(source, out, making, workers=1))
+    names = {record.name for record in open_data_set(source).records("train")}
+    assert set(PairStore.open(out).split("train").sources) == names
+
+
 def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, run):
     run(authors_data_set, tmp_path / "here")
     making = PairMaking(boxes=BoxSource.CROP_FILES)
@@ -53,6 +63,43 @@ def test_every_way_of_running_gives_the_same_bytes(tmp_path, authors_data_set, r
         preprocess(threads, workers=Workers(executor, lambda: 3))
     assert tree(tmp_path / "pool") == tree(tmp_path / "here")
     assert tree(tmp_path / "threads") == tree(tmp_path / "here")
+
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.errors import GlamorError
+try:
+    preprocess(PreprocessConfig(Path(sys.argv[1]), Path(sys.argv[2]), workers=2))
+except GlamorError as error:
+    print(error.what, error.remedy, sep="\\n")
+"""
+
+
+def test_a_script_without_a_guard_is_told_of_it_once(tmp_path, authors_data_set):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    said = run_script(script, authors_data_set, tmp_path / "store")
+    assert said.stderr == ""
+    what, remedy = said.stdout.splitlines()
+    assert 'without `if __name__ == "__main__":`' in what
+    assert "workers=1" in remedy
+
+
+def test_a_program_from_standard_input_is_told_that_workers_cannot_begin(
+    tmp_path, authors_data_set
+):
+    said = run_script("-", authors_data_set, tmp_path / "store", input=UNGUARDED)
+    assert said.stderr == ""
+    what, remedy = said.stdout.splitlines()
+    assert "in no file" in what
+    assert "workers=1" in remedy
+
+
+def run_script(*arguments, **options):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, **options)
 
 
 def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):

@@ -33,6 +33,14 @@ def test_people_keep_their_numbers_whoever_is_surer():
     assert numbers(tracker, 0.4, box(10)) == [1]
 
 
+def test_boxes_may_come_in_one_array_filled_anew_for_each_frame():
+    tracker = FaceTracker()
+    boxes = np.empty((1, 4), np.float32)
+    for number, x in enumerate((0, 400, 800)):
+        boxes[0] = box(x)
+        assert tracker.update(number / 10, boxes, [SURE])[0].track == number + 1
+
+
 @pytest.mark.parametrize("rate", [10, 15, 30])
 def test_people_who_pass_each_other_keep_their_numbers(rate):
     """The one behind is hidden, and its motion says where to look for it."""

@@ -46,6 +46,10 @@ def read_what_there_is(path: Path) -> tuple[list[Frame], DataError | None]:
     return frames, None
 
 
+def test_a_file_may_be_named_by_text(clips):
+    assert len(read(str(clips / "gray.mp4"))) == 30
+
+
 @pytest.mark.parametrize("name", GRAY_CLIPS)
 def test_every_frame_comes_once_in_order_with_its_time(clips, name):
     frames = read(clips / name)

@@ -183,6 +183,42 @@ def test_empty_boxes_are_refused_with_the_box_in_the_message(box):
         assert "60x60" in caught.value.what
 
 
+@pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((60, 60, 4), np.uint8),
+        np.zeros((60, 60, 3), np.float32),
+        np.zeros((60, 60, 3), np.uint16),
+        np.zeros((60, 60), np.uint8),
+        np.zeros((0, 60, 3), np.uint8),
+    ],
+    ids=["rgba", "float", "uint16", "gray", "empty"],
+)
+def test_what_read_image_would_not_give_is_refused(sample, image):
+    with pytest.raises(DataError, match=rf"{image.dtype} .*not uint8 \[H, W, 3\]"):
+        sample(image, Box(10, 10, 20, 20))
+
+
+@pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
+@pytest.mark.parametrize(
+    "box", [np.array([1.6, 2, 10.4, 20.9], np.float32), (1.0, 2, 10, 20), (1, 2, 10)]
+)
+def test_a_box_not_of_whole_pixels_names_who_rounds_it(sample, box):
+    with pytest.raises(DataError, match="whole pixels") as caught:
+        sample(np.zeros((60, 60, 3), np.uint8), box)
+    assert "round_box" in caught.value.remedy
+
+
+@pytest.mark.parametrize("like", [tuple, list, np.array])
+def test_four_integers_are_a_box(like):
+    image = np.random.default_rng(4).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    box = Box(10, 12, 40, 50)
+    for sample in (sample_face, sample_context):
+        np.testing.assert_array_equal(sample(image, like(box)), sample(image, box))
+    np.testing.assert_array_equal(make_pair(image, like(box)).face, make_pair(image, box).face)
+
+
 def test_boxes_are_clipped_to_the_image():
     assert clip_box(Box(-10, -20, 500, 400), 300, 200) == Box(0, 0, 200, 300)
     assert clip_box(Box(5, 6, 7, 8), 300, 200) == Box(5, 6, 7, 8)

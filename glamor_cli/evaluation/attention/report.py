@@ -27,7 +27,7 @@ from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive
+from glamor_cli.settings import require_positive, settle_paths
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
@@ -70,6 +70,7 @@ class AttentionConfig:
     provider: str | None = None
 
     def __post_init__(self) -> None:
+        settle_paths(self, "store", "scenes")
         require_positive(self.pairs, "the number of pairs", "--pairs")
         require_positive(self.batch, "the batch size", "--batch")
         if self.seed < 0:
