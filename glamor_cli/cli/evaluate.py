@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
@@ -46,7 +47,9 @@ def evaluate(
     """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
-    require_writable(json_file, folder=report)
+    require_writable(
+        json_file, folder=report, sources=[*store_files(store), *weights_files(weights)]
+    )
     config = EvaluateConfig(
         store=store,
         weights=weights,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
@@ -68,7 +69,7 @@ def preprocess(
             f"--boxes {boxes} needs no --detector",
             "Leave --detector out, or choose --boxes detect.",
         )
-    require_writable(json_file)
+    require_writable(json_file, sources=[source, *store_files(out)], data_sets=[source])
     config = PreprocessConfig(
         source=source,
         out=out,
