@@ -82,6 +82,8 @@ def write_box(path: Path, box: Box) -> None:
 def export_crops(store: "PairStore", out: Path) -> int:
     """Write the boxes of a store as the authors' ``crop/<split>/<Class>/<name>.txt``.
 
+    Images without a face get the authors' mark, 0,0,0,0, also where the store left them out.
+
     Args:
         store: The pair store.
         out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout. Class
@@ -97,7 +99,7 @@ def export_crops(store: "PairStore", out: Path) -> int:
     written = 0
     for name in store.splits:
         for entry in store.entries(name):
-            if entry.row is None or entry.box is None:
+            if entry.box is None:  # it failed; those without a face have a box of zeros
                 continue
             # Only the last part of the name is used, so no name can lead out of the folder; a
             # store whose splits or classes could is not opened.
