@@ -180,7 +180,8 @@ def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
 
 def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        return _from_deep_gray(np.asarray(image), gray)
+        # Pillow knows of no transparency here; only PNG has any, and names the one value.
+        return _from_deep_gray(np.asarray(image), gray, image.info.get("transparency"))
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is not known")
     if image.has_transparency_data:
@@ -190,14 +191,18 @@ def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def _from_deep_gray(pixels: NDArray[np.generic], gray: _DeepGray) -> NDArray[np.uint8]:
-    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding."""
+def _from_deep_gray(
+    pixels: NDArray[np.generic], gray: _DeepGray, transparent: object
+) -> NDArray[np.uint8]:
+    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding; one may be transparent."""
     values = pixels.astype(np.int64)
     if values.min() < 0 or values.max() > gray.largest:
         raise ValueError("pixels are 32-bit integers, whose range is not known")
     bytes_ = ((510 * values + gray.largest) // (2 * gray.largest)).astype(np.uint8)
     if gray.is_black:
         bytes_ = 255 - bytes_
+    if isinstance(transparent, int):  # and no text of that name
+        bytes_[values == transparent] = 0
     return np.repeat(bytes_[..., None], 3, axis=2)
 
 
