@@ -1,7 +1,7 @@
 """What a model's answers are worth: accuracy, F1, confusion, calibration. NumPy only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ CALIBRATION_BINS = 15
 """Bins of equal width, as Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
 SMALLEST_PROBABILITY = 1e-12
 """A label's probability counts as at least this, so that no single pair's loss is infinite."""
+_UNKNOWN = ("precision", "recall", "f1")
+"""What cannot be told of a class without pairs."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class ClassMetrics:
     recall: float
     f1: float
     support: int
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Give what JSON says: None for all but ``support`` where there are no pairs.
+
+        What is not known is left blank by the tables of ``evaluate`` and its report, too.
+        """
+        return asdict(self) if self.support else asdict(self) | dict.fromkeys(_UNKNOWN)
 
 
 @dataclass(frozen=True)
