@@ -1,4 +1,7 @@
-"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``."""
+"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``.
+
+In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no face.
+"""
 
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING

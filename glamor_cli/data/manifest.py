@@ -1,9 +1,10 @@
 """Manifests: CSV files that name every image of a data set.
 
 Columns: ``path`` (relative to the manifest's folder, or absolute) and ``label``; optionally
-``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels (empty cells: no box given;
-0,0,0,0: no face); optionally one column for each class, its weight in a soft label (any scale,
-all cells empty: the label alone). Other columns are ignored. UTF-8; paths may hold other bytes.
+``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels of the upright picture, its EXIF
+orientation applied (empty cells: no box given; 0,0,0,0: no face); optionally one column for each
+class, its weight in a soft label (any scale, all cells empty: the label alone). Other columns are
+ignored. Commas between the cells; UTF-8; paths may hold other bytes.
 """
 
 import csv

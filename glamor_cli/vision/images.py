@@ -108,14 +108,28 @@ def count_pixels(path: Path) -> int:
         return 0
 
 
+def is_turned(path: Path) -> bool:
+    """Say whether an image is turned or mirrored as it is read, because of its EXIF orientation."""
+    try:
+        with _quiet, open_file(path) as handle, Image.open(handle, formats=_FORMATS) as image:
+            return _turn(image) is not None
+    except Exception:
+        return False
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; EXIF that cannot be read turns nothing."""
+    """Apply the EXIF orientation."""
+    method = _turn(image)
+    return image if method is None else image.transpose(method)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Say what makes an image upright; EXIF that cannot be read turns nothing."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return None
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def _refuse_planes(image: Image.Image) -> None:
