@@ -216,7 +216,9 @@ def _failed(record: Record, error: DataError, note: str = "") -> MadePair:
         folder = Path(error.__cause__.filename).parent
         absent = None if is_folder(folder) else folder
     # A store holds no paths of a machine, so that equal work gives equal bytes everywhere.
-    reason = error.what.replace(str(record.source), record.name) + note
+    # Spaces at its ends, as manifests come by, would not be seen.
+    name = record.name if record.name == record.name.strip() else repr(record.name)
+    reason = error.what.replace(str(record.source), name) + note
     if record.box_file is not None:
         reason = reason.replace(str(record.box_file), record.box_file.name)
     entry = IndexRow(None, record.name, record.label, Status.ERROR, reason=reason)

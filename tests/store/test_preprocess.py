@@ -166,6 +166,13 @@ def test_images_that_cannot_be_used_are_reported_and_passed_over(tmp_path, run):
     assert again.resumed == 9
 
 
+def test_spaces_around_a_name_are_seen_in_the_reason(tmp_path, run):
+    (tmp_path / "list.csv").write_text("path,label\n 003.png,Sad\n004.png ,Sad\n005.png,Sad\n")
+    report = run(tmp_path / "list.csv", tmp_path / "store", "whole")
+    shown = [failure.reason for failure in report.failed]
+    assert shown == [f"there is no file {name}" for name in ("' 003.png'", "'004.png '", "005.png")]
+
+
 def test_boxes_count_in_the_upright_picture(tmp_path, run):
     """Turned, the picture of 60x20 pixels has 20x60, and a box for the other misses it."""
     exif = Image.Exif()
