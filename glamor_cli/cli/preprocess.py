@@ -54,7 +54,11 @@ def preprocess(
     ] = None,
     json_file: Annotated[Path | None, json_option("the report")] = None,
 ) -> None:
-    """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
+    """Turn a data set into face/context pairs. Run it again after a stop: it goes on.
+
+    Exits with 1 if an image could not be used, also when run again; the others are stored all the
+    same.
+    """
     from glamor_cli.data.preprocess import PreprocessConfig
     from glamor_cli.data.preprocess import preprocess as run
     from glamor_cli.system.cpus import available_cpus
