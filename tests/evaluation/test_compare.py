@@ -6,6 +6,7 @@ import ntpath
 import os
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.compare import CompareConfig, compare_store, shorten_names
+from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
+from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, load_network, save_network
@@ -113,6 +115,27 @@ def test_the_page_and_the_picture(report):
     assert "beside latency" in page
     with Image.open(report / "comparison.png") as picture:
         assert min(picture.size) > 600
+
+
+@pytest.mark.parametrize("times", [(60, 85), (7.8, 8.1), (3.15, 3.15), (0.4, 2000), (85, 310)])
+def test_the_times_on_the_axis_can_be_told_apart(folder, weights, times):
+    config = CompareConfig(
+        folder / "store", tuple(weights[:2]), device="cpu", threads=1, latency=False
+    )
+    compared = compare_store(config)
+    timed = tuple(
+        replace(one, latency=Latency(time, time, 8, 1000 / time))
+        for one, time in zip(compared.contenders, times, strict=True)
+    )
+    figure = draw_comparison(replace(compared, contenders=timed), names=True)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    boxes = [one.get_window_extent() for one in labels if one.get_text()]
+    shown = [box for box in boxes if axes.bbox.x0 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1]
+    assert len(shown) >= 2
+    shown.sort(key=lambda box: box.x0)
+    assert all(left.x1 + 4 < right.x0 for left, right in pairwise(shown)), "pixels of 100 an inch"
 
 
 @needs_browser
