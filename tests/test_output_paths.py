@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.errors import ConfigError, DataError
 
@@ -70,6 +71,67 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         require_writable(locked / "x.json")
     with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
         require_writable(folder=locked / "deep" / "report")
+
+
+INPUTS = {
+    "store/store.json": (
+        "evaluate store --json",
+        "compare store a b --json",
+        "attention store --json",
+        "ablate store --json",
+        "preprocess set store --json",
+    ),
+    "store/test/index.csv": ("evaluate store --json", "preprocess set store --json"),
+    "net.onnx": (
+        "evaluate store --weights net.onnx --json",
+        "compare store a net.onnx --json",
+        "attention store --weights net.onnx --json",
+        "bench --export net.onnx --csv",
+    ),
+    "net.engine.json": ("evaluate store --weights net.engine --json",),
+    "set/list.csv": ("preprocess set/list.csv store --json", "preprocess set store --json"),
+    "set/Happy/a.png": ("preprocess set store --json", "preprocess set/list.csv store --json"),
+    "set/cues.csv": (
+        "attention store --scenes set --json",
+        "ablate store --scenes set --json",
+    ),
+    "run/full-0/result.json": ("ablate store --run run --json",),
+}
+
+
+@pytest.mark.parametrize(("name", "commands"), INPUTS.items())
+def test_nothing_that_is_read_is_written_over(
+    name: str, commands: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for written in ("store/test/index.csv", name):
+        Path(written).parent.mkdir(parents=True, exist_ok=True)
+        Path(written).write_text("kept")
+    Path("link").symlink_to(Path(name).absolute())
+    for command in commands:
+        for target in (name, str(tmp_path / name), "link"):
+            ended = CliRunner().invoke(app, [*command.split(), target])
+            assert isinstance(ended.exception, ConfigError), (command, target)
+            assert target in ended.exception.what
+            assert "Give the result another name." in ended.exception.remedy
+    assert Path(name).read_text() == "kept"
+
+
+def test_results_beside_what_is_read_are_replaced(tmp_path: Path) -> None:
+    for name in ("store/store.json", "store/test/index.csv", "set/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("store/figures.json", "set/report.json"):
+        (tmp_path / name).write_text("older")
+        sources = [*store_files(tmp_path / "store"), tmp_path / "set"]
+        require_writable(tmp_path / name, sources=sources, data_sets=[tmp_path / "set", None])
+
+
+def test_a_store_that_is_to_be_made_is_not_written_over(tmp_path: Path) -> None:
+    arguments = ["preprocess", tmp_path, tmp_path / "out", "--json", tmp_path / "out/store.json"]
+    ended = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(ended.exception, ConfigError)
+    assert "store.json is also an input" in ended.exception.what
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
+from glamor_cli.cli.input_files import run_files, store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, printable, progress_bar, stopped
@@ -71,7 +72,7 @@ def ablate(
             "--variant and --seeds choose what is trained, and --table-only trains nothing",
             "Leave --table-only out, or leave --variant and --seeds out.",
         )
-    require_writable(json_file)
+    require_writable(json_file, sources=[*store_files(store), *run_files(run)], data_sets=[scenes])
     config = AblationConfig(
         training=TrainConfig(
             store=store,

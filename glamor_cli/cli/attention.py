@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
@@ -55,7 +56,12 @@ def attention(
     from glamor_cli.evaluation.attention.hiding import HidingConfig
     from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
 
-    require_writable(json_file, folder=save)
+    require_writable(
+        json_file,
+        folder=save,
+        sources=[*store_files(store), *weights_files(weights)],
+        data_sets=[scenes],
+    )
     config = AttentionConfig(
         store=store,
         weights=weights,

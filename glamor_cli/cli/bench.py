@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from glamor_cli.bench.options import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
+from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
@@ -64,7 +65,7 @@ def bench(
     """Measure latency, throughput and agreement of every backend, interleaved."""
     if plot is not None:
         check_picture(plot, "--plot")
-    require_writable(json_file, csv_file, plot)
+    require_writable(json_file, csv_file, plot, sources=weights_files(weights, *(exports or ())))
     config = BenchConfig(
         targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
         batches=tuple(_number(text) for text in batch.split(",")),

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
@@ -50,7 +51,9 @@ def compare(
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
     from glamor_cli.evaluation.comparison_report import REPORT, write_comparison
 
-    require_writable(json_file, folder=report)
+    require_writable(
+        json_file, folder=report, sources=[*store_files(store), *weights_files(*weights)]
+    )
     config = CompareConfig(
         store=store,
         weights=tuple(weights),

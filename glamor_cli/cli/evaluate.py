@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
@@ -43,10 +44,15 @@ def evaluate(
         typer.Option(help="Write report.html, figures and every answer into this folder."),
     ] = None,
 ) -> None:
-    """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions."""
+    """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions.
+
+    Classes without pairs have no figures: - in the table, null in --json.
+    """
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 
-    require_writable(json_file, folder=report)
+    require_writable(
+        json_file, folder=report, sources=[*store_files(store), *weights_files(weights)]
+    )
     config = EvaluateConfig(
         store=store,
         weights=weights,
@@ -95,13 +101,9 @@ def _class_table(metrics: "Metrics") -> Table:
     for column in ("precision", "recall", "F1", "pairs"):
         table.add_column(column, justify="right")
     for name, figures in zip(metrics.classes, metrics.per_class, strict=True):
-        table.add_row(
-            Text(name),
-            f"{figures.precision:.3f}",
-            f"{figures.recall:.3f}",
-            f"{figures.f1:.3f}",
-            str(figures.support),
-        )
+        shares = (figures.precision, figures.recall, figures.f1)
+        cells = (f"{share:.3f}" if figures.support else "-" for share in shares)
+        table.add_row(Text(name), *cells, str(figures.support))
     return table
 
 

@@ -14,33 +14,59 @@ _SYSTEM = (Path("/dev"), Path("/proc"))
 
 
 def require_writable(
-    *files: Path | None, folder: Path | None = None, sources: Iterable[str | Path] = ()
+    *files: Path | None,
+    folder: Path | None = None,
+    sources: Iterable[str | Path] = (),
+    data_sets: Iterable[Path | None] = (),
 ) -> None:
     """Check where results go; nothing is made or changed.
 
     Args:
         files: Files to be written; ``-`` is standard output, None is not asked for.
         folder: A folder to write into; None is not asked for.
-        sources: What is read: no file of it may be written over.
+        sources: Files that are read: none may be written over. Folders stand for themselves alone.
+        data_sets: Folders of images, or manifests, that are read; no image, box file or table in
+            their folders may be written over.
 
     Raises:
         ConfigError: A file is a folder or the other way round, or an input, or its folder
             cannot be made or written to.
     """
     sources = list(sources)
+    images = [data_set for data_set in data_sets if data_set is not None]
     for path in files:
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
             if any(_is_same_file(path, source) for source in sources):
                 raise ConfigError(f"{path} is also an input", "Give the result another name.")
+            if any(_is_of(path, data_set) for data_set in images):
+                raise ConfigError(
+                    f"{path} may be a file of the data set, which is read",
+                    "Give the result another name.",
+                )
     if folder is not None:
         _require(folder, is_file=False)
 
 
 def _is_same_file(path: Path, source: str | Path) -> bool:
     try:
-        return path.is_file() and path.samefile(source)
-    except OSError:  # no such source, which the work will report
+        # What is about to be made has a name only.
+        return path.samefile(source) if path.is_file() else path.resolve() == Path(source).resolve()
+    except (OSError, RuntimeError, ValueError):  # no such source, which the work will report
+        return False
+
+
+def _is_of(path: Path, data_set: Path) -> bool:
+    """Tell whether a file is a data set's, by its place and its ending; reports are others."""
+    from glamor_cli.vision.image_files import IMAGE_SUFFIXES
+
+    try:
+        whole = path.resolve()
+        if whole.suffix.lower() not in IMAGE_SUFFIXES | {".csv", ".txt"} or not whole.is_file():
+            return False
+        folder = data_set if data_set.is_dir() else data_set.parent
+        return whole.is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
         return False
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
@@ -53,7 +54,11 @@ def preprocess(
     ] = None,
     json_file: Annotated[Path | None, json_option("the report")] = None,
 ) -> None:
-    """Turn a data set into face/context pairs. Run it again after a stop: it goes on."""
+    """Turn a data set into face/context pairs. Run it again after a stop: it goes on.
+
+    Exits with 1 if an image could not be used, also when run again; the others are stored all the
+    same.
+    """
     from glamor_cli.data.preprocess import PreprocessConfig
     from glamor_cli.data.preprocess import preprocess as run
     from glamor_cli.system.cpus import available_cpus
@@ -68,7 +73,7 @@ def preprocess(
             f"--boxes {boxes} needs no --detector",
             "Leave --detector out, or choose --boxes detect.",
         )
-    require_writable(json_file)
+    require_writable(json_file, sources=[source, *store_files(out)], data_sets=[source])
     config = PreprocessConfig(
         source=source,
         out=out,

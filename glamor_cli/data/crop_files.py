@@ -1,4 +1,7 @@
-"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``."""
+"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``.
+
+In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no face.
+"""
 
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -82,6 +85,8 @@ def write_box(path: Path, box: Box) -> None:
 def export_crops(store: "PairStore", out: Path) -> int:
     """Write the boxes of a store as the authors' ``crop/<split>/<Class>/<name>.txt``.
 
+    Images without a face get the authors' mark, 0,0,0,0, also where the store left them out.
+
     Args:
         store: The pair store.
         out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout. Class
@@ -97,7 +102,7 @@ def export_crops(store: "PairStore", out: Path) -> int:
     written = 0
     for name in store.splits:
         for entry in store.entries(name):
-            if entry.row is None or entry.box is None:
+            if entry.box is None:  # it failed; those without a face have a box of zeros
                 continue
             # Only the last part of the name is used, so no name can lead out of the folder; a
             # store whose splits or classes could is not opened.

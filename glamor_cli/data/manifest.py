@@ -1,9 +1,10 @@
 """Manifests: CSV files that name every image of a data set.
 
 Columns: ``path`` (relative to the manifest's folder, or absolute) and ``label``; optionally
-``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels (empty cells: no box given;
-0,0,0,0: no face); optionally one column for each class, its weight in a soft label (any scale,
-all cells empty: the label alone). Other columns are ignored. UTF-8; paths may hold other bytes.
+``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels of the upright picture, its EXIF
+orientation applied (empty cells: no box given; 0,0,0,0: no face); optionally one column for each
+class, its weight in a soft label (any scale, all cells empty: the label alone). Other columns are
+ignored. Commas between the cells; UTF-8; paths may hold other bytes.
 """
 
 import csv
@@ -21,6 +22,9 @@ from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
 _MAX_SPLITS = 1000
 _MAX_ROW_CHARACTERS = 1_000_000
+_SHOWN_CHARACTERS = 200
+_UTF16_MARKS = ("\udcff\udcfe", "\udcfe\udcff")
+"""Its bytes, which are none of UTF-8, as they are read."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def _read_columns(path: Path) -> _Columns:
         classes = [find_class(name) for name in header]
         for name in ("path", "label"):
             if name not in names:
-                raise _wrong(path, line, f"is a header without the column {name!r}")
+                raise _missing(path, line, name, header)
         found = [name for name in (*names, *filter(None, classes)) if name]
         for name in ("path", "label", "split", *Box._fields, *EMOTIONS):
             if found.count(name) > 1:
@@ -238,6 +242,25 @@ def _number(cell: str, path: Path, line: int) -> float:
     if not math.isfinite(number):
         raise _wrong(path, line, f"has {cell!r} where a number belongs")
     return number
+
+
+def _missing(path: Path, line: int, name: str, header: list[str]) -> DataError:
+    """Say what the header has instead, and what spreadsheets do that makes it so."""
+    what = f"is a header without the column {name!r}"
+    whole = "".join(header)
+    if whole.startswith(_UTF16_MARKS) or "\0" in whole:
+        return DataError(
+            f"{path}, line {line}, {what}: it is written in UTF-16",
+            "Save it as UTF-8, with commas between the cells.",
+        )
+    seen = ", ".join(map(repr, header))
+    seen = seen if len(seen) <= _SHOWN_CHARACTERS else f"{seen[:_SHOWN_CHARACTERS]}..."
+    if ";" in whole or "\t" in whole:
+        return DataError(
+            f"{path}, line {line}, {what}, but with {seen}",
+            "Separate the cells with commas, and save it as UTF-8.",
+        )
+    return _wrong(path, line, f"{what}, but with {seen}")
 
 
 def _wrong(path: Path, line: int, what: str) -> DataError:

@@ -21,7 +21,7 @@ from glamor_cli.data.source_summary import is_folder
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
-from glamor_cli.vision.images import read_image
+from glamor_cli.vision.images import is_turned, read_image
 from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import (
     NO_FACE,
@@ -188,7 +188,9 @@ def _make_pair(
         face = sample_face(image, box)
         context = sample_context(image, box, official_jpeg=making.official_jpeg)
     except DataError as error:
-        return _failed(record, error)
+        # Boxes for the picture as it is stored miss the one that it is shown as.
+        note = ", turned upright by its EXIF" if is_turned(record.source) else ""
+        return _failed(record, error, note)
     pixels: tuple[NDArray[Any], ...] = (to_uint8(face), to_uint8(context))
     if record.targets is not None:
         pixels = (*pixels, np.array(record.targets, np.float32))
@@ -208,13 +210,15 @@ def lost_pair(record: Record) -> MadePair:
     )
 
 
-def _failed(record: Record, error: DataError) -> MadePair:
+def _failed(record: Record, error: DataError, note: str = "") -> MadePair:
     absent = None
     if isinstance(error.__cause__, OSError) and error.__cause__.filename:
         folder = Path(error.__cause__.filename).parent
         absent = None if is_folder(folder) else folder
     # A store holds no paths of a machine, so that equal work gives equal bytes everywhere.
-    reason = error.what.replace(str(record.source), record.name)
+    # Spaces at its ends, as manifests come by, would not be seen.
+    name = record.name if record.name == record.name.strip() else repr(record.name)
+    reason = error.what.replace(str(record.source), name) + note
     if record.box_file is not None:
         reason = reason.replace(str(record.box_file), record.box_file.name)
     entry = IndexRow(None, record.name, record.label, Status.ERROR, reason=reason)

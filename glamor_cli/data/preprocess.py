@@ -221,7 +221,8 @@ class _Run:
         """Go through the data set again: the store tells what it was made of.
 
         Raises:
-            DataError: The data set is no longer what it was when this run began.
+            DataError: The data set is no longer what it was when this run began, as far as
+            `summarise` sees.
         """
         box_files = self._config.making.boxes is BoxSource.CROP_FILES
         if summarise(self._data_set, box_files=box_files).splits != self._source.splits:

@@ -1,4 +1,8 @@
-"""What a data set held when a run began, so that a later run can tell whether it changed."""
+"""What a data set held when a run began, so that a later run can tell whether it changed.
+
+Images count by name and size, unopened: one replaced in place by another of as many bytes is taken
+for the same.
+"""
 
 import hashlib
 from dataclasses import dataclass

@@ -94,7 +94,8 @@ class SourceSummary:
     Attributes:
         images: How many it has.
         sha256: Over their names, labels, sizes in bytes, a manifest's boxes and soft labels, and
-            what box files say where boxes come from them. Of stores that were merged: over theirs.
+            what box files say where boxes come from them; not over their pixels, which it would
+            take too long to read. Of stores that were merged: over theirs.
     """
 
     images: int

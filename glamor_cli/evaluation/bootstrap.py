@@ -4,12 +4,13 @@ All resamples of so many pairs are the same ones, whatever is judged. So the fig
 on the same pairs can be subtracted resample by resample, which gives the paired bootstrap.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY
+from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, mean_of_shared
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -91,6 +92,12 @@ def resample(
             precision=hits / answered,
             f1=f1,
         )
+
+
+def share_resampled_macro_f1(resampled: Sequence[Resampled]) -> list[Resampled]:
+    """Average as `share_macro_f1` does, in each resample over the classes that occur there."""
+    means = mean_of_shared(np.stack([one.f1 for one in resampled]))
+    return [replace(one, macro_f1=mean) for one, mean in zip(resampled, means, strict=True)]
 
 
 def interval(values: NDArray[np.float64]) -> Interval | None:

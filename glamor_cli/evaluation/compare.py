@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.store import PairStore, Split
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
+from glamor_cli.evaluation.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    resample,
+    share_resampled_macro_f1,
+)
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
-from glamor_cli.evaluation.metrics import Metrics, compute_metrics
+from glamor_cli.evaluation.metrics import Metrics, compute_metrics, share_macro_f1
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
@@ -206,8 +212,8 @@ def compare_store(
         for runtime, name in zip(runtimes, names, strict=True)
     ]
     classes, labels, probabilities = _common_classes(evaluations)
-    resampled = [resample(values, labels) for values in probabilities]
-    metrics = [compute_metrics(values, labels, classes) for values in probabilities]
+    resampled = share_resampled_macro_f1([resample(values, labels) for values in probabilities])
+    metrics = share_macro_f1([compute_metrics(values, labels, classes) for values in probabilities])
     latencies = _measure_latencies(runtimes, split, config)
     contenders = tuple(
         Contender(

@@ -33,6 +33,8 @@ REPORT, PICTURE, FIGURES, DISAGREEMENTS = (
 _DPI = 150
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 _MARKERS = "osD^vP"
+_WIDE = 4
+"""Times farther apart than this have enough of 1, 2, 5, 10, ... between them."""
 _CONTEXT_SHOWN = (256, 192)
 
 
@@ -111,7 +113,7 @@ def draw_comparison(comparison: Comparison, *, names: bool) -> "Figure":
         names: Add a legend with names; without it, there are only letters.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
     contenders = comparison.contenders
     figure = Figure(
@@ -149,10 +151,14 @@ def draw_comparison(comparison: Comparison, *, names: bool) -> "Figure":
     if timed:
         axes.set_xscale("log")
         axes.set_xlabel("milliseconds for one pair, median (logarithmic; left is faster)")
-        for locator in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            locator(ScalarFormatter())
         times = [contender.latency.p50_ms for contender in contenders if contender.latency]
         axes.set_xlim(min(times) / 1.5, max(times) * 1.5)
+        # So few that none is drawn over another, and not fewer than two.
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if max(times) > _WIDE * min(times) else (1, 1.5, 2, 3, 5, 7))
+        )
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     else:
         axes.set_xticks(range(len(contenders)), [contender.letter for contender in contenders])
         axes.set_xlim(-0.5, len(contenders) - 0.5)

@@ -1,7 +1,7 @@
 """Run a network over a split of a pair store and judge its answers."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,11 @@ class StoreEvaluation:
     config: EvaluateConfig
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the contract of ``glamor evaluate --json``."""
+        """Give the contract of ``glamor evaluate --json``.
+
+        ``per_class`` has null for precision, recall and F1 of a class without pairs. In
+        ``macro_f1`` such a class counts as 0 if it was answered, and is left out if not.
+        """
         metrics = self.evaluation.metrics
         return {
             "accuracy": metrics.accuracy,
@@ -128,7 +132,7 @@ class StoreEvaluation:
             "negative_log_likelihood": metrics.negative_log_likelihood,
             "classes": list(metrics.classes),
             "per_class": {
-                name: asdict(figures)
+                name: figures.to_dict()
                 for name, figures in zip(metrics.classes, metrics.per_class, strict=True)
             },
             "confusion": metrics.confusion.tolist(),

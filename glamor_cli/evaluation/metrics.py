@@ -1,7 +1,7 @@
 """What a model's answers are worth: accuracy, F1, confusion, calibration. NumPy only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ CALIBRATION_BINS = 15
 """Bins of equal width, as Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
 SMALLEST_PROBABILITY = 1e-12
 """A label's probability counts as at least this, so that no single pair's loss is infinite."""
+_UNKNOWN = ("precision", "recall", "f1")
+"""What cannot be told of a class without pairs."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class ClassMetrics:
     f1: float
     support: int
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Give what JSON says: None for all but ``support`` where there are no pairs.
+
+        What is not known is left blank by the tables of ``evaluate`` and its report, too.
+        """
+        return asdict(self) if self.support else asdict(self) | dict.fromkeys(_UNKNOWN)
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -38,7 +47,8 @@ class Metrics:
     Attributes:
         accuracy: Share of right answers.
         macro_f1: Mean F1 over the classes that occur among the labels or the answers; a class
-            that does not occur at all says nothing and is left out.
+            that does not occur at all says nothing and is left out. In a comparison, the answers
+            are those of all networks.
         count: How many pairs.
         classes: Names of the emotions.
         per_class: Their figures, in the same order.
@@ -90,6 +100,33 @@ def compute_metrics(
         calibration_error=expected_calibration_error(probabilities.max(axis=1), right),
         negative_log_likelihood=float(surprise.mean()) + 0.0,  # never -0
     )
+
+
+def share_macro_f1(metrics: Sequence[Metrics]) -> list[Metrics]:
+    """Average the F1 of several networks on the same pairs over the same classes.
+
+    Otherwise a network that answers a class without pairs is set against one that never does, and
+    which is judged by fewer classes.
+    """
+    f1 = np.array([[figures.f1 for figures in one.per_class] for one in metrics])
+    for row, one in zip(f1, metrics, strict=True):
+        row[one.confusion.sum(axis=0) + one.confusion.sum(axis=1) == 0] = np.nan
+    means = mean_of_shared(f1)
+    return [replace(one, macro_f1=float(mean)) for one, mean in zip(metrics, means, strict=True)]
+
+
+def mean_of_shared(f1: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average over the classes that occur for any of K networks.
+
+    Args:
+        f1: float64 [K, ..., C]; NaN where a class does not occur for the network.
+
+    Returns:
+        float64 [K, ...]; a class that occurs only for others counts as 0.
+    """
+    occurring = ~np.isnan(f1).all(axis=0)
+    means: NDArray[np.float64] = np.nan_to_num(f1).sum(axis=-1) / occurring.sum(axis=-1)
+    return means
 
 
 def confusion_matrix(

@@ -1,7 +1,8 @@
 """Two networks on the same pairs: is the difference more than luck?
 
-McNemar's exact test counts the pairs that only one of the two gets right, and the bootstrap draws
-the same resamples for both.
+McNemar's exact test counts the pairs that only one of the two gets right. So does Newcombe's
+interval of the difference in accuracy; for that in macro-F1, the bootstrap draws the same resamples
+for both.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.evaluation.bootstrap import Interval, Resampled, interval
+from glamor_cli.evaluation.intervals import difference_interval
 from glamor_cli.evaluation.metrics import Metrics
 
 SIGNIFICANT = 0.05
@@ -24,7 +26,7 @@ class Difference:
 
     Attributes:
         value: The second's figure minus the first's.
-        interval: Of the paired bootstrap.
+        interval: Newcombe's of accuracy, the paired bootstrap's of macro-F1.
     """
 
     value: float
@@ -88,34 +90,38 @@ def pair_up(
     """
     right = answers == labels  # (K, N)
     chosen = list(combinations(range(len(letters)), 2))
-    only = [
-        (int((right[i] & ~right[j]).sum()), int((right[j] & ~right[i]).sum())) for i, j in chosen
-    ]
-    values = [mcnemar(*counts) for counts in only]
+    counts = [_count(right[i], right[j]) for i, j in chosen]
+    values = [mcnemar(first_only, second_only) for _, first_only, second_only, _ in counts]
     return tuple(
         Pairing(
             first=letters[i],
             second=letters[j],
-            both_right=int((right[i] & right[j]).sum()),
-            first_only=counts[0],
-            second_only=counts[1],
-            both_wrong=int((~right[i] & ~right[j]).sum()),
+            both_right=both,
+            first_only=first_only,
+            second_only=second_only,
+            both_wrong=neither,
             different=int((answers[i] != answers[j]).sum()),
             p=p,
             adjusted_p=adjusted,
             accuracy=Difference(
                 metrics[j].accuracy - metrics[i].accuracy,
-                interval(resampled[j].accuracy - resampled[i].accuracy),
+                difference_interval(both, first_only, second_only, neither),
             ),
             macro_f1=Difference(
                 metrics[j].macro_f1 - metrics[i].macro_f1,
                 interval(resampled[j].macro_f1 - resampled[i].macro_f1),
             ),
         )
-        for (i, j), counts, p, adjusted in zip(
-            chosen, only, values, adjust_holm(values), strict=True
+        for (i, j), (both, first_only, second_only, neither), p, adjusted in zip(
+            chosen, counts, values, adjust_holm(values), strict=True
         )
     )
+
+
+def _count(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Count the pairs that both, only the first, only the second and neither get right."""
+    both, either = int((first & second).sum()), int((first | second).sum())
+    return both, int(first.sum()) - both, int(second.sum()) - both, len(first) - either
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

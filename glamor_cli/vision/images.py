@@ -109,14 +109,28 @@ def count_pixels(path: Path) -> int:
         return 0
 
 
+def is_turned(path: Path) -> bool:
+    """Say whether an image is turned or mirrored as it is read, because of its EXIF orientation."""
+    try:
+        with _quiet, open_file(path) as handle, Image.open(handle, formats=_FORMATS) as image:
+            return _turn(image) is not None
+    except Exception:
+        return False
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; EXIF that cannot be read turns nothing."""
+    """Apply the EXIF orientation."""
+    method = _turn(image)
+    return image if method is None else image.transpose(method)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Say what makes an image upright; EXIF that cannot be read turns nothing."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return None
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def _refuse_planes(image: Image.Image) -> None:
@@ -181,7 +195,8 @@ def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
 
 def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        return _from_deep_gray(np.asarray(image), gray)
+        # Pillow knows of no transparency here; only PNG has any, and names the one value.
+        return _from_deep_gray(np.asarray(image), gray, image.info.get("transparency"))
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is not known")
     if image.has_transparency_data:
@@ -191,14 +206,18 @@ def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def _from_deep_gray(pixels: NDArray[np.generic], gray: _DeepGray) -> NDArray[np.uint8]:
-    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding."""
+def _from_deep_gray(
+    pixels: NDArray[np.generic], gray: _DeepGray, transparent: object
+) -> NDArray[np.uint8]:
+    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding; one may be transparent."""
     values = pixels.astype(np.int64)
     if values.min() < 0 or values.max() > gray.largest:
         raise ValueError("pixels are 32-bit integers, whose range is not known")
     bytes_ = ((510 * values + gray.largest) // (2 * gray.largest)).astype(np.uint8)
     if gray.is_black:
         bytes_ = 255 - bytes_
+    if isinstance(transparent, int):  # and no text of that name
+        bytes_[values == transparent] = 0
     return np.repeat(bytes_[..., None], 3, axis=2)
 
 

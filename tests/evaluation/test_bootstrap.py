@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glamor_cli.evaluation.bootstrap import interval, resample
+from glamor_cli.evaluation.bootstrap import interval, resample, share_resampled_macro_f1
 from glamor_cli.evaluation.intervals import class_intervals, headline_intervals, share_interval
 from glamor_cli.evaluation.metrics import compute_metrics
 
@@ -62,6 +62,18 @@ def test_two_networks_are_drawn_the_same_resamples():
     one, other = resample(probabilities, labels), resample(probabilities, labels)
     assert interval(one.accuracy - other.accuracy).low == 0
     assert interval(one.macro_f1 - other.macro_f1).high == 0
+
+
+def test_resamples_are_averaged_over_the_same_classes_too():
+    """The second answers once a class without pairs; where it is drawn, both have it."""
+    labels = np.zeros(20, np.int64)
+    probabilities = [np.eye(2)[labels], np.eye(2)[np.arange(20) // 19]]
+    alone = [resample(values, labels, 100) for values in probabilities]
+    first, second = share_resampled_macro_f1(alone)
+    drawn = alone[1].accuracy < 1
+    assert 0 < drawn.sum() < 100
+    np.testing.assert_array_equal(first.macro_f1, np.where(drawn, 0.5, 1))
+    np.testing.assert_array_equal(second.macro_f1, alone[1].macro_f1)
 
 
 def test_a_class_that_is_never_answered_has_no_precision():

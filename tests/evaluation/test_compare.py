@@ -5,19 +5,24 @@ import json
 import ntpath
 import os
 import shutil
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from browser import browse, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.compare import CompareConfig, compare_store, shorten_names
+from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
+from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
-from glamor_cli.weights import DEFAULT_WEIGHTS, load_network, save_network
+from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, load_network, save_network
 
 NETWORKS = ("varied", "other", "face-only")
 
@@ -112,6 +117,27 @@ def test_the_page_and_the_picture(report):
         assert min(picture.size) > 600
 
 
+@pytest.mark.parametrize("times", [(60, 85), (7.8, 8.1), (3.15, 3.15), (0.4, 2000), (85, 310)])
+def test_the_times_on_the_axis_can_be_told_apart(folder, weights, times):
+    config = CompareConfig(
+        folder / "store", tuple(weights[:2]), device="cpu", threads=1, latency=False
+    )
+    compared = compare_store(config)
+    timed = tuple(
+        replace(one, latency=Latency(time, time, 8, 1000 / time))
+        for one, time in zip(compared.contenders, times, strict=True)
+    )
+    figure = draw_comparison(replace(compared, contenders=timed), names=True)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    boxes = [one.get_window_extent() for one in labels if one.get_text()]
+    shown = [box for box in boxes if axes.bbox.x0 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1]
+    assert len(shown) >= 2
+    shown.sort(key=lambda box: box.x0)
+    assert all(left.x1 + 4 < right.x0 for left, right in pairwise(shown)), "pixels of 100 an inch"
+
+
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_the_page(report, tmp_path, dark):
@@ -145,6 +171,33 @@ def test_networks_whose_classes_stand_in_another_order(folder, weights, tmp_path
     assert len(result.disagreements) == 0
     assert len({one.metrics.accuracy for one in result.contenders}) == 1
     assert result.contenders[0].latency is None
+
+
+def test_a_class_that_only_one_network_answers_counts_for_all(folder, weights, tmp_path):
+    """Else the one that never answers it would be judged by fewer classes."""
+    network, metadata = load_network(weights[0])
+    torch.manual_seed(0)
+    more = GlamorNet(replace(metadata.network, classes=8)).eval()
+    kept = {name: value for name, value in network.state_dict().items() if "logits" not in name}
+    more.load_state_dict(more.state_dict() | kept)
+    logits, old = more.classifier.logits, network.classifier.logits
+    logits.weight.data[:7], logits.bias.data[:7] = old.weight.data, old.bias.data
+    logits.weight.data[7], logits.bias.data[7] = old.weight.data[3], old.bias.data[3] + 0.01
+    named = Metadata("more", network=more.config, classes=(*metadata.classes, "Contempt"))
+    save_network(tmp_path / "more.safetensors", more, named)
+    files = (weights[0], tmp_path / "more.safetensors")
+    config = CompareConfig(folder / "store", files, device="cpu", threads=1, latency=False)
+    result = compare_store(config)
+    assert (result.answers[1] == 7).any()
+    assert set(result.labels) == set(range(7))
+    alone = [evaluate_store(EvaluateConfig(folder / "store", one, device="cpu")) for one in files]
+    without, with_it = (one.evaluation.metrics.macro_f1 for one in alone)
+    expected = [without * 7 / 8, with_it]
+    figures = result.to_dict()
+    assert [one["macro_f1"] for one in figures["networks"]] == pytest.approx(expected, abs=1e-6)
+    difference = figures["pairings"][0]["macro_f1"]
+    assert difference["value"] == pytest.approx(expected[1] - expected[0], abs=1e-6)
+    assert difference["interval"]["low"] <= difference["value"] <= difference["interval"]["high"]
 
 
 def test_without_latency_and_without_disagreements(folder, weights, tmp_path):

@@ -12,6 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.data.preprocess import PreprocessConfig, preprocess
 from glamor_cli.data.store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluate import choose_split, evaluate, write_predictions
@@ -101,6 +103,29 @@ def test_the_command_writes_figures_and_a_report(folder, tmp_path):
     assert json.loads(spoken.stdout) == values
     assert not Path("-").exists()
     assert (report / "report.html").stat().st_size > 50_000
+
+
+def test_classes_without_pairs_have_no_figures(folder, tmp_path):
+    """Zeros would read as if the network had failed on them."""
+    for number in range(3):
+        path = tmp_path / "images" / "Happy" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), (60 * number, 90, 30)).save(path)
+    making = PairMaking(boxes=BoxSource.WHOLE)
+    preprocess(PreprocessConfig(tmp_path / "images", tmp_path / "store", making, workers=1))
+    arguments = ["evaluate", tmp_path / "store", "--weights", folder / "varied.safetensors"]
+    arguments += ["--device", "cpu", "--threads", 1, "--json", "-", "--report", tmp_path / "report"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    written = (tmp_path / "report" / "metrics.json").read_text(encoding="utf-8")
+    for values in (json.loads(result.stdout), json.loads(written)):
+        unknown = {"precision": None, "recall": None, "f1": None, "support": 0}
+        assert values["per_class"]["Fear"] == unknown
+        known = values["per_class"]["Happy"]
+        assert known["support"] == 3
+        assert None not in known.values()
+    rows = [[cell.strip() for cell in line.split("│")[1:6]] for line in result.stderr.splitlines()]
+    assert ["Fear", "-", "-", "-", "0"] in rows
 
 
 def test_mirror_images_are_asked_too_on_request(folder, tmp_path, split, runtime):

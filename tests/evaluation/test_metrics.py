@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from glamor_cli.errors import DataError
-from glamor_cli.evaluation.metrics import compute_metrics, expected_calibration_error
+from glamor_cli.evaluation.metrics import (
+    compute_metrics,
+    expected_calibration_error,
+    share_macro_f1,
+)
 
 CLASSES = ("A", "B", "C", "D")
 # Labels A A A B B C; answers A A B B C C; D never occurs.
@@ -52,6 +56,15 @@ def test_macro_f1_counts_a_class_that_was_only_answered():
     metrics = compute_metrics(np.eye(4)[[0, 3]], np.array([0, 0]), CLASSES)
     # A: precision 1, recall 1/2; D: answered once, wrongly.
     assert metrics.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_two_networks_are_averaged_over_the_same_classes():
+    labels = np.array([0, 0, 1])
+    answered = [[0, 0, 1], [0, 0, 3]]
+    alone = [compute_metrics(np.eye(4)[rows], labels, CLASSES) for rows in answered]
+    assert [one.macro_f1 for one in alone] == pytest.approx([1, 1 / 3])
+    shared = share_macro_f1(alone)
+    assert [one.macro_f1 for one in shared] == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_negative_log_likelihood_by_hand(metrics):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from glamor_cli.evaluation.bootstrap import resample
+from glamor_cli.evaluation.intervals import difference_interval
 from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.evaluation.significance import adjust_holm, mcnemar, pair_up
 
@@ -75,4 +76,40 @@ def test_the_same_answers_do_not_differ_by_anything():
     answered = np.where(np.arange(60) % 4 == 0, 0, labels)
     found = pairing(answered, answered, labels)
     assert (found.p, found.different, found.better) == (1, 0, None)
-    assert (found.accuracy.interval.low, found.macro_f1.interval.high) == (0, 0)
+    assert found.macro_f1.interval.high == 0
+    # That 60 pairs show no difference does not say that others would not.
+    assert found.accuracy.interval.low == pytest.approx(-found.accuracy.interval.high)
+    assert found.accuracy.interval.high > 0.04
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((20, 12, 2, 16), 0.0562, 0.3292),
+        ((35, 14, 0, 1), 0.1461, 0.4175),
+        ((1, 97, 1, 1), 0.8736, 0.9850),
+        ((0, 30, 0, 0), 0.8395, 1.0),
+        ((54, 0, 0, 0), -0.0664, 0.0664),
+        ((53, 0, 0, 1), -0.0729, 0.0729),
+        ((27, 0, 0, 27), -0.0351, 0.0351),
+    ],
+)
+def test_intervals_of_differences_are_those_that_newcombe_gives(counts, low, high):
+    """Table III of his paper, method 10; he subtracts the second share from the first."""
+    both, first_only, second_only, neither = counts
+    found = difference_interval(both, second_only, first_only, neither)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+    turned = difference_interval(both, first_only, second_only, neither)
+    assert (turned.low, turned.high) == pytest.approx((-high, -low), abs=1e-4)
+
+
+def test_few_pairs_leave_a_difference_open():
+    """Resamples of one pair, or of 20 that one network gets all right, cannot show the rest."""
+    labels = np.zeros(20, np.int64)
+    nearly = np.where(np.arange(20) < 1, 1, 0)
+    found = pairing(nearly, labels, labels).accuracy
+    assert found.interval.low < 0 < found.value == pytest.approx(0.05)
+    assert found.value < found.interval.high < 0.3
+    one = pairing(labels[:1], labels[:1], labels[:1]).accuracy
+    assert one.interval.low < -0.5 < 0.5 < one.interval.high

@@ -62,6 +62,22 @@ def test_both_directions_convert(tmp_path, authors_data_set, run):
     assert tree(second) == tree(first)
 
 
+def test_images_without_a_face_that_the_store_left_out_get_their_mark(tmp_path, run):
+    """Without it, the boxes would say less than the store, and their images would fail."""
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    for name, box in (("a", "3,5,30,33"), ("b", "0,0,0,0")):
+        write_image(source / "images" / "test" / "Sad" / f"{name}.png")
+        (source / "crop" / "test" / "Sad").mkdir(parents=True, exist_ok=True)
+        (source / "crop" / "test" / "Sad" / f"{name}.txt").write_text(box + "\n")
+    first = run(source, tmp_path / "first", skip_no_face=True)
+    assert (first.stored, first.no_face) == (1, 1)
+    assert export_crops(PairStore.open(tmp_path / "first"), copy) == 2
+    assert tree(copy / "crop") == tree(source / "crop")
+    shutil.copytree(source / "images", copy / "images")
+    run(copy, tmp_path / "second", skip_no_face=True)
+    assert tree(tmp_path / "second") == tree(tmp_path / "first")
+
+
 @pytest.mark.parametrize(
     ("images", "boxes"),
     [

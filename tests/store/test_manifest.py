@@ -95,6 +95,25 @@ def test_wrong_manifests_are_refused_before_any_work(manifest, text, message):
         manifest(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("file,label\n", "the column 'path', but with 'file', 'label'", "Columns: path,label"),
+        ("path;label\n", "but with 'path;label'", "Separate the cells with commas"),
+        ("path\tlabel\n", r"but with 'path\\tlabel'", "Separate the cells with commas"),
+        ("path,label\n".encode("utf-16"), "it is written in UTF-16", "Save it as UTF-8"),
+        (b"\xfe\xff" + "path,label\n".encode("utf-16-be"), "in UTF-16", "Save it as UTF-8"),
+        ("path,label\n".encode("utf-16-le"), "in UTF-16", "Save it as UTF-8"),
+        ("a" * 9000 + ",label\n", "'a{199}\\.\\.\\.", "Columns: path,label"),
+    ],
+)
+def test_a_header_of_another_kind_is_shown_with_what_to_do(manifest, text, message, remedy):
+    """Spreadsheets write semicolons, tabs and UTF-16."""
+    with pytest.raises(DataError, match=message) as raised:
+        manifest(text)
+    assert raised.value.remedy.startswith(remedy)
+
+
 def test_a_million_splits_are_refused(manifest):
     lines = "".join(f"a.png,Sad,s{number}\n" for number in range(1001))
     with pytest.raises(DataError, match="more than 1000 splits"):

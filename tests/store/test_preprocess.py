@@ -213,6 +213,32 @@ def test_images_that_cannot_be_used_are_reported_and_passed_over(tmp_path, run):
     assert again.resumed == 9
 
 
+def test_spaces_around_a_name_are_seen_in_the_reason(tmp_path, run):
+    (tmp_path / "list.csv").write_text("path,label\n 003.png,Sad\n004.png ,Sad\n005.png,Sad\n")
+    report = run(tmp_path / "list.csv", tmp_path / "store", "whole")
+    shown = [failure.reason for failure in report.failed]
+    assert shown == [f"there is no file {name}" for name in ("' 003.png'", "'004.png '", "005.png")]
+
+
+def test_boxes_count_in_the_upright_picture(tmp_path, run):
+    """Turned, the picture of 60x20 pixels has 20x60, and a box for the other misses it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.rot90(pixels, -1).copy()).save(tmp_path / "upright.png")
+    lines = ["path,label,x1,y1,x2,y2"]
+    for name in ("turned.png", "upright.png"):
+        lines += [f"{name},Sad,2,30,18,50", f"{name},Sad,30,2,50,18"]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    report = run(tmp_path / "list.csv", tmp_path / "store", "manifest")
+    turned, upright = PairStore.open(tmp_path / "store").split("all").faces
+    np.testing.assert_array_equal(turned, upright)
+    missed = "the box (30, 2, 50, 18) is empty inside an image of 20x60 pixels"
+    expected = [f"{missed}, turned upright by its EXIF", missed]
+    assert [failure.reason for failure in report.failed] == expected
+
+
 def test_a_split_of_rotten_files_alone_is_empty_but_there(tmp_path, run):
     for name in ("train", "test"):
         write_image(tmp_path / "set" / name / "Sad" / "a.png")

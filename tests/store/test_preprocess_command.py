@@ -51,6 +51,7 @@ def test_the_way_of_a_data_set(tmp_path, glamor):
     assert again.exit_code == 1
     assert json.loads(again.stdout)["failed"] == written["failed"]
     assert "was finished before" in again.stderr
+    assert "Exits with 1 if an image could not be used" in glamor("preprocess", "--help").stdout
 
     assert "crop-files" in glamor("store", "info", store).stderr
     assert "6 pairs" in glamor("store", "verify", store).stderr

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, features
+from PIL.PngImagePlugin import PngInfo
 
 from glamor_cli.errors import DataError
 from glamor_cli.vision.images import MAX_PIXELS, read_image
@@ -165,6 +166,18 @@ def test_a_transparent_colour_is_black_too(tmp_path):
     colours = np.array([[[1, 2, 3], [200, 100, 50]]], np.uint8)
     path = save(tmp_path / "a.png", colours, transparency=(200, 100, 50))
     assert read_image(path).tolist() == [[[1, 2, 3], [0, 0, 0]]]
+
+
+def test_a_transparent_gray_of_16_bits_is_black_too(tmp_path):
+    values = np.array([[65535, 32768, 32769, 257]], np.uint16)
+    path = save(tmp_path / "a.png", values, transparency=65535)
+    assert read_image(path)[0, :, 0].tolist() == [0, 128, 128, 1]
+    path = save(tmp_path / "b.png", values, transparency=32768)
+    assert read_image(path)[0, :, 0].tolist() == [255, 0, 128, 1]
+    texts = PngInfo()
+    texts.add_text("transparency", "32768")
+    path = save(tmp_path / "c.png", values, pnginfo=texts)
+    assert read_image(path)[0, :, 0].tolist() == [255, 128, 128, 1]
 
 
 def test_a_transparent_palette_entry_is_black_and_warns_nobody(tmp_path):
