@@ -7,8 +7,8 @@ mean_weights.py, in their order. They are summed up in results/trainings.json, a
 there already, and all of them go into the card.
 """
 
+import argparse
 import json
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -182,9 +182,13 @@ follow the labels. `glamor-original` has a tenth of their parameters.
 
 def main() -> None:
     """Write one card."""
-    name, runs = sys.argv[1], [Path(argument) for argument in sys.argv[2:]]
-    trainings = record_trainings(name, runs)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="of the weights")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of trainings and means")
+    asked = parser.parse_args()
+    name = asked.name
     figures = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    trainings = record_trainings(name, asked.runs)
     write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, trainings)))
 
 
