@@ -23,6 +23,7 @@ from glamor_cli.export.options import (
     Int8Form,
 )
 from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -118,7 +119,8 @@ def export(
         provider=provider,
     )
     out = output or Path(_name(Path(weights).stem, onnx, trt=trt, image=with_preprocessing))
-    require_writable(out, timing_cache, folder=triton_repository)
+    beside = sidecar_path(out) if trt else None
+    require_writable(out, beside, timing_cache, folder=triton_repository)
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts

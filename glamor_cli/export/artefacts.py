@@ -27,6 +27,7 @@ from glamor_cli.export.triton_repository import require_served, write_triton_rep
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.gpus import query_driver
 
@@ -147,9 +148,10 @@ def _export_engine(
         if verified:
             batches, agreement = _verify_engine(weights, built, config)
             report = dataclasses.replace(report, batches=batches, agreement=agreement)
-        with atomic_path(out) as temporary:
+        # Both are ready before either gets its name; the engine does so first.
+        with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
             shutil.copyfile(built.path, temporary)
-        built.sidecar.write(out)
+            shutil.copyfile(sidecar_path(built.path), described)
     return report, dataclasses.replace(built, path=out), verified
 
 

@@ -148,6 +148,13 @@ def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
     assert list(Path().iterdir()) == []
 
 
+def test_the_name_of_an_engines_sidecar_is_looked_at_before_the_work(run):
+    Path("x.engine.json").mkdir()
+    code, said = run("--weights", "missing", "--trt", "--output", "x.engine")
+    assert code == 3
+    assert "x.engine.json is a folder" in said
+
+
 @needs_rtx
 def test_rtx_engine_is_built_for_the_generations_asked_for(run, weights_file, scene_store):
     code, said = run(
