@@ -132,7 +132,7 @@ def export(
             engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
         config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
         artefacts = export_artefacts(find_weights(weights), out, config)
-    _print_report(artefacts.onnx)
+    _print_report(artefacts.onnx, half_storage=half_storage)
     _print_engine(artefacts)
 
 
@@ -147,15 +147,15 @@ def _name(stem: str, config: ExportConfig, *, trt: bool, image: bool) -> str:
 
 
 def _suffix(config: ExportConfig) -> str:
-    """Keep files of different precision apart."""
+    """Keep files of different precision apart, and those of half the size."""
     if config.precision is ExportPrecision.FP32:
-        return ""
+        return "-half-storage" if config.half_storage else ""
     if config.precision is ExportPrecision.INT8 and config.int8_form is Int8Form.TENSORRT:
         return "-int8-tensorrt"
     return f"-{config.precision}"
 
 
-def _print_report(report: "ExportReport") -> None:
+def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
     table = Table("compared on", "largest difference", "same emotion", "accuracy (float32)")
     for check in report.batches:
         table.add_row(f"batch of {check.batch}", f"{check.max_abs_diff:.1e}", "", "")
@@ -171,8 +171,9 @@ def _print_report(report: "ExportReport") -> None:
             accuracy,
         )
     console.print(table)
+    kept = " in half storage" if half_storage else ""
     console.print(
-        f"{report.path}: {report.precision}, opset {report.opset}, "
+        f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
         f"{report.bytes / 1e6:.1f} MB, in {report.seconds:.0f} s; "
         f"differences up to {report.atol:g} were allowed",
         markup=False,

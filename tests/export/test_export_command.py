@@ -131,11 +131,12 @@ def test_photographs_verify_too_and_one_bad_file_among_them_is_passed_over(run, 
     code, said = run("--weights", "half.safetensors", *options)
     assert code == 0, said
     assert "1 real pairs" in said
-    # Rounded to float16 already, so nothing is lost; computed in float32.
-    assert "half.onnx: fp32" in said
-    stored = {tensor.data_type for tensor in onnx.load("half.onnx").graph.initializer}
+    # Rounded to float16 already, so nothing is lost; computed in float32. Its name is its own.
+    assert "half-half-storage.onnx: fp32 in half storage" in said
+    assert not Path("half.onnx").exists()
+    stored = {tensor.data_type for tensor in onnx.load("half-half-storage.onnx").graph.initializer}
     assert onnx.TensorProto.FLOAT16 in stored
-    assert Path("half.onnx").stat().st_size < 0.55 * weights_file.stat().st_size
+    assert Path("half-half-storage.onnx").stat().st_size < 0.55 * weights_file.stat().st_size
 
 
 def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
