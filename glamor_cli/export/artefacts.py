@@ -43,7 +43,7 @@ class ArtefactConfig:
         triton_repository: Also write the result into this model repository.
 
     Raises:
-        ConfigError: An engine with preprocessing, which does not exist.
+        ConfigError: An engine with preprocessing or in half storage, which does not exist.
     """
 
     onnx: ExportConfig = field(default_factory=ExportConfig)
@@ -56,6 +56,10 @@ class ArtefactConfig:
             raise ConfigError(
                 "preprocessing goes into ONNX files only, not into engines",
                 "Leave --trt or --with-preprocessing out.",
+            )
+        if self.onnx.half_storage and self.engine is not None:
+            raise ConfigError(
+                "half storage is for ONNX files only, not for engines", "Leave --half-storage out."
             )
 
 

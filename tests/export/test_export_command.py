@@ -181,6 +181,7 @@ REFUSED = [
     (("--gpu", "SM89"), 3, "are for engines"),
     (("--timing-cache", "x"), 3, "are for engines"),
     (("--trt", "--with-preprocessing"), 3, "preprocessing goes into ONNX files only"),
+    (("--trt", "--half-storage"), 3, "half storage is for ONNX files only"),
     (("--output", "x.pt"), 3, "does not end in .onnx"),
     (("--verify", "nowhere"), 4, "nowhere"),
     (("--calibrate", "nowhere", "--precision", "int8"), 4, "nowhere"),
