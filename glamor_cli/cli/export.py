@@ -45,7 +45,13 @@ def export(
     ] = ExportPrecision.FP32,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators.")] = DEFAULT_OPSET,
     batch_min: Annotated[int, typer.Option(help="Smallest batch.")] = _BATCH.minimum,
-    batch_opt: Annotated[int, typer.Option(help="Usual batch.")] = _BATCH.optimum,
+    batch_opt: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Usual batch; default: {_BATCH.optimum}, or the nearest from --batch-min to "
+            "--batch-max."
+        ),
+    ] = None,
     batch_max: Annotated[int, typer.Option(help="Largest batch.")] = _BATCH.maximum,
     verify: Annotated[
         Path | None, typer.Option(help="Pair store or images to compare answers on.")
@@ -108,7 +114,7 @@ def export(
     onnx = ExportConfig(
         precision=precision,
         opset=opset,
-        batch=BatchRange(batch_min, batch_opt, batch_max),
+        batch=BatchRange.within(batch_min, batch_opt, batch_max),
         verify=verify,
         calibrate=calibrate,
         int8_form=int8_form or ExportConfig.int8_form,

@@ -1,6 +1,7 @@
 """The command as its users call it: every option does what it says, and a bad export is no file."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -93,6 +94,22 @@ def test_float16_takes_opset_batches_and_provider(run, weights_file, scene_store
     model, how = describe("varied-fp16.onnx")
     assert how["precision"] == "fp16"
     assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
+
+
+@pytest.mark.parametrize(
+    ("options", "checked"),
+    [
+        (("--batch-max", "4"), {1, 2, 4}),
+        (("--batch-min", "10", "--batch-max", "11"), {10, 11}),
+        (("--batch-max", "9"), {1, 2, 8, 9}),
+    ],
+)
+def test_the_usual_batch_follows_the_bounds_where_it_is_not_given(
+    run, weights_file, options, checked
+):
+    code, said = run("--weights", weights_file, "--threads", "1", *options)
+    assert code == 0, said
+    assert {int(size) for size in re.findall(r"batch of (\d+)", said)} == checked
 
 
 def test_int8_from_photograph_to_answer_in_a_triton_repository(run, weights_file, scene_store):
