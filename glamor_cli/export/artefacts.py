@@ -23,13 +23,18 @@ from glamor_cli.export.tensorrt_build import (
     build_engine,
     require_buildable,
 )
-from glamor_cli.export.triton_repository import require_served, write_triton_repository
+from glamor_cli.export.triton_repository import (
+    require_place,
+    require_served,
+    write_triton_repository,
+)
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.gpus import query_driver
+from glamor_cli.weights import read_metadata
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,20 @@ def export_artefacts(weights: Path, out: Path, config: ArtefactConfig) -> Artefa
         config: What to make.
 
     Raises:
-        ConfigError: Settings that do not go together, or a folder that cannot be written to.
+        ConfigError: Settings that do not go together, a folder that cannot be written to, or a
+            repository whose model of that name has other inputs or outputs.
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph or the engine is refused, or its answers differ too much.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
     _require_tensorrt(config)
+    if config.triton_repository is not None:
+        require_place(
+            read_metadata(weights),
+            config.triton_repository,
+            with_preprocessing=config.with_preprocessing,
+        )
     engine = None
     verified = True
     if config.engine is not None:
