@@ -20,6 +20,7 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, stopped
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
+from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
 from glamor_cli.system.environment import describe_environment
@@ -71,6 +72,7 @@ def bench(
     """Measure latency, throughput and agreement of every backend, interleaved.
 
     Ctrl-C keeps what is measured so far.
+    Exits with 7 if none of the backends that --backends names could be measured.
     """
     if plot is not None:
         check_picture(plot, "--plot")
@@ -109,6 +111,11 @@ def bench(
             _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
             stopped(_not_measured(config, rows), None)
     _report(result, json_file, csv_file, plot)
+    if backends is not None and all(row.p50_ms is None for row in result.rows):
+        raise BackendUnavailable(
+            f"nothing could be measured with {backends}",
+            "The reasons are above; glamor doctor says what works here and what to install.",
+        )
 
 
 def _report(

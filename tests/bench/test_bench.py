@@ -20,7 +20,7 @@ from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precisio
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig, Variant
@@ -343,6 +343,19 @@ def test_what_is_measured_is_kept_after_ctrl_c(
     with table.open(newline="", encoding="utf-8") as handle:
         assert len(list(csv.DictReader(handle))) == len(rows)
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_backends_of_which_none_runs_end_it_with_their_code(weights: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "b.json"
+    arguments = ["bench", "--weights", str(weights), "--what", "core", "--batch", "1"]
+    arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1", "--json", str(figures)]
+    ended = CliRunner().invoke(app, [*arguments, "--backends", "cudagraph,fused"])
+    assert isinstance(ended.exception, BackendUnavailable)
+    assert "cudagraph,fused" in ended.exception.what
+    assert "not measured: core" in ended.stderr
+    rows = json.loads(figures.read_text())["rows"]
+    assert [row["backend"] for row in rows] == ["cudagraph", "fused"]
+    assert CliRunner().invoke(app, [*arguments, "--backends", "eager,fused"]).exit_code == 0
 
 
 def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
