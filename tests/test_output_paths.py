@@ -48,12 +48,39 @@ def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: P
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("evaluate STORE", ("--json", "--report")),
+        ("attention STORE", ("--json", "--save")),
+        ("compare STORE a b", ("--json", "--report")),
+        ("bench --weights STORE", ("--json", "--csv")),
+        ("bench --weights STORE", ("--csv", "--plot")),
+        ("predict STORE", ("--output", "--save")),
+        ("export --weights STORE", ("--output", "--triton-repository")),
+        ("export --weights STORE --trt", ("--output", "--timing-cache")),
+    ],
+)
+def test_two_results_of_one_name_are_refused_before_anything_is_made(
+    words: str, options: tuple[str, str], tmp_path: Path
+) -> None:
+    """The last one written would be all that is left."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    one, other = tmp_path / "x.png", tmp_path / "link" / "x.png"
+    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    ended = CliRunner().invoke(app, [*arguments, options[0], str(one), options[1], str(other)])
+    assert isinstance(ended.exception, ConfigError)
+    assert "two results have the same name" in ended.exception.what
+    assert [entry.name for entry in tmp_path.iterdir()] == ["link"]
+
+
 def test_what_can_be_written_is_left_alone(tmp_path: Path) -> None:
     older = tmp_path / "older.json"
     older.write_text("kept")
     (tmp_path / "link.json").symlink_to(tmp_path / "new" / "target.json")
     require_writable(older, tmp_path / "a" / "b" / "new.json", Path("-"), None, folder=tmp_path)
     require_writable(Path(os.devnull), tmp_path / "link.json", folder=tmp_path / "a" / "b")
+    require_writable(Path(os.devnull), Path(os.devnull), Path("-"), folder=Path("-"))
     assert older.read_text() == "kept"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.json", "older.json"]
 

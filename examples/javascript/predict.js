@@ -9,6 +9,9 @@
 // that square first. CenterFace's, of width w and height h, becomes the square of side 0.92 s around
 // its centre moved down by 0.02 s, with s = sqrt(w h).
 //
+// 0,0,0,0 means no face, and so does a box beyond the upper left corner, as in the authors' program.
+// Any other box with nothing inside the picture has no answer.
+//
 // Unlike the Python example this one does not apply the EXIF orientation of a JPEG: pngjs and jpeg-js
 // give the pixels as they are stored. Turn such photographs first, or decode them in a browser, whose
 // canvas has them upright.
@@ -66,14 +69,13 @@ for (let face = 0; face < places.length; face++) {
   const row = Array.from(
     probabilities.subarray(face * classes.length, (face + 1) * classes.length),
   );
-  const best = row.indexOf(Math.max(...row));
-  console.log(
-    JSON.stringify({
-      box: sides.slice(4 * face, 4 * face + 4),
-      emotion: classes[best],
-      probabilities: Object.fromEntries(classes.map((name, i) => [name, row[i]])),
-      face_weight: weights[2 * face],
-      context_weight: weights[2 * face + 1],
-    }),
-  );
+  const told = row.some(Number.isNaN)
+    ? { emotion: null, reason: "nothing of this box is inside the picture" }
+    : {
+        emotion: classes[row.indexOf(Math.max(...row))],
+        probabilities: Object.fromEntries(classes.map((name, i) => [name, row[i]])),
+        face_weight: weights[2 * face],
+        context_weight: weights[2 * face + 1],
+      };
+  console.log(JSON.stringify({ box: sides.slice(4 * face, 4 * face + 4), ...told }));
 }

@@ -9,6 +9,9 @@ is the square in which dlib's detector frames a face: the network expects it so.
 frame faces otherwise, and their boxes must be brought to that square first. CenterFace's, of width
 w and height h, becomes the square of side 0.92 s around its centre moved down by 0.02 s, with
 s = sqrt(w h).
+
+0,0,0,0 means no face, and so does a box beyond the upper left corner, as in the authors' program.
+Any other box with nothing inside the picture has no answer.
 """
 
 import json
@@ -32,15 +35,19 @@ corners = [place.split(",") for place in places]
 if any(len(box) != 4 for box in corners):
     sys.exit("a box has four numbers: x1,y1,x2,y2")
 boxes = np.array(corners, np.float32)
+if not np.isfinite(boxes).all():
+    sys.exit("a box has four finite numbers: x1,y1,x2,y2")
 
 names = ["probabilities", "stream_weights"]
 answers = session.run(names, {"image": image, "boxes": boxes})
 for box, probabilities, weights in zip(boxes, *answers, strict=True):
-    row = {
-        "box": box.tolist(),
-        "emotion": classes[int(probabilities.argmax())],
-        "probabilities": dict(zip(classes, probabilities.tolist(), strict=True)),
-        "face_weight": float(weights[0]),
-        "context_weight": float(weights[1]),
-    }
-    sys.stdout.write(json.dumps(row) + "\n")
+    if np.isnan(probabilities).any():
+        answer = {"emotion": None, "reason": "nothing of this box is inside the picture"}
+    else:
+        answer = {
+            "emotion": classes[int(probabilities.argmax())],
+            "probabilities": dict(zip(classes, probabilities.tolist(), strict=True)),
+            "face_weight": float(weights[0]),
+            "context_weight": float(weights[1]),
+        }
+    sys.stdout.write(json.dumps({"box": box.tolist(), **answer}, allow_nan=False) + "\n")

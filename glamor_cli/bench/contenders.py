@@ -24,6 +24,7 @@ from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.cpus import available_cpus
+from glamor_cli.system.extras import heed_interrupt
 from glamor_cli.weights import find_weights, is_registered, load_network
 
 
@@ -72,7 +73,12 @@ Entry = Contender | Absent
 
 
 def reason(error: Exception) -> str:
-    """Say in one line why a backend cannot take part or why it failed."""
+    """Say in one line why a backend cannot take part or why it failed.
+
+    Raises:
+        KeyboardInterrupt: It failed because it was interrupted.
+    """
+    heed_interrupt(error)
     if isinstance(error, GlamorError):
         return error.what
     lines = str(error).strip().splitlines() or [""]

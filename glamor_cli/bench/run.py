@@ -57,7 +57,9 @@ class _Trial:
 
 
 def run_bench(
-    config: BenchConfig, on_progress: Callable[[str], None] = lambda _: None
+    config: BenchConfig,
+    on_progress: Callable[[str], None] = lambda _: None,
+    on_rows: Callable[[Sequence[Row]], None] = lambda _: None,
 ) -> BenchResult:
     """Measure every target at every batch size, the backends of each against each other.
 
@@ -67,6 +69,8 @@ def run_bench(
     Args:
         config: What to measure.
         on_progress: Called with what is measured next.
+        on_rows: Called with the rows of each target and batch size when they are there, for whoever
+            may be stopped before the last.
 
     Raises:
         ConfigError: No such weights.
@@ -82,7 +86,9 @@ def run_bench(
         for target in config.targets:
             for batch in config.batches:
                 on_progress(f"{target}, batch of {batch}")
-                rows += _measure(setup, target, batch)
+                measured = _measure(setup, target, batch)
+                rows += measured
+                on_rows(measured)
     return BenchResult(describe_environment(), tuple(rows))
 
 

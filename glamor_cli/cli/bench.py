@@ -2,23 +2,31 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.table import Table
 
-from glamor_cli.bench.options import DEFAULT_TARGETS, Backend, BenchConfig, Precision, Target
+from glamor_cli.bench.options import (
+    DEFAULT_TARGETS,
+    Backend,
+    BenchConfig,
+    BenchResult,
+    Precision,
+    Row,
+    Target,
+)
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, stopped
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
+from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
+from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.undisturbed import undisturbed
 from glamor_cli.weights import DEFAULT_WEIGHTS
-
-if TYPE_CHECKING:
-    from glamor_cli.bench.options import BenchResult, Row
 
 _DEFAULT = BenchConfig()
 Choice = TypeVar("Choice", Target, Backend, Precision)
@@ -62,7 +70,11 @@ def bench(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
 ) -> None:
-    """Measure latency, throughput and agreement of every backend, interleaved."""
+    """Measure latency, throughput and agreement of every backend, interleaved.
+
+    Ctrl-C keeps what is measured so far.
+    Exits with 7 if none of the backends that --backends names could be measured.
+    """
     if plot is not None:
         check_picture(plot, "--plot")
     require_writable(json_file, csv_file, plot, sources=weights_files(weights, *(exports or ())))
@@ -84,12 +96,34 @@ def bench(
         seconds=seconds,
         iterations=iterations,
     )
-    with console.status("loading") as status:
-        # Late, because it brings torch.
-        from glamor_cli.bench.report import write_csv, write_plot
-        from glamor_cli.bench.run import run_bench
+    rows: list[Row] = []
+    try:
+        with console.status("loading") as status:
+            # Late, because it brings torch.
+            from glamor_cli.bench.run import run_bench
 
-        result = run_bench(config, status.update)
+            result = run_bench(config, status.update, rows.extend)
+    except KeyboardInterrupt:
+        if not rows:
+            # An earlier file must not be lost for one without a row.
+            stopped("nothing is measured yet", None)
+        # A second Ctrl-C waits until the rows so far are in place.
+        with undisturbed():
+            _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
+            stopped(_not_measured(config, rows), None)
+    _report(result, json_file, csv_file, plot)
+    if backends is not None and all(row.p50_ms is None for row in result.rows):
+        raise BackendUnavailable(
+            f"nothing could be measured with {backends}",
+            "The reasons are above; glamor doctor says what works here and what to install.",
+        )
+
+
+def _report(
+    result: BenchResult, json_file: Path | None, csv_file: Path | None, plot: Path | None
+) -> None:
+    from glamor_cli.bench.report import write_csv, write_plot
+
     _print_table(result)
     if json_file is not None:
         write_json(json_file, result.to_dict(), "figures")
@@ -97,6 +131,20 @@ def bench(
         write_csv(result, csv_file)
     if plot is not None:
         write_plot(result, plot)
+
+
+def _not_measured(config: BenchConfig, rows: list[Row]) -> str:
+    """Say which targets and batch sizes have no rows."""
+    done = {(row.what, row.batch) for row in rows}
+    left: dict[Target, list[str]] = {}
+    for target in config.targets:
+        for batch in config.batches:
+            if (target, batch) not in done:
+                left.setdefault(target, []).append(str(batch))
+    if not left:
+        return "all is measured"
+    parts = (f"{target}, batch of {' and '.join(sizes)}" for target, sizes in left.items())
+    return f"not measured: {'; '.join(parts)}"
 
 
 def _choose(kind: type[Choice], name: str, option: str) -> Choice:
@@ -113,7 +161,7 @@ def _number(text: str) -> int:
         raise typer.BadParameter(f"--batch: {text!r} is not a whole number") from error
 
 
-def _print_table(result: "BenchResult") -> None:
+def _print_table(result: BenchResult) -> None:
     environment = result.environment
     # Not every system tells its load.
     load = "" if environment.load is None else f"load {environment.load:.1f}, "
@@ -138,7 +186,7 @@ def _print_table(result: "BenchResult") -> None:
         )
 
 
-def _table(what: str, rows: "list[Row]") -> Table:
+def _table(what: str, rows: list[Row]) -> Table:
     # Columns that would be empty, as the GPU's are on a CPU, are left out.
     columns = [
         (heading, justify, [tell(row) for row in rows])
@@ -158,7 +206,7 @@ def _figure(value: float | None, form: str) -> str:
     return "" if value is None else f"{value:{form}}"
 
 
-_COLUMNS: "list[tuple[str, Literal['left', 'right'], Callable[[Row], str]]]" = [
+_COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[Row], str]]] = [
     ("backend", "left", lambda row: f"{row.backend} {row.precision}"),
     ("provider", "left", lambda row: row.provider.removesuffix("ExecutionProvider")),
     ("batch", "right", lambda row: str(row.batch)),

@@ -23,6 +23,7 @@ from glamor_cli.export.options import (
     Int8Form,
 )
 from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -44,7 +45,13 @@ def export(
     ] = ExportPrecision.FP32,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators.")] = DEFAULT_OPSET,
     batch_min: Annotated[int, typer.Option(help="Smallest batch.")] = _BATCH.minimum,
-    batch_opt: Annotated[int, typer.Option(help="Usual batch.")] = _BATCH.optimum,
+    batch_opt: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Usual batch; default: {_BATCH.optimum}, or the nearest from --batch-min to "
+            "--batch-max."
+        ),
+    ] = None,
     batch_max: Annotated[int, typer.Option(help="Largest batch.")] = _BATCH.maximum,
     verify: Annotated[
         Path | None, typer.Option(help="Pair store or images to compare answers on.")
@@ -107,7 +114,7 @@ def export(
     onnx = ExportConfig(
         precision=precision,
         opset=opset,
-        batch=BatchRange(batch_min, batch_opt, batch_max),
+        batch=BatchRange.within(batch_min, batch_opt, batch_max),
         verify=verify,
         calibrate=calibrate,
         int8_form=int8_form or ExportConfig.int8_form,
@@ -118,7 +125,8 @@ def export(
         provider=provider,
     )
     out = output or Path(_name(Path(weights).stem, onnx, trt=trt, image=with_preprocessing))
-    require_writable(out, timing_cache, folder=triton_repository)
+    beside = sidecar_path(out) if trt else None
+    require_writable(out, beside, timing_cache, folder=triton_repository)
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
@@ -129,7 +137,7 @@ def export(
             engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
         config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
         artefacts = export_artefacts(weights, out, config)
-    _print_report(artefacts.onnx)
+    _print_report(artefacts.onnx, half_storage=half_storage)
     _print_engine(artefacts)
 
 
@@ -144,15 +152,15 @@ def _name(stem: str, config: ExportConfig, *, trt: bool, image: bool) -> str:
 
 
 def _suffix(config: ExportConfig) -> str:
-    """Keep files of different precision apart."""
+    """Keep files of different precision apart, and those of half the size."""
     if config.precision is ExportPrecision.FP32:
-        return ""
+        return "-half-storage" if config.half_storage else ""
     if config.precision is ExportPrecision.INT8 and config.int8_form is Int8Form.TENSORRT:
         return "-int8-tensorrt"
     return f"-{config.precision}"
 
 
-def _print_report(report: "ExportReport") -> None:
+def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
     table = Table("compared on", "largest difference", "same emotion", "accuracy (float32)")
     for check in report.batches:
         table.add_row(f"batch of {check.batch}", f"{check.max_abs_diff:.1e}", "", "")
@@ -168,8 +176,9 @@ def _print_report(report: "ExportReport") -> None:
             accuracy,
         )
     console.print(table)
+    kept = " in half storage" if half_storage else ""
     console.print(
-        f"{report.path}: {report.precision}, opset {report.opset}, "
+        f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
         f"{report.bytes / 1e6:.1f} MB, in {report.seconds:.0f} s; "
         f"differences up to {report.atol:g} were allowed",
         markup=False,

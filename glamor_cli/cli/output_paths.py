@@ -29,11 +29,12 @@ def require_writable(
             their folders may be written over.
 
     Raises:
-        ConfigError: A file is a folder or the other way round, or an input, or its folder
-            cannot be made or written to.
+        ConfigError: Two have one name, a file is a folder or the other way round, or an input, or
+            its folder cannot be made or written to.
     """
     sources = list(sources)
     images = [data_set for data_set in data_sets if data_set is not None]
+    _require_distinct([*files, folder])
     for path in files:
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
@@ -46,6 +47,25 @@ def require_writable(
                 )
     if folder is not None:
         _require(folder, is_file=False)
+
+
+def _require_distinct(results: Iterable[Path | None]) -> None:
+    """Refuse to write one result over another."""
+    taken: set[str] = set()
+    for path in results:
+        if path is None or path == STANDARD_OUTPUT or _is_of_the_system(path):
+            continue
+        # What a link leads to is what is replaced; unlike pathlib's, this takes a link to itself.
+        whole = os.path.realpath(path)
+        if whole in taken:
+            raise ConfigError(
+                f"two results have the same name, {path}", "Give each of them a name of its own."
+            )
+        taken.add(whole)
+
+
+def _is_of_the_system(path: Path) -> bool:
+    return any(path.absolute().is_relative_to(system) for system in _SYSTEM)
 
 
 def _is_same_file(path: Path, source: str | Path) -> bool:
@@ -71,7 +91,7 @@ def _is_of(path: Path, data_set: Path) -> bool:
 
 
 def _require(path: Path, *, is_file: bool) -> None:
-    if any(path.absolute().is_relative_to(system) for system in _SYSTEM):
+    if _is_of_the_system(path):
         return
     try:
         # Pathlib takes a link that leads to itself for a missing file; this does not.

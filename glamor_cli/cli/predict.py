@@ -79,7 +79,7 @@ def predict(
     from glamor_cli.predict.predictor import PredictConfig
     from glamor_cli.predict.video import VideoConfig, choose_columns, predict_sources
 
-    require_writable(output, sources=sources)
+    require_writable(output, folder=save, sources=sources)
     row_format = _choose_format(row_format, output)
     if output == STANDARD_OUTPUT:
         output = None

@@ -48,19 +48,20 @@ def print_error(error: GlamorError) -> None:
 
 
 def stopped(
-    what: str, remedy: str = "Run the same command again: it goes on from here."
+    what: str, remedy: str | None = "Run the same command again: it goes on from here."
 ) -> NoReturn:
     """End a command that was asked to stop.
 
     Args:
         what: One line saying what is kept.
-        remedy: One line saying how to go on.
+        remedy: One line saying how to go on; None where no command does.
 
     Raises:
         typer.Exit: Always, with the code ``INTERRUPTED``.
     """
     console.print(f"stopped; {what}", soft_wrap=True)
-    console.print(remedy, soft_wrap=True)
+    if remedy is not None:
+        console.print(remedy, soft_wrap=True)
     raise typer.Exit(INTERRUPTED) from None
 
 

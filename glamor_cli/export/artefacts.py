@@ -23,14 +23,19 @@ from glamor_cli.export.tensorrt_build import (
     build_engine,
     require_buildable,
 )
-from glamor_cli.export.triton_repository import require_served, write_triton_repository
+from glamor_cli.export.triton_repository import (
+    require_place,
+    require_served,
+    write_triton_repository,
+)
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights import find_weights
+from glamor_cli.weights import find_weights, read_metadata
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class ArtefactConfig:
         triton_repository: Also write the result into this model repository.
 
     Raises:
-        ConfigError: An engine with preprocessing, which does not exist.
+        ConfigError: An engine with preprocessing or in half storage, which does not exist.
     """
 
     onnx: ExportConfig = field(default_factory=ExportConfig)
@@ -58,6 +63,10 @@ class ArtefactConfig:
             raise ConfigError(
                 "preprocessing goes into ONNX files only, not into engines",
                 "Leave --trt or --with-preprocessing out.",
+            )
+        if self.onnx.half_storage and self.engine is not None:
+            raise ConfigError(
+                "half storage is for ONNX files only, not for engines", "Leave --half-storage out."
             )
 
 
@@ -89,8 +98,8 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
         config: What to make.
 
     Raises:
-        ConfigError: No such weights, settings that do not go together, or a folder that cannot be
-            written to.
+        ConfigError: No such weights, settings that do not go together, a folder that cannot be
+            written to, or a repository whose model of that name has other inputs or outputs.
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph or the engine is refused, or its answers differ too much.
@@ -98,6 +107,12 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
     """
     weights, out = find_weights(weights, exported=False), Path(out)
     _require_tensorrt(config)
+    if config.triton_repository is not None:
+        require_place(
+            read_metadata(weights),
+            config.triton_repository,
+            with_preprocessing=config.with_preprocessing,
+        )
     engine = None
     verified = True
     if config.engine is not None:
@@ -152,9 +167,10 @@ def _export_engine(
         if verified:
             batches, agreement = _verify_engine(weights, built, config)
             report = dataclasses.replace(report, batches=batches, agreement=agreement)
-        with atomic_path(out) as temporary:
+        # Both are ready before either gets its name; the engine does so first.
+        with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
             shutil.copyfile(built.path, temporary)
-        built.sidecar.write(out)
+            shutil.copyfile(sidecar_path(built.path), described)
     return report, dataclasses.replace(built, path=out), verified
 
 

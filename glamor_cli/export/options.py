@@ -83,6 +83,17 @@ class BatchRange:
                 "Give 1 <= --batch-min <= --batch-opt <= --batch-max.",
             )
 
+    @classmethod
+    def within(cls, minimum: int, optimum: int | None, maximum: int) -> "BatchRange":
+        """Make one whose usual batch need not be given: the default's, or the nearest within.
+
+        Raises:
+            ConfigError: As for the range itself.
+        """
+        if optimum is None:
+            optimum = max(minimum, min(cls.optimum, maximum))
+        return cls(minimum, optimum, maximum)
+
 
 @dataclass(frozen=True)
 class ExportConfig:

@@ -10,7 +10,7 @@ from glamor_cli.export.options import BatchRange, ExportPrecision, require_suffi
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
-from glamor_cli.runtimes.sidecar import Sidecar, this_platform
+from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
 from glamor_cli.runtimes.tensorrt_library import (
     TURING,
     Target,
@@ -97,24 +97,24 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
             f"but {source} was exported as {exported.precision}",
             "Export the ONNX file anew, or try another version of TensorRT.",
         )
-    with atomic_path(out) as temporary:
+    # Both are ready before either gets its name, the engine first: one beside an older sidecar is
+    # noticed by its checksum.
+    with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
         temporary.write_bytes(serialized)
-        checksum = sha256(temporary)
-    sidecar = Sidecar(
-        target=target,
-        version=trt.__version__,
-        platform=this_platform(),
-        architectures=build.architectures,
-        gpu=build.gpu,
-        precision=precision,
-        batch_min=config.batch.minimum,
-        batch_opt=config.batch.optimum,
-        batch_max=config.batch.maximum,
-        sha256=checksum,
-        metadata=exported.metadata,
-    )
-    # Last: an engine beside an older sidecar is noticed by its checksum.
-    sidecar.write(out)
+        sidecar = Sidecar(
+            target=target,
+            version=trt.__version__,
+            platform=this_platform(),
+            architectures=build.architectures,
+            gpu=build.gpu,
+            precision=precision,
+            batch_min=config.batch.minimum,
+            batch_opt=config.batch.optimum,
+            batch_max=config.batch.maximum,
+            sha256=sha256(temporary),
+            metadata=exported.metadata,
+        )
+        sidecar.write_to(described)
     return EngineReport(out, sidecar, len(serialized), time.perf_counter() - started)
 
 

@@ -9,13 +9,17 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.export.options import BatchRange
 from glamor_cli.export.with_preprocessing import BOXES, IMAGE
 from glamor_cli.files.atomic import atomic_path, write_text
+from glamor_cli.files.reading import read_bounded
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights import Metadata
 
+CONFIGURATION = "config.pbtxt"
 LABELS = "labels.txt"
+MAX_BYTES = 1 << 20
+"""Bytes; an older configuration that is larger is none of ours."""
 QUEUE_DELAY = 2000
 """How long, in microseconds, a request waits for others to share its batch."""
 
@@ -43,20 +47,30 @@ class _Tensor:
 
 
 @dataclass(frozen=True)
+class _Interface:
+    """What a model takes and gives."""
+
+    inputs: tuple[_Tensor, ...]
+    outputs: tuple[_Tensor, ...]
+
+    def to_text(self) -> tuple[str, str]:
+        """Give the configuration's sections ``input`` and ``output``."""
+        inputs, outputs = (
+            ",\n".join(tensor.to_text() for tensor in tensors)
+            for tensors in (self.inputs, self.outputs)
+        )
+        return f"input [\n{inputs}\n]", f"output [\n{outputs}\n]"
+
+
+@dataclass(frozen=True)
 class _Model:
     """What Triton has to know of a model."""
 
     metadata: Metadata
     backend: str
     file: str
-    inputs: tuple[_Tensor, ...]
-    outputs: tuple[_Tensor, ...]
+    interface: _Interface
     batch: BatchRange | None
-
-    @property
-    def name(self) -> str:
-        """The weights' name, as one folder can be named."""
-        return re.sub(r"^\.+|[^\w.-]", "-", self.metadata.name)
 
 
 def write_triton_repository(
@@ -65,7 +79,8 @@ def write_triton_repository(
     """Write ``<repository>/<name>/`` with its configuration, labels and version 1 of the model.
 
     Networks are batched by the server, as requests come; a graph with preprocessing takes one
-    image a request, and all its boxes. The configuration is written last.
+    image a request, and all its boxes. The configuration is written last. A model of that name is
+    replaced if requests to it stay as they are.
 
     Args:
         artefact: An ``.onnx`` or ``.engine`` file from ``glamor export``.
@@ -77,19 +92,36 @@ def write_triton_repository(
         The model's folder.
 
     Raises:
-        ConfigError: The folder cannot be written to, or Triton cannot serve such a file.
+        ConfigError: The folder cannot be written to, its model of that name has other inputs or
+            outputs, or Triton cannot serve such a file.
         CheckpointError: The file, or an engine's sidecar, is damaged, or not from glamor.
     """
     if artefact.suffix == ".engine":
         model = _describe_engine(artefact)
     else:
         model = _describe_onnx(artefact, batch or BatchRange())
-    folder = repository / model.name
+    folder = repository / _folder_name(model.metadata)
+    _require_same_interface(folder, model.interface)
     with atomic_path(folder / "1" / model.file) as temporary:
         shutil.copyfile(artefact, temporary)
     write_text(folder / LABELS, "".join(f"{name}\n" for name in model.metadata.classes))
-    write_text(folder / "config.pbtxt", _configure(model))
+    write_text(folder / CONFIGURATION, _configure(folder.name, model))
     return folder
+
+
+def require_place(metadata: Metadata, repository: Path, *, with_preprocessing: bool) -> None:
+    """Find out before the work whether a repository has a place for what is made of weights.
+
+    Args:
+        metadata: Of the weights.
+        repository: As for `write_triton_repository`.
+        with_preprocessing: Whether the graph will take images and boxes.
+
+    Raises:
+        ConfigError: Its model of that name has other inputs or outputs.
+    """
+    interface = _describe_interface(metadata, with_preprocessing=with_preprocessing)
+    _require_same_interface(repository / _folder_name(metadata), interface)
 
 
 def require_served(target: Target) -> None:
@@ -105,6 +137,28 @@ def require_served(target: Target) -> None:
         )
 
 
+def _folder_name(metadata: Metadata) -> str:
+    """Give the weights' name, as one folder can be named."""
+    return re.sub(r"^\.+|[^\w.-]", "-", metadata.name)
+
+
+def _require_same_interface(folder: Path, interface: _Interface) -> None:
+    """Refuse to replace a model that its clients ask in another way."""
+    path = folder / CONFIGURATION
+    remedy = f"Choose another --triton-repository, or move {folder} away."
+    if not path.exists():
+        return
+    try:
+        text = read_bounded(path, MAX_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", remedy) from error
+    known = "".join(text.split())
+    if any("".join(section.split()) not in known for section in interface.to_text()):
+        raise ConfigError(
+            f"{path} is of a model with other inputs or outputs than this export has", remedy
+        )
+
+
 def _describe_engine(path: Path) -> _Model:
     sidecar = read_sidecar(path)
     require_served(sidecar.target)
@@ -113,21 +167,23 @@ def _describe_engine(path: Path) -> _Model:
         sidecar.metadata,
         "tensorrt",
         "model.plan",
-        _NETWORK_INPUTS,
-        _network_outputs(sidecar.metadata, ()),
+        _describe_interface(sidecar.metadata, with_preprocessing=False),
         batch,
     )
 
 
 def _describe_onnx(path: Path, batch: BatchRange) -> _Model:
     exported = read_exported(path)
-    metadata, file = exported.metadata, "model.onnx"
-    if set(exported.inputs) == {IMAGE, BOXES}:
-        outputs = _network_outputs(metadata, (_ANY,))
-        return _Model(metadata, "onnxruntime", file, _IMAGE_INPUTS, outputs, None)
-    exported.require_network()
-    outputs = _network_outputs(metadata, ())
-    return _Model(metadata, "onnxruntime", file, _NETWORK_INPUTS, outputs, batch)
+    image = set(exported.inputs) == {IMAGE, BOXES}
+    if not image:
+        exported.require_network()
+    return _Model(
+        exported.metadata,
+        "onnxruntime",
+        "model.onnx",
+        _describe_interface(exported.metadata, with_preprocessing=image),
+        None if image else batch,
+    )
 
 
 _NETWORK_INPUTS = (
@@ -140,25 +196,27 @@ _IMAGE_INPUTS = (
 )
 
 
-def _network_outputs(metadata: Metadata, leading: tuple[int, ...]) -> tuple[_Tensor, ...]:
+def _describe_interface(metadata: Metadata, *, with_preprocessing: bool) -> _Interface:
     size = metadata.network.attention_size
-    return (
+    # Triton leaves the batch out, but boxes are none.
+    leading = (_ANY,) if with_preprocessing else ()
+    outputs = (
         _Tensor("probabilities", "TYPE_FP32", (*leading, len(metadata.classes)), labels=True),
         _Tensor("attention", "TYPE_FP32", (*leading, size, size)),
         _Tensor("stream_weights", "TYPE_FP32", (*leading, 2)),
     )
+    return _Interface(_IMAGE_INPUTS if with_preprocessing else _NETWORK_INPUTS, outputs)
 
 
-def _configure(model: _Model) -> str:
+def _configure(name: str, model: _Model) -> str:
     """Write the configuration in protobuf's text format."""
     sections = [
-        f'name: "{model.name}"',
+        f'name: "{name}"',
         f'backend: "{model.backend}"',
         f'default_model_filename: "{model.file}"',
         # Triton takes 0 for "the first axis is not a batch".
         f"max_batch_size: {model.batch.maximum if model.batch else 0}",
-        "input [\n" + ",\n".join(tensor.to_text() for tensor in model.inputs) + "\n]",
-        "output [\n" + ",\n".join(tensor.to_text() for tensor in model.outputs) + "\n]",
+        *model.interface.to_text(),
     ]
     if model.batch is not None and model.batch.maximum > 1:
         sections.append(

@@ -41,7 +41,8 @@ TOLERANCE = 1e-4
 _INPUTS = {
     IMAGE: "uint8 [H, W, 3], RGB, any size",
     BOXES: "float32 [N, 4], x1, y1, x2, y2 in pixels in the authors' square framing of the face; "
-    "0, 0, 0, 0 means no face; a box with nothing inside the image answers NaN",
+    "0, 0, 0, 0 means no face, and so does what clipping to the image makes these: a box beyond "
+    "its upper left corner; any other box with nothing inside the image answers NaN",
 }
 _PREFIX = "pre/"
 
@@ -74,8 +75,9 @@ def with_preprocessing(network: ModelProto) -> ModelProto:
     """Build the graph ``image, boxes -> probabilities, attention, stream_weights``.
 
     A box is rounded (half to even), clipped, and cut, masked and sampled as `vision.pairs` does.
-    A box that clips to the four zeros of ``NO_FACE`` gives a zero face. Where our pipeline would
-    raise, because a box has nothing inside the image or is not finite, its answers are NaN.
+    A box that clips to the four zeros of ``NO_FACE``, as one beyond the upper left corner does,
+    gives a zero face. Where our pipeline would raise, because any other box has nothing inside the
+    image or is not finite, its answers are NaN.
 
     Args:
         network: An exported network: ``face`` and ``context`` in, batch dynamic.

@@ -116,7 +116,15 @@ class Sidecar:
         Raises:
             ConfigError: The folder cannot be written to.
         """
-        write_json(sidecar_path(engine), asdict(self), sort_keys=True)
+        self.write_to(sidecar_path(engine))
+
+    def write_to(self, path: Path) -> None:
+        """Write to a file of any name, atomically.
+
+        Raises:
+            ConfigError: Its folder cannot be written to.
+        """
+        write_json(path, asdict(self), sort_keys=True)
 
 
 def sidecar_path(engine: Path) -> Path:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precisio
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.cli.app import app
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig, Variant
@@ -308,6 +309,53 @@ def test_the_command_keeps_standard_output_for_json(weights: Path, tmp_path: Pat
         ["--precision", "fp8"],
     ):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2
+
+
+def test_what_is_measured_is_kept_after_ctrl_c(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> LineUp:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            # As what is compiled tells of it.
+            raise ImportError("initialization failed") from error
+        raise AssertionError("nothing was raised")
+
+    monkeypatch.setitem(bench_run._LINE_UP, Target.NETWORK, interrupt)
+    figures, table, plot = (tmp_path / name for name in ("b.json", "b.csv", "b.png"))
+    figures.write_text("older")
+    arguments = ["bench", "--weights", str(weights), "--batch", "1,2", "--device", "cpu"]
+    arguments += ["--seconds", "0", "--iterations", "1"]
+    arguments += ["--json", str(figures), "--csv", str(table), "--plot", str(plot)]
+    early = CliRunner().invoke(app, [*arguments, "--what", "network,core"])
+    assert (early.exit_code, early.stderr) == (130, "stopped; nothing is measured yet\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+    assert figures.read_text() == "older"
+    late = CliRunner().invoke(app, [*arguments, "--what", "core,network,train"])
+    assert late.exit_code == 130
+    assert late.stderr.splitlines()[-1] == (
+        "stopped; not measured: network, batch of 1 and 2; train, batch of 1 and 2"
+    )
+    assert "eager" in late.stderr
+    rows = json.loads(figures.read_text())["rows"]
+    assert {(row["what"], row["batch"]) for row in rows} == {("core", 1), ("core", 2)}
+    with table.open(newline="", encoding="utf-8") as handle:
+        assert len(list(csv.DictReader(handle))) == len(rows)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_backends_of_which_none_runs_end_it_with_their_code(weights: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "b.json"
+    arguments = ["bench", "--weights", str(weights), "--what", "core", "--batch", "1"]
+    arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1", "--json", str(figures)]
+    ended = CliRunner().invoke(app, [*arguments, "--backends", "cudagraph,fused"])
+    assert isinstance(ended.exception, BackendUnavailable)
+    assert "cudagraph,fused" in ended.exception.what
+    assert "not measured: core" in ended.stderr
+    rows = json.loads(figures.read_text())["rows"]
+    assert [row["backend"] for row in rows] == ["cudagraph", "fused"]
+    assert CliRunner().invoke(app, [*arguments, "--backends", "eager,fused"]).exit_code == 0
 
 
 def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

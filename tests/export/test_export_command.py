@@ -1,6 +1,7 @@
 """The command as its users call it: every option does what it says, and a bad export is no file."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -95,6 +96,22 @@ def test_float16_takes_opset_batches_and_provider(run, weights_file, scene_store
     assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
 
 
+@pytest.mark.parametrize(
+    ("options", "checked"),
+    [
+        (("--batch-max", "4"), {1, 2, 4}),
+        (("--batch-min", "10", "--batch-max", "11"), {10, 11}),
+        (("--batch-max", "9"), {1, 2, 8, 9}),
+    ],
+)
+def test_the_usual_batch_follows_the_bounds_where_it_is_not_given(
+    run, weights_file, options, checked
+):
+    code, said = run("--weights", weights_file, "--threads", "1", *options)
+    assert code == 0, said
+    assert {int(size) for size in re.findall(r"batch of (\d+)", said)} == checked
+
+
 def test_int8_from_photograph_to_answer_in_a_triton_repository(run, weights_file, scene_store):
     code, said = run(
         *("--weights", weights_file, "--precision", "int8", "--calibrate", scene_store, *SMALL),
@@ -131,11 +148,12 @@ def test_photographs_verify_too_and_one_bad_file_among_them_is_passed_over(run, 
     code, said = run("--weights", "half.safetensors", *options)
     assert code == 0, said
     assert "1 real pairs" in said
-    # Rounded to float16 already, so nothing is lost; computed in float32.
-    assert "half.onnx: fp32" in said
-    stored = {tensor.data_type for tensor in onnx.load("half.onnx").graph.initializer}
+    # Rounded to float16 already, so nothing is lost; computed in float32. Its name is its own.
+    assert "half-half-storage.onnx: fp32 in half storage" in said
+    assert not Path("half.onnx").exists()
+    stored = {tensor.data_type for tensor in onnx.load("half-half-storage.onnx").graph.initializer}
     assert onnx.TensorProto.FLOAT16 in stored
-    assert Path("half.onnx").stat().st_size < 0.55 * weights_file.stat().st_size
+    assert Path("half-half-storage.onnx").stat().st_size < 0.55 * weights_file.stat().st_size
 
 
 def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
@@ -146,6 +164,13 @@ def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
     assert "allowed is 1e-09" in said
     assert "--atol" in said.splitlines()[-1]
     assert list(Path().iterdir()) == []
+
+
+def test_the_name_of_an_engines_sidecar_is_looked_at_before_the_work(run):
+    Path("x.engine.json").mkdir()
+    code, said = run("--weights", "missing", "--trt", "--output", "x.engine")
+    assert code == 3
+    assert "x.engine.json is a folder" in said
 
 
 @needs_rtx
@@ -173,6 +198,7 @@ REFUSED = [
     (("--gpu", "SM89"), 3, "are for engines"),
     (("--timing-cache", "x"), 3, "are for engines"),
     (("--trt", "--with-preprocessing"), 3, "preprocessing goes into ONNX files only"),
+    (("--trt", "--half-storage"), 3, "half storage is for ONNX files only"),
     (("--output", "x.pt"), 3, "does not end in .onnx"),
     (("--verify", "nowhere"), 4, "nowhere"),
     (("--calibrate", "nowhere", "--precision", "int8"), 4, "nowhere"),

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
+from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
@@ -90,6 +91,24 @@ def test_engine_holds_the_whole_network_in_the_types_of_its_graph(engine, half, 
     assert (tmp_path / "half.engine").stat().st_size < len(built) - 2e6
 
 
+def test_an_engine_whose_sidecar_cannot_be_written_replaces_no_older_one(
+    exported, weights_file, tmp_path
+):
+    out = tmp_path / "x.engine"
+    out.write_text("older")
+    sidecar_path(out).mkdir()
+    config = ArtefactConfig(ExportConfig(batch=BatchRange(1, 1, 2)), engine=RTX)
+    for build in (
+        lambda: build_engine(exported, out, RTX),
+        lambda: export_artefacts(weights_file, out, config),
+    ):
+        with pytest.raises(ConfigError, match=r"x\.engine\.json is a folder"):
+            build()
+        assert out.read_text() == "older"
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert names == ["x.engine", "x.engine.json"]
+
+
 def test_sidecar_says_what_was_built(engine, exported):
     sidecar = read_sidecar(engine)
     assert sidecar.target is Target.RTX
@@ -149,7 +168,7 @@ def test_other_files_are_refused(exported, graph, tmp_path):
             build_engine(source, tmp_path / "x.engine", RTX)
     with pytest.raises(ConfigError, match=r"does not end in \.engine"):
         build_engine(exported, tmp_path / "x.plan", RTX)
-    with pytest.raises(ConfigError, match="workspace must be at least 1 MiB, not 0"):
+    with pytest.raises(ConfigError, match="the workspace in MiB must be at least 1, not 0"):
         EngineConfig(workspace=0)
 
 

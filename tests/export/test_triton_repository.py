@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.options import BatchRange
 from glamor_cli.export.triton_repository import write_triton_repository
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
@@ -123,3 +124,27 @@ def test_written_again_it_replaces_the_model_and_leaves_others_alone(schema, exp
         assert read_config(schema, folder).max_batch_size == largest
     assert other.read_text() == "other"
     assert sorted(path.name for path in folder.iterdir()) == ["1", "config.pbtxt", "labels.txt"]
+
+
+def test_no_model_is_replaced_by_one_that_is_asked_otherwise(
+    exported, graph, weights_file, tmp_path
+):
+    """Its clients would fail, and its file be lost; found out before the export, too."""
+    folder = write_triton_repository(exported, tmp_path / "models")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    config = ArtefactConfig(with_preprocessing=True, triton_repository=tmp_path / "models")
+    for write in (
+        lambda: write_triton_repository(graph, tmp_path / "models"),
+        lambda: export_artefacts(weights_file, tmp_path / "x.onnx", config),
+    ):
+        with pytest.raises(ConfigError, match=r"config\.pbtxt is of a model with other") as refused:
+            write()
+        assert str(folder) in refused.value.remedy
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "x.onnx").exists()
+    # How it is laid out does not matter, nor in what the network computes.
+    configuration = folder / "config.pbtxt"
+    configuration.write_text(configuration.read_text().replace("\n", "\n\n\t"))
+    engine = make_engine(tmp_path / "x.engine", Target.TRT, "varied")
+    write_triton_repository(engine, tmp_path / "models")
+    assert 'backend: "tensorrt"' in configuration.read_text()

@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 JAVASCRIPT = REPOSITORY / "examples/javascript"
 NAMES = ["probabilities", "attention", "stream_weights"]
 ON_ASTRONAUT = ["170,60,280,170", "172.5,63.5,270.5,165.5", "0,0,0,0", "-40,-30,700,90"]
+OUTSIDE = ["600,600,700,700", "90,20,90,80"]
 
 
 def make_passing_network():
@@ -96,6 +97,18 @@ def test_a_box_that_means_nothing_spoils_only_its_own_answer(sampler, box):
     np.testing.assert_allclose(faces[1], 200 / 255, atol=1e-6)
 
 
+def test_a_box_beyond_the_upper_left_corner_means_no_face_as_the_graph_says(sampler):
+    """The authors' rule, which `clip_box` has too: 0, 0, 0, 0 is what clipping makes of it."""
+    image = np.full((20, 30, 3), 200, np.uint8)
+    boxes = np.array([(-5, -5, -1, -1), (0, 0, 0, 0), (31, -5, 40, -1)], np.float32)
+    faces, contexts, _ = sampler.run(NAMES, {"image": image, "boxes": boxes})
+    assert not faces[0].any()
+    np.testing.assert_array_equal(contexts[0], contexts[1])
+    assert np.isnan(faces[2]).all()
+    said = json.loads(sampler.get_modelmeta().custom_metadata_map["glamor_inputs"])["boxes"]
+    assert "a box beyond its upper left corner; any other box" in said
+
+
 def test_written_graph_answers_as_the_network_and_keeps_its_metadata(exported, graph):
     image = astronaut()
     boxes = np.array([box.split(",") for box in ON_ASTRONAUT], np.float32)
@@ -134,13 +147,19 @@ def run_example(command, graph, folder):
     photo = folder / "photo.png"
     Image.fromarray(astronaut()).save(photo)
     done = subprocess.run(
-        [*command, str(graph), str(photo), *ON_ASTRONAUT],
+        [*command, str(graph), str(photo), *ON_ASTRONAUT, *OUTSIDE],
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
+    for box in reversed(OUTSIDE):
+        assert rows.pop() == {
+            "box": [float(side) for side in box.split(",")],
+            "emotion": None,
+            "reason": "nothing of this box is inside the picture",
+        }
     boxes = np.array([box.split(",") for box in ON_ASTRONAUT], np.float32)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     expected, _, weights = session.run(NAMES, {"image": astronaut(), "boxes": boxes})
@@ -160,6 +179,7 @@ def test_python_example_says_what_is_wrong(graph, exported, tmp_path):
     for model, boxes, said in (
         (graph, [], "usage"),
         (graph, ["1,2,3"], "four numbers"),
+        (graph, ["1,2,nan,4"], "four finite numbers"),
         (exported, ["1,2,30,40"], "--with-preprocessing"),
     ):
         command = [*example, str(model), str(tmp_path / "photo.png"), *boxes]
