@@ -32,7 +32,7 @@ def settle_choices(settings: object, **kinds: type[StrEnum]) -> None:
     """Let the fields of a dataclass hold their enums where they were given the texts.
 
     A ``StrEnum`` equals its text and is not it: what asks ``is`` would take the text for another
-    choice. For ``__post_init__``, of frozen dataclasses too. None stays, and tuples are of choices.
+    choice. For ``__post_init__``, of frozen dataclasses too. None stays.
 
     Args:
         settings: The dataclass.
@@ -43,11 +43,26 @@ def settle_choices(settings: object, **kinds: type[StrEnum]) -> None:
     """
     for name, kind in kinds.items():
         value = getattr(settings, name)
-        if isinstance(value, tuple):
-            settled: object = tuple(choose(kind, one, name) for one in value)
-        else:
-            settled = None if value is None else choose(kind, value, name)
-        object.__setattr__(settings, name, settled)
+        if value is not None:
+            object.__setattr__(settings, name, choose(kind, value, name))
+
+
+def settle_several(settings: object, **kinds: type[StrEnum]) -> None:
+    """Do as ``settle_choices`` for fields of several choices, which become tuples.
+
+    Args:
+        settings: The dataclass.
+        kinds: The enum of each field, by the field's name, which ends in s.
+
+    Raises:
+        ConfigError: Something in a field names no choice.
+    """
+    for name, kind in kinds.items():
+        value = getattr(settings, name)
+        if value is not None:
+            several = (value,) if isinstance(value, str) else value
+            chosen = tuple(choose(kind, one, name.removesuffix("s")) for one in several)
+            object.__setattr__(settings, name, chosen)
 
 
 def settle_paths(settings: object, *names: str) -> None:

@@ -42,6 +42,8 @@ _ENDINGS = (".safetensors", ".onnx", ".engine")
 _LARGEST_WIDTH = 4096
 """Of a network that metadata may ask for: its largest matrix then has 67 MB."""
 
+INDEX_FILE = "index.json"
+"""What registers the files of ``weights/``."""
 _PACKAGE = Path(__file__).parent
 # In a wheel the weights lie inside the package, in a checkout beside it.
 _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
@@ -159,7 +161,7 @@ class RegisteredWeights:
 def registered() -> dict[str, RegisteredWeights]:
     """Read ``weights/index.json``, by the weights' names."""
     for folder in _FOLDERS:
-        index = folder / "index.json"
+        index = folder / INDEX_FILE
         if index.is_file():
             entries = json.loads(index.read_text(encoding="utf-8"))
             return {name: RegisteredWeights(**entry) for name, entry in entries.items()}

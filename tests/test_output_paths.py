@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.cli.input_files import store_files
+from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.errors import ConfigError, DataError
 
@@ -85,6 +85,31 @@ def test_what_can_be_written_is_left_alone(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.json", "older.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe with a name")
+def test_nothing_is_replaced_where_a_pipe_or_a_device_is_written(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nothing").symlink_to(os.devnull)
+    for path in (tmp_path / "pipe", tmp_path / "nothing", Path(os.devnull)):
+        require_writable(path, path, sources=[path])
+
+
+def test_the_files_that_a_name_of_weights_stands_for_are_not_written_over() -> None:
+    files = list(weights_files("glamor-original"))
+    assert {file.name for file in files} == {
+        "glamor-original.safetensors",
+        "glamor-original.onnx",
+        "index.json",
+    }
+    assert all(file.is_file() for file in files)
+    require_writable(Path("glamor-original"), sources=files)  # a file of that name is another
+
+
+def test_a_report_in_the_data_sets_folder_is_written_again(tmp_path: Path) -> None:
+    for name in ("report.txt", "report.json", "results.csv"):
+        (tmp_path / name).write_text("older")
+        require_writable(tmp_path / name, data_sets=[tmp_path, tmp_path / "manifest.csv"])
+
+
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -116,8 +141,14 @@ INPUTS = {
         "bench --export net.onnx --csv",
     ),
     "net.engine.json": ("evaluate store --weights net.engine --json",),
-    "set/list.csv": ("preprocess set/list.csv store --json", "preprocess set store --json"),
-    "set/Happy/a.png": ("preprocess set store --json", "preprocess set/list.csv store --json"),
+    "set/list.csv": ("preprocess set/list.csv store --json",),
+    "set/manifest.csv": ("preprocess set store --json",),
+    "set/crop/Happy/a.txt": ("preprocess set store --json",),
+    "set/Happy/a.png": (
+        "bench --images set --json",
+        "preprocess set store --json",
+        "preprocess set/list.csv store --json",
+    ),
     "set/cues.csv": (
         "attention store --scenes set --json",
         "ablate store --scenes set --json",

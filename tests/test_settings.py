@@ -62,9 +62,11 @@ def test_the_text_of_a_choice_is_the_choice(settings, name, choice) -> None:
 
 @pytest.mark.parametrize(("settings", "name", "choices"), MANY)
 def test_so_are_the_texts_of_several(settings, name, choices) -> None:
-    found = getattr(replace(settings, **{name: tuple(map(str, choices))}), name)
-    assert len(found) == len(choices)
-    assert all(one is other for one, other in zip(found, choices, strict=True))
+    for several in (tuple(map(str, choices)), list(map(str, choices)), list(choices)):
+        found = getattr(replace(settings, **{name: several}), name)
+        assert isinstance(found, tuple)
+        assert all(one is other for one, other in zip(found, choices, strict=True))
+    assert getattr(replace(settings, **{name: str(choices[0])}), name) == choices[:1]
     with pytest.raises(ConfigError, match="'nonsense'"):
         replace(settings, **{name: ("nonsense",)})
 

@@ -23,7 +23,7 @@ from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.settings import settle_choices, settle_paths
+from glamor_cli.settings import settle_paths, settle_several
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
@@ -62,7 +62,7 @@ class AblationConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "scenes")
-        settle_choices(self, variants=Variant)
+        settle_several(self, variants=Variant)
 
 
 def ablate(

@@ -8,7 +8,7 @@ from typing import Any
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import require_positive, settle_choices, settle_several
 from glamor_cli.system.environment import Environment
 from glamor_cli.weights import DEFAULT_WEIGHTS
 
@@ -118,7 +118,8 @@ class BenchConfig:
     warmup_seconds: float = 0.2
 
     def __post_init__(self) -> None:
-        settle_choices(self, targets=Target, backends=Backend, precisions=Precision, device=Device)
+        settle_several(self, targets=Target, backends=Backend, precisions=Precision)
+        settle_choices(self, device=Device)
         if not self.targets or not self.batches or () in (self.backends, self.precisions):
             raise ConfigError(
                 "there is nothing to measure", "Name a target, batch, backend and precision."

@@ -77,7 +77,11 @@ def bench(
     """
     if plot is not None:
         check_picture(plot, "--plot")
-    require_writable(json_file, csv_file, plot, sources=weights_files(weights, *(exports or ())))
+    require_writable(
+        *(json_file, csv_file, plot),
+        sources=weights_files(weights, *(exports or ())),
+        data_sets=[images],
+    )
     config = BenchConfig(
         targets=tuple(_choose(Target, name, "--what") for name in what.split(",")),
         batches=tuple(_number(text) for text in batch.split(",")),

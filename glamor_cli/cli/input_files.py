@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from glamor_cli.weights import INDEX_FILE, find_weights, registered
+
 
 def store_files(store: Path) -> Iterator[Path]:
     """List the files of a pair store that is there, begun, or about to be made."""
@@ -14,8 +16,13 @@ def store_files(store: Path) -> Iterator[Path]:
 
 
 def weights_files(*weights: str | Path) -> Iterator[Path]:
-    """List the files of weights, with what lies beside an engine; a name of weights is none."""
+    """List the files of weights, with what lies beside an engine, and what a name stands for."""
     for path in map(Path, weights):
+        if str(path) in registered():
+            for suffix in (".safetensors", ".onnx"):
+                file = find_weights(path, suffix=suffix)
+                yield from (file, file.with_name(INDEX_FILE))
+            continue
         yield path
         if path.suffix == ".engine":
             from glamor_cli.runtimes.sidecar import sidecar_path

@@ -1,6 +1,7 @@
 """Whether results can be written, found out before the work and not after it."""
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from glamor_cli.files.atomic import cannot_write
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
 """Devices and open files, as ``/dev/stdout`` is one: they are written as they are."""
+_TABLES = ("manifest.csv", "cues.csv")
+"""What a data set's folder may hold beside images and boxes."""
 
 
 def require_writable(
@@ -25,8 +28,8 @@ def require_writable(
         files: Files to be written; ``-`` is standard output, None is not asked for.
         folder: A folder to write into; None is not asked for.
         sources: Files that are read: none may be written over. Folders stand for themselves alone.
-        data_sets: Folders of images, or manifests, that are read; no image, box file or table in
-            their folders may be written over.
+        data_sets: Folders of images, or manifests, that are read; no image, box file or table of
+            them may be written over.
 
     Raises:
         ConfigError: Two have one name, a file is a folder or the other way round, or an input, or
@@ -38,6 +41,8 @@ def require_writable(
     for path in files:
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
+            if _is_written_as_it_is(path):
+                continue
             if any(_is_same_file(path, source) for source in sources):
                 raise ConfigError(f"{path} is also an input", "Give the result another name.")
             if any(_is_of(path, data_set) for data_set in images):
@@ -53,7 +58,7 @@ def _require_distinct(results: Iterable[Path | None]) -> None:
     """Refuse to write one result over another."""
     taken: set[str] = set()
     for path in results:
-        if path is None or path == STANDARD_OUTPUT or _is_of_the_system(path):
+        if path is None or path == STANDARD_OUTPUT or _is_written_as_it_is(path):
             continue
         # What a link leads to is what is replaced; unlike pathlib's, this takes a link to itself.
         whole = os.path.realpath(path)
@@ -68,6 +73,15 @@ def _is_of_the_system(path: Path) -> bool:
     return any(path.absolute().is_relative_to(system) for system in _SYSTEM)
 
 
+def _is_written_as_it_is(path: Path) -> bool:
+    """Tell whether nothing is replaced: devices, and pipes wherever they lie."""
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # missing, or for others to report
+        return _is_of_the_system(path)
+    return _is_of_the_system(path) or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
 def _is_same_file(path: Path, source: str | Path) -> bool:
     try:
         # What is about to be made has a name only.
@@ -77,15 +91,16 @@ def _is_same_file(path: Path, source: str | Path) -> bool:
 
 
 def _is_of(path: Path, data_set: Path) -> bool:
-    """Tell whether a file is a data set's, by its place and its ending; reports are others."""
+    """Tell whether a file is a data set's, by its place and its name; reports are others."""
     from glamor_cli.vision.image_files import IMAGE_SUFFIXES
 
     try:
-        whole = path.resolve()
-        if whole.suffix.lower() not in IMAGE_SUFFIXES | {".csv", ".txt"} or not whole.is_file():
+        whole, folder = path.resolve(), data_set if data_set.is_dir() else data_set.parent
+        if not whole.is_file() or not whole.is_relative_to(folder.resolve()):
             return False
-        folder = data_set if data_set.is_dir() else data_set.parent
-        return whole.is_relative_to(folder.resolve())
+        if whole.suffix.lower() == ".txt":
+            return "crop" in whole.relative_to(folder.resolve()).parts
+        return whole.suffix.lower() in IMAGE_SUFFIXES or whole.name in _TABLES
     except (OSError, RuntimeError, ValueError):
         return False
 

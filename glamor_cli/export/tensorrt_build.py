@@ -18,7 +18,7 @@ from glamor_cli.runtimes.tensorrt_library import (
     load_library,
     make_logger,
 )
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.gpus import query_driver
 from glamor_cli.weights import sha256
 
@@ -47,6 +47,7 @@ class EngineConfig:
     generations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        settle_paths(self, "timing_cache")
         settle_choices(self, target=Target)
         require_positive(self.workspace, "the workspace in MiB", "--workspace")
 

@@ -2,16 +2,32 @@
 
 ``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs for images.
 Videos, alone or beside images, are for ``glamor_cli.predict.video.predict_sources`` with a
-``VideoConfig``. Whoever asks again and again keeps what
-``glamor_cli.predict.predictor.open_predictor`` gives: each ``predict`` opens the network anew.
+``VideoConfig``. Whoever asks again and again keeps what ``open_predictor`` gives: each ``predict``
+opens the network anew.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glamor_cli.predict.predictor import PredictConfig, predict
+    from glamor_cli.predict.predictor import (
+        FacePrediction,
+        ImagePrediction,
+        PredictConfig,
+        Predictor,
+        open_predictor,
+        predict,
+        predict_images,
+    )
 
-__all__ = ["PredictConfig", "predict"]
+__all__ = [
+    "FacePrediction",
+    "ImagePrediction",
+    "PredictConfig",
+    "Predictor",
+    "open_predictor",
+    "predict",
+    "predict_images",
+]
 
 
 def __getattr__(name: str) -> Any:

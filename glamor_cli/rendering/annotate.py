@@ -93,7 +93,8 @@ class PictureFolder:
         ConfigError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, sources: Sources = ()) -> None:
+    def __init__(self, folder: str | Path, sources: Sources = ()) -> None:
+        folder = Path(folder)
         self.saved = self.replaced = 0
         self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:

@@ -22,6 +22,9 @@ from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import choose, require_positive
 from glamor_cli.weights import load_network
 
+_ON_CUDA = Lock()
+"""Held while a network runs on CUDA: cuDNN's settings are the process's, not a runtime's."""
+
 
 class TorchPrecision(StrEnum):
     """In what numbers torch computes; inputs and answers stay float32."""
@@ -94,7 +97,6 @@ class TorchRuntime(Runtime):
         self._fast: FewLaunches | None = None
         self.core = "plain: the device is a CPU"
         self._graphed: GraphedCall | None = None
-        self._turn = Lock()
         if self.provider == "cuda":
             self.largest_batch = 512
             self._fast, self.core = self._try_fast(network, precision)
@@ -111,7 +113,7 @@ class TorchRuntime(Runtime):
         Returns:
             Probabilities (B, classes), attention (B, h, w) and stream weights (B, 2), all float32.
         """
-        with _cudnn_settings():
+        with _cudnn_settings() if self.provider == "cuda" else nullcontext():
             answer: Answer = (self._fast or self._plain)(self._place(face), self._place(context))
         return answer
 
@@ -138,7 +140,7 @@ class TorchRuntime(Runtime):
             for values in (face, context)
         )
         # A graph's next run, another thread's too, writes over its answers: hence the copy.
-        with self._turn if self.provider == "cuda" else nullcontext():
+        with _ON_CUDA if self.provider == "cuda" else nullcontext():
             answer = self._replay_or_launch(faces, contexts)
             return Output(
                 *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)

@@ -178,9 +178,17 @@ def test_threads_that_share_a_runtime_get_their_own_answers(runtime: Runtime) ->
         answers = (runtime(*batches[number]) for _ in range(25))
         return max(max_abs_diff(answer, alone[number]) for answer in answers)
 
+    settings = cudnn_settings()
     with ThreadPoolExecutor(len(batches)) as threads:
         differences = list(threads.map(ask_often, range(len(batches))))
     assert max(differences) <= tolerance(runtime) / 10
+    assert cudnn_settings() == settings
+
+
+def cudnn_settings() -> tuple[bool, bool, bool]:
+    """What is set for the process, which no runtime may leave otherwise."""
+    cudnn = torch.backends.cudnn
+    return cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
 
 
 def test_faces_that_are_asked_about_are_kept_when_their_array_is_filled_anew(
