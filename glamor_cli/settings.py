@@ -88,6 +88,16 @@ def require_positive(value: int | None, what: str, option: str) -> None:
         raise ConfigError(f"{what} must be at least 1, not {value}", f"Give {option} 1 or more.")
 
 
+def require_seed(seed: int) -> None:
+    """Refuse a seed that NumPy's generators would not take.
+
+    Raises:
+        ConfigError: It is negative.
+    """
+    if seed < 0:
+        raise ConfigError(f"the seed must be 0 or more, not {seed}", "Give --seed 0 or more.")
+
+
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Name nested settings with dots: ``recipe.face.degrees``."""
     flat: dict[str, Any] = {}

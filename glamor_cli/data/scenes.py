@@ -53,6 +53,7 @@ from glamor_cli.data.scene_drawing import (
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import cannot_write, write_text
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.settings import require_seed
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, Box
 
 CUES_FILE = "cues.csv"
@@ -347,10 +348,7 @@ def _check(config: SceneConfig) -> None:
             )
     if not any(config.counts.values()):
         raise ConfigError("no split is given any scenes", "Ask for at least one scene.")
-    if config.seed < 0:
-        raise ConfigError(
-            f"the seed must be 0 or more, not {config.seed}", "Give --seed 0 or more."
-        )
+    require_seed(config.seed)
     if not 2 <= config.cues <= MAX_CUES:
         raise ConfigError(
             f"the number of discs in a scene must be 2 to {MAX_CUES}, not {config.cues}",

@@ -14,7 +14,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import flatten, settle_choices, settle_paths
+from glamor_cli.settings import flatten, require_seed, settle_choices, settle_paths
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import TrainPrecision
@@ -88,10 +88,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         settle_paths(self, "store", "run", "initial_weights", "teacher")
         settle_choices(self, precision=TrainPrecision, device=Device)
-        if self.seed < 0:
-            raise ConfigError(
-                f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."
-            )
+        require_seed(self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""

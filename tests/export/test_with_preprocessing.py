@@ -191,7 +191,7 @@ def test_python_example_says_what_is_wrong(graph, exported, tmp_path):
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.skipif(
     not (JAVASCRIPT / "node_modules/onnxruntime-web").is_dir(),
-    reason="npm install has not been run in examples/javascript",
+    reason="the packages of examples/javascript are not installed (npm install)",
 )
 def test_javascript_example_gives_the_answers(graph, tmp_path):
     run_example(["node", str(JAVASCRIPT / "predict.js")], graph, tmp_path)

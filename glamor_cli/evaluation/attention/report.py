@@ -27,7 +27,7 @@ from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive, settle_paths
+from glamor_cli.settings import require_positive, require_seed, settle_paths
 from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
@@ -73,10 +73,7 @@ class AttentionConfig:
         settle_paths(self, "store", "scenes")
         require_positive(self.pairs, "the number of pairs", "--pairs")
         require_positive(self.batch, "the batch size", "--batch")
-        if self.seed < 0:
-            raise ConfigError(
-                f"the seed must be 0 or more, not {self.seed}", "Give --seed 0 or more."
-            )
+        require_seed(self.seed)
         if self.grad_cam and self.provider is not None:
             raise ConfigError(
                 "Grad-CAM needs torch, and providers run ONNX files, which have no gradients",
