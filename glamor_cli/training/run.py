@@ -103,6 +103,7 @@ class Run:
     def _build_network(self) -> None:
         """Make the network as it is before the first step, and what teaches and moves it."""
         self.network = make_network(self.config, self.classes)
+        self.model: torch.nn.Module = self.network
         self.teacher = self._find_teacher()
         self.shared = share_batches(self.network, self.world) if self.world.shared else None
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -155,18 +156,19 @@ class Run:
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
-        # Sums the gradients of all processes while they are still being computed.
-        self.model: torch.nn.Module = (
-            DistributedDataParallel(self.network, forward_sync_buffers=False)
-            if self.world.shared
-            else self.network
-        )
-        with StopRequest(patient=self.world.shared) as stop:
-            while self.state.epoch < self.recipe.epochs:
-                if not self._epoch(stop, on_progress):
-                    self._save()
-                    return self._result(finished=False, stopped=True)
-                self._finish_epoch()
+        if self.world.shared:
+            # Sums the gradients of all processes while they are still being computed.
+            self.model = DistributedDataParallel(self.network, forward_sync_buffers=False)
+        try:
+            with StopRequest(patient=self.world.shared) as stop:
+                while self.state.epoch < self.recipe.epochs:
+                    if not self._epoch(stop, on_progress):
+                        self._save()
+                        return self._result(finished=False, stopped=True)
+                    self._finish_epoch()
+        finally:
+            # It would keep the processes connected for as long as anybody keeps this run.
+            self.model = self.network
         return self._result(finished=True, stopped=stop.requested)
 
     def _epoch(self, stop: StopRequest, on_progress: Callable[[Progress], None]) -> bool:

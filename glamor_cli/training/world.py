@@ -1,11 +1,13 @@
 """The processes of one training: alone, or started by torchrun on one machine or many."""
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import NoReturn
 
 import torch
@@ -133,6 +135,8 @@ def join_world(device: torch.device) -> Iterator[World]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
+    # Its default arguments would keep the processes connected if it were imported after they met.
+    import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -150,6 +154,9 @@ def join_world(device: torch.device) -> Iterator[World]:
             "See that process's own error message, then go on with --resume.",
         ) from error
     finally:
+        # Only the last reference's end ends gloo's threads; in Python's last moments one of them
+        # that still lets go of a tensor would abort the process, its work done or not.
+        gc.collect()
         dist.destroy_process_group()
 
 
