@@ -6,8 +6,8 @@
 Every parser runs in a process of its own, for so many minutes of CPU, beginning from the small
 files that ``parsers.py`` makes. An input fails that raises anything but a refusal, crashes the
 process, takes longer than the parser's ``seconds``, or brings the process above its ``memory_mb``.
-Failing inputs are kept in ``--keep``; ``--again FILE`` reads one again. What the inputs were and
-what they took at most is written as JSON.
+Failing inputs, and the slowest of each parser, are kept in ``--keep``; ``--again FILE`` reads one
+again. What the inputs were and what they took at most is written as JSON.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10, help="CPU minutes for each parser")
     parser.add_argument("--parser", action="append", help="only this one; may be repeated")
     parser.add_argument(
-        "--keep", type=Path, default=Path("runs/fuzz"), help="failing inputs go here"
+        "--keep", type=Path, default=KEEP, help="failing inputs and the slowest go here"
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
     parser.add_argument("--again", type=Path, help="read this input with --parser, and no other")
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--child", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        fuzz(options.parser[0], options.minutes, options.figures, options.child)
+        fuzz(options.parser[0], options.minutes, options.keep, options.figures, options.child)
         return 0
     from fuzz.parsers import PARSERS
 
@@ -76,8 +76,6 @@ def run(name: str, minutes: float, keep: Path) -> dict:
         corpus.mkdir()
         for number, seed in enumerate(parser.seeds()):
             (corpus / f"seed{number}").write_bytes(seed)
-        tokens = Path(folder) / "tokens"
-        tokens.write_text("".join(f'"{escaped(token)}"\n' for token in parser.tokens))
         libfuzzer = [
             str(corpus), f"-max_len={MAX_INPUT_BYTES}", f"-rss_limit_mb={parser.memory_mb}",
             # What an input takes is counted in CPU time, by ``fuzz``; this ends a true hang.
@@ -89,7 +87,7 @@ def run(name: str, minutes: float, keep: Path) -> dict:
             libfuzzer.append(f"-dict={tokens}")
         figures = Path(folder) / "figures.json"
         command = [sys.executable, __file__, "--parser", name, "--minutes", str(minutes)]
-        command += ["--figures", str(figures), "--child", *libfuzzer]
+        command += ["--keep", str(keep), "--figures", str(figures), "--child", *libfuzzer]
         done = subprocess.run(
             command, capture_output=True, env=os.environ | {"TMPDIR": folder}, check=False
         )
@@ -107,7 +105,7 @@ def escaped(token: bytes) -> str:
     return "".join(f"\\x{byte:02x}" for byte in token)
 
 
-def fuzz(name: str, minutes: float, figures: Path, libfuzzer: list[str]) -> None:
+def fuzz(name: str, minutes: float, keep: Path, figures: Path, libfuzzer: list[str]) -> None:
     """Be the process that fuzzes one parser; never returns."""
     import atheris
 
@@ -127,7 +125,10 @@ def fuzz(name: str, minutes: float, figures: Path, libfuzzer: list[str]) -> None
         start = time.process_time()
         parser.read(data, folder)
         end = time.process_time()
-        inputs, slowest = inputs + 1, max(slowest, end - start)
+        inputs += 1
+        if end - start > slowest:
+            slowest = end - start
+            (keep / f"{name}-slowest").write_bytes(data)
         if end - start > parser.seconds:
             raise AssertionError(f"an input took {end - start:.1f} s")
         if end - began > minutes * 60:
