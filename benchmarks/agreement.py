@@ -21,7 +21,7 @@ from exports import EXPORTS, export_all, open_all, versions
 from numpy.typing import NDArray
 from recording import RESULTS, hardware, write_result
 
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.export.options import default_tolerance
 from glamor_cli.runtimes.interface import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime

@@ -26,8 +26,8 @@ from PIL import Image
 from recording import RESULTS, write_result
 
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.store_format import CONTEXTS, HEADER_BYTES
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.store.format import CONTEXTS, HEADER_BYTES
 from glamor_cli.labels import EMOTIONS
 
 

@@ -24,7 +24,7 @@ from PIL import Image, ImageFilter
 from recording import RESULTS, record
 
 from glamor_cli.data.options import PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.images import read_image

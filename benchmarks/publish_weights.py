@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from recording import RESULTS, write_result
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.onnx_export import export_onnx

@@ -15,7 +15,7 @@ from pathlib import Path
 from recording import RESULTS, ProcessFigures, record, run_process, summary
 from turns import in_turn
 
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.evaluation.report import REPORT
 from glamor_cli.weights import DEFAULT_WEIGHTS
 

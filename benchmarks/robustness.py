@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from glamor_cli.data.draws import Draws
+from glamor_cli.data.batches.draws import Draws
+from glamor_cli.data.batches.synthetic_contexts import synthetic_contexts
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scenes import draw_scene
-from glamor_cli.data.synthetic_contexts import synthetic_contexts
+from glamor_cli.data.scenes.scene import draw_scene
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.pairs import CONTEXT_SHAPE
 

@@ -27,13 +27,13 @@ import numpy as np
 from PIL import Image
 from recording import RESULTS, write_result
 
-from glamor_cli.data.index import HEADER, IndexRow
-from glamor_cli.data.layouts import open_data_set
+from glamor_cli.data.data_sets.layouts import open_data_set
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, PreprocessProgress, preprocess
-from glamor_cli.data.source_summary import summarise
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import CONTEXTS, FACES, HEADER_BYTES
+from glamor_cli.data.preprocess.run import PreprocessConfig, PreprocessProgress, preprocess
+from glamor_cli.data.preprocess.source_summary import summarise
+from glamor_cli.data.store.format import CONTEXTS, FACES, HEADER_BYTES
+from glamor_cli.data.store.index import HEADER, IndexRow
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.vision.pairs import Box
 from glamor_cli.vision.status import Status
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.data.split_names import TRAIN_SPLIT
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime

@@ -35,10 +35,10 @@ from rich.progress import track
 from teacher_networks import NETWORKS, make_teacher
 from torch import nn
 
-from glamor_cli.data.augment import to_float
-from glamor_cli.data.batches import TrainingBatches
-from glamor_cli.data.draws import seed_step
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.batches.augment import to_float
+from glamor_cli.data.batches.draws import seed_step
+from glamor_cli.data.batches.training_batches import TrainingBatches
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.export.graph import BATCH_AXIS
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import FACE_SIZE

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from publish_weights import majority_accuracy
 
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Encoder, Variant

@@ -10,3 +10,5 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 # A shell's background job ignores Ctrl-C and hands that down to the processes the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["data_fixtures"]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import make_scenes
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.scenes.make import make_scenes
 
 
 def write_scene_store(root: Path, *, train: int = 28, validation: int = 7, test: int = 7) -> Path:

@@ -49,7 +49,7 @@ def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> F
     if max(len(line.runs) for line in table) == 1:
         note = "one seed each"
     if discs is not None:
-        # What face and context alone can know of generated scenes (`glamor_cli.data.scenes`).
+        # What face and context alone can know of generated scenes (`data/scenes/scene.py`).
         bounds = {f"1/{count}": 1 / count for count in (len(EMOTIONS), discs)}
         note += f"; dotted: the most that face and context alone allow ({' and '.join(bounds)})"
         _draw_bounds(panels[0], bounds)

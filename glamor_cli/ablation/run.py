@@ -13,9 +13,9 @@ from typing import Any
 from glamor_cli.ablation.figure import save_ablation
 from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.ablation.table import RunResult, VariantResult, summarise, to_markdown
-from glamor_cli.data.scenes import read_cues
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import StoreInfo
+from glamor_cli.data.scenes.cues import read_cues
+from glamor_cli.data.store.format import StoreInfo
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention

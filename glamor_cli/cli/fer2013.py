@@ -17,7 +17,7 @@ def fer2013(
     ] = VOTES_SHARE,
 ) -> None:
     """Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess."""
-    from glamor_cli.data.fer2013 import convert_fer2013
+    from glamor_cli.data.data_sets.fer2013 import convert_fer2013
 
     for split, report in convert_fer2013(folder, out, votes_share=votes_share).items():
         console.print(

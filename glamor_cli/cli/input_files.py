@@ -8,7 +8,7 @@ from glamor_cli.weights import INDEX_FILE, find_weights, registered
 
 def store_files(store: Path) -> Iterator[Path]:
     """List the files of a pair store that is there, begun, or about to be made."""
-    from glamor_cli.data.store_format import INDEX_FILE, STORE_FILE
+    from glamor_cli.data.store.format import INDEX_FILE, STORE_FILE
 
     yield store / STORE_FILE
     for index in store.glob(f"*/{INDEX_FILE}"):

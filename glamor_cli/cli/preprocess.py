@@ -17,7 +17,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.vision.options import DetectorKind
 
 if TYPE_CHECKING:
-    from glamor_cli.data.preprocess import PreprocessProgress, PreprocessReport
+    from glamor_cli.data.preprocess.run import PreprocessProgress, PreprocessReport
 
 _DEFAULTS = PairMaking()
 _SHOWN_FAILURES = 5
@@ -59,8 +59,8 @@ def preprocess(
     Exits with 1 if an image could not be used, also when run again; the others are stored all the
     same.
     """
-    from glamor_cli.data.preprocess import PreprocessConfig
-    from glamor_cli.data.preprocess import preprocess as run
+    from glamor_cli.data.preprocess.run import PreprocessConfig
+    from glamor_cli.data.preprocess.run import preprocess as run
     from glamor_cli.system.cpus import available_cpus
 
     if workers and dask:

@@ -28,7 +28,7 @@ def scenes(
 
     The person's mouth says which of the discs counts; its colour is the emotion.
     """
-    from glamor_cli.data.scenes import make_scenes
+    from glamor_cli.data.scenes.make import make_scenes
 
     config = SceneConfig(
         train=train, validation=validation, test=test, seed=seed, scale=scale, cues=cues

@@ -23,7 +23,7 @@ store = typer.Typer(
 @store.command("info")
 def info(path: StoreArgument) -> None:
     """Show how a store was made and what it holds."""
-    from glamor_cli.data.store import PairStore
+    from glamor_cli.data.store.pair_store import PairStore
 
     opened = PairStore.open(path)
     settings = Table(show_header=False)
@@ -52,7 +52,7 @@ def info(path: StoreArgument) -> None:
 @store.command("verify")
 def verify(path: StoreArgument) -> None:
     """Compare every stored pair with its checksum."""
-    from glamor_cli.data.store import PairStore
+    from glamor_cli.data.store.pair_store import PairStore
 
     opened = PairStore.open(path)
     total = sum(counts.stored for counts in opened.info.counts.values())
@@ -71,7 +71,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", help="Folder of the new store; it resumes.")],
 ) -> None:
     """Write several stores, made alike, into one; splits of one name are joined in this order."""
-    from glamor_cli.data.merge import merge_stores, total_images
+    from glamor_cli.data.store.merge import merge_stores, total_images
 
     paths = tuple(stores)
     with _progress("merging", "images", total_images(paths)) as show:
@@ -95,8 +95,8 @@ def export_crops(
     out: Annotated[Path, typer.Argument(help="Folder that gets crop/, beside images/ if it has.")],
 ) -> None:
     """Write the boxes as crop/<split>/<Class>/<name>.txt, as the authors keep them."""
-    from glamor_cli.data.crop_files import export_crops as run
-    from glamor_cli.data.store import PairStore
+    from glamor_cli.data.store.export_crops import export_crops as run
+    from glamor_cli.data.store.pair_store import PairStore
 
     written = run(PairStore.open(path), out)
     console.print(f"{written} boxes written to {out / 'crop'}", markup=False, soft_wrap=True)

@@ -14,9 +14,9 @@ from glamor_cli.ablation.table import VariantResult
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
 from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import make_scenes
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.evaluation.attention.cues import find_cues

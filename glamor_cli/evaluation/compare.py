@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.bootstrap import (
     LEVEL,

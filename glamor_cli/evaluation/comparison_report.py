@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
 from glamor_cli.evaluation.gallery import choose_surest

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics

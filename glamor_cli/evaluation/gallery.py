@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.data.store import Split
+from glamor_cli.data.store.pair_store import Split
 from glamor_cli.evaluation.evaluate import Evaluation
 from glamor_cli.rendering.heat import overlay_attention
 from glamor_cli.rendering.pages import embed_jpeg

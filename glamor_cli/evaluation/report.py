@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli import __version__
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, resample
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions

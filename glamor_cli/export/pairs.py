@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
-from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.errors import DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.interface import INPUT_NAMES
@@ -73,8 +73,8 @@ def fill_contexts(pairs: Pairs) -> Pairs:
         return pairs
     import torch
 
-    from glamor_cli.data.draws import Draws
-    from glamor_cli.data.synthetic_contexts import synthetic_contexts
+    from glamor_cli.data.batches.draws import Draws
+    from glamor_cli.data.batches.synthetic_contexts import synthetic_contexts
 
     context = pairs.context.copy()
     draws = Draws(torch.Generator().manual_seed(0))
@@ -102,7 +102,7 @@ def load_pairs(
 
 
 def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration: bool) -> Pairs:
-    from glamor_cli.data.store import PairStore
+    from glamor_cli.data.store.pair_store import PairStore
 
     store = PairStore.open(path)
     wanted = (TRAIN_SPLIT,) if calibration else HELD_OUT_SPLITS

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from glamor_cli.data.split_names import TRAIN_SPLIT
-from glamor_cli.data.store_format import StoreInfo
+from glamor_cli.data.store.format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.reading import MALFORMED

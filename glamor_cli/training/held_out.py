@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.split_names import VALIDATION_SPLITS
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
 

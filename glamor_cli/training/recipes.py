@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from glamor_cli.data.augment import ContextAugmentation, FaceAugmentation
+from glamor_cli.data.batches.augment import ContextAugmentation, FaceAugmentation
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.settings import require_positive, settle_choices

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from glamor_cli.data.augment import to_float
-from glamor_cli.data.batches import Batch, TrainingBatches
-from glamor_cli.data.draws import Draws, seed_step
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.synthetic_contexts import replace_contexts
+from glamor_cli.data.batches.augment import to_float
+from glamor_cli.data.batches.draws import Draws, seed_step
+from glamor_cli.data.batches.synthetic_contexts import replace_contexts
+from glamor_cli.data.batches.training_batches import Batch, TrainingBatches
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.glamor_net import GlamorNet

@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glamor_cli.data.draws import Part
+from glamor_cli.data.batches.draws import Part
 from glamor_cli.network.attention import BiasedVarianceNorm
 from glamor_cli.training.world import World
 

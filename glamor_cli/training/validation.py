@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glamor_cli.data.store import Split
+from glamor_cli.data.store.pair_store import Split
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.world import World
 

@@ -26,9 +26,9 @@ from glamor_cli.ablation.table import (
 )
 from glamor_cli.cli.app import app
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scenes import make_scenes
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.data.store.format import STORE_FILE
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scene_stores import write_scene_store
 
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights import Metadata, save_network

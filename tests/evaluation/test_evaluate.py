@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluate import choose_split, evaluate, write_predictions
 from glamor_cli.runtimes.base import open_runtime

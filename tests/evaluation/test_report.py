@@ -11,7 +11,7 @@ from browser import browse, needs_browser
 from PIL import Image
 
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.evaluation.evaluate import EvaluateConfig, StoreEvaluation, evaluate_store
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.metrics import compute_metrics

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from glamor_cli.ablation.run import AblationConfig
-from glamor_cli.data.preprocess import PreprocessConfig
+from glamor_cli.data.preprocess.run import PreprocessConfig
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.evaluation.attention.report import AttentionConfig
 from glamor_cli.evaluation.compare import CompareConfig

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli.data.crop_files import read_box
-from glamor_cli.data.index import read_index
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.data_sets.crop_files import read_box
+from glamor_cli.data.store.index import read_index
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, DataError
 from glamor_cli.export.tensor_bundle import TensorBundle
 from glamor_cli.files.reading import read_bounded

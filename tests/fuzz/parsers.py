@@ -29,15 +29,16 @@ from bundle_writer import (
 )
 from PIL import Image
 
-from glamor_cli.data.crop_files import export_crops, read_box
-from glamor_cli.data.index import read_index
-from glamor_cli.data.layouts import open_data_set
+from glamor_cli.data.data_sets.crop_files import read_box
+from glamor_cli.data.data_sets.layouts import open_data_set
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.source_summary import summarise
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import StoreInfo
-from glamor_cli.data.store_writer import StoreWriter
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.preprocess.source_summary import summarise
+from glamor_cli.data.store.export_crops import export_crops
+from glamor_cli.data.store.format import StoreInfo
+from glamor_cli.data.store.index import read_index
+from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.data.store.writer import StoreWriter
 from glamor_cli.errors import DataError, GlamorError
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.status import Status

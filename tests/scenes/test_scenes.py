@@ -7,19 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glamor_cli.data.crop_files import read_box
-from glamor_cli.data.data_set import Layout
-from glamor_cli.data.layouts import open_data_set
+from glamor_cli.data.data_sets.crop_files import read_box
+from glamor_cli.data.data_sets.data_set import Layout
+from glamor_cli.data.data_sets.layouts import open_data_set
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scene_drawing import FILLS, RINGS
-from glamor_cli.data.scenes import (
-    CUE_COLUMNS,
-    CUE_DISTANCE,
-    CUE_ROWS,
-    draw_scene,
-    make_scenes,
-    read_cues,
-)
+from glamor_cli.data.scenes.cues import read_cues
+from glamor_cli.data.scenes.drawing import FILLS, RINGS
+from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.data.scenes.scene import CUE_COLUMNS, CUE_DISTANCE, CUE_ROWS, draw_scene
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.pairs import EVALUATION_COLUMNS, EVALUATION_ROWS, sample_context, sample_face
 

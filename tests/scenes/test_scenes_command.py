@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from glamor_cli.data.scenes import read_cues
+from glamor_cli.data.scenes.cues import read_cues
 
 
 def glamor(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:

@@ -7,8 +7,8 @@ from small_data_sets import tree, write_image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.merge import merge_stores
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.merge import merge_stores
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 
 

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from glamor_cli.data.index import IndexRow
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import CONTEXTS, FACES
+from glamor_cli.data.store.format import CONTEXTS, FACES
+from glamor_cli.data.store.index import IndexRow
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.pairs import Box
 from glamor_cli.vision.status import Status

@@ -11,8 +11,8 @@ from quick_training import QUICK, config
 from small_data_sets import write_authors_data_set
 
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS

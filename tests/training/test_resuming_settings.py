@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from quick_training import QUICK, config
 
-from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.config import CONFIG, check_can_begin

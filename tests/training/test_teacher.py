@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import NetworkConfig, Variant

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.store import PairStore
-from glamor_cli.data.store_format import STORE_FILE
+from glamor_cli.data.store.format import STORE_FILE
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant

@@ -5,8 +5,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from glamor_cli.data.scenes import Cue, read_cues
-from glamor_cli.data.store import Split
+from glamor_cli.data.scenes.cues import Cue, read_cues
+from glamor_cli.data.store.pair_store import Split
 from glamor_cli.errors import DataError
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Box, sample_context, to_uint8
@@ -55,7 +55,7 @@ def match_cues(sources: Sequence[str], cues: Mapping[str, Cue]) -> list[Cue]:
     Args:
         sources: Names or paths that end in ``images/<split>/<Class>/<file>``, as a split of a pair
             store lists them.
-        cues: What `glamor_cli.data.scenes.read_cues` read.
+        cues: What `glamor_cli.data.scenes.cues.read_cues` read.
 
     Raises:
         DataError: A source is not one of the scenes.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.data.scenes import Cue
+from glamor_cli.data.scenes.cues import Cue
 from glamor_cli.evaluation.attention.hiding import Curves
 from glamor_cli.evaluation.attention.measure import to_crop
 from glamor_cli.evaluation.attention.options import MapKind

@@ -1,6 +1,6 @@
 """Attention measured against a known place: does the face look where the answer is?
 
-Scenes (`glamor_cli.data.scenes`) record where the deciding cue is. This maps it to the cells of
+Scenes (`glamor_cli.data.scenes.cues`) record where the deciding cue is. This maps it to the cells of
 the attention map and counts.
 
 From an image's pixel to a cell. Pixel i covers [i, i + 1), so a box x1..x2 covers [x1, x2).
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.scenes import Cue
+from glamor_cli.data.scenes.cues import Cue
 from glamor_cli.errors import DataError
 from glamor_cli.vision.attention_map import cell_range
 from glamor_cli.vision.pairs import (

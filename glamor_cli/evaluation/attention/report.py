@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.scenes import Cue
-from glamor_cli.data.store import PairStore, Split
+from glamor_cli.data.scenes.cues import Cue
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.hiding import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scenes import draw_scene
+from glamor_cli.data.scenes.scene import draw_scene
 from glamor_cli.errors import DataError
 from glamor_cli.evaluation.attention.measure import (
     centre_cell,

@@ -13,7 +13,7 @@ from scene_stores import write_scene_store
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.grad_cam import GradCam

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
-from glamor_cli.data.preprocess import PreprocessConfig, preprocess
-from glamor_cli.data.scenes import make_scenes, read_cues
-from glamor_cli.data.store import PairStore
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.scenes.cues import read_cues
+from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import DataError
 from glamor_cli.evaluation.attention.cues import find_cues, match_cues
 

@@ -1,0 +1,1 @@
+"""Training batches from pair stores: their order, their randomness, their augmentation."""

@@ -1,0 +1,77 @@
+"""The authors' box files: ``crop/<split>/<Class>/<name>.txt``, one line ``x1,y1,x2,y2``.
+
+In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no face.
+"""
+
+from pathlib import Path
+
+from glamor_cli.errors import DataError
+from glamor_cli.files.atomic import cannot_write
+from glamor_cli.files.reading import open_file
+from glamor_cli.vision.pairs import MAX_COORDINATE, Box
+
+MAX_BYTES = 256
+"""Bytes; larger files are refused unread."""
+
+_REMEDY = "A box file is one line x1,y1,x2,y2 in whole pixels, or 0,0,0,0 for no face."
+
+
+def box_file_name(image_name: str) -> str:
+    """Name the box file of an image: up to its FIRST dot, as the authors have it.
+
+    ``clip_12.34.jpg`` has ``clip_12.txt``.
+
+    Args:
+        image_name: The image's file name, without folders.
+    """
+    return image_name.split(".", 1)[0] + ".txt"
+
+
+def read_box(path: Path) -> Box:
+    """Read a box file.
+
+    Raises:
+        DataError: The file is missing or is not a box file.
+    """
+    try:
+        with open_file(path) as handle:
+            raw = handle.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the box file {path}: {error.strerror or error}", _REMEDY
+        ) from error
+    try:
+        if len(raw) > MAX_BYTES:
+            raise ValueError("too long")
+        x1, y1, x2, y2 = (int(cell) for cell in raw.decode("ascii").split(","))
+        if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
+            raise ValueError("out of bounds")
+    except ValueError as error:
+        raise DataError(f"{path} does not hold a box", _REMEDY) from error
+    return Box(x1, y1, x2, y2)
+
+
+def write_box(path: Path, box: Box) -> None:
+    """Write a box file, whole or not at all.
+
+    Raises:
+        DataError: The file is there already and holds another box.
+        ConfigError: The folder cannot be written to.
+    """
+    text = ",".join(map(str, box)) + "\n"
+    try:
+        if path.exists():
+            if read_box(path) != box:
+                raise DataError(
+                    f"{path} is there already and holds another box",
+                    "Choose an empty folder; images of one folder must differ before the first dot "
+                    "of their names.",
+                )
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No fsync as in atomic_path: a data set has tens of thousands, and writing again is cheap.
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(text, encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error.strerror or error) from error

@@ -1,0 +1,183 @@
+"""Opening data sets as they lie on disk: a manifest, or folders of images."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from glamor_cli.data.data_sets.class_names import find_class, known_classes
+from glamor_cli.data.data_sets.crop_files import box_file_name
+from glamor_cli.data.data_sets.data_set import (
+    WHOLE_SPLIT,
+    DataSet,
+    Layout,
+    Record,
+    check_split_name,
+)
+from glamor_cli.data.data_sets.manifest import ManifestDataSet
+from glamor_cli.errors import DataError
+from glamor_cli.files.listing import list_names
+from glamor_cli.vision.image_files import IMAGE_SUFFIXES
+
+_REMEDY = (
+    "Give a folder <split>/<Class>/<image>, images/<split>/<Class>/<image> with "
+    "crop/<split>/<Class>/<name>.txt, <Class>/<image>, or a manifest .csv."
+)
+_CROP = "crop"
+"""The folder of box files, which is neither split nor class."""
+
+
+def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
+    """Find out how a data set lies on disk, and open it.
+
+    Args:
+        source: A folder, or a manifest's ``.csv`` (a folder with a ``manifest.csv`` counts as it).
+        split: Of a data set with splits, the only one to take; of one without, what to call it.
+
+    Raises:
+        DataError: There is no such data set, a class is unknown, or a manifest's row is wrong.
+    """
+    if split is not None:
+        check_split_name(split)
+    source = Path(source)
+    if not source.exists():
+        raise DataError(f"there is no data set at {source}", "Check the path.")
+    manifest = source / "manifest.csv" if source.is_dir() else source
+    if manifest.is_file():
+        if manifest.suffix.lower() != ".csv":
+            raise DataError(f"{source} is neither a folder nor a manifest .csv", _REMEDY)
+        return ManifestDataSet.open(manifest, split=split)
+    return _open_folders(source, split)
+
+
+class _FolderDataSet(DataSet):
+    """Images in class folders."""
+
+    has_targets = False
+
+    def __init__(
+        self,
+        root: Path,
+        layout: Layout,
+        splits: dict[str, Path],
+        crops: dict[str, Path],
+        searched: Path,
+    ) -> None:
+        self.root = root
+        self.layout = layout
+        self.splits = tuple(splits)
+        self.has_boxes = bool(crops)
+        self._folders = splits
+        self._crops = crops
+        self.searched = searched
+
+    def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
+        return itertools.islice(self._records(split), start, None)
+
+    def _records(self, split: str) -> Iterator[Record]:
+        folder = self._folders[split]
+        crop_folder = self._crops.get(split)
+        for class_folder in _folders_but(folder, _CROP):
+            label = _class_of(class_folder)
+            prefix = class_folder.relative_to(self.root).as_posix()
+            crops = crop_folder and crop_folder / class_folder.name
+            for name in _image_names(class_folder):
+                yield Record(
+                    class_folder / name,
+                    label,
+                    split,
+                    f"{prefix}/{name}",
+                    box_file=crops and crops / box_file_name(name),
+                )
+
+
+def _open_folders(root: Path, split: str | None) -> DataSet:
+    """Tell class folders from splits of class folders."""
+    images, crop = root / "images", root / _CROP
+    base = images if images.is_dir() else root
+    folders = _folders_but(base, _CROP)
+    if any(find_class(folder.name) for folder in folders):
+        for folder in folders:
+            _class_of(folder)
+        name = split or WHOLE_SPLIT
+        layout = Layout.AUTHORS if base is images else Layout.CLASSES
+        # Crop files that were exported have a folder for the split.
+        boxes = next((place for place in (crop / name, crop) if place.is_dir()), None)
+        return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {}, base)
+    splits = {folder.name: folder for folder in folders}
+    if split is not None:
+        if split not in splits:
+            raise DataError(
+                f"{root} has no split {split!r}", f"It has: {', '.join(splits) or 'none'}."
+            )
+        splits = {split: splits[split]}
+    if not splits:
+        raise DataError(f"{root} holds no class folders", _REMEDY)
+    for name, folder in splits.items():
+        check_split_name(name)
+        class_folders = _folders(folder)
+        if not class_folders:
+            raise DataError(
+                f"{folder} is not named after a class, and holds no class folders either", _REMEDY
+            )
+        for class_folder in class_folders:
+            _class_of(class_folder)
+    return _FolderDataSet(
+        root,
+        Layout.AUTHORS if base is images else Layout.SPLITS,
+        splits,
+        {name: crop / name for name in splits} if crop.is_dir() else {},
+        base if split is None else splits[split],
+    )
+
+
+def _class_of(folder: Path) -> str:
+    """Take a folder's name as a class's."""
+    label = find_class(folder.name)
+    if label is None:
+        raise DataError(
+            f"{folder} is named after none of the classes",
+            f"Rename or move it away; the classes are {known_classes()}.",
+        )
+    return label
+
+
+def _folders_but(folder: Path, name: str) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones and without the one of a name."""
+    return [found for found in _folders(folder) if found.name != name]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones."""
+    try:
+        return [
+            folder / name
+            for name, is_folder in list_names(folder)
+            if is_folder and not name.startswith((".", "__"))
+        ]
+    except OSError as error:
+        raise _vanished(folder, error) from error
+
+
+def _image_names(folder: Path) -> Iterator[str]:
+    """Stream the names of a class folder's images, sorted, without hidden files."""
+    try:
+        for name, is_folder in list_names(folder):
+            if name.startswith("."):
+                continue
+            if is_folder:
+                raise DataError(
+                    f"{folder / name} is a folder inside of a class folder, where only images "
+                    "belong",
+                    "Move its images up, or list the images in a manifest .csv.",
+                )
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield name
+    except OSError as error:
+        raise _vanished(folder, error) from error
+
+
+def _vanished(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot list {folder}: {error.strerror or error}",
+        "Check that the data set is still there and that you may read it.",
+    )

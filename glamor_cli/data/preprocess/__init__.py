@@ -1,0 +1,1 @@
+"""From data sets to pair stores, on many processes and machines."""

@@ -1,0 +1,121 @@
+"""Dask clusters as workers. Scheduling is Dask's; all that is here is the way in.
+
+Every worker needs the same packages, and the data set at the same path; only the process that
+runs ``preprocess`` writes the store.
+"""
+
+import importlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from glamor_cli.data.preprocess.workers import Workers
+from glamor_cli.errors import ConfigError, reason_of
+from glamor_cli.system.extras import importing, install_extra
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECT_SECONDS = 20
+_WORKER_SECONDS = 60
+_COUNT_SECONDS = 5.0
+_THEIR_LOGGERS = ("distributed", "distributed.client", "tornado.application")
+"""Dask gives some of them a level of their own."""
+
+
+@contextmanager
+def dask_workers(
+    address: str, on_no_worker: Callable[[], None] = lambda: None
+) -> Iterator[Workers]:
+    """Lend the workers of a running Dask cluster; those that join later are used too.
+
+    Args:
+        address: Of its scheduler: ``tcp://host:8786``.
+        on_no_worker: Called, perhaps from another thread, when the cluster has no worker; the
+            work then waits for one.
+
+    Raises:
+        BackendUnavailable: Dask is not installed.
+        ConfigError: No scheduler answers at the address, no worker comes, or one lacks glamor.
+    """
+    with importing("distributed", "Dask is not installed", install_extra("cluster")):
+        import distributed
+        from distributed.comm.addressing import parse_address, parse_host_port
+        from distributed.scheduler import KilledWorker
+    # A lost scheduler is reported by one error of ours, not by a page of theirs.
+    for name in _THEIR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        # A client that cannot even parse its address leaves a thread behind.
+        parse_host_port(parse_address(address)[1])
+        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at {address} ({reason_of(error)})",
+            "Give the address that dask scheduler prints, as in --dask tcp://host:8786.",
+        ) from error
+    with client:
+        _check_workers(client, address, on_no_worker)
+        # Not pure: else equal tasks would share one result, and Dask would hash every task.
+        executor = client.get_executor(pure=False)
+        with _watched(client, on_no_worker):
+            yield Workers(executor, _counter(client), deaths=(KilledWorker,))
+        executor.shutdown(wait=False)
+
+
+def _check_workers(client: "Client", address: str, on_no_worker: Callable[[], None]) -> None:
+    """Make sure that work has somewhere to go: Dask would wait for ever without a word."""
+    if not client.nthreads():
+        on_no_worker()
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"the Dask cluster at {address} has no worker",
+            f"Start some with: dask worker {address}",
+        ) from error
+    # By a function of Python's own, which even a worker without glamor can look up.
+    found = client.run(importlib.import_module, "glamor_cli", on_error="return")
+    for worker, answer in found.items():
+        if isinstance(answer, ImportError):
+            raise ConfigError(
+                f"the Dask worker {worker} has no glamor ({reason_of(answer)})",
+                "Install the same version, with its extra cluster, on every machine.",
+            )
+
+
+@contextmanager
+def _watched(client: "Client", on_no_worker: Callable[[], None]) -> Iterator[None]:
+    """Tell, once each time, when the last worker has left."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        alone = False
+        # Whoever waits for results hears of a lost scheduler.
+        with suppress(Exception):
+            while not ended.wait(_COUNT_SECONDS):
+                before, alone = alone, not client.nthreads()
+                if alone and not before:
+                    on_no_worker()
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _counter(client: "Client") -> Callable[[], int]:
+    """Count the threads of all workers, asking the scheduler now and then."""
+    known, asked = 1, float("-inf")
+
+    def count() -> int:
+        nonlocal known, asked
+        if time.monotonic() - asked > _COUNT_SECONDS:
+            known, asked = sum(client.nthreads().values()), time.monotonic()
+        return known
+
+    return count

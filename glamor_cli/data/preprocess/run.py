@@ -1,0 +1,360 @@
+"""From a data set on disk to a pair store, in parallel, in order, and resumable at any moment."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from glamor_cli.data.data_sets.data_set import DataSet, Layout, Record
+from glamor_cli.data.data_sets.layouts import open_data_set
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.data.preprocess.pair_making import (
+    MadePair,
+    deciding_versions,
+    detector_of_thread,
+    lost_pair,
+    make_pairs,
+)
+from glamor_cli.data.preprocess.process_pool import leave_if_worker
+from glamor_cli.data.preprocess.source_summary import Source, is_folder, summarise
+from glamor_cli.data.preprocess.workers import Workers, process_pool, run_in_order
+from glamor_cli.data.store.format import Counts, StoreInfo
+from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.data.store.writer import SplitWriter, StoreWriter
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.settings import settle_paths
+from glamor_cli.system.cpus import available_cpus
+from glamor_cli.vision.status import Status
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """What to preprocess, and how.
+
+    Attributes:
+        source: The data set: a folder or a manifest ``.csv``.
+        out: The store's folder.
+        making: How pairs are made.
+        split: Of a data set with splits, the only one to take; of one without, what to call it.
+        workers: Processes. With more than one, a script calls ``preprocess`` under
+            ``if __name__ == "__main__":``, because each process imports the script first.
+        isolated: With one worker, let it be a process of its own, which an image that kills its
+            reader takes along; else all happens in this one.
+        dask: Address of a Dask cluster's scheduler, whose workers are used instead.
+        images_per_task: How many images a worker takes at a time.
+    """
+
+    source: Path
+    out: Path
+    making: PairMaking = field(default_factory=PairMaking)
+    split: str | None = None
+    workers: int = field(default_factory=available_cpus)
+    isolated: bool = False
+    dask: str | None = None
+    images_per_task: int = 8
+
+    def __post_init__(self) -> None:
+        settle_paths(self, "source", "out")
+
+
+@dataclass(frozen=True)
+class PreprocessProgress:
+    """How far a run is.
+
+    Attributes:
+        total: Images of the data set.
+        read: Those done, by earlier runs too.
+        no_face: Of these, those without a face.
+        failed: Of these, those that failed.
+        images_per_second: Of this run so far.
+    """
+
+    total: int
+    read: int
+    no_face: int
+    failed: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be used.
+
+    Attributes:
+        source: Its name in the data set.
+        reason: Why.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PreprocessReport:
+    """What a finished store holds, and how fast this run was.
+
+    Attributes:
+        read: Images of the data set.
+        stored: Pairs in the store.
+        no_face: Images without a face.
+        failed: Images that could not be used.
+        resumed: Of the images, those that earlier runs had done.
+        seconds: What this run took.
+        images_per_second: Of this run.
+    """
+
+    read: int
+    stored: int
+    no_face: int
+    failed: tuple[Failure, ...]
+    resumed: int
+    seconds: float
+    images_per_second: float
+
+
+def preprocess(
+    config: PreprocessConfig,
+    *,
+    workers: Workers | None = None,
+    on_progress: Callable[[PreprocessProgress], None] | None = None,
+    on_no_worker: Callable[[], None] = lambda: None,
+) -> PreprocessReport:
+    """Make the pair store of a data set, or go on with one where an earlier run stopped.
+
+    Images that cannot be used are recorded and passed over. However the run ends, what is done is
+    kept, and the same call goes on from there; the finished store's bytes are the same.
+
+    Args:
+        config: What and how.
+        workers: Where the work is done, if not where the config says.
+        on_progress: Called after every few images.
+        on_no_worker: Called, perhaps from another thread, when the Dask cluster has no worker; the
+            work then waits for one.
+
+    Raises:
+        DataError: The data set is empty, wrong, changes or vanishes, a worker cannot see it, or
+            workers die whatever they run.
+        ConfigError: The settings do not fit the data set or a store begun before, the folder
+            cannot be written to, a worker has other packages or none, no cluster answers, or a
+            script asks for several workers without ``if __name__ == "__main__":``.
+        BackendUnavailable: The detector, the JPEG step or Dask is not installed.
+    """
+    leave_if_worker()
+    started = time.monotonic()
+    # A cluster's workers run in folders of their own.
+    where = config.source.absolute() if config.dask else config.source
+    data_set = open_data_set(where, split=config.split)
+    _check(config, data_set)
+    source = summarise(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
+    if not any(summary.images for summary in source.splits.values()):
+        raise DataError(
+            f"{config.source} holds no images", "Put images into its class folders first."
+        )
+    info = _describe(config.making, data_set, source)
+    with StoreWriter.open(config.out, info) as store:
+        run = _Run(
+            config,
+            data_set,
+            source,
+            versions=info.versions,
+            started=started,
+            on_progress=on_progress,
+        )
+        if store.complete:
+            run.take_finished(PairStore.open(config.out))
+        else:
+            with _pool(config, workers, on_no_worker) as pool:
+                for name in data_set.splits:
+                    with store.split(name) as split:
+                        run.fill(split, name, pool)
+            run.check_unchanged()
+            store.finish(run.counts)
+        return run.report()
+
+
+class _Run:
+    """What one call of ``preprocess`` has done so far."""
+
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        data_set: DataSet,
+        source: Source,
+        *,
+        versions: dict[str, str],
+        started: float,
+        on_progress: Callable[[PreprocessProgress], None] | None,
+    ) -> None:
+        self.counts: dict[str, Counts] = {}
+        self._config = config
+        self._data_set = data_set
+        self._source = source
+        self._total = sum(summary.images for summary in source.splits.values())
+        self._make = partial(make_pairs, making=config.making, versions=versions)
+        self._on_progress = on_progress
+        self._failures: list[Failure] = []
+        self._resumed = 0
+        self._started = started
+
+    def fill(self, split: SplitWriter, name: str, pool: Workers | None) -> None:
+        """Store what is left of a split."""
+        self._resumed += split.counts.read
+        self.counts[name] = split.counts
+        left = self._data_set.records(name, start=split.counts.read)
+        tasks = _chunks(left, self._config.images_per_task)
+        for made in run_in_order(self._make, tasks, pool, lost=lost_pair):
+            for pair in made:
+                self._check_source(pair)
+                split.add(pair.entry, pair.pixels)
+            self.counts[name] = split.counts
+            self._show()
+        if split.counts.read != self._source.splits[name].images:
+            raise _changed()
+        split.finish()
+        self.counts[name] = split.counts
+        self._failures += [Failure(*failure) for failure in split.failures]
+
+    def check_unchanged(self) -> None:
+        """Go through the data set again: the store tells what it was made of.
+
+        Raises:
+            DataError: The data set is no longer what it was when this run began, as far as
+            `summarise` sees.
+        """
+        box_files = self._config.making.boxes is BoxSource.CROP_FILES
+        if summarise(self._data_set, box_files=box_files).splits != self._source.splits:
+            raise _changed()
+
+    def take_finished(self, store: PairStore) -> None:
+        """Take the numbers of a store that was finished before."""
+        self.counts = store.info.counts
+        self._resumed = self._total
+        self._failures = [
+            Failure(entry.source, entry.reason)
+            for name in store.splits
+            if self.counts[name].failed
+            for entry in store.entries(name)
+            if entry.status is Status.ERROR
+        ]
+        self._show()
+
+    def report(self) -> PreprocessReport:
+        """Sum up."""
+        progress = self._progress()
+        return PreprocessReport(
+            read=progress.read,
+            stored=sum(counts.stored for counts in self.counts.values()),
+            no_face=progress.no_face,
+            failed=tuple(self._failures),
+            resumed=self._resumed,
+            seconds=time.monotonic() - self._started,
+            images_per_second=progress.images_per_second,
+        )
+
+    def _check_source(self, pair: MadePair) -> None:
+        """Tell an unusable image from a data set that is gone."""
+        folder = pair.absent_folder
+        if folder is None or folder in self._source.absent:
+            return
+        if is_folder(folder):
+            raise DataError(
+                f"a worker does not see the folder {folder}, which this process sees",
+                "Mount the data set at the same place on every machine of the cluster.",
+            )
+        raise DataError(
+            f"the data set's folder {folder} has vanished",
+            "Bring it back and run the same command again: it goes on from here.",
+        )
+
+    def _progress(self) -> PreprocessProgress:
+        read = sum(counts.read for counts in self.counts.values())
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        return PreprocessProgress(
+            total=self._total,
+            read=read,
+            no_face=sum(counts.no_face for counts in self.counts.values()),
+            failed=sum(counts.failed for counts in self.counts.values()),
+            images_per_second=(read - self._resumed) / elapsed,
+        )
+
+    def _show(self) -> None:
+        if self._on_progress:
+            self._on_progress(self._progress())
+
+
+def _changed() -> DataError:
+    return DataError(
+        "the data set changed while it was preprocessed", "Preprocess it into a new folder."
+    )
+
+
+def _check(config: PreprocessConfig, data_set: DataSet) -> None:
+    """Refuse what cannot work before anything is written."""
+    if config.workers < 1:
+        raise ConfigError(
+            f"there must be at least one worker, not {config.workers}", "Give --workers 1 or more."
+        )
+    if config.images_per_task < 1:
+        raise ConfigError(
+            f"a worker must take at least 1 image at a time, not {config.images_per_task}",
+            "Set images_per_task to 1 or more.",
+        )
+    if data_set.searches(config.out):
+        raise ConfigError(
+            f"the store {config.out} would lie inside the data set and become part of it",
+            "Choose a folder elsewhere.",
+        )
+    boxes = config.making.boxes
+    if boxes is BoxSource.CROP_FILES and (
+        data_set.layout is Layout.MANIFEST or not data_set.has_boxes
+    ):
+        raise ConfigError(
+            f"{config.source} has no folder 'crop' with box files",
+            "Put crop/<split>/<Class>/<name>.txt beside the images, or use --boxes detect.",
+        )
+    if boxes is BoxSource.MANIFEST and (
+        data_set.layout is not Layout.MANIFEST or not data_set.has_boxes
+    ):
+        raise ConfigError(
+            f"{config.source} is not a manifest with the columns x1,y1,x2,y2",
+            "Give a manifest .csv that has them, or use --boxes detect.",
+        )
+
+
+def _pool(
+    config: PreprocessConfig, workers: Workers | None, on_no_worker: Callable[[], None]
+) -> AbstractContextManager[Workers | None]:
+    """Choose where the work is done; None is this process."""
+    if workers is not None:
+        return nullcontext(workers)
+    if config.dask is not None:
+        # Imported here because few have Dask.
+        from glamor_cli.data.preprocess.cluster import dask_workers
+
+        return dask_workers(config.dask, on_no_worker)
+    if config.workers == 1 and not config.isolated:
+        return nullcontext()
+    return process_pool(config.workers)
+
+
+def _describe(making: PairMaking, data_set: DataSet, source: Source) -> StoreInfo:
+    """Say how the store is made; this also finds out early whether the detector is installed."""
+    detector = detector_of_thread(making.detector) if making.boxes is BoxSource.DETECT else None
+    return StoreInfo(
+        boxes=making.boxes.value,
+        detector=detector.kind.value if detector else None,
+        detector_settings=dict(detector.settings) if detector else {},
+        official_jpeg=making.official_jpeg,
+        skip_no_face=making.skip_no_face,
+        versions=deciding_versions(making),
+        source=source.splits,
+        soft_labels=data_set.has_targets,
+    )
+
+
+def _chunks(records: Iterator[Record], size: int) -> Iterator[tuple[Record, ...]]:
+    while chunk := tuple(itertools.islice(records, size)):
+        yield chunk

@@ -1,0 +1,84 @@
+"""What a data set held when a run began, so that a later run can tell whether it changed.
+
+Images count by name and size, unopened: one replaced in place by another of as many bytes is taken
+for the same.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from glamor_cli.data.data_sets.crop_files import MAX_BYTES
+from glamor_cli.data.data_sets.data_set import DataSet, Record
+from glamor_cli.data.store.format import SourceSummary
+from glamor_cli.files.reading import read_bounded
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data set held.
+
+    Attributes:
+        splits: By name.
+        absent: Folders of images or box files that were not there, though the data set speaks of
+            them. A folder that cannot be reached and is not one of these has vanished.
+    """
+
+    splits: dict[str, SourceSummary]
+    absent: frozenset[Path]
+
+
+def summarise(data_set: DataSet, *, box_files: bool) -> Source:
+    """Go through a data set once, without opening its images.
+
+    Args:
+        data_set: Which.
+        box_files: Whether what its box files say counts.
+
+    Raises:
+        DataError: The data set changed on disk while it was read.
+    """
+    digests = {name: hashlib.sha256() for name in data_set.splits}
+    images = dict.fromkeys(data_set.splits, 0)
+    absent: set[Path] = set()
+    for record in data_set.all_records():
+        line = f"{record.name}\0{record.label}\0{_size(record, absent)}\0{record.box}"
+        line += f"\0{record.targets}\n"
+        digest = digests[record.split]
+        digest.update(line.encode("utf-8", "surrogateescape"))
+        if box_files and record.box_file is not None:
+            digest.update(_box_text(record.box_file, absent) + b"\0")
+        images[record.split] += 1
+    splits = {
+        name: SourceSummary(images[name], digest.hexdigest()) for name, digest in digests.items()
+    }
+    return Source(splits, frozenset(absent))
+
+
+def _size(record: Record, absent: set[Path]) -> int:
+    try:
+        return record.source.stat().st_size
+    except (OSError, ValueError):
+        _note_absent(record.source.parent, absent)
+        return -1
+
+
+def _box_text(path: Path, absent: set[Path]) -> bytes:
+    try:
+        return read_bounded(path, MAX_BYTES)
+    except (OSError, ValueError):
+        _note_absent(path.parent, absent)
+        return b""
+
+
+def _note_absent(folder: Path, absent: set[Path]) -> None:
+    if folder not in absent and not is_folder(folder):
+        absent.add(folder)
+
+
+def is_folder(folder: Path) -> bool:
+    """Tell whether a folder can be reached; what a name does wrong only makes it no folder."""
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""Generated scenes: data sets whose answers only face and context together give."""

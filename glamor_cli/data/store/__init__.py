@@ -1,0 +1,1 @@
+"""Pair stores: the files, reading, writing, merging."""

@@ -1,0 +1,52 @@
+"""The boxes of a store, written as the authors' box files."""
+
+from pathlib import Path, PurePosixPath
+
+from glamor_cli.data.data_sets.class_names import find_class
+from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
+from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.errors import DataError
+
+
+def export_crops(store: PairStore, out: Path) -> int:
+    """Write the boxes of a store as the authors' ``crop/<split>/<Class>/<name>.txt``.
+
+    Images without a face get the authors' mark, 0,0,0,0, also where the store left them out.
+
+    Args:
+        store: The pair store.
+        out: The folder that gets (or has) ``crop``: beside ``images`` it makes their layout. Class
+            folders are named as those of the images are.
+
+    Returns:
+        How many boxes were written.
+
+    Raises:
+        DataError: Two images share a box file but not a box, or a name cannot be a box file's.
+        ConfigError: The folder cannot be written to.
+    """
+    written = 0
+    for name in store.splits:
+        for entry in store.entries(name):
+            if entry.box is None:  # it failed; those without a face have a box of zeros
+                continue
+            # Only the last part of the name is used, so no name can lead out of the folder; a
+            # store whose splits or classes could is not opened.
+            file_name = box_file_name(PurePosixPath(entry.source).name)
+            if file_name == ".txt" or "\0" in file_name:
+                raise DataError(
+                    f"the image {entry.source!r} has nothing before its first dot to name a box "
+                    "file by",
+                    "Rename the image and preprocess again.",
+                )
+            if entry.label not in store.info.classes:
+                raise DataError(
+                    f"{store.path}: {name} has the unknown class {entry.label!r}",
+                    "Preprocess the data set into a new folder.",
+                )
+            # Boxes are looked for by the folder's own name, which may be another for the class.
+            folder = PurePosixPath(entry.source).parent.name
+            folder = folder if find_class(folder) == entry.label else entry.label
+            write_box(out / "crop" / name / folder / file_name, entry.box)
+            written += 1
+    return written

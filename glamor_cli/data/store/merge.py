@@ -1,0 +1,165 @@
+"""Several stores become one: parts that were preprocessed on different machines, for instance."""
+
+import hashlib
+import itertools
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.data.store.format import SourceSummary, StoreInfo
+from glamor_cli.data.store.index import IndexRow
+from glamor_cli.data.store.pair_store import PROGRESS_ROWS, PairStore, row_crc32
+from glamor_cli.data.store.writer import SplitWriter, StoreWriter
+from glamor_cli.errors import ConfigError, DataError
+
+_NAME_BYTES = 8
+
+
+def merge_stores(
+    paths: tuple[Path, ...], out: Path, *, on_progress: Callable[[int], None] | None = None
+) -> PairStore:
+    """Write the pairs of several finished stores into one.
+
+    A split is made of the splits of its name, one after another in the order given. Stores of
+    different splits of a data set merge to the very bytes that preprocessing it whole gives.
+    Killed and called again, it goes on. Every row is compared with its checksum on the way.
+
+    Args:
+        paths: The stores, at least two; made alike but for their source.
+        out: The new store's folder; one that was begun goes on.
+        on_progress: Called now and then with how many images were written or skipped.
+
+    Raises:
+        ConfigError: Fewer than two stores, or they were made differently: the message names how;
+            or ``out`` cannot be written, is one of them, or holds something else.
+        DataError: A store is unfinished or damaged, or two have an image of the same name.
+    """
+    if len(paths) < 2:
+        raise ConfigError(
+            "only one store is given, and merging takes two", "Give at least two stores to merge."
+        )
+    if out.resolve() in [path.resolve() for path in paths]:
+        raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
+    stores = [PairStore.open(path) for path in paths]
+    info = _merged_info(stores)
+    for name in sorted(info.source):
+        _refuse_duplicates(stores, name)
+    with StoreWriter.open(out, info) as writer:
+        if not writer.complete:
+            counts, done = {}, 0
+            for name in sorted(info.source):
+                with writer.split(name) as split:
+                    _fill(split, stores, name, on_progress, done)
+                    counts[name] = split.counts
+                done += counts[name].read
+            writer.finish(counts)
+    return PairStore.open(out)
+
+
+def total_images(paths: tuple[Path, ...]) -> int:
+    """Count the images that merging stores goes through.
+
+    Raises:
+        DataError: A store is unfinished or damaged.
+    """
+    stores = map(PairStore.open, paths)
+    return sum(counts.read for store in stores for counts in store.info.counts.values())
+
+
+def _merged_info(stores: list[PairStore]) -> StoreInfo:
+    """Describe the store that several make, if they were made alike."""
+    first = stores[0]
+    for store in stores[1:]:
+        # Sources differ by nature; any other difference would make a store of two kinds of pairs.
+        differences = replace(store.info, source=first.info.source).differences(first.info)
+        if differences:
+            raise ConfigError(
+                f"{store.path} was made differently from {first.path}: {'; '.join(differences)}",
+                "Merge stores that were preprocessed with the same settings and versions.",
+            )
+    parts: dict[str, list[SourceSummary]] = {}
+    for store in stores:
+        for name, part in store.info.source.items():
+            parts.setdefault(name, []).append(part)
+    source = {name: _merged_source(parts[name]) for name in sorted(parts)}
+    return replace(first.info, source=source, complete=False, counts={})
+
+
+def _merged_source(parts: list[SourceSummary]) -> SourceSummary:
+    if len(parts) == 1:
+        return parts[0]
+    digest = hashlib.sha256("\n".join(part.sha256 for part in parts).encode())
+    return SourceSummary(sum(part.images for part in parts), digest.hexdigest())
+
+
+def _entries(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, IndexRow]]:
+    for store in stores:
+        if name in store.splits:
+            yield from ((store, entry) for entry in store.entries(name))
+
+
+def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
+    """Find an image that two stores have, with 8 bytes of memory for each image."""
+    if sum(name in store.splits for store in stores) < 2:
+        return
+    seen = array("Q")
+    for _, entry in _entries(stores, name):
+        seen.append(_digest(entry.source))
+    digests, counts = np.unique(np.frombuffer(seen, np.uint64), return_counts=True)
+    doubtful = set(digests[counts > 1].tolist())
+    if not doubtful:
+        return
+    # A manifest may name an image twice; only what two stores have is a mistake.
+    owners: dict[str, PairStore] = {}
+    for store, entry in _entries(stores, name):
+        if _digest(entry.source) in doubtful:
+            other = owners.setdefault(entry.source, store)
+            if other is not store:
+                raise DataError(
+                    f"{other.path} and {store.path} both have {entry.source} in {name}",
+                    "Merge stores of different images; each of these would count twice.",
+                )
+
+
+def _digest(source: str) -> int:
+    raw = hashlib.blake2b(source.encode("utf-8", "surrogateescape"), digest_size=_NAME_BYTES)
+    return int.from_bytes(raw.digest(), "little")
+
+
+def _fill(
+    split: SplitWriter,
+    stores: list[PairStore],
+    name: str,
+    on_progress: Callable[[int], None] | None,
+    done: int,
+) -> None:
+    """Append what is left of a split."""
+    arrays: dict[Path, tuple[NDArray[Any], ...]] = {
+        store.path: store.arrays(name) for store in stores if name in store.splits
+    }
+    for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
+        split.add(entry, _pixels(store, name, entry, arrays[store.path]))
+        if on_progress and split.counts.read % PROGRESS_ROWS == 0:
+            on_progress(done + split.counts.read)
+    split.finish()
+
+
+def _pixels(
+    store: PairStore, name: str, entry: IndexRow, arrays: tuple[NDArray[Any], ...]
+) -> tuple[NDArray[Any], ...]:
+    """Read a row and verify it."""
+    if entry.row is None:
+        return ()
+    if entry.row < len(arrays[0]):
+        pixels = tuple(values[entry.row] for values in arrays)
+        if row_crc32(*pixels) == entry.crc32:
+            return pixels
+    raise DataError(
+        f"{store.path}: row {entry.row} of {name} ({entry.source}) is damaged",
+        "Preprocess that part anew; glamor store verify tells whether a store is intact.",
+    )
