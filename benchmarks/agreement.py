@@ -23,10 +23,11 @@ from recording import RESULTS, hardware, write_result
 
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.export.options import default_tolerance
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.interface import Output, Runtime, max_abs_diff
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.environment import describe_environment
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 _CHUNK = 32
 

@@ -31,7 +31,8 @@ from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.pairs import Box, Pair, make_pair
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, load_network
+from glamor_cli.weights.network_file import load_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 FER = "25.10.3"
 # The package needs pkg_resources, which later versions of setuptools have no more.

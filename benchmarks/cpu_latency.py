@@ -20,12 +20,13 @@ from exports import export_all, open_all, versions
 from recording import RESULTS, hardware, write_result
 
 from glamor_cli.export.pairs import load_pairs
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.timing import time_interleaved
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, sha256
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 INT8_BOUND = 1.3
 BF16_BOUNDS = {1: 2.0, 32: 3.0}

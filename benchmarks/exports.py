@@ -13,12 +13,13 @@ from glamor_cli.export.onnx_export import load_calibration, make_graph
 from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.tensorrt_build import EngineConfig, build_engine
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import load_network, sha256
+from glamor_cli.weights.network_file import load_network
 
 EXPORTS = {
     "fp32": ExportConfig(ExportPrecision.FP32),

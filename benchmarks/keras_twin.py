@@ -44,7 +44,8 @@ from glamor_cli.system.environment import describe_environment
 from glamor_cli.training.keras_sgd import KerasSGD
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.precision import cpu_has_bf16
-from glamor_cli.weights import find_weights, load_network
+from glamor_cli.weights.network_file import load_network
+from glamor_cli.weights.registry import find_weights
 
 CHILD = Path(__file__).with_name("keras_twin_child.py")
 REQUIREMENTS = ("tensorflow-cpu", "numpy")

@@ -20,7 +20,7 @@ from glamor_cli.network.config import Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
-from glamor_cli.weights import load_network
+from glamor_cli.weights.network_file import load_network
 
 _FACE, _ANSWER = "face", "probabilities"
 

@@ -24,7 +24,8 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST
 from glamor_cli.training.config import BEST
 from glamor_cli.training.start import load_initial_weights
-from glamor_cli.weights import find_weights, load_network, save_network
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import find_weights
 
 MEAN = "mean.json"
 

@@ -34,7 +34,8 @@ from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import make_pair, round_box
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights, load_network
+from glamor_cli.weights.network_file import load_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 AUTHORS, OURS, SINGLE = "authors", "glamor", "glamor_single"
 

@@ -29,10 +29,11 @@ from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import load_network, read_metadata, save_network, sha256
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING_DATA = (

@@ -17,7 +17,7 @@ from turns import in_turn
 
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.evaluation.report import REPORT
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 def main() -> None:

@@ -30,9 +30,9 @@ from safetensors import SafetensorError, safe_open
 from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.files.reading import sha256
 from glamor_cli.training.checkpoints import LAST, PREVIOUS
 from glamor_cli.training.config import BEST, METRICS
-from glamor_cli.weights import sha256
 
 
 @dataclass

@@ -16,7 +16,7 @@ from train_teacher import HIGHEST_RATE, SETTINGS
 from glamor_cli.files.atomic import write_text
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipes import find_recipe
-from glamor_cli.weights import read_metadata
+from glamor_cli.weights.network_file import read_metadata
 
 TRAININGS = RESULTS / "trainings.json"
 TEACHER_RECIPE = "EfficientNet-Lite"

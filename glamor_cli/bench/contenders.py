@@ -25,7 +25,8 @@ from glamor_cli.runtimes.interface import Output
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.system.extras import heed_interrupt
-from glamor_cli.weights import find_weights, is_registered, load_network
+from glamor_cli.weights.network_file import load_network
+from glamor_cli.weights.registry import find_weights, is_registered
 
 
 @dataclass(frozen=True)

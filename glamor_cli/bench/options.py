@@ -10,7 +10,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import require_positive, settle_choices, settle_several
 from glamor_cli.system.environment import Environment
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 class Target(StrEnum):

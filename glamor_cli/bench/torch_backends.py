@@ -13,7 +13,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.cuda_graphs import PairCall, Recording
 from glamor_cli.runtimes.interface import Output, Runtime
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 TORCH_BACKENDS = (Backend.EAGER, Backend.COMPILE, Backend.CUDAGRAPH)
 

@@ -23,7 +23,7 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.evaluation.attention.options import PAIRS, REGIONS, STEPS, Fill
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures

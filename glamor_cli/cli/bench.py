@@ -26,7 +26,7 @@ from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.undisturbed import undisturbed
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 _DEFAULT = BenchConfig()
 Choice = TypeVar("Choice", Target, Backend, Precision)

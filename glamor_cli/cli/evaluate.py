@@ -22,7 +22,7 @@ from glamor_cli.cli.runtime_options import (
     WeightsOption,
 )
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from glamor_cli.evaluation.evaluate import StoreEvaluation

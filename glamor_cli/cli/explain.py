@@ -21,7 +21,7 @@ from glamor_cli.predict.saved_names import SAVED_EXPLANATION, saved_name
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
 from glamor_cli.vision.options import DEFAULT_DETECTOR
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 def explain(

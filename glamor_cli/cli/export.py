@@ -25,7 +25,7 @@ from glamor_cli.export.options import (
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from glamor_cli.export.artefacts import Artefacts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from glamor_cli.weights import INDEX_FILE, find_weights, registered
+from glamor_cli.weights.registry import INDEX_FILE, find_weights, registered
 
 
 def store_files(store: Path) -> Iterator[Path]:

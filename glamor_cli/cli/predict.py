@@ -28,7 +28,7 @@ from glamor_cli.predict.rows import RowFormat
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device
 from glamor_cli.vision.options import DEFAULT_DETECTOR, Sampling, TrackingConfig
 from glamor_cli.vision.status import Status
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 def predict(

@@ -156,7 +156,7 @@ def _find_trainable(name_or_path: str) -> Path:
         ConfigError: There are none, or they are exported ones.
     """
     from glamor_cli.errors import ConfigError
-    from glamor_cli.weights import find_weights
+    from glamor_cli.weights.registry import find_weights
 
     path = find_weights(name_or_path, exported=False)
     if path.suffix != ".safetensors":

@@ -31,7 +31,8 @@ from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.settings import require_positive, settle_paths
 from glamor_cli.system.timing import time_interleaved
-from glamor_cli.weights import Metadata, find_weights
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.registry import find_weights
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LATENCY_SECONDS = 1.0

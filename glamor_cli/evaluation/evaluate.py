@@ -20,7 +20,8 @@ from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.settings import require_positive, settle_paths
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.weights import sha256
 
 
 @dataclass(frozen=True)

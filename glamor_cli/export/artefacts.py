@@ -35,7 +35,8 @@ from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights import find_weights, read_metadata
+from glamor_cli.weights.network_file import read_metadata
+from glamor_cli.weights.registry import find_weights
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
 BATCH_AXIS = "batch"
 

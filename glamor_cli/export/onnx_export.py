@@ -25,7 +25,9 @@ from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import TorchRuntime
-from glamor_cli.weights import Metadata, find_weights, load_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network
+from glamor_cli.weights.registry import find_weights
 
 
 def export_onnx(

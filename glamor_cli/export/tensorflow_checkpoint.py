@@ -16,7 +16,8 @@ from glamor_cli.export.tensor_bundle import TensorBundle
 from glamor_cli.network.encoders import FILTERS
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.vision.geometry import Geometry
-from glamor_cli.weights import Metadata, fit_tensors, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import fit_tensors, save_network
 
 _KEY = "{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ENCODERS = {"FaceEncodingNet": "face_encoder", "ContextEncodingNet": "context_encoder"}

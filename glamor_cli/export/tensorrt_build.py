@@ -8,6 +8,7 @@ from typing import Any
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
 from glamor_cli.export.options import BatchRange, ExportPrecision, require_suffix
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
@@ -20,7 +21,6 @@ from glamor_cli.runtimes.tensorrt_library import (
 )
 from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights import sha256
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 CONFIGURATION = "config.pbtxt"
 LABELS = "labels.txt"

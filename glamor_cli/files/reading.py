@@ -1,6 +1,7 @@
 """Opening files of strangers: only real files, and no more of them than a bound."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -41,3 +42,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return data
+
+
+def sha256(path: Path) -> str:
+    """Hash a file, as ``weights/index.json`` and engines' sidecars record it: 64 hex digits.
+
+    Raises:
+        OSError: There is none, or it cannot be read.
+    """
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -35,7 +35,7 @@ from glamor_cli.vision.faces import Detector, Faces
 from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.vision.status import Status
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 AHEAD_PIXELS = 64_000_000
 """Images are not looked at ahead when those under way hold more pixels than this together."""

@@ -6,7 +6,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.settings import choose
-from glamor_cli.weights import find_weights
+from glamor_cli.weights.registry import find_weights
 
 
 def open_runtime(

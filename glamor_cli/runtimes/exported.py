@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from glamor_cli.errors import CheckpointError, reason_of
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
 if TYPE_CHECKING:
     from onnx import ModelProto

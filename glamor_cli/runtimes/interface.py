@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import BackendUnavailable, CheckpointError, DataError
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 INPUT_NAMES = ("face", "context")
 OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")

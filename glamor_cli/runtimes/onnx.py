@@ -14,7 +14,7 @@ from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Run
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.settings import require_positive
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 # Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
 _LOG_ERRORS = 3

@@ -13,10 +13,11 @@ from typing import Any
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.files.atomic import write_json
-from glamor_cli.files.reading import MALFORMED, read_bounded
+from glamor_cli.files.reading import MALFORMED, read_bounded, sha256
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
 from glamor_cli.system.gpus import Gpu
-from glamor_cli.weights import Metadata, registered, sha256
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.registry import registered
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20

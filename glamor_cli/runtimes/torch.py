@@ -20,7 +20,7 @@ from glamor_cli.runtimes.cuda_graphs import GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import choose, require_positive
-from glamor_cli.weights import load_network
+from glamor_cli.weights.network_file import load_network
 
 _ON_CUDA = Lock()
 """Held while a network runs on CUDA: cuDNN's settings are the process's, not a runtime's."""

@@ -23,7 +23,8 @@ from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.files.tensor_files import check_bounds, write_tensors
 from glamor_cli.training.epoch_metrics import EpochMetrics
-from glamor_cli.weights import CHECKPOINT_KEY, MAX_WEIGHTS_BYTES
+from glamor_cli.weights.metadata import CHECKPOINT_KEY
+from glamor_cli.weights.network_file import MAX_WEIGHTS_BYTES
 
 LAST = "last.safetensors"
 PREVIOUS = "previous.safetensors"

@@ -11,7 +11,7 @@ from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store.format import StoreInfo
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
-from glamor_cli.files.reading import MALFORMED
+from glamor_cli.files.reading import MALFORMED, sha256
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import flatten, require_seed, settle_choices, settle_paths
@@ -20,7 +20,6 @@ from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import choose_precision
 from glamor_cli.training.recipes import Recipe
-from glamor_cli.weights import sha256
 
 CONFIG = "config.json"
 BEST = "best.safetensors"

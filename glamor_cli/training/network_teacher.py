@@ -9,7 +9,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.teacher import Teacher
-from glamor_cli.weights import load_network
+from glamor_cli.weights.network_file import load_network
 
 
 class NetworkTeacher(Teacher):

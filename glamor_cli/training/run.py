@@ -55,7 +55,8 @@ from glamor_cli.training.teacher import Teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World
 from glamor_cli.vision.geometry import Geometry
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 
 class Run:

@@ -11,7 +11,7 @@ from glamor_cli.network.gray import see_in_gray
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.recipes import Optimizer, Recipe
-from glamor_cli.weights import read_tensors
+from glamor_cli.weights.network_file import read_tensors
 
 _CLASSIFIER = "classifier.hidden.weight"  # (hidden, C) for one stream, (hidden, 2 C) for both
 _OUTPUT = "classifier.logits."

@@ -28,7 +28,9 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.timing import time_interleaved
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, find_weights, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 COLUMNS = {
     "what",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from glamor_cli import weights
 from glamor_cli.doctor import FindingStatus, examine
-from glamor_cli.weights import DEFAULT_WEIGHTS, sha256
+from glamor_cli.files.reading import sha256
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 def run_doctor(**environment):
@@ -72,7 +72,7 @@ def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "_FOLDERS", (tmp_path,))
+    monkeypatch.setattr("glamor_cli.weights.registry._FOLDERS", (tmp_path,))
     files = {}
     for name in (f"{DEFAULT_WEIGHTS}.onnx", "second.onnx"):
         (tmp_path / name).write_bytes(name.encode())

@@ -9,7 +9,8 @@ from scene_stores import write_scene_store
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 
 def save_varied(path: Path, store: Path, seed: int, config: NetworkConfig | None = None) -> None:

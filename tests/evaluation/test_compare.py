@@ -22,7 +22,9 @@ from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store,
 from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, load_network, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 NETWORKS = ("varied", "other", "face-only")
 

@@ -10,7 +10,8 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 
 @pytest.fixture(scope="session")

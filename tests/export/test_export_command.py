@@ -21,7 +21,7 @@ from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.vision.pairs import make_pair, round_box
-from glamor_cli.weights import load_network, save_network
+from glamor_cli.weights.network_file import load_network, save_network
 
 SMALL = ("--batch-opt", "1", "--batch-max", "2", "--threads", "1")
 

@@ -17,7 +17,9 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, load_network, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 SMALL = BatchRange(1, 2, 3)
 

@@ -25,7 +25,7 @@ from glamor_cli.export.leveldb_table import MAX_KEY_BYTES, masked_crc32c
 from glamor_cli.export.tensor_bundle import MAX_INDEX_BYTES, TensorBundle
 from glamor_cli.export.tensorflow_checkpoint import convert_variables, import_checkpoint
 from glamor_cli.network.config import NetworkConfig
-from glamor_cli.weights import load_network, read_metadata, read_tensors
+from glamor_cli.weights.network_file import load_network, read_metadata, read_tensors
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 GRAPH_BYTES = bytes(14_101)  # the object graph, which is not read

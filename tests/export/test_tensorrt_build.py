@@ -22,7 +22,7 @@ from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path
 from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target, generations, load_library
 from glamor_cli.system.gpus import Gpu, query_driver
-from glamor_cli.weights import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 

@@ -11,9 +11,10 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.options import BatchRange
 from glamor_cli.export.triton_repository import write_triton_repository
+from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
 from glamor_cli.runtimes.tensorrt_library import Target
-from glamor_cli.weights import Metadata, sha256
+from glamor_cli.weights.metadata import Metadata
 
 TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8"}
 

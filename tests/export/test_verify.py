@@ -10,7 +10,7 @@ from glamor_cli.export.options import TOLERANCES, Agreement, BatchRange, ExportP
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.verify import check_agreement, check_batches
 from glamor_cli.runtimes.interface import Output, Runtime
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 COUNT = 100
 """More than are compared at a time, so that the pieces must be added up."""

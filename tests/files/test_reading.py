@@ -12,7 +12,7 @@ from glamor_cli.errors import CheckpointError, DataError
 from glamor_cli.export.tensor_bundle import TensorBundle
 from glamor_cli.files.reading import read_bounded
 from glamor_cli.vision.images import read_image
-from glamor_cli.weights import read_metadata, read_tensors
+from glamor_cli.weights.network_file import read_metadata, read_tensors
 
 
 def test_a_file_up_to_the_bound(tmp_path):

@@ -42,7 +42,7 @@ from glamor_cli.data.store.writer import StoreWriter
 from glamor_cli.errors import DataError, GlamorError
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.status import Status
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
 CLASSES = "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
 
@@ -233,7 +233,7 @@ def store_seeds() -> list[bytes]:
 
 
 def read_one_safetensors(data: bytes, folder: Path) -> None:
-    from glamor_cli.weights import load_network, read_metadata, read_tensors
+    from glamor_cli.weights.network_file import load_network, read_metadata, read_tensors
 
     path = folder / "weights.safetensors"
     path.write_bytes(data)

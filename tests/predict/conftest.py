@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from glamor_cli.predict.predictor import PredictConfig
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from lively import TEMPERATURE, lively_network
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 
 @pytest.fixture(scope="module")

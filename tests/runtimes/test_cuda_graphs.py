@@ -14,7 +14,8 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.cuda_graphs import recorded_size
 from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 
 def test_recorded_sizes_cover_every_batch_with_a_third_idle_at_most() -> None:

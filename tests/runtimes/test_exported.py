@@ -10,7 +10,7 @@ from glamor_cli.errors import CheckpointError
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
-from glamor_cli.weights import METADATA_KEY, Metadata
+from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
 OURS = {METADATA_KEY: Metadata("named").to_json(), EXPORT_KEY: json.dumps({"precision": "fp16"})}
 

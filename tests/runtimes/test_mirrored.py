@@ -9,7 +9,9 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.weights import DEFAULT_WEIGHTS, Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.providers import cuda_problem
-from glamor_cli.weights import Metadata, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import save_network
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 

@@ -28,7 +28,9 @@ from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights import Metadata, find_weights, load_network, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import find_weights
 
 
 def open_torch_cuda(files: dict[str, Path]) -> Runtime:

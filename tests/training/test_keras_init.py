@@ -12,7 +12,7 @@ from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.keras_init import initialise_like_keras
 from glamor_cli.training.recipes import PAPER
 from glamor_cli.training.trainer import train
-from glamor_cli.weights import read_tensors
+from glamor_cli.weights.network_file import read_tensors
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.start import make_network
 from glamor_cli.training.trainer import begin_or_resume, train
-from glamor_cli.weights import read_metadata
+from glamor_cli.weights.network_file import read_metadata
 
 
 def test_checkpoints_may_be_as_frequent_as_steps(

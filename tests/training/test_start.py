@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.reading import sha256
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
@@ -19,7 +20,8 @@ from glamor_cli.training.config import BEST, CONFIG
 from glamor_cli.training.recipes import FER2013_CONTEXT
 from glamor_cli.training.start import load_initial_weights, make_network
 from glamor_cli.training.trainer import train
-from glamor_cli.weights import find_weights, load_network, read_metadata, save_network, sha256
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
+from glamor_cli.weights.registry import find_weights
 
 
 def test_a_frozen_face_encoder_is_kept_to_the_bit(

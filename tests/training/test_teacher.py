@@ -20,7 +20,9 @@ from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.recipes import MODERN, Recipe
 from glamor_cli.training.trainer import train
-from glamor_cli.weights import Metadata, find_weights, load_network, save_network
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import find_weights
 
 ALWAYS = 3
 """What the stubborn teacher answers to everything."""

@@ -30,7 +30,7 @@ from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.curves import CURVES
 from glamor_cli.training.recipes import PAPER, SmallFaces, find_recipe
 from glamor_cli.training.trainer import train
-from glamor_cli.weights import load_network, read_metadata
+from glamor_cli.weights.network_file import load_network, read_metadata
 
 
 def test_a_run_leaves_weights_metrics_and_curves(undisturbed: Path) -> None:

@@ -16,7 +16,7 @@ from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.extras import install_extra
-from glamor_cli.weights import load_network
+from glamor_cli.weights.network_file import load_network
 
 
 class GradCam:

@@ -1,7 +1,7 @@
 """Attention measured against a known place: does the face look where the answer is?
 
-Scenes (`glamor_cli.data.scenes.cues`) record where the deciding cue is. This maps it to the cells of
-the attention map and counts.
+Scenes record where the deciding cue is (`glamor_cli.data.scenes.cues`). This maps it to the cells
+of the attention map and counts.
 
 From an image's pixel to a cell. Pixel i covers [i, i + 1), so a box x1..x2 covers [x1, x2).
 

@@ -28,7 +28,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.settings import require_positive, require_seed, settle_paths
-from glamor_cli.weights import DEFAULT_WEIGHTS, find_weights
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
 

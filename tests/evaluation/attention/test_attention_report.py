@@ -25,12 +25,9 @@ from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.weights import (
-    DEFAULT_WEIGHTS,
-    Metadata,
-    load_network,
-    save_network,
-)
+from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 FEW = HidingConfig(regions=2, steps=2)
 

@@ -7,7 +7,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.hiding import HidingConfig, Occluder, make_filling, random_maps
 from glamor_cli.evaluation.attention.options import Fill
 from glamor_cli.runtimes.interface import Output, Runtime
-from glamor_cli.weights import Metadata
+from glamor_cli.weights.metadata import Metadata
 
 CORNER = slice(0, 32)
 

@@ -11,22 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.files.reading import sha256
 from glamor_cli.files.tensor_files import MAX_HEADER_BYTES
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.weights import (
-    DEFAULT_WEIGHTS,
-    METADATA_KEY,
-    Metadata,
-    find_weights,
-    load_network,
-    read_metadata,
-    read_tensors,
-    registered,
-    save_network,
-    sha256,
-)
+from glamor_cli.weights.metadata import METADATA_KEY, Metadata
+from glamor_cli.weights.network_file import load_network, read_metadata, read_tensors, save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights, registered
 
 
 @pytest.fixture

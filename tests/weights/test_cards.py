@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from glamor_cli.weights import find_weights, registered
+from glamor_cli.weights.registry import find_weights, registered
 
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize("name", list(registered()))

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError
-from glamor_cli.weights import find_weights
+from glamor_cli.weights.registry import find_weights
 
 
 @pytest.mark.parametrize(

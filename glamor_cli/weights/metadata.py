@@ -1,0 +1,140 @@
+"""What weights, and anything exported from them, say of themselves: a line of JSON in the file."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from glamor_cli.errors import CheckpointError
+from glamor_cli.files.reading import MALFORMED
+from glamor_cli.labels import EMOTIONS
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.vision.geometry import Geometry
+
+SCHEMA = 1
+METADATA_KEY = "glamor"
+"""The key under which safetensors and ONNX files carry our metadata, as JSON."""
+CHECKPOINT_KEY = "glamor-training"
+"""Under which a training's checkpoint says where it was; it holds no weights to answer with."""
+_LARGEST_WIDTH = 4096
+"""Of a network that metadata may ask for: its largest matrix then has 67 MB."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file of weights, or anything exported from it, says of itself.
+
+    Attributes:
+        name: The weights' name.
+        network: The network's hyper-parameters.
+        classes: Emotions in the order of the outputs.
+        temperature: Logits are divided by it before the softmax, so that a probability means
+            something; every runtime applies it.
+        geometry: How the pairs were made that the weights have learnt from.
+        colour: Colour order and range of the inputs.
+        training_data: What the weights were trained on, in a phrase.
+        accuracy: Measured figures by name, each from 0 to 1.
+        schema: Version of this layout.
+    """
+
+    name: str
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    classes: tuple[str, ...] = EMOTIONS
+    temperature: float = 1.0
+    geometry: Geometry = Geometry.SAMPLED
+    colour: str = "RGB in [0, 1]"
+    training_data: str = "unknown"
+    accuracy: dict[str, float] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Write as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: Path) -> "Metadata":
+        """Read what ``to_json`` wrote.
+
+        Args:
+            text: The JSON.
+            source: The file it came from, for messages.
+
+        Raises:
+            CheckpointError: The text is not our metadata, or of another schema.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise CheckpointError(
+                    f"{source} has metadata of schema {values['schema']}, not {SCHEMA}",
+                    "Use the version of glamor that wrote it, or write the file anew.",
+                )
+            known = {entry.name for entry in fields(cls)}
+            values = {key: value for key, value in values.items() if key in known}
+            network = dict(values["network"])
+            network["encoder"] = Encoder(network["encoder"])
+            network["variant"] = Variant(network["variant"])
+            values["network"] = NetworkConfig(**network)
+            _check_network(values["network"])
+            values["classes"] = tuple(str(name) for name in values["classes"])
+            values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
+            values["temperature"] = float(values["temperature"])
+            metadata = cls(**values)
+            if not 0 < metadata.temperature < math.inf:
+                raise ValueError(f"temperature {metadata.temperature}")
+            if len(metadata.classes) != metadata.network.classes:
+                raise ValueError(
+                    f"{len(metadata.classes)} class names for {metadata.network.classes} classes"
+                )
+            _check_classes(metadata.classes)
+        except MALFORMED as error:
+            raise CheckpointError(
+                f"{source} carries metadata that glamor cannot read ({error})",
+                "Use a file written by glamor train, import-checkpoint or export.",
+            ) from error
+        return metadata
+
+
+def take_metadata(raw: dict[str, str], path: Path) -> Metadata:
+    """Take our metadata out of what a ``.safetensors`` file carries.
+
+    Args:
+        raw: The file's own metadata.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: There is none of ours, or it cannot be read.
+    """
+    if CHECKPOINT_KEY in raw:
+        raise CheckpointError(
+            f"{path} is what a training goes on from, not the weights it chose",
+            "Use best.safetensors beside it; the training goes on with glamor train --resume.",
+        )
+    if METADATA_KEY not in raw:
+        raise CheckpointError(
+            f"{path} was not written by glamor: it has no metadata of ours",
+            "Use weights from glamor train, or glamor import-checkpoint for the authors'.",
+        )
+    return Metadata.from_json(raw[METADATA_KEY], path)
+
+
+def _check_classes(names: tuple[str, ...]) -> None:
+    """Refuse names that answers and tables cannot tell apart or show."""
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} classes")
+    if len(set(names)) < len(names):
+        raise ValueError("two classes of one name")
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise ValueError(f"the class name {name!r}")
+
+
+def _check_network(config: NetworkConfig) -> None:
+    """Refuse sizes that no network of ours has, and that would take all memory to build."""
+    for name in ("classes", "hidden"):
+        size = getattr(config, name)
+        if type(size) is not int or not 1 <= size <= _LARGEST_WIDTH:
+            raise ValueError(f"{name} {size!r}")
+    if isinstance(config.dropout, bool) or not 0 <= float(config.dropout) < 1:
+        raise ValueError(f"dropout {config.dropout!r}")

@@ -1,0 +1,95 @@
+"""Where weights lie: the names of ``weights/index.json``, and paths.
+
+Free of torch, NumPy and the network: what every command looks up first.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from glamor_cli.errors import ConfigError
+from glamor_cli.files.reading import sha256
+
+DEFAULT_WEIGHTS = "glamor-original"
+"""The registered weights that every command uses unless told otherwise."""
+
+_ENDINGS = (".safetensors", ".onnx", ".engine")
+"""What the names of files of weights end in."""
+
+INDEX_FILE = "index.json"
+"""What registers the files of ``weights/``."""
+
+_PACKAGE = Path(__file__).parents[1]
+# In a wheel the weights lie inside the package, in a checkout beside it.
+_FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
+
+
+@dataclass(frozen=True)
+class RegisteredWeights:
+    """An entry of ``weights/index.json``.
+
+    Attributes:
+        files: SHA-256 by the file's name.
+        summary: What they are, in a phrase.
+    """
+
+    files: dict[str, str]
+    summary: str
+
+
+def registered() -> dict[str, RegisteredWeights]:
+    """Read ``weights/index.json``, by the weights' names."""
+    for folder in _FOLDERS:
+        index = folder / INDEX_FILE
+        if index.is_file():
+            entries = json.loads(index.read_text(encoding="utf-8"))
+            return {name: RegisteredWeights(**entry) for name, entry in entries.items()}
+    return {}
+
+
+def is_registered(path: Path) -> bool:
+    """Say whether a file is one of ``weights/``, by its name and its bytes."""
+    sums = {name: known for entry in registered().values() for name, known in entry.files.items()}
+    return path.name in sums and path.is_file() and sha256(path) == sums[path.name]
+
+
+def find_weights(
+    name_or_path: str | Path, *, suffix: str = ".safetensors", exported: bool = True
+) -> Path:
+    """Find weights by registered name or by path.
+
+    Args:
+        name_or_path: A name from ``weights/``, or the path of a ``.safetensors``, ``.onnx`` or
+            ``.engine`` file.
+        suffix: Which of a registered name's files is wanted.
+        exported: Whether the message is to advise exported files too.
+
+    Raises:
+        ConfigError: There is no such name or file; the message says where they were looked for.
+    """
+    path = Path(name_or_path)
+    if path.suffix in _ENDINGS:
+        if path.is_file():
+            return path
+        raise ConfigError(f"there is no file {path}", "Check the path.")
+    for folder in _FOLDERS:
+        candidate = folder / f"{name_or_path}{suffix}"
+        if candidate.is_file():
+            return candidate
+    kinds = ".safetensors, .onnx or .engine" if exported else ".safetensors"
+    remedy = (
+        f"Give the path of a {kinds} file, or one of: "
+        f"{', '.join(registered()) or 'none installed'}."
+    )
+    if path.is_dir():
+        best = path / "best.safetensors"
+        if best.is_file():
+            remedy = f"Give {best}, the weights of that run."
+        raise ConfigError(f"{path} is a folder, not a file of weights", remedy)
+    if path.is_file():
+        hint = " (in small letters)" if path.suffix.lower() in _ENDINGS else ""
+        raise ConfigError(f"{path} does not end in {kinds}{hint}", remedy)
+    raise ConfigError(
+        f"no weights named {str(name_or_path)!r} in {' or '.join(str(f) for f in _FOLDERS)}",
+        remedy,
+    )
