@@ -43,29 +43,38 @@ function readClasses(bytes) {
   // The metadata is JSON inside the file; onnxruntime-web does not hand it out.
   const text = Buffer.from(bytes).toString("latin1");
   const found = text.match(/"classes": (\[[^\]]*\])/);
-  if (!found) throw new Error("this model was not written by glamor export");
+  if (!found) stop("this model was not written by glamor export");
   return JSON.parse(found[1]);
 }
 
+/** Say what is wrong, and end. */
+function stop(what) {
+  console.error(what);
+  process.exit(1);
+}
+
 const [model, photo, ...places] = process.argv.slice(2);
-if (!photo) {
-  console.error("usage: node predict.js MODEL.onnx PHOTO x1,y1,x2,y2 ...");
-  process.exit(2);
+if (!places.length) stop("usage: node predict.js MODEL.onnx PHOTO x1,y1,x2,y2 ...");
+const boxes = places.map((place) => place.split(",").map((side) => parseFloat(side)));
+if (boxes.some((box) => box.length !== 4 || !box.every(Number.isFinite))) {
+  stop("a box has four finite numbers: x1,y1,x2,y2");
 }
 
 ort.env.wasm.numThreads = 1; // more needs worker files that a bundler has to place
 const bytes = await readFile(model);
 const classes = readClasses(bytes);
 const session = await ort.InferenceSession.create(bytes);
-const sides = places.flatMap((place) => place.split(",").map(Number));
+if (session.inputNames.join() !== "image,boxes") {
+  stop(`${model} takes no image and boxes: export it with --with-preprocessing`);
+}
 const answer = await session.run({
   image: await readImage(photo),
-  boxes: new ort.Tensor("float32", Float32Array.from(sides), [places.length, 4]),
+  boxes: new ort.Tensor("float32", Float32Array.from(boxes.flat()), [boxes.length, 4]),
 });
 
 const probabilities = answer.probabilities.data;
 const weights = answer.stream_weights.data;
-for (let face = 0; face < places.length; face++) {
+for (let face = 0; face < boxes.length; face++) {
   const row = Array.from(
     probabilities.subarray(face * classes.length, (face + 1) * classes.length),
   );
@@ -77,5 +86,5 @@ for (let face = 0; face < places.length; face++) {
         face_weight: weights[2 * face],
         context_weight: weights[2 * face + 1],
       };
-  console.log(JSON.stringify({ box: sides.slice(4 * face, 4 * face + 4), ...told }));
+  console.log(JSON.stringify({ box: boxes[face], ...told }));
 }

@@ -57,7 +57,7 @@ def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> F
         found = [(line.peaks, line.near_cue, line.near_cue_deviation) for line in table]
         _draw_panel(panels[1], table, found)
         panels[1].set_title(
-            "attention peaks at the deciding disc, %", fontsize=11, loc="left", pad=18
+            "attention peaks within a cell of the cue, %", fontsize=11, loc="left", pad=18
         )
     figure.supxlabel(note, fontsize=8.5, color=FAINT)
     return figure

@@ -87,12 +87,12 @@ class VariantResult:
 
     @property
     def peaks(self) -> tuple[float, ...]:
-        """Shares of attention peaks at the cue, one for each seed where it was measured."""
+        """Shares of attention peaks within a cell of the cue, one for each seed measured."""
         return tuple(run.near_cue for run in self.runs if run.near_cue is not None)
 
     @property
     def near_cue(self) -> float | None:
-        """Mean share of attention peaks at the cue; None where it was not measured."""
+        """Mean share of attention peaks within a cell of the cue; None where none was measured."""
         return mean(self.peaks) if self.peaks else None
 
     @property
@@ -126,7 +126,9 @@ def to_markdown(table: Sequence[VariantResult]) -> str:
     """Write a table as Markdown, as papers and front doors show it."""
     peaks = any(line.peaks for line in table)
     lines = [
-        "| network | accuracy |" + (" attention peaks at the cue |" if peaks else "") + " seeds |",
+        "| network | accuracy |"
+        + (" attention peaks within a cell of the cue |" if peaks else "")
+        + " seeds |",
         "|---|---:|" + ("---:|" if peaks else "") + "---:|",
     ]
     for line in table:

@@ -126,7 +126,11 @@ def _render(lines: "list[VariantResult]") -> Table:
 
     peaks = any(line.peaks for line in lines)
     table = Table("network", "variant")
-    for heading in ("accuracy, %", *(["attention at the cue, %"] if peaks else []), "seeds"):
+    for heading in (
+        "accuracy, %",
+        *(["attention within a cell of the cue, %"] if peaks else []),
+        "seeds",
+    ):
         table.add_column(heading, justify="right")
     for line in lines:
         cells = [with_deviation(line.mean, line.deviation)]

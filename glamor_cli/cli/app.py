@@ -8,7 +8,7 @@ from glamor_cli import __version__
 from glamor_cli.cli.lazy import lazy_group
 
 COMMANDS = {
-    "predict": "Find every face in images and videos and tell its emotion, one row a face.",
+    "predict": "Find the faces in images and videos and tell their emotions, one row a face.",
     "preprocess": "Turn a data set into face/context pairs. Run it again after a stop: it goes on.",
     "store": "Look at pair stores, check them, merge them, take their boxes out.",
     "scenes": "Generate scenes in which neither face nor context suffices, with box files and "
@@ -24,7 +24,7 @@ COMMANDS = {
     "split.",
     "export": "Export to ONNX or TensorRT and compare the answers; a file that disagrees is not "
     "kept.",
-    "bench": "Measure latency, throughput and agreement of every backend, interleaved.",
+    "bench": "Measure latency, throughput and agreement of backends, interleaved.",
     "import-checkpoint": "Import the authors' TensorFlow checkpoint, without TensorFlow.",
     "explain": "Show one person's answer: attention, streams, second choice, and what hiding "
     "changes.",

@@ -41,7 +41,10 @@ def bench(
     ),
     backends: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated: {', '.join(Backend)}; else what suits the device."),
+        typer.Option(
+            help=f"Comma-separated: {', '.join(Backend)}; else those that suit the device "
+            "and are always installed."
+        ),
     ] = None,
     precision: Annotated[
         str | None,
@@ -56,12 +59,15 @@ def bench(
         typer.Option("--export", help="An exported file to measure beside it; may be repeated."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Photographs for pipeline, detector and preprocess.")
+        Path | None,
+        typer.Option(
+            help="Photographs for pipeline, detector and preprocess; else one that comes along."
+        ),
     ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     seconds: Annotated[
-        float, typer.Option(help="Least time measured for each row.")
+        float, typer.Option(help="Least seconds measured for each row.")
     ] = _DEFAULT.seconds,
     iterations: Annotated[
         int, typer.Option(help="Least calls measured for each row.")
@@ -70,7 +76,7 @@ def bench(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
 ) -> None:
-    """Measure latency, throughput and agreement of every backend, interleaved.
+    """Measure latency, throughput and agreement of backends, interleaved.
 
     Ctrl-C keeps what is measured so far.
     Exits with 7 if none of the backends that --backends names could be measured.

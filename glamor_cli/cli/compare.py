@@ -118,7 +118,7 @@ def _network_table(result: "Comparison") -> Table:
 
 def _pairing_table(result: "Comparison") -> Table:
     table = Table("")
-    for column in ("accuracy, points", "macro-F1", "only one right", "p, Holm"):
+    for column in ("accuracy, points", "macro-F1, points", "only one right", "p, Holm"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("better")
     for one in result.pairings:

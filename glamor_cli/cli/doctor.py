@@ -21,7 +21,10 @@ _MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bol
 def doctor(
     json_file: Annotated[Path | None, json_option("what was found")] = None,
 ) -> None:
-    """Show what works here, what is missing, and what to do about it."""
+    """Show what works here, what is missing, and what to do about it.
+
+    Exits with 7 if something is broken that every command needs.
+    """
     require_writable(json_file)
     with console.status("trying devices, engines, detectors and weights"):
         # Late, because it brings the engines.

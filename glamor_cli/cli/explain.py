@@ -33,9 +33,7 @@ def explain(
         ),
     ] = None,
     weights: WeightsOption = DEFAULT_WEIGHTS,
-    face: Annotated[
-        int, typer.Option(min=1, help="Which face, the most confident is the first.")
-    ] = 1,
+    face: Annotated[int, typer.Option(min=1, help="Which face; 1 is the most confident.")] = 1,
     detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,

@@ -87,7 +87,8 @@ def export(
         typer.Option(help="GPU generation for TensorRT-RTX, as SM89; may be given again."),
     ] = None,
     workspace: Annotated[
-        int | None, typer.Option(help="Memory that an engine may work in, in MiB.")
+        int | None,
+        typer.Option(help="Memory that an engine may work in, in MiB; default: the builder's."),
     ] = None,
     timing_cache: Annotated[
         Path | None, typer.Option(help="File that keeps TensorRT's measurements.")

@@ -41,12 +41,13 @@ def predict(
         RowFormat | None,
         typer.Option(
             "--format",
-            help="Default: by --output's ending, else a table. The table goes to standard error; "
-            "without --output, jsonl, json and csv go to standard output.",
+            help="Default: a table, on standard error; with --output, by its ending. "
+            "Without --output, jsonl, json and csv go to standard output.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the rows to this file; - is standard output.")
+        Path | None,
+        typer.Option(help="Write the rows to this file; - is standard output, with --format."),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Save annotated pictures and videos into this folder.")
@@ -72,7 +73,7 @@ def predict(
     long_side: LongSideOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = FACES_AT_ONCE,
 ) -> None:
-    """Find every face in images and videos and tell its emotion, one row a face.
+    """Find the faces in images and videos and tell their emotions, one row a face.
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """
@@ -149,6 +150,11 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
     if chosen is None or chosen is RowFormat.TABLE:
+        if output == STANDARD_OUTPUT:
+            raise ConfigError(
+                "standard output has no ending to say in what format to write the rows",
+                "Add --format jsonl, json or csv.",
+            )
         raise ConfigError(
             f"the ending of {output} does not say in what format to write the rows",
             "Give --format jsonl, json or csv, or a name that ends in one of these.",

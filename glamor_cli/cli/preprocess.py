@@ -25,12 +25,19 @@ _SHOWN_FAILURES = 5
 
 def preprocess(
     source: Annotated[
-        Path, typer.Argument(help="Folder of a data set (CAER-S, class folders), or manifest .csv.")
+        Path,
+        typer.Argument(
+            help="Folder of a data set (NCAER-S, CAER-S, class folders), or manifest .csv."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder of the pair store; a begun one goes on.")],
-    boxes: Annotated[BoxSource, typer.Option(help="Where the faces' boxes come from.")] = (
-        _DEFAULTS.boxes
-    ),
+    boxes: Annotated[
+        BoxSource,
+        typer.Option(
+            help="Faces' boxes: found by a detector, from the authors' box files, from the "
+            "manifest's columns, or the whole images."
+        ),
+    ] = _DEFAULTS.boxes,
     detector: Annotated[
         DetectorKind | None,
         typer.Option(help=f"Which detector finds faces; default: {_DEFAULTS.detector}."),

@@ -33,7 +33,9 @@ VerifyDeviceOption = Annotated[
         help="What the ONNX file is verified on; auto: what --provider runs on, else the CPU."
     ),
 ]
-DetectorOption = Annotated[DetectorKind, typer.Option(help="Who finds the faces.")]
+DetectorOption = Annotated[
+    DetectorKind, typer.Option(help="Who finds the faces; dlib takes at most 2 million pixels.")
+]
 LongSideOption = Annotated[
     int | None,
     typer.Option(
@@ -54,7 +56,9 @@ FlipOption = Annotated[
     typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
 ]
 TrainStoreArgument = Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")]
-RecipeOption = Annotated[RecipeName, typer.Option(help="Training recipe.")]
+RecipeOption = Annotated[
+    RecipeName, typer.Option(help="How to train; docs/training.md explains each.")
+]
 EncoderOption = Annotated[Encoder, typer.Option(help="The encoders.")]
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 TrainPrecisionOption = Annotated[

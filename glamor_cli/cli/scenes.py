@@ -26,7 +26,7 @@ def scenes(
 ) -> None:
     """Generate scenes in which neither face nor context suffices, with box files and cues.csv.
 
-    The person's mouth says which of the discs counts; its colour is the emotion.
+    The person's mouth says which disc counts; that disc's colour is the emotion.
     """
     from glamor_cli.data.scenes.make import make_scenes
 

@@ -68,7 +68,9 @@ def verify(path: StoreArgument) -> None:
 @store.command("merge")
 def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two stores or more.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the new store; it resumes.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the new store; a begun one goes on.")
+    ],
 ) -> None:
     """Write several stores, made alike, into one; splits of one name are joined in this order."""
     from glamor_cli.data.store.merge import merge_stores, total_images

@@ -158,7 +158,7 @@ class _Road:
             looked = measure_attention(evaluation.attention, cues)
             report(
                 f"{evaluation.metrics.accuracy:.1%} of {evaluation.metrics.count} test scenes; "
-                f"attention peaks at the deciding disc in {looked.near_cue:.1%}",
+                f"attention peaks within a cell of the deciding disc in {looked.near_cue:.1%}",
                 out / CONFUSION,
                 out / REPORT,
             )

@@ -239,7 +239,7 @@ def test_the_table_by_hand(tmp_path):
     assert [line.variant for line in table] == [Variant.FACE_ONLY, Variant.FULL]
     assert [one.seed for one in table[1].runs] == [0, 1]
     assert to_markdown(table).splitlines() == [
-        "| network | accuracy | attention peaks at the cue | seeds |",
+        "| network | accuracy | attention peaks within a cell of the cue | seeds |",
         "|---|---:|---:|---:|",
         "| the face alone (`face-only`) | 14.0 | - | 1 |",
         "| the whole network (`full`) | 97.0 ± 1.4 | 95.0 ± 1.4 | 2 |",

@@ -173,12 +173,31 @@ def test_python_example_gives_the_answers(graph, tmp_path):
     run_example([sys.executable, str(REPOSITORY / "examples/python/predict.py")], graph, tmp_path)
 
 
-def test_python_example_says_what_is_wrong(graph, exported, tmp_path):
+WITHOUT_PACKAGES = pytest.mark.skipif(
+    not (JAVASCRIPT / "node_modules/onnxruntime-web").is_dir(),
+    reason="the packages of examples/javascript are not installed (npm install)",
+)
+
+
+@WITHOUT_PACKAGES
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_javascript_example_gives_the_answers(graph, tmp_path):
+    run_example(["node", str(JAVASCRIPT / "predict.js")], graph, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        [sys.executable, str(REPOSITORY / "examples/python/predict.py")],
+        pytest.param(["node", str(JAVASCRIPT / "predict.js")], marks=WITHOUT_PACKAGES),
+    ],
+    ids=["python", "javascript"],
+)
+def test_examples_say_what_is_wrong(example, graph, exported, tmp_path):
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")
-    example = [sys.executable, str(REPOSITORY / "examples/python/predict.py")]
     for model, boxes, said in (
         (graph, [], "usage"),
-        (graph, ["1,2,3"], "four numbers"),
+        (graph, ["1,2,3"], "four"),
         (graph, ["1,2,nan,4"], "four finite numbers"),
         (exported, ["1,2,30,40"], "--with-preprocessing"),
     ):
@@ -186,12 +205,4 @@ def test_python_example_says_what_is_wrong(graph, exported, tmp_path):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 1
         assert said in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.skipif(
-    not (JAVASCRIPT / "node_modules/onnxruntime-web").is_dir(),
-    reason="the packages of examples/javascript are not installed (npm install)",
-)
-def test_javascript_example_gives_the_answers(graph, tmp_path):
-    run_example(["node", str(JAVASCRIPT / "predict.js")], graph, tmp_path)
+        assert len(done.stderr.splitlines()) == 1
