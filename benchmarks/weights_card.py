@@ -34,7 +34,8 @@ context is empty. Left out: 1,400 images that are copies or near copies of evalu
 137 that exist only as JPEG. Labels are mixtures of the votes of FER+'s ten annotators and FER2013's
 own label: {labels} FER2013's
 pictures were collected from the web for research; none is in this repository. `FER2013` below is a
-folder of two files of arrays, which `glamor_cli/data/data_sets/fer2013.py` describes.
+folder of two files of arrays, which `glamor_cli/data/data_sets/fer2013.py` describes;
+`PHOTOGRAPHS` is a pair store of labelled photographs with a split `test`.
 
 ```
 glamor fer2013 FER2013 images-half
