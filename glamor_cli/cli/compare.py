@@ -32,7 +32,7 @@ def compare(
     weights: Annotated[
         list[str],
         typer.Argument(
-            metavar="A B ...", help="Names from weights/, .safetensors, .onnx or .engine files."
+            metavar="WEIGHTS", help="Names from weights/, .safetensors, .onnx or .engine files."
         ),
     ],
     split: SplitOption = None,

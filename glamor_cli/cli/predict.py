@@ -34,7 +34,7 @@ from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Images, videos, folders of them, or globs."),
+        typer.Argument(metavar="SOURCE", help="Images, videos, folders of them, or globs."),
     ],
     weights: WeightsOption = DEFAULT_WEIGHTS,
     row_format: Annotated[

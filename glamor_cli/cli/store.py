@@ -67,7 +67,7 @@ def verify(path: StoreArgument) -> None:
 
 @store.command("merge")
 def merge(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two stores or more.")],
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE", help="Two stores or more.")],
     out: Annotated[
         Path, typer.Option("--out", help="Folder of the new store; a begun one goes on.")
     ],
