@@ -1,6 +1,7 @@
 """Files are whole or as they were, and what cannot be replaced is written into."""
 
 import csv
+import errno
 import io
 import os
 import signal
@@ -169,8 +170,36 @@ def test_a_finished_file_is_not_lost_to_ctrl_c(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="has other permissions")
-def test_a_private_file_stays_private(tmp_path: Path) -> None:
-    path = tmp_path / "private.csv"
-    path.touch(mode=0o600)
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "rows.csv"
+    path.touch()
+    path.chmod(mode)
     write_text(path, "rows")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has other permissions")
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "rows.csv", "rows")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_every_way_of_having_no_more_room_is_told(tmp_path: Path, number: int) -> None:
+    """A disk, a quota and a limit for each file."""
+    with (
+        pytest.raises(ConfigError, match=r"cannot write .*a\.txt: "),
+        atomic_path(tmp_path / "a.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_failures_within_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
+        raise FileNotFoundError(errno.ENOENT, "another file")
