@@ -41,16 +41,12 @@ class Resampled:
         accuracy: float64 [R].
         macro_f1: float64 [R]; as in `Metrics`, over the classes that occur.
         negative_log_likelihood: float64 [R], in nats.
-        recall: float64 [R, C]; NaN where a resample has no pair of the class.
-        precision: float64 [R, C]; NaN where the class is never answered.
         f1: float64 [R, C]; NaN where the class does not occur at all.
     """
 
     accuracy: NDArray[np.float64]
     macro_f1: NDArray[np.float64]
     negative_log_likelihood: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    precision: NDArray[np.float64]
     f1: NDArray[np.float64]
 
 
@@ -81,15 +77,13 @@ def resample(
         confusions[index] = drawn.reshape(classes, classes)
         losses[index] = surprise[rows].mean()
     hits = np.diagonal(confusions, axis1=1, axis2=2)  # (R, C)
-    support, answered = confusions.sum(axis=2), confusions.sum(axis=1)
+    occurrences = confusions.sum(axis=2) + confusions.sum(axis=1)  # as label and as answer
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
-        f1 = 2 * hits / (support + answered)
+        f1 = 2 * hits / occurrences
         return Resampled(
             accuracy=hits.sum(axis=1) / count,
             macro_f1=np.nanmean(f1, axis=1),
             negative_log_likelihood=losses,
-            recall=hits / support,
-            precision=hits / answered,
             f1=f1,
         )
 
