@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, mean_of_shared
+from glamor_cli.evaluation.metrics import losses_of_pairs, mean_of_shared
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -64,8 +64,7 @@ def resample(
     """
     count, classes = probabilities.shape
     answers = probabilities.argmax(axis=1)
-    likelihood = probabilities[np.arange(count), labels].astype(np.float64)
-    surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    each_loss = losses_of_pairs(probabilities, labels)
     # A pair's place in the confusion matrix is found once, not for every resample.
     cells = labels.astype(np.int64) * classes + answers
     confusions = np.empty((resamples, classes, classes), np.int64)
@@ -75,7 +74,7 @@ def resample(
         rows = generator.integers(count, size=count)
         drawn = np.bincount(cells[rows], minlength=classes**2)
         confusions[index] = drawn.reshape(classes, classes)
-        losses[index] = surprise[rows].mean()
+        losses[index] = each_loss[rows].mean()
     hits = np.diagonal(confusions, axis1=1, axis2=2)  # (R, C)
     occurrences = confusions.sum(axis=2) + confusions.sum(axis=1)  # as label and as answer
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
