@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.files.atomic import atomic_path, write_json, write_text
+from glamor_cli.files.atomic import atomic_path, remove_leftovers, write_json, write_text
 from glamor_cli.files.csv_line import csv_line
 
 
@@ -167,6 +167,30 @@ def test_a_finished_file_is_not_lost_to_ctrl_c(
     with pytest.raises(KeyboardInterrupt):
         write_text(tmp_path / "a.txt", "finished")
     assert (tmp_path / "a.txt").read_text() == "finished"
+
+
+def test_what_kills_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from glamor_cli.files.atomic import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])): os._exit(0)"
+    )
+    kept = {".hidden.json", "a.partial.json", "b.csv"}
+    for name in kept:
+        (tmp_path / name).touch()
+    for name in ("a.json", "b.csv"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=True)
+
+    def left() -> set[str]:
+        return {entry.name for entry in tmp_path.iterdir()} - kept
+
+    assert len(left()) == 2
+    remove_leftovers(tmp_path, ".json")
+    (name,) = left()
+    assert name.endswith(".partial.csv")
+    remove_leftovers(tmp_path)
+    assert not left()
+    assert kept <= {entry.name for entry in tmp_path.iterdir()}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="has other permissions")
