@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from glamor_cli.errors import DataError
 from glamor_cli.vision.images import read_image
@@ -198,6 +199,14 @@ def test_empty_boxes_are_refused_with_the_box_in_the_message(box):
 def test_what_read_image_would_not_give_is_refused(sample, image):
     with pytest.raises(DataError, match=rf"{image.dtype} .*not uint8 \[H, W, 3\]"):
         sample(image, Box(10, 10, 20, 20))
+
+
+@pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
+@pytest.mark.parametrize("image", [Image.new("RGB", (60, 60)), [[[0, 0, 0]]]], ids=["pil", "list"])
+def test_an_image_of_another_library_is_refused(sample, image):
+    with pytest.raises(DataError, match=rf"{type(image).__name__}, not a NumPy array") as caught:
+        sample(image, NO_FACE)
+    assert "read_image" in caught.value.remedy
 
 
 @pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
