@@ -152,7 +152,10 @@ def test_settings_say_what_the_boxes_depend_on():
     assert set(detector.settings) == set(CenterFaceConfig.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("options", [{"long_side": 8}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"long_side": 8}, {"long_side": 640.5}, {"threads": 0}, {"min_score": float("nan")}],
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError):
         open_detector(**options)

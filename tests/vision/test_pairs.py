@@ -237,6 +237,12 @@ def test_a_detector_s_box_is_rounded_not_cut():
     assert round_box(np.array([1.6, -2.6, 10.4, 20.9], np.float32)) == Box(2, -3, 10, 21)
 
 
+@pytest.mark.parametrize("corner", [np.nan, np.inf])
+def test_a_detector_s_box_that_is_nowhere_is_refused(corner):
+    with pytest.raises(DataError, match="corners that are not finite"):
+        round_box(np.array([1, 2, corner, 4], np.float32))
+
+
 def test_stored_pairs_come_back_within_half_a_step():
     image = np.random.default_rng(3).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     box = Box(40, 50, 140, 150)
