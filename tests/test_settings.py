@@ -60,6 +60,12 @@ def test_the_text_of_a_choice_is_the_choice(settings, name, choice) -> None:
         replace(settings, **{name: "nonsense"})
 
 
+def test_an_unknown_source_of_boxes_is_called_so() -> None:
+    with pytest.raises(ConfigError, match="there is no source of boxes 'face'") as refused:
+        PairMaking(boxes="face")
+    assert "detect, crop-files, manifest, whole" in refused.value.remedy
+
+
 @pytest.mark.parametrize(("settings", "name", "choices"), MANY)
 def test_so_are_the_texts_of_several(settings, name, choices) -> None:
     for several in (tuple(map(str, choices)), list(map(str, choices)), list(choices)):

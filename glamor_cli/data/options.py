@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from glamor_cli.settings import settle_choices
+from glamor_cli.settings import choose, settle_choices
 from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 
 
@@ -40,6 +40,7 @@ class PairMaking:
     skip_no_face: bool = False
 
     def __post_init__(self) -> None:
+        choose(BoxSource, self.boxes, "source of boxes")
         settle_choices(self, boxes=BoxSource, detector=DetectorKind)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.evaluation.metrics import SMALLEST_PROBABILITY, mean_of_shared
+from glamor_cli.evaluation.metrics import losses_of_pairs, mean_of_shared
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -41,16 +41,12 @@ class Resampled:
         accuracy: float64 [R].
         macro_f1: float64 [R]; as in `Metrics`, over the classes that occur.
         negative_log_likelihood: float64 [R], in nats.
-        recall: float64 [R, C]; NaN where a resample has no pair of the class.
-        precision: float64 [R, C]; NaN where the class is never answered.
         f1: float64 [R, C]; NaN where the class does not occur at all.
     """
 
     accuracy: NDArray[np.float64]
     macro_f1: NDArray[np.float64]
     negative_log_likelihood: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    precision: NDArray[np.float64]
     f1: NDArray[np.float64]
 
 
@@ -68,8 +64,7 @@ def resample(
     """
     count, classes = probabilities.shape
     answers = probabilities.argmax(axis=1)
-    likelihood = probabilities[np.arange(count), labels].astype(np.float64)
-    surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    each_loss = losses_of_pairs(probabilities, labels)
     # A pair's place in the confusion matrix is found once, not for every resample.
     cells = labels.astype(np.int64) * classes + answers
     confusions = np.empty((resamples, classes, classes), np.int64)
@@ -79,17 +74,15 @@ def resample(
         rows = generator.integers(count, size=count)
         drawn = np.bincount(cells[rows], minlength=classes**2)
         confusions[index] = drawn.reshape(classes, classes)
-        losses[index] = surprise[rows].mean()
+        losses[index] = each_loss[rows].mean()
     hits = np.diagonal(confusions, axis1=1, axis2=2)  # (R, C)
-    support, answered = confusions.sum(axis=2), confusions.sum(axis=1)
+    occurrences = confusions.sum(axis=2) + confusions.sum(axis=1)  # as label and as answer
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
-        f1 = 2 * hits / (support + answered)
+        f1 = 2 * hits / occurrences
         return Resampled(
             accuracy=hits.sum(axis=1) / count,
             macro_f1=np.nanmean(f1, axis=1),
             negative_log_likelihood=losses,
-            recall=hits / support,
-            precision=hits / answered,
             f1=f1,
         )
 

@@ -10,7 +10,7 @@ from glamor_cli.errors import DataError
 
 CALIBRATION_BINS = 15
 """Bins of equal width, as Guo et al. 2017 ("On Calibration of Modern Neural Networks")."""
-SMALLEST_PROBABILITY = 1e-12
+_SMALLEST_PROBABILITY = 1e-12
 """A label's probability counts as at least this, so that no single pair's loss is infinite."""
 _UNKNOWN = ("precision", "recall", "f1")
 """What cannot be told of a class without pairs."""
@@ -88,8 +88,7 @@ def compute_metrics(
     per_class = tuple(_class_metrics(confusion, index) for index in range(len(classes)))
     occurring = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
     right = answers == labels
-    likelihood = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    surprise = -np.log(np.maximum(likelihood, SMALLEST_PROBABILITY))
+    losses = losses_of_pairs(probabilities, labels)
     return Metrics(
         accuracy=float(right.mean()),
         macro_f1=float(np.mean([c.f1 for c, o in zip(per_class, occurring, strict=True) if o])),
@@ -98,7 +97,7 @@ def compute_metrics(
         per_class=per_class,
         confusion=confusion,
         calibration_error=expected_calibration_error(probabilities.max(axis=1), right),
-        negative_log_likelihood=float(surprise.mean()) + 0.0,  # never -0
+        negative_log_likelihood=float(losses.mean()) + 0.0,  # never -0
     )
 
 
@@ -127,6 +126,20 @@ def mean_of_shared(f1: NDArray[np.float64]) -> NDArray[np.float64]:
     occurring = ~np.isnan(f1).all(axis=0)
     means: NDArray[np.float64] = np.nan_to_num(f1).sum(axis=-1) / occurring.sum(axis=-1)
     return means
+
+
+def losses_of_pairs(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Compute -ln(probability of the label), in nats: float64 [N].
+
+    Args:
+        probabilities: [N, C].
+        labels: [N], from 0 to C - 1.
+    """
+    likelihoods = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: NDArray[np.float64] = -np.log(np.maximum(likelihoods, _SMALLEST_PROBABILITY))
+    return losses
 
 
 def confusion_matrix(
@@ -184,6 +197,10 @@ def _check(probabilities: NDArray[np.floating], labels: NDArray[np.integer], cla
         raise DataError(
             "the probabilities hold values that are not finite",
             "The weights have diverged; use an earlier checkpoint.",
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"labels are {labels.dtype}, not integers", "Give labels as numbers of classes."
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(

@@ -46,7 +46,8 @@ def export_onnx(
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph is not valid, or its answers differ by more than is allowed.
-        BackendUnavailable: What it is to be verified on is not here.
+        BackendUnavailable: What it is to be verified on is not here, or the detector that makes
+            pairs of images.
     """
     config = config or ExportConfig()
     started = time.perf_counter()
@@ -133,6 +134,7 @@ def load_calibration(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | 
 
     Raises:
         DataError: The images cannot be used.
+        BackendUnavailable: A package that the detector of faces needs is not installed.
     """
     source = config.calibration_source
     if config.precision is not ExportPrecision.INT8 or source is None:

@@ -95,6 +95,7 @@ def load_pairs(
 
     Raises:
         DataError: The store is damaged, there are no images, or no face in any of them.
+        BackendUnavailable: Of images: a package that the detector needs is not installed.
     """
     if (source / STORE_FILE).is_file():
         return _from_store(source, limit, classes, calibration=calibration)

@@ -23,6 +23,8 @@ _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 _STEM_BYTES = 200
 _SUFFIX_BYTES = 30
 """Bytes of a name that go into the temporary one, which is longer and has the same limit, 255."""
+_PARTIAL = ".partial"
+"""Stands before the suffix of a temporary file, whose name begins with a dot."""
 _UMASK = threading.Lock()
 
 
@@ -57,7 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         descriptor, name = tempfile.mkstemp(
             dir=path.parent if replaceable else None,
             prefix=f".{_begin(path.stem, _STEM_BYTES)}-",
-            suffix=f".partial{_begin(path.suffix, _SUFFIX_BYTES)}",
+            suffix=f"{_PARTIAL}{_begin(path.suffix, _SUFFIX_BYTES)}",
         )
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
@@ -69,6 +71,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             _finish(temporary, path, replace=replaceable)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, suffix: str = ".*") -> None:
+    """Remove the temporary files that killed processes left; nobody else may be writing there.
+
+    Args:
+        folder: Where the finished files belong.
+        suffix: Of the finished files, as a glob's pattern.
+    """
+    for leftover in folder.glob(f".*{_PARTIAL}{suffix}"):
+        leftover.unlink(missing_ok=True)
 
 
 def _finish(temporary: Path, path: Path, *, replace: bool) -> None:

@@ -70,7 +70,8 @@ class Runtime(ABC):
             context: float32 [B, 3, 112, 112], RGB in [0, 1].
 
         Raises:
-            DataError: Wrong shapes or types, or values that are not finite.
+            DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
+            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
             CheckpointError: The network answers with values that are not finite.
         """
         return self._require_finite(self.unchecked(face, context))
@@ -85,7 +86,8 @@ class Runtime(ABC):
             context: float32 [B, 3, 112, 112], RGB in [0, 1].
 
         Raises:
-            DataError: Wrong shapes or types, or values that are not finite.
+            DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
+            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
         """
         _check("face", face, FACE_SIZE)
         _check("context", context, CONTEXT_SIZE)
@@ -116,7 +118,8 @@ class Runtime(ABC):
             and these faces, but for the last bits. It raises what the runtime raises.
 
         Raises:
-            DataError: Wrong shapes or types, or values that are not finite.
+            DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
+            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
         """
         _check("face", face, FACE_SIZE)
         starts = range(0, len(face), self.largest_batch)

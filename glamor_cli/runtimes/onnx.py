@@ -31,6 +31,7 @@ class OnnxRuntime(Runtime):
             exactly as the graph says, as engines for which it was not made would.
 
     Raises:
+        ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
         BackendUnavailable: CUDA was asked for and cannot load; the message names what is missing.
     """

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glamor_cli.errors import CheckpointError
-from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files import atomic
 from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.files.tensor_files import check_bounds, write_tensors
@@ -85,7 +85,7 @@ def save_checkpoint(
     where = json.dumps(asdict(run_state))
     metadata = {CHECKPOINT_KEY: where, _CHECKSUM_KEY: _checksum(where, tensors)}
     last = folder / LAST
-    with atomic_path(last) as temporary:
+    with atomic.atomic_path(last) as temporary:
         write_tensors(temporary, tensors, metadata, of=last)
         if last.exists():
             last.replace(folder / PREVIOUS)
@@ -118,10 +118,10 @@ def lock_run(folder: Path) -> AbstractContextManager[None]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the half-written files that a kill left in a run's folder."""
+    atomic.remove_leftovers(folder)
     # safetensors writes to a file of its own beside the one it is given, and renames it.
-    for pattern in (".*.partial.*", ".tmp??????"):
-        for leftover in folder.glob(pattern):
-            leftover.unlink(missing_ok=True)
+    for leftover in folder.glob(".tmp??????"):
+        leftover.unlink(missing_ok=True)
 
 
 def load_checkpoint(

@@ -101,9 +101,15 @@ class CenterFace:
             threads: CPU threads; None takes every core.
 
         Raises:
-            ConfigError: The working size or the number of threads is too small.
+            ConfigError: The working size is too small or not whole, or the number of threads is
+                not positive.
             BackendUnavailable: The network's file or ONNX Runtime is missing.
         """
+        if not float(config.long_side).is_integer():
+            raise ConfigError(
+                f"a long side of {config.long_side} is not one of whole pixels",
+                f"Give a whole number; the default is {CenterFaceConfig.long_side}.",
+            )
         if config.long_side < _STRIDE:
             raise ConfigError(
                 f"a long side of {config.long_side} pixels is too small to find a face",

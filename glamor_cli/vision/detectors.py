@@ -1,5 +1,6 @@
 """Opening a detector of faces."""
 
+import math
 from dataclasses import replace
 
 from glamor_cli.errors import ConfigError
@@ -41,6 +42,11 @@ def open_detector(
         config = CenterFaceConfig()
         if long_side is not None:
             config = replace(config, long_side=long_side)
+        if min_score is not None and math.isnan(min_score):
+            raise ConfigError(
+                "the least detector score is not a number",
+                f"Give one such as {config.min_score}, or none.",
+            )
         if min_score is not None and min_score < config.min_score:
             config = replace(config, min_score=max(min_score, _LOWEST_SCORE))
         return CenterFace(config, threads=threads)

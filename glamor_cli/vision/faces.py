@@ -78,6 +78,11 @@ def check_image(image: NDArray[np.uint8]) -> None:
     Raises:
         DataError: Not uint8 [H, W, 3], or without pixels.
     """
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"the image is {type(image).__name__}, not a NumPy array",
+            "Read images with glamor_cli.vision.images.read_image.",
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
             f"the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",

@@ -76,7 +76,8 @@ class TrackingConfig:
         lost_looks: Frames looked at that it may go unseen, if that is longer.
 
     Raises:
-        ConfigError: ``smoothing`` is negative or not finite.
+        ConfigError: ``smoothing`` is negative or not finite, ``min_overlap`` is not above 0 and at
+            most 1, or another is negative.
     """
 
     smoothing: float = 0.5
@@ -91,6 +92,16 @@ class TrackingConfig:
                 f"the smoothing time must be 0 seconds or more and finite, not {self.smoothing}",
                 "Give --smooth a time such as 0.5s, or 0 for none.",
             )
+        if not 0 < self.min_overlap <= 1:
+            raise ConfigError(
+                f"min_overlap must be above 0 and at most 1, not {self.min_overlap}",
+                f"Give it a share such as {TrackingConfig.min_overlap}.",
+            )
+        for name in ("growth", "lost_after", "lost_looks"):
+            value = getattr(self, name)
+            # So that NaN is refused too.
+            if not value >= 0:
+                raise ConfigError(f"{name} must be 0 or more, not {value}", "Give it 0 or more.")
 
 
 TRACKING = TrackingConfig()

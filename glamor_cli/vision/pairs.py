@@ -65,7 +65,13 @@ class Pair:
 
 
 def round_box(box: NDArray[np.float32]) -> Box:
-    """Round a detector's box (x1, y1, x2, y2 in pixels) to whole pixels."""
+    """Round a detector's box (x1, y1, x2, y2 in pixels) to whole pixels.
+
+    Raises:
+        DataError: A corner is not finite.
+    """
+    if not np.isfinite(box).all():
+        raise DataError(f"the box {box} has corners that are not finite", "Leave this face out.")
     x1, y1, x2, y2 = (round(float(value)) for value in box)
     return Box(x1, y1, x2, y2)
 

@@ -137,6 +137,11 @@ def test_scale_and_shift_stay_in_their_ranges():
     zoom = 1 / slope
     assert 0.799 < zoom.min() < 0.82
     assert 1.23 < zoom.max() < 1.251
+    # The range is its own inverse; a mark of ten pixels tells which way it goes.
+    face = torch.zeros(1, 3, 96, 96)
+    face[:, :, 43:53, 43:53] = 1.0
+    (larger,) = FaceAugmentation(**still, scale=(1.5, 1.5))(face, draws())
+    assert larger[0, 48].sum() == pytest.approx(15, abs=0.1)
     moved = FaceAugmentation(**still, shift=0.1)(ramps(1000), draws())
     for channel in (0, 1):
         centre = moved[:, channel, 47:49, 47:49].mean(dim=(1, 2)) - 0.5

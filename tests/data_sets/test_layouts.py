@@ -69,6 +69,8 @@ def test_what_is_no_image_is_passed_over(tmp_path):
         (tmp_path / "Sad" / name).write_bytes(b"x")
     (tmp_path / "README.md").write_text("x")
     (tmp_path / ".cache").mkdir()
+    # A zip made on a Mac unpacks to this beside the folders.
+    (tmp_path / "__MACOSX" / "Sad").mkdir(parents=True)
     assert listed(open_data_set(tmp_path), "all") == [("Sad/face.png", "Sad")]
 
 

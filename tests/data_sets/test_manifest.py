@@ -62,6 +62,11 @@ def test_names_may_hold_newlines_and_bytes_that_are_not_utf8(manifest, tmp_path)
     assert names == [tmp_path / "two\nlines.png", tmp_path / "\udcff\udcfe.png"]
 
 
+def test_boxes_between_pixels_are_rounded(manifest):
+    (record,) = manifest("path,label,x1,y1,x2,y2\na.png,Sad,10.7,1,30.9,40\n").records("all")
+    assert record.box == Box(11, 1, 31, 40)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -81,7 +86,7 @@ def test_names_may_hold_newlines_and_bytes_that_are_not_utf8(manifest, tmp_path)
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,,3,4\n", "line 2, has '' where a number belongs"),
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,nan,3,4\n", "'nan' where a number belongs"),
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,2,3,1e300\n", "impossible box"),
-        (f"path,label,{CLASSES}\na.png,Sad,1,-1,0,0,0,0,0\n", "negative or sum to zero"),
+        (f"path,label,{CLASSES}\na.png,Sad,2,-1,0,0,0,0,0\n", "negative or sum to zero"),
         (f"path,label,{CLASSES}\na.png,Sad,0,0,0,0,0,0,0\n", "negative or sum to zero"),
         (f"path,label,{CLASSES}\na.png,Sad,x,0,0,0,0,0,0\n", "'x' where a number belongs"),
         ('path,label\n"a.png,Sad\n', "is not CSV"),

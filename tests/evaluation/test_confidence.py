@@ -30,6 +30,14 @@ def test_a_calibrated_network_stays_inside_what_chance_allows_and_a_boastful_one
     assert boastful.error > 3 * boastful.error_by_chance
 
 
+def test_an_error_by_chance_is_exceeded_five_times_of_a_hundred():
+    """Of N answers that are half sure, |2 * hits - N| / 2N is the error; hits are binomial."""
+    count = 1000
+    found = measure_reliability(np.full(count, 0.5), np.arange(count) % 2 == 0)
+    # 1.96 standard deviations of the normal distribution; 2.24 would be 2.5 times of a hundred.
+    assert found.error_by_chance * 2 * np.sqrt(count) == pytest.approx(1.96, abs=0.1)
+
+
 def test_risk_and_coverage_by_hand():
     found = measure_risk_coverage(
         np.array([0.6, 0.9, 0.8, 0.7]), np.array([True, True, False, True])

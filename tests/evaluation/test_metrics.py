@@ -108,6 +108,7 @@ def test_calibration_error_averages_within_a_bin():
         (np.eye(4)[:1], np.array([4])),
         (np.eye(4)[:1], np.array([-1])),
         (np.full((1, 4), np.nan), np.array([0])),
+        (np.eye(4), np.array([0.0, 1.0, 2.0, 3.0])),
     ],
 )
 def test_what_cannot_be_judged(probabilities, labels):

@@ -1,5 +1,7 @@
 """A wrong p would let readers believe in differences that are luck, or overlook real ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,14 @@ def test_holm_by_hand():
     assert adjust_holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert adjust_holm([0.9, 0.6]) == pytest.approx([1.0, 1.0])
     assert adjust_holm([0.02]) == [0.02]
+
+
+@pytest.mark.parametrize(("adjusted_p", "better"), [(0.0499, "B"), (0.05, None)])
+def test_a_p_of_just_a_twentieth_is_no_difference(adjusted_p, better):
+    labels = np.arange(60) % 3
+    found = pairing(np.where(np.arange(60) < 9, (labels + 1) % 3, labels), labels, labels)
+    assert found.better == "B"
+    assert replace(found, adjusted_p=adjusted_p).better == better
 
 
 def test_pairs_are_counted_by_who_is_right():

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 
+from glamor_cli.export import rounding
 from glamor_cli.export.pairs import Pairs, fill_contexts
 from glamor_cli.export.rounding import round_weights
 
@@ -89,6 +90,22 @@ def test_filters_answer_nearer_than_with_nearest_weights(smooth_pairs):
             return float(F.conv2d(seen, wrong, stride=stride).square().mean())
 
         assert lost(ours) < 0.5 * lost(nearest), name
+
+
+def test_long_filters_are_rounded_in_blocks_as_in_one(monkeypatch):
+    """Those of the network's last convolutions have more weights than a block."""
+    rng = np.random.default_rng(0)
+    filters = rng.normal(0, 0.2, (4, 200)).astype(np.float32)
+    scales = np.abs(filters).max(axis=1) / LIMIT
+    seen = torch.from_numpy(rng.normal(size=(1000, 200)) @ rng.normal(size=(200, 200)))
+
+    def rounded(block):
+        monkeypatch.setattr(rounding, "_BLOCK", block)
+        return rounding._round_filters(filters, scales, seen.T @ seen, LIMIT)
+
+    whole = rounded(1000)
+    assert (whole != np.round(filters / scales[:, None])).mean() > 0.1
+    np.testing.assert_array_equal(rounded(64), whole)
 
 
 def test_pairs_without_contexts_get_generated_ones_by_turns():

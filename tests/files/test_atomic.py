@@ -1,6 +1,7 @@
 """Files are whole or as they were, and what cannot be replaced is written into."""
 
 import csv
+import errno
 import io
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.files.atomic import atomic_path, write_json, write_text
+from glamor_cli.files.atomic import atomic_path, remove_leftovers, write_json, write_text
 from glamor_cli.files.csv_line import csv_line
 
 
@@ -168,9 +169,61 @@ def test_a_finished_file_is_not_lost_to_ctrl_c(
     assert (tmp_path / "a.txt").read_text() == "finished"
 
 
+def test_what_kills_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from glamor_cli.files.atomic import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])): os._exit(0)"
+    )
+    kept = {".hidden.json", "a.partial.json", "b.csv"}
+    for name in kept:
+        (tmp_path / name).touch()
+    for name in ("a.json", "b.csv"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=True)
+
+    def left() -> set[str]:
+        return {entry.name for entry in tmp_path.iterdir()} - kept
+
+    assert len(left()) == 2
+    remove_leftovers(tmp_path, ".json")
+    (name,) = left()
+    assert name.endswith(".partial.csv")
+    remove_leftovers(tmp_path)
+    assert not left()
+    assert kept <= {entry.name for entry in tmp_path.iterdir()}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="has other permissions")
-def test_a_private_file_stays_private(tmp_path: Path) -> None:
-    path = tmp_path / "private.csv"
-    path.touch(mode=0o600)
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "rows.csv"
+    path.touch()
+    path.chmod(mode)
     write_text(path, "rows")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has other permissions")
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "rows.csv", "rows")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_every_way_of_having_no_more_room_is_told(tmp_path: Path, number: int) -> None:
+    """A disk, a quota and a limit for each file."""
+    with (
+        pytest.raises(ConfigError, match=r"cannot write .*a\.txt: "),
+        atomic_path(tmp_path / "a.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_failures_within_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
+        raise FileNotFoundError(errno.ENOENT, "another file")

@@ -50,3 +50,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sub").mkdir()
     astronaut.crop((100, 0, 400, 300)).save(folder / "sub" / "[bold], x\ny.png")
     return folder
+
+
+@pytest.fixture
+def options(onnx_weights: Path) -> list[str]:
+    """Of the command, for those weights."""
+    return ["--weights", str(onnx_weights), "--device", "cpu", "--threads", "1"]

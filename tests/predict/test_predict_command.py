@@ -5,10 +5,8 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +27,6 @@ from glamor_cli.predict.rows import COLUMNS, FaceRow
 from glamor_cli.vision.status import Status
 
 GLAMOR = [sys.executable, "-m", "glamor_cli"]
-
-
-@pytest.fixture
-def options(onnx_weights):
-    return ["--weights", str(onnx_weights), "--device", "cpu", "--threads", "1"]
 
 
 def run(*arguments: object):
@@ -166,54 +159,6 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(photographs, options):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(240) == 141
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_rows_so_far_are_kept_after_ctrl_c_and_sigterm(stop, photographs, options, tmp_path):
-    """Both end it with 130: a stopped command has one exit code, as a stopped training has."""
-    rows = tmp_path / "rows.json"
-    sources = [str(photographs / "astronaut.png")] * 2000
-    with subprocess.Popen(
-        [*GLAMOR, "predict", *sources, *options, "--output", str(rows), "--batch", "1"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while process.poll() is None:
-            if any(part.stat().st_size > 500 for part in tmp_path.glob(".*.partial.json")):
-                process.send_signal(stop)
-                break
-            time.sleep(0.05)
-        assert process.stderr is not None
-        message = process.stderr.read()
-        assert process.wait(240) == 130, message
-    assert "Traceback" not in message
-    kept = json.loads(rows.read_text(encoding="utf-8"))
-    assert 0 < len(kept) < 2000
-    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_before_the_first_row_leaves_an_older_file(photographs, options, tmp_path):
-    rows = tmp_path / "rows.json"
-    rows.write_text("older")
-    # One batch of all, so that no row comes before the last image is read.
-    sources = [str(photographs / "astronaut.png")] * 2000
-    with subprocess.Popen(
-        [*GLAMOR, "predict", *sources, *options, "--output", str(rows), "--batch", "2000"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while process.poll() is None and not list(tmp_path.glob(".*.partial.json")):
-            time.sleep(0.05)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        message = process.stderr.read()
-        assert process.wait(240) == 130, message
-    assert message == ""
-    assert rows.read_text() == "older"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.json"]
 
 
 def test_a_folder_that_cannot_be_read_costs_only_itself(photographs, options, tmp_path):

@@ -86,6 +86,18 @@ def test_csv():
     assert rows[1]["emotion"] == rows[1]["face"] == ""
 
 
+@pytest.mark.parametrize("row_format", [RowFormat.JSONL, RowFormat.JSON, RowFormat.CSV])
+def test_rows_are_passed_on_as_they_come(row_format, tmp_path):
+    """Whoever reads along waits for none; a file of rows is held back by its buffer otherwise."""
+    path = tmp_path / "rows"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        sink = open_sink(row_format, stream)
+        sink.write([FaceRow("a.jpg", None, Status.NO_FACE)])
+        assert "a.jpg" in path.read_text(encoding="utf-8")
+        sink.write([FaceRow("b.jpg", None, Status.NO_FACE)])
+        assert "b.jpg" in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("row_format", [RowFormat.JSONL, RowFormat.JSON])
 def test_a_name_that_is_no_unicode_comes_back_whole(row_format, tmp_path):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")

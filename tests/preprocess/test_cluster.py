@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from small_data_sets import tree, write_authors_data_set
 from typer.testing import CliRunner
+from waiting import size, wait_until
 
 from glamor_cli.cli.app import app
 from glamor_cli.data.preprocess.cluster import dask_workers
@@ -41,15 +42,17 @@ def start(tmp_path):
 def scheduler(tmp_path, start):
     """The file that tells workers of a scheduler, and its address."""
     where = tmp_path / "scheduler.json"
-    start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-          "--scheduler-file", str(where))  # fmt: skip
-    deadline = time.monotonic() + 60
-    while True:
+    process = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                    "--scheduler-file", str(where))  # fmt: skip
+
+    def read() -> str | None:
         # The file is there before it is whole.
         with suppress(FileNotFoundError, json.JSONDecodeError):
-            return str(where), json.loads(where.read_text())["address"]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+            return json.loads(where.read_text())["address"]
+        return None
+
+    wait_until(read, process)
+    return str(where), read()
 
 
 @pytest.fixture
@@ -77,11 +80,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster, run, monkeypatch):
     command += ["--boxes", "crop-files", "--dask", address, "--json", "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     faces = Path("store") / "train" / "faces.npy"
-    deadline = time.monotonic() + 240
-    while not (faces.exists() and faces.stat().st_size > 40 * 96 * 96 * 3):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_until(lambda: size(faces) > 40 * 96 * 96 * 3, process)
     workers[0].kill()
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr  # for the rotten one

@@ -15,6 +15,7 @@ import skimage.data
 from PIL import Image
 from small_data_sets import tree, write_authors_data_set, write_image
 from typer.testing import CliRunner
+from waiting import size, wait_until
 
 from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
@@ -154,11 +155,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     faces = out / "all" / "faces.npy"
-    deadline = time.monotonic() + 240
-    while not (faces.exists() and faces.stat().st_size > 300_000):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_until(lambda: size(faces) > 300_000, process)
     # To all of its processes, as a terminal does.
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=240)
@@ -223,11 +220,7 @@ def test_ctrl_c_while_workers_begin(tmp_path, delay):
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 240
-    while not has_workers(process.pid):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_until(lambda: has_workers(process.pid), process)
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=240)

@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from permissions import bound_by_permissions
 from small_data_sets import tree, write_authors_data_set, write_image
+from waiting import size, wait_until
 
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
@@ -63,20 +63,6 @@ def start(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_until(condition, process=None):
-    """Wait; a process that ends first has failed or was too fast to be disturbed."""
-    for _ in range(60_000):
-        if condition():
-            return
-        assert process is None or process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.001)
-    pytest.fail("waited too long")
-
-
-def size(path):
-    return path.stat().st_size if path.exists() else -1
 
 
 def test_killed_again_and_again(tmp_path, many_images, undisturbed, start):

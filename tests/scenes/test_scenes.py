@@ -179,6 +179,19 @@ def test_settings_that_make_no_sense_write_nothing(config, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("config", "split", "index", "message"),
+    [
+        (SceneConfig(cues=5), "test", 0, "number of discs in a scene must be 2 to 3, not 5"),
+        (SceneConfig(), "val", 0, "there is no split 'val'"),
+        (SceneConfig(), "test", -1, "index of a scene must be 0 or more, not -1"),
+    ],
+)
+def test_scenes_that_cannot_be_are_refused(config, split, index, message):
+    with pytest.raises(ConfigError, match=message):
+        draw_scene(config, split, index)
+
+
 def test_a_split_without_scenes_is_left_out(tmp_path):
     out = make_scenes(tmp_path / "out", SceneConfig(train=7, validation=0, test=0))
     assert open_data_set(out).splits == ("train",)

@@ -7,6 +7,7 @@ from small_data_sets import tree, write_image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.data.store import merge
 from glamor_cli.data.store.merge import merge_stores
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
@@ -57,6 +58,13 @@ def test_splits_of_one_name_are_joined_in_order_with_failures_and_soft_labels(tm
                            for name in "ba")  # fmt: skip
     assert (split.faces[0] == first).all()
     assert (split.faces[1] == second).all()
+
+
+def test_progress_counts_all_splits_together(tmp_path, parts, monkeypatch):
+    monkeypatch.setattr(merge, "PROGRESS_ROWS", 1)
+    stores, told = (parts / "train", parts / "test"), []
+    merge_stores(stores, tmp_path / "merged", on_progress=told.append)
+    assert told == list(range(1, merge.total_images(stores) + 1))
 
 
 def test_a_merge_that_was_stopped_goes_on(tmp_path, parts):

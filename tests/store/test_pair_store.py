@@ -158,9 +158,10 @@ def test_verify_finds_a_status_that_was_changed(store):
         PairStore.open(store).verify()
 
 
-def test_unknown_split(finished):
+@pytest.mark.parametrize("ask", [PairStore.split, PairStore.entries, PairStore.arrays])
+def test_unknown_split(finished, ask):
     with pytest.raises(ConfigError, match="no split 'validation'") as error:
-        PairStore.open(finished).split("validation")
+        list(ask(PairStore.open(finished), "validation"))
     assert "test, train" in error.value.remedy
 
 

@@ -51,6 +51,21 @@ def test_weight_decay_spares_norms_and_biases(recipe) -> None:
         assert bool((parameter == 1).all()) != decays, name
 
 
+def test_sgd_looks_ahead_as_nesterov_does() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    rate, momentum, decay = FER2013.learning_rate, FER2013.momentum, FER2013.weight_decay
+    optimizer = make_optimizer(FER2013, layer)
+    weight, velocity = 1.0, 0.0
+    for slope in (0.5, -0.25):
+        layer.weight.grad = torch.full((1, 1), slope)
+        optimizer.step()
+        gradient = slope + decay * weight
+        velocity = momentum * velocity + gradient
+        weight -= rate * (gradient + momentum * velocity)
+        assert layer.weight.item() == pytest.approx(weight, abs=1e-6)
+
+
 def test_auto_never_mixes_precisions_where_the_recipe_does_not(monkeypatch) -> None:
     """The paper's numbers are float32's, also on hardware that has bf16."""
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)

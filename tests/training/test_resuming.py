@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from quick_training import QUICK, assert_same, config
+from waiting import wait_until
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
@@ -204,11 +204,7 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
         )
 
     def wait_for_epochs(count: int, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 120
-        while finished_epochs(tmp_path / "run") < count:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: finished_epochs(tmp_path / "run") >= count, process)
 
     def finish(process: subprocess.Popen[str]) -> str:
         _, said = process.communicate(timeout=240)
@@ -246,11 +242,7 @@ def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Pat
     command = f"train {scene_store} --run {run} --variant face-only --threads 1 --device cpu"
     first = subprocess.Popen([sys.executable, "-m", "glamor_cli", *command.split()])
     try:
-        deadline = time.monotonic() + 120
-        while not (run / CONFIG).exists():
-            assert first.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until((run / CONFIG).exists, first)
         # Held there, or it might be done before the other looks.
         first.send_signal(signal.SIGSTOP)
         half_written = run / ".last-abc.partial.safetensors"

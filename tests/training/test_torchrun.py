@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from waiting import wait_until
 
 from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import BEST, CONFIG, METRICS
@@ -45,14 +45,6 @@ def train(store: Path, run: Path, *options: object, processes: int = 2) -> subpr
     return start(*launch, *command, "--threads", 1, *options)
 
 
-def wait_for(process: subprocess.Popen[str], path: Path) -> None:
-    deadline = time.monotonic() + 240
-    while not path.exists():
-        assert process.poll() is None, finish(process)
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def losses(run: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     return [{key: value for key, value in line.items() if "second" not in key} for line in lines]
@@ -82,7 +74,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert said.count("best validation accuracy") == 1, "one process speaks for both"
 
     stopped = train(scene_store, tmp_path / "run")
-    wait_for(stopped, tmp_path / "run" / LIVE_REPORT)
+    wait_until((tmp_path / "run" / LIVE_REPORT).exists, stopped)
     stopped.send_signal(signal.SIGTERM)
     said = finish(stopped)
     assert (tmp_path / "run" / LAST).exists()
@@ -97,7 +89,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert all(torch.equal(ends[0][key], value) for key, value in ends[1].items())
 
     begun = train(scene_store, tmp_path / "other", processes=1)
-    wait_for(begun, tmp_path / "other" / METRICS)
+    wait_until((tmp_path / "other" / METRICS).exists, begun)
     begun.send_signal(signal.SIGTERM)
     finish(begun)
     other = train(scene_store, tmp_path / "other", "--resume")
@@ -108,7 +100,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
 
 def test_a_killed_process_ends_the_others(scene_store: Path, tmp_path: Path) -> None:
     run = train(scene_store, tmp_path / "run", "--epochs", 1000)
-    wait_for(run, tmp_path / "run" / METRICS)
+    wait_until((tmp_path / "run" / METRICS).exists, run)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
     finish(run)

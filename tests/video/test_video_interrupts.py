@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from video_clips import frames_of, grays, write_clip
+from waiting import wait_until
 
 from glamor_cli.predict.predictor import PredictConfig
 from glamor_cli.predict.video import VideoConfig, predict_sources
@@ -91,9 +91,7 @@ def test_a_killed_run_leaves_nothing_under_a_final_name(long_clip, tmp_path):
         assert process.stdout is not None
         json.loads(process.stdout.readline())
         # The annotated video has begun by now, under another name.
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: any(tmp_path.iterdir()), process)
         process.kill()
         process.communicate()
     (left,) = tmp_path.iterdir()

@@ -128,6 +128,11 @@ def test_what_is_no_image_is_refused(centerface, image):
         centerface.detect(image)
 
 
+def test_an_image_of_another_library_is_refused(centerface):
+    with pytest.raises(DataError, match="Image, not a NumPy array"):
+        centerface.detect(Image.new("RGB", (60, 60)))
+
+
 def test_a_larger_working_size_finds_smaller_faces(astronaut):
     small = np.asarray(Image.fromarray(astronaut).resize((170, 170), Image.Resampling.BOX))
     scene = np.full((1000, 1600, 3), 90, np.uint8)
@@ -147,7 +152,10 @@ def test_settings_say_what_the_boxes_depend_on():
     assert set(detector.settings) == set(CenterFaceConfig.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("options", [{"long_side": 8}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"long_side": 8}, {"long_side": 640.5}, {"threads": 0}, {"min_score": float("nan")}],
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError):
         open_detector(**options)

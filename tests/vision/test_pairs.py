@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from glamor_cli.errors import DataError
 from glamor_cli.vision.images import read_image
@@ -201,6 +202,14 @@ def test_what_read_image_would_not_give_is_refused(sample, image):
 
 
 @pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
+@pytest.mark.parametrize("image", [Image.new("RGB", (60, 60)), [[[0, 0, 0]]]], ids=["pil", "list"])
+def test_an_image_of_another_library_is_refused(sample, image):
+    with pytest.raises(DataError, match=rf"{type(image).__name__}, not a NumPy array") as caught:
+        sample(image, NO_FACE)
+    assert "read_image" in caught.value.remedy
+
+
+@pytest.mark.parametrize("sample", [make_pair, sample_face, sample_context])
 @pytest.mark.parametrize(
     "box", [np.array([1.6, 2, 10.4, 20.9], np.float32), (1.0, 2, 10, 20), (1, 2, 10)]
 )
@@ -226,6 +235,12 @@ def test_boxes_are_clipped_to_the_image():
 
 def test_a_detector_s_box_is_rounded_not_cut():
     assert round_box(np.array([1.6, -2.6, 10.4, 20.9], np.float32)) == Box(2, -3, 10, 21)
+
+
+@pytest.mark.parametrize("corner", [np.nan, np.inf])
+def test_a_detector_s_box_that_is_nowhere_is_refused(corner):
+    with pytest.raises(DataError, match="corners that are not finite"):
+        round_box(np.array([1, 2, corner, 4], np.float32))
 
 
 def test_stored_pairs_come_back_within_half_a_step():

@@ -80,7 +80,7 @@ class DataSet(ABC):
         # Not resolve(), which stumbles over a link that leads to itself.
         path, top = Path(os.path.realpath(path)), Path(os.path.realpath(self.searched))
         return path.is_relative_to(top) and not any(
-            part.startswith((".", "__")) for part in path.relative_to(top).parts
+            is_hidden(part) for part in path.relative_to(top).parts
         )
 
     @abstractmethod
@@ -98,6 +98,11 @@ class DataSet(ABC):
             DataError: The data set changed on disk while it was read.
         """
         return itertools.chain.from_iterable(map(self.records, self.splits))
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a folder of this name is passed over, such as ``.cache`` and ``__MACOSX``."""
+    return name.startswith((".", "__"))
 
 
 def is_split_name(name: str) -> bool:

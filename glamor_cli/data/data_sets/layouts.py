@@ -12,6 +12,7 @@ from glamor_cli.data.data_sets.data_set import (
     Layout,
     Record,
     check_split_name,
+    is_hidden,
 )
 from glamor_cli.data.data_sets.manifest import ManifestDataSet
 from glamor_cli.errors import DataError
@@ -152,7 +153,7 @@ def _folders(folder: Path) -> list[Path]:
         return [
             folder / name
             for name, is_folder in list_names(folder)
-            if is_folder and not name.startswith((".", "__"))
+            if is_folder and not is_hidden(name)
         ]
     except OSError as error:
         raise _vanished(folder, error) from error

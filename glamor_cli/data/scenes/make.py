@@ -7,15 +7,11 @@ from pathlib import Path
 
 from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scenes.cues import CUES_FILE, MAX_CUES, Cue, write_cues
-from glamor_cli.data.scenes.scene import draw_scene
+from glamor_cli.data.scenes.cues import CUES_FILE, Cue, write_cues
+from glamor_cli.data.scenes.scene import check_drawing, draw_scene
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.settings import require_seed
-
-MAX_SCALE = 24
-"""Of a scene; it makes 4104x3072 pixels."""
 
 
 def make_scenes(
@@ -96,14 +92,4 @@ def _check(config: SceneConfig) -> None:
             )
     if not any(config.counts.values()):
         raise ConfigError("no split is given any scenes", "Ask for at least one scene.")
-    require_seed(config.seed)
-    if not 2 <= config.cues <= MAX_CUES:
-        raise ConfigError(
-            f"the number of discs in a scene must be 2 to {MAX_CUES}, not {config.cues}",
-            f"Give --cues 2 to {MAX_CUES}.",
-        )
-    if not 1 <= config.scale <= MAX_SCALE:
-        raise ConfigError(
-            f"the scale must be 1 to {MAX_SCALE}, not {config.scale}",
-            f"Give --scale 1 to {MAX_SCALE}; 2 makes 342x256.",
-        )
+    check_drawing(config)

@@ -132,10 +132,7 @@ class PairStore:
             ConfigError: There is no such split.
             DataError: Its index is damaged.
         """
-        if name not in self.splits:
-            raise ConfigError(
-                f"{self.path} has no split {name!r}", f"It has: {', '.join(self.splits)}."
-            )
+        self._require(name)
         if name not in self._opened:
             self._opened[name] = self._read_split(name)
         return self._opened[name]
@@ -144,8 +141,10 @@ class PairStore:
         """Stream what became of every image of a split, stored or not.
 
         Raises:
+            ConfigError: There is no such split.
             DataError: The index is damaged.
         """
+        self._require(name)
         for entry, _ in read_index(self.path / name / INDEX_FILE):
             yield entry
 
@@ -153,8 +152,10 @@ class PairStore:
         """Memory-map the arrays of a split, in the order in which rows are checksummed.
 
         Raises:
+            ConfigError: There is no such split.
             DataError: A file is missing or damaged.
         """
+        self._require(name)
         return tuple(self._map(name, array) for array in self.info.arrays())
 
     def verify(self, on_progress: Callable[[int], None] | None = None) -> int:
@@ -194,6 +195,13 @@ class PairStore:
                     _REMEDY,
                 )
         return checked
+
+    def _require(self, name: str) -> None:
+        """Refuse a split that there is not."""
+        if name not in self.splits:
+            raise ConfigError(
+                f"{self.path} has no split {name!r}", f"It has: {', '.join(self.splits)}."
+            )
 
     def _read_split(self, name: str) -> Split:
         indices = {label: index for index, label in enumerate(self.info.classes)}

@@ -28,6 +28,7 @@ from glamor_cli.data.store.format import (
 from glamor_cli.data.store.index import HEADER, IndexRow, read_index
 from glamor_cli.data.store.pair_store import count, row_crc32
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.vision.status import Status
 
@@ -62,8 +63,7 @@ class StoreWriter:
             DataError: ``store.json`` is damaged or of another schema.
         """
         with lock_folder(path, "writing the store", "Wait until it has finished."):
-            for leftover in path.glob(f".*.partial{Path(STORE_FILE).suffix}"):
-                leftover.unlink()
+            remove_leftovers(path, Path(STORE_FILE).suffix)
             if (path / STORE_FILE).exists():
                 begun = StoreInfo.read(path)
                 differences = info.differences(begun)
