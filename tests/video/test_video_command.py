@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 from PIL import Image
 from typer.testing import CliRunner
-from video_clips import frames_of
+from video_clips import frames_of, two_shots, write_clip
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
@@ -56,6 +56,16 @@ def test_each_person_has_one_line_over_time(clips):
     # One went all the way to the right, the other to the left.
     assert min(ways) < -200
     assert max(ways) > 200
+
+
+@pytest.mark.parametrize("sampling", [(), ("--every", "0.6s")])
+def test_a_cut_to_somebody_else_at_the_same_place_is_not_the_same_person(tmp_path, sampling):
+    clip = write_clip(tmp_path / "shots.mp4", two_shots())
+    rows = rows_of(clip, *sampling)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert [row["track"] for row in rows] == [1 if row["frame"] < 6 else 2 for row in rows]
+    (first,) = (row for row in rows if row["frame"] == 6)
+    assert first["smoothed_probabilities"] == pytest.approx(first["probabilities"], abs=2e-6)
 
 
 def test_emotions_are_smoothed_unless_the_time_is_0(clips):
