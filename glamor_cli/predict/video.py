@@ -53,7 +53,7 @@ class FramePrediction(ImagePrediction):
 
     Attributes:
         frame: Its number in the video, from 0.
-        time: Seconds since the video's beginning.
+        time: Seconds since the file's beginning, which may be that of its sound.
         people: Whose faces they are, and their smoothed emotions; one for each face.
     """
 

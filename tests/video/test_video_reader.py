@@ -206,11 +206,44 @@ def test_the_sound_beside_a_video_does_not_matter(tmp_path, sound_first):
 CODECS = {"sound": ("aac", 44100), "video": ("libx264", 10)}
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+def test_time_begins_with_the_sound_if_that_comes_first(tmp_path, ending):
+    path = tmp_path / f"late-picture.{ending}"
+    with av.open(str(path), "w") as container:
+        sound, video = (container.add_stream(*CODECS[name]) for name in ("sound", "video"))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        add_silence(container, sound, seconds=4)
+        for number, pixels in enumerate(grays(5)):
+            frame = av.VideoFrame.from_ndarray(pixels)
+            frame.pts, frame.time_base = 3000 + 100 * number, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    # Transport streams know no times below zero, so that all move up by a block of 1024 samples.
+    told = [frame.time for frame in read(path)]
+    np.testing.assert_allclose(told, [3, 3.1, 3.2, 3.3, 3.4], atol=0.03)
+
+
+def test_time_does_not_begin_with_what_warms_up_the_decoder_of_sound(tmp_path):
+    path = tmp_path / "both.ts"
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        sound, video = (container.add_stream(*CODECS[name]) for name in ("sound", "video"))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.max_b_frames = 0
+        add_silence(container, sound, seconds=1)
+        for pixels in grays(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(video.encode(None))
+    with av.open(str(path)) as container:
+        assert container.start_time < 0
+    assert [frame.time for frame in read(path)] == pytest.approx([0, 0.1, 0.2])
+
+
 def add_silence(container, stream, *, seconds: int) -> None:
     silence = np.zeros((1, 44100), np.float32)
-    for _ in range(seconds):
+    for second in range(seconds):
         frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
-        frame.rate = 44100
+        frame.rate, frame.pts, frame.time_base = 44100, 44100 * second, Fraction(1, 44100)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
