@@ -27,8 +27,8 @@ _LONGEST = 24
 """Letters of a class's name."""
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
-_LONG_GAP = 3.5
-"""Usual times between points after which somebody is shown as out of sight."""
+_MOST_MISSED = 2
+"""Points that somebody may miss without being shown as out of sight: detectors miss faces."""
 _LEAST_BAND = 0.16
 """Height that a band needs for its label, as a share of the panel's."""
 
@@ -105,10 +105,8 @@ def _note(left_out: int) -> str:
 
 
 def _seen(line: Line) -> Iterator[slice]:
-    """Cut a line where the person was out of sight for several times the usual."""
-    gaps = np.diff(line.times)
-    usual = float(np.median(gaps)) if len(gaps) else 0.0
-    cuts = [0, *(np.flatnonzero(gaps > _LONG_GAP * usual) + 1), len(line.times)]
+    """Cut a line where the person was out of sight."""
+    cuts = [0, *(np.flatnonzero(line.missed[1:] > _MOST_MISSED) + 1), len(line.times)]
     return (slice(start, stop) for start, stop in pairwise(cuts))
 
 

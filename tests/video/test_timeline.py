@@ -96,6 +96,31 @@ def test_the_picture_shows_who_felt_what_when(tmp_path):
         assert "#" + shown.tobytes().hex().upper() == colour
 
 
+def parts(timeline: Timeline) -> int:
+    """How many pieces the picture shows of its only panel's person."""
+    (axes,) = draw_timeline(timeline, "parts.mp4").axes
+    return len(axes.collections) // len(EMOTIONS)
+
+
+@pytest.mark.parametrize(("step", "held"), [(0.02, 1.5), (0.5, 300.0)])
+def test_a_frame_that_is_held_shows_nobody_as_out_of_sight(step, held):
+    """Screen recordings and slides have such: a frame comes only when something changes."""
+    timeline, time = Timeline(EMOTIONS), 0.0
+    for number in range(40):
+        timeline.add(time, [person(1)])
+        time += step if number % 10 else held
+    assert parts(timeline) == 1
+
+
+@pytest.mark.parametrize(("absent", "pieces"), [(2, 1), (3, 2), (30, 2)])
+def test_who_is_missed_for_a_moment_is_not_out_of_sight(absent, pieces):
+    timeline = Timeline(EMOTIONS)
+    for number in range(60):
+        seen = not 20 <= number < 20 + absent
+        timeline.add(number / 10, [person(1)] if seen else [])
+    assert parts(timeline) == pieces
+
+
 @pytest.mark.parametrize("times", [[0.0], [7.5], [0.0, 0.04]])
 def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
     timeline = Timeline(EMOTIONS)
