@@ -201,7 +201,7 @@ def _predict_video(
             ahead.append(None)
             yield SourceImage.failed(path, error)
 
-    for answer in predictor.predict(frames()):
+    for answer in predictor.predict(frames(), copy=False):
         place = ahead.popleft()
         if place is None:
             yield answer
