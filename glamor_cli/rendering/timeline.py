@@ -1,7 +1,7 @@
 """The picture of a video's emotions over time: a panel for each person."""
 
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import chain, count, groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,11 @@ _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
 _MOST_MISSED = 2
 """Points that somebody may miss without being shown as out of sight: detectors miss faces."""
+_CLOCK_FROM = 120
+"""Seconds of a video from which on its times are written as players do."""
+_CLOCK_STEPS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
+"""Seconds between two ticks that are round times of day; then days, doubled as often as needed."""
+_MOST_TICKS = 8
 _LEAST_BAND = 0.16
 """Height that a band needs for its label, as a share of the panel's."""
 
@@ -77,6 +82,8 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("time in the video")
     panels[-1].xaxis.set_major_formatter(lambda value, _: _clock(value, end))
+    if end >= _CLOCK_FROM:
+        panels[-1].set_xticks(_round_times(end))
     # Names may hold dollar signs, which would be taken for formulas.
     figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
     handles = [
@@ -154,11 +161,18 @@ def _name_leaders(
 
 def _clock(seconds: float, end: float) -> str:
     """Write a time as players do where seconds would be hard to read."""
-    if end < 120:
+    if end < _CLOCK_FROM:
         return f"{seconds:g} s"
     hours, rest = divmod(round(seconds), 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def _round_times(end: float) -> NDArray[np.float64]:
+    """Give the ticks' seconds, as close to each other as leaves few enough."""
+    steps = chain(_CLOCK_STEPS, (86400 << doubled for doubled in count()))
+    step = next(step for step in steps if end < _MOST_TICKS * step)
+    return step * np.arange(end // step + 1)
 
 
 def _shorten(name: str) -> str:

@@ -96,6 +96,24 @@ def test_the_picture_shows_who_felt_what_when(tmp_path):
         assert "#" + shown.tobytes().hex().upper() == colour
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (130, ["0:00", "0:30", "1:00", "1:30", "2:00"]),
+        (240, ["0:00", "1:00", "2:00", "3:00", "4:00"]),
+        (3600, ["0:00", "10:00", "20:00", "30:00", "40:00", "50:00", "1:00:00"]),
+        (5401, ["0:00", "15:00", "30:00", "45:00", "1:00:00", "1:15:00", "1:30:00"]),
+    ],
+)
+def test_long_videos_have_round_times(end, expected):
+    timeline = Timeline(EMOTIONS)
+    for time in np.linspace(0, end, 50):
+        timeline.add(time, [person(1)])
+    (axes,) = draw_timeline(timeline, "long.mp4").axes
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
+
+
 def parts(timeline: Timeline) -> int:
     """How many pieces the picture shows of its only panel's person."""
     (axes,) = draw_timeline(timeline, "parts.mp4").axes
