@@ -34,6 +34,8 @@ _CLOCK_FROM = 120
 _CLOCK_STEPS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
 """Seconds between two ticks that are round times of day; then days, doubled as often as needed."""
 _MOST_TICKS = 8
+_LEAST_WIDTH = 0.004
+"""Width of somebody seen in one frame, as a share of the panel's."""
 _LEAST_BAND = 0.16
 """Height that a band needs for its label, as a share of the panel's."""
 
@@ -69,10 +71,11 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept)), layout="constrained")
     panels = figure.subplots(len(kept), 1, sharex=True, squeeze=False)[:, 0]
     colours = [emotion_colour(timeline.classes, index) for index in range(len(timeline.classes))]
-    end = max(timeline.end, 1e-3)
+    # A single frame fills its panel: it has a time, but no length.
+    end, least = (timeline.end, _LEAST_WIDTH * timeline.end) if timeline.end else (1.0, 1.0)
     for axes, line in zip(panels, kept, strict=True):
         for part in _seen(line):
-            times, shares = _drawable(line.times[part], line.probabilities[part], end)
+            times, shares = _drawable(line.times[part], line.probabilities[part], end, least)
             axes.stackplot(times, shares.T, colors=colours, edgecolor="white", linewidth=0.4)
             _name_leaders(axes, times, shares, timeline.classes, end)
         axes.set_xlim(0, end)
@@ -82,8 +85,8 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("time in the video")
     panels[-1].xaxis.set_major_formatter(lambda value, _: _clock(value, end))
-    if end >= _CLOCK_FROM:
-        panels[-1].set_xticks(_round_times(end))
+    if timeline.end == 0 or end >= _CLOCK_FROM:
+        panels[-1].set_xticks(_round_times(timeline.end))
     # Names may hold dollar signs, which would be taken for formulas.
     figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
     handles = [
@@ -118,10 +121,9 @@ def _seen(line: Line) -> Iterator[slice]:
 
 
 def _drawable(
-    times: NDArray[np.float64], shares: NDArray[np.float64], end: float
+    times: NDArray[np.float64], shares: NDArray[np.float64], end: float, least: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give a width even to somebody seen in one frame."""
-    least = 0.004 * end
     if times[-1] - times[0] < least:
         middle = min(max((times[0] + times[-1]) / 2, least / 2), end - least / 2)
         times = np.array([middle - least / 2, middle + least / 2])
@@ -143,14 +145,13 @@ def _name_leaders(
         name = plain_name(classes[leader], _LONGEST)
         if times[indices[-1]] - times[indices[0]] < _LETTER * (len(name) + 1) * end:
             continue
-        middle = indices[
-            int(np.abs(times[indices] - times[[indices[0], indices[-1]]].mean()).argmin())
-        ]
-        if shares[middle, leader] < _LEAST_BAND:
+        middle = (times[indices[0]] + times[indices[-1]]) / 2
+        height = np.interp(middle, times, shares[:, leader])
+        if height < _LEAST_BAND:
             continue
         axes.text(
-            times[middle],
-            tops[middle, leader] - shares[middle, leader] / 2,
+            middle,
+            np.interp(middle, times, tops[:, leader]) - height / 2,
             name,
             ha="center",
             va="center",

@@ -154,6 +154,17 @@ def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
     assert (np.abs(pixels.astype(int) - anger).max(axis=1) < 3).sum() > 500
 
 
+def test_a_single_frame_fills_the_picture_and_has_one_time():
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [person(1, Happy=0.97)])
+    (axes,) = draw_timeline(timeline, "one.mp4").axes
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0 s"]
+    (name,) = axes.texts
+    assert name.get_text() == "Happy"
+    assert name.get_position()[0] == np.mean(axes.get_xlim())
+
+
 def test_newcomers_who_come_together_all_get_a_line():
     timeline = Timeline(EMOTIONS)
     for number in range(MOST_TRACKS):
