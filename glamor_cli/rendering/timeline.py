@@ -111,7 +111,10 @@ def _track(line: Line) -> int:
 
 def _note(left_out: int) -> str:
     note = "smoothed probabilities, stacked from the bottom in this order"
-    return note + f"; {left_out} more people, seen more briefly, are left out" * (left_out > 0)
+    if not left_out:
+        return note
+    others = "1 more person is" if left_out == 1 else f"{left_out} more people are"
+    return f"{note}; {others} left out: these were seen longest"
 
 
 def _seen(line: Line) -> Iterator[slice]:

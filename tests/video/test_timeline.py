@@ -63,7 +63,14 @@ def test_of_a_crowd_those_seen_longest_are_kept():
     assert lines[0].track == 1
     assert timeline.forgotten == 501 - MOST_TRACKS
     note = draw_timeline(timeline, "crowd.mp4").legends[0].get_title().get_text()
-    assert "493 more people" in note
+    assert note.endswith("; 493 more people are left out: these were seen longest")
+
+
+def test_one_who_has_no_panel_is_one_person():
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [person(1 + number) for number in range(9)])
+    note = draw_timeline(timeline, "nine.mp4").legends[0].get_title().get_text()
+    assert "1 more person is left out" in note
 
 
 def test_the_picture_shows_who_felt_what_when(tmp_path):
