@@ -165,6 +165,23 @@ def test_frames_are_upright_as_phones_say(tmp_path, turned, expected):
         np.testing.assert_allclose(first.image[corner], colours[name], atol=25)
 
 
+@pytest.mark.parametrize("alpha", [(255, 0), (255, 51), (0, 0)])
+def test_transparent_pixels_lie_over_black(tmp_path, alpha):
+    """Unless all are, for many raw recordings leave the fourth channel empty."""
+    pixels, path = np.full((48, 64, 4), 200, np.uint8), tmp_path / "overlay.mov"
+    pixels[:, :32, 3], pixels[:, 32:, 3] = alpha
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("qtrle", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "argb"
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="argb")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (read_back,) = read(path)
+    expected = (200, 200) if alpha == (0, 0) else (200, 200 * alpha[1] // 255)
+    for half, level in zip((slice(32), slice(32, 64)), expected, strict=True):
+        np.testing.assert_array_equal(read_back.image[:, half], level)
+
+
 def test_pixels_that_are_not_square_are_made_so(tmp_path):
     path = write_clip(tmp_path / "wide.mp4", grays(2), aspect=Fraction(4, 3))
     assert read(path)[0].image.shape == (48, 85, 3)
