@@ -332,6 +332,20 @@ def test_a_jump_of_hours_in_a_video_is_written(tmp_path):
     assert shown == [0, 1, 3601, 3602]
 
 
+@pytest.mark.parametrize(
+    ("times", "length"), [([0.0], 1), ([0.0, 10.0, 20.0], 30), ([0.0, 10.0, 10.5], 11)]
+)
+def test_the_last_frame_is_shown_as_long_as_the_one_before(tmp_path, times, length):
+    image = np.full((64, 64, 3), 90, np.uint8)
+    with write_video(tmp_path / "slow.mp4", (64, 64)) as writer:
+        for time in times:
+            writer.write(image, time)
+    with av.open(str(tmp_path / "slow.mp4")) as container:
+        assert container.duration / 1e6 == pytest.approx(length)
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(length)
+
+
 def test_a_video_that_fails_half_way_is_not_left(tmp_path):
     with pytest.raises(ZeroDivisionError), write_video(tmp_path / "half.mp4", (64, 48)) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8), 0)
