@@ -14,8 +14,8 @@ from glamor_cli.predict.saved_names import MARK
 from glamor_cli.system.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
-_TICK = Fraction(1, 90_000)
-"""Seconds in a unit of time; that of MPEG, fine enough for any rate."""
+_TICK = Fraction(1, 60_000)
+"""Seconds in a unit of time: fine enough for any rate, and MPEG-4 has 16 bits for it."""
 _LONGEST_SHOWN = round(3600 / _TICK)
 """Units of time between two frames, at most. MP4 has 31 bits for several of them, and joined
 recordings may jump by any time."""

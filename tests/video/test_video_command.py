@@ -346,6 +346,19 @@ def test_the_last_frame_is_shown_as_long_as_the_one_before(tmp_path, times, leng
         assert float(stream.duration * stream.time_base) == pytest.approx(length)
 
 
+def test_without_an_encoder_of_h264_a_video_is_mpeg4(tmp_path, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    times = [0.0, 0.04, 0.5, 10.5]
+    with write_video(tmp_path / "clip.mp4", (64, 64)) as writer:
+        for number, time in enumerate(times):
+            writer.write(np.full((64, 64, 3), 60 * number, np.uint8), time)
+    frames = frames_of(tmp_path / "clip.mp4")
+    np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-3)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+        assert container.duration / 1e6 == pytest.approx(20.5)
+
+
 def test_a_video_that_fails_half_way_is_not_left(tmp_path):
     with pytest.raises(ZeroDivisionError), write_video(tmp_path / "half.mp4", (64, 48)) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8), 0)
