@@ -91,6 +91,14 @@ def coming_back(count: int = 40, gone: range = range(10, 28)) -> Iterator[Image.
         yield image
 
 
+def two_shots(each: int = 6) -> Iterator[Image.Image]:
+    """One after the other at the same place, before different walls."""
+    for wall, mirrored in (((70, 90, 80), False), ((215, 205, 190), True)):
+        image = Image.new("RGB", SIZE, wall)
+        add_portrait(image, 0.9, 120, 60, mirrored=mirrored)
+        yield from [image] * each
+
+
 def without_faces(count: int = 5) -> Iterator[Image.Image]:
     return (background() for _ in range(count))
 

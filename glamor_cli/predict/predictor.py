@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -252,13 +252,17 @@ class Predictor:
         )
         self._workers = min(config.threads or available_cpus(), MAX_WORKERS)
 
-    def predict(self, images: Iterable[SourceImage | Path]) -> Iterator[ImagePrediction]:
+    def predict(
+        self, images: Iterable[SourceImage | Path], *, copy: bool = True
+    ) -> Iterator[ImagePrediction]:
         """Answer images in order, their faces recognised in batches across images.
 
         Args:
             images: Read already, or files to read. They are taken from the stream a few ahead.
+            copy: Copy pixels as they come, so that one array may be filled anew for each frame, as
+                cameras' programs do. False saves that where each image has an array of its own.
         """
-        stream = iter(images)
+        stream = map(_copied, images) if copy else iter(images)
         lookers = ThreadPoolExecutor(self._workers)
         # One thread, always the same: not every engine can be used from several.
         network = ThreadPoolExecutor(1)
@@ -343,6 +347,12 @@ class _Waiting:
     read: SourceImage
     found: Sequence[tuple[Box, float]] = ()
     pairs: Sequence[Pair] = ()
+
+
+def _copied(image: SourceImage | Path) -> SourceImage | Path:
+    if isinstance(image, Path) or image.image is None:
+        return image
+    return replace(image, image=image.image.copy())
 
 
 def _pixels_of(looking: Iterable[tuple[int, object]]) -> int:

@@ -25,12 +25,15 @@ class Line:
         frames: In how many frames the person was seen.
         times: float64 [n], seconds, rising.
         probabilities: float64 [n, classes], smoothed; each row sums to 1.
+        missed: int64 [n], how many bins before a point, back to the one before, hold only frames in
+            which the person was not seen. A frame that is shown for long misses nobody.
     """
 
     track: int
     frames: int
     times: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    missed: NDArray[np.int64]
 
 
 class Timeline:
@@ -47,6 +50,8 @@ class Timeline:
         self.end = 0.0
         self._people = 0
         self._width = _FIRST_BIN
+        # Of each bin: how many frames were looked at.
+        self._looks = np.zeros((BINS, 1))
         # Of each track and bin: how many faces, the sum of their times, the sums of probabilities.
         self._sums: dict[int, NDArray[np.float64]] = {}
 
@@ -60,7 +65,10 @@ class Timeline:
         self.end = max(self.end, time)
         while time >= self._width * BINS:
             self._width *= 2
+            self._looks = _halve(self._looks)
             self._sums = {track: _halve(sums) for track, sums in self._sums.items()}
+        index = int(time / self._width)
+        self._looks[index] += 1
         present = {person.track for person in people}
         for person in people:
             self._people = max(self._people, person.track)
@@ -69,7 +77,7 @@ class Timeline:
                     continue
                 self._sums[person.track] = np.zeros((BINS, 2 + len(self.classes)))
             point = np.concatenate([[1.0, time], person.probabilities])
-            self._sums[person.track][int(time / self._width)] += point
+            self._sums[person.track][index] += point
 
     @property
     def forgotten(self) -> int:
@@ -78,7 +86,8 @@ class Timeline:
 
     def lines(self) -> list[Line]:
         """Give everybody's line, in the order of appearing."""
-        return [_line(track, sums) for track, sums in sorted(self._sums.items())]
+        looked = self._looks[:, 0] > 0
+        return [_line(track, sums, looked) for track, sums in sorted(self._sums.items())]
 
     def _make_room(self, present: set[int]) -> bool:
         """Forget somebody if need be, but nobody who is in the picture: newcomers have few frames.
@@ -100,7 +109,9 @@ def _halve(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([joined, np.zeros_like(joined)])
 
 
-def _line(track: int, sums: NDArray[np.float64]) -> Line:
-    filled = sums[sums[:, 0] > 0]
+def _line(track: int, sums: NDArray[np.float64], looked: NDArray[np.bool_]) -> Line:
+    seen = sums[:, 0] > 0
+    filled = sums[seen]
     means = filled[:, 1:] / filled[:, :1]
-    return Line(track, round(float(filled[:, 0].sum())), means[:, 0], means[:, 1:])
+    missed = np.diff(np.cumsum(looked & ~seen)[seen], prepend=0)
+    return Line(track, round(float(filled[:, 0].sum())), means[:, 0], means[:, 1:], missed)

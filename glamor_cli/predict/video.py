@@ -1,7 +1,7 @@
 """From videos to answers: frames → faces → tracks → smoothed emotions, beside images in one call.
 
 Frames pass through the same predictor as images, in the same batches. Memory does not grow with a
-video's length: a batch of frames is held, and the tracks that have not ended.
+video's length: a batch of frames is held, a thumbnail, and the tracks that have not ended.
 """
 
 import glob
@@ -20,6 +20,7 @@ from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion,
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.predict.sources import SourceImage, Sources, each_source, list_sources
 from glamor_cli.system.extras import install_extra
+from glamor_cli.vision.cuts import CutDetector
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
@@ -52,7 +53,7 @@ class FramePrediction(ImagePrediction):
 
     Attributes:
         frame: Its number in the video, from 0.
-        time: Seconds since the video's beginning.
+        time: Seconds since the file's beginning, which may be that of its sound.
         people: Whose faces they are, and their smoothed emotions; one for each face.
     """
 
@@ -187,22 +188,28 @@ def _predict_video(
     path: Path, predictor: Predictor, config: PredictConfig, video: VideoConfig
 ) -> Iterator[ImagePrediction]:
     """Answer one video's frames, and say at the end what of it could not be read."""
-    tracker = FaceTracker(video.tracking)
-    # The predictor answers in order, a batch later.
-    ahead: deque[tuple[int, float] | None] = deque()
+    tracker, cuts = FaceTracker(video.tracking), CutDetector()
+    # The predictor answers in order, a batch later: the frames' numbers, times, and cuts before.
+    ahead: deque[tuple[int, float, bool] | None] = deque()
 
     def frames() -> Iterator[SourceImage]:
         try:
             for frame in read_video(path, video.sampling, threads=config.threads):
-                ahead.append((frame.index, frame.time))
+                ahead.append((frame.index, frame.time, cuts.update(frame.image)))
                 yield SourceImage(str(path), frame.image)
         except DataError as error:
             ahead.append(None)
             yield SourceImage.failed(path, error)
 
-    for answer in predictor.predict(frames()):
+    for answer in predictor.predict(frames(), copy=False):
         place = ahead.popleft()
-        yield answer if place is None else _follow(tracker, answer, *place)
+        if place is None:
+            yield answer
+            continue
+        frame, time, is_cut = place
+        if is_cut:
+            tracker.cut()
+        yield _follow(tracker, answer, frame, time)
 
 
 def _follow(

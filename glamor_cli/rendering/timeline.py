@@ -1,7 +1,7 @@
 """The picture of a video's emotions over time: a panel for each person."""
 
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import chain, count, groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,15 @@ _LONGEST = 24
 """Letters of a class's name."""
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
-_LONG_GAP = 3.5
-"""Usual times between points after which somebody is shown as out of sight."""
+_MOST_MISSED = 2
+"""Points that somebody may miss without being shown as out of sight: detectors miss faces."""
+_CLOCK_FROM = 120
+"""Seconds of a video from which on its times are written as players do."""
+_CLOCK_STEPS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
+"""Seconds between two ticks that are round times of day; then days, doubled as often as needed."""
+_MOST_TICKS = 8
+_LEAST_WIDTH = 0.004
+"""Width of somebody seen in one frame, as a share of the panel's."""
 _LEAST_BAND = 0.16
 """Height that a band needs for its label, as a share of the panel's."""
 
@@ -64,10 +71,11 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept)), layout="constrained")
     panels = figure.subplots(len(kept), 1, sharex=True, squeeze=False)[:, 0]
     colours = [emotion_colour(timeline.classes, index) for index in range(len(timeline.classes))]
-    end = max(timeline.end, 1e-3)
+    # A single frame fills its panel: it has a time, but no length.
+    end, least = (timeline.end, _LEAST_WIDTH * timeline.end) if timeline.end else (1.0, 1.0)
     for axes, line in zip(panels, kept, strict=True):
         for part in _seen(line):
-            times, shares = _drawable(line.times[part], line.probabilities[part], end)
+            times, shares = _drawable(line.times[part], line.probabilities[part], end, least)
             axes.stackplot(times, shares.T, colors=colours, edgecolor="white", linewidth=0.4)
             _name_leaders(axes, times, shares, timeline.classes, end)
         axes.set_xlim(0, end)
@@ -77,6 +85,8 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("time in the video")
     panels[-1].xaxis.set_major_formatter(lambda value, _: _clock(value, end))
+    if timeline.end == 0 or end >= _CLOCK_FROM:
+        panels[-1].set_xticks(_round_times(timeline.end))
     # Names may hold dollar signs, which would be taken for formulas.
     figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
     handles = [
@@ -101,22 +111,22 @@ def _track(line: Line) -> int:
 
 def _note(left_out: int) -> str:
     note = "smoothed probabilities, stacked from the bottom in this order"
-    return note + f"; {left_out} more people, seen more briefly, are left out" * (left_out > 0)
+    if not left_out:
+        return note
+    others = "1 more person is" if left_out == 1 else f"{left_out} more people are"
+    return f"{note}; {others} left out: these were seen longest"
 
 
 def _seen(line: Line) -> Iterator[slice]:
-    """Cut a line where the person was out of sight for several times the usual."""
-    gaps = np.diff(line.times)
-    usual = float(np.median(gaps)) if len(gaps) else 0.0
-    cuts = [0, *(np.flatnonzero(gaps > _LONG_GAP * usual) + 1), len(line.times)]
+    """Cut a line where the person was out of sight."""
+    cuts = [0, *(np.flatnonzero(line.missed[1:] > _MOST_MISSED) + 1), len(line.times)]
     return (slice(start, stop) for start, stop in pairwise(cuts))
 
 
 def _drawable(
-    times: NDArray[np.float64], shares: NDArray[np.float64], end: float
+    times: NDArray[np.float64], shares: NDArray[np.float64], end: float, least: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give a width even to somebody seen in one frame."""
-    least = 0.004 * end
     if times[-1] - times[0] < least:
         middle = min(max((times[0] + times[-1]) / 2, least / 2), end - least / 2)
         times = np.array([middle - least / 2, middle + least / 2])
@@ -138,14 +148,13 @@ def _name_leaders(
         name = plain_name(classes[leader], _LONGEST)
         if times[indices[-1]] - times[indices[0]] < _LETTER * (len(name) + 1) * end:
             continue
-        middle = indices[
-            int(np.abs(times[indices] - times[[indices[0], indices[-1]]].mean()).argmin())
-        ]
-        if shares[middle, leader] < _LEAST_BAND:
+        middle = (times[indices[0]] + times[indices[-1]]) / 2
+        height = np.interp(middle, times, shares[:, leader])
+        if height < _LEAST_BAND:
             continue
         axes.text(
-            times[middle],
-            tops[middle, leader] - shares[middle, leader] / 2,
+            middle,
+            np.interp(middle, times, tops[:, leader]) - height / 2,
             name,
             ha="center",
             va="center",
@@ -156,11 +165,18 @@ def _name_leaders(
 
 def _clock(seconds: float, end: float) -> str:
     """Write a time as players do where seconds would be hard to read."""
-    if end < 120:
+    if end < _CLOCK_FROM:
         return f"{seconds:g} s"
     hours, rest = divmod(round(seconds), 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def _round_times(end: float) -> NDArray[np.float64]:
+    """Give the ticks' seconds, as close to each other as leaves few enough."""
+    steps = chain(_CLOCK_STEPS, (86400 << doubled for doubled in count()))
+    step = next(step for step in steps if end < _MOST_TICKS * step)
+    return step * np.arange(end // step + 1)
 
 
 def _shorten(name: str) -> str:

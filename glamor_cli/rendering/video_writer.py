@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ from glamor_cli.predict.saved_names import MARK
 from glamor_cli.system.undisturbed import undisturbed
 from glamor_cli.vision.video_reader import import_av
 
-_TICK = Fraction(1, 90_000)
-"""Seconds in a unit of time; that of MPEG, fine enough for any rate."""
+_TICK = Fraction(1, 60_000)
+"""Seconds in a unit of time: fine enough for any rate, and MPEG-4 has 16 bits for it."""
 _LONGEST_SHOWN = round(3600 / _TICK)
 """Units of time between two frames, at most. MP4 has 31 bits for several of them, and joined
 recordings may jump by any time."""
+_ALONE_SHOWN = round(1 / _TICK)
+"""Units of time for which a video's only picture is shown."""
 _CODECS = (
     # The lookahead is the encoder's memory; ten frames lose little.
     ("libx264", {"preset": "veryfast", "crf": "20", "rc-lookahead": "10"}),
@@ -44,15 +47,19 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context
         context.time_base = _TICK
+        context.flags |= self._av.codec.context.Flags.frame_duration
         context.thread_count = min(threads or _MOST_THREADS, _MOST_THREADS)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._last = -1
         self._left_out = 0
+        # The last frame is held until it is known for how long it is shown.
+        self._held: Any = None
+        self._shown = _ALONE_SHOWN
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:
-        """Add a frame.
+        """Add a frame, which is shown until the next; the last one as long as that before it.
 
         Args:
             image: uint8 [H, W, 3], RGB, of the writer's size.
@@ -68,17 +75,27 @@ class VideoWriter:
         )
         step = max(1, round(time / _TICK) - self._left_out - self._last)
         self._left_out += max(0, step - _LONGEST_SHOWN)
-        self._last += min(step, _LONGEST_SHOWN)
+        step = min(step, _LONGEST_SHOWN)
+        self._last += step
         frame.pts, frame.time_base = self._last, _TICK
         # What the encoder gives is lost if a Ctrl-C comes before it is written.
         with undisturbed():
-            self._container.mux(self._stream.encode(frame))
+            if self._held is not None:
+                self._shown = step
+                self._encode_held()
+            self._held = frame
 
     def finish(self) -> None:
         """Encode what is still held and complete the file."""
         with undisturbed():
+            if self._held is not None:
+                self._encode_held()
             self._container.mux(self._stream.encode(None))
             self.release()
+
+    def _encode_held(self) -> None:
+        self._held.duration = self._shown
+        self._container.mux(self._stream.encode(self._held))
 
     def release(self) -> None:
         """Let go of the file, whole or not."""

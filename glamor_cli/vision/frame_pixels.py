@@ -31,7 +31,8 @@ class FramePixels:
         """Convert a decoded frame.
 
         Pixels that are not square are made so by widening or narrowing the frame. Rotation and
-        mirroring that the file asks for are applied.
+        mirroring that the file asks for are applied. Transparent pixels are composited over black,
+        as images' are, where the decoder tells them: FFmpeg's own of VP8 and VP9 does not.
 
         Returns:
             uint8 [H, W, 3], RGB, C-contiguous.
@@ -40,12 +41,13 @@ class FramePixels:
         converted = self._reformatter.reformat(
             frame,
             width=max(1, round(frame.width * self._aspect)),
-            format="rgb24",
+            format="rgba" if _has_alpha(frame) else "rgb24",
             src_colorspace=colours,
             src_color_range=frame.color_range,
             threads=1,
         )
-        return np.ascontiguousarray(_upright(converted.to_ndarray(), self._matrix(frame)))
+        pixels = _over_black(converted.to_ndarray())
+        return np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
 
     def _matrix(self, frame: Any) -> tuple[int, int, int, int] | None:
         """Read how the file wants the frame turned: a, b, c, d of FFmpeg's display matrix."""
@@ -58,6 +60,21 @@ class FramePixels:
             return None
         values = np.frombuffer(bytes(data), np.int32)
         return (int(values[0]), int(values[1]), int(values[3]), int(values[4]))
+
+
+def _has_alpha(frame: Any) -> bool:
+    return any(component.is_alpha for component in frame.format.components)
+
+
+def _over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Composite RGBA over black; RGB stays.
+
+    Where all is transparent nothing is: raw video of 32 bits often leaves the fourth channel empty.
+    """
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    if not alpha.any():
+        return colours
+    return ((colours.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
 
 
 _ROTATIONS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}

@@ -10,6 +10,8 @@ The rule, at each frame that is looked at:
    they overlap by ``min_overlap`` (greedy; equals go to the older track and the surer face).
 4. A face that is left over begins a track. A track that is not seen for more than ``lost_after``
    seconds and more than ``lost_looks`` frames looked at ends, and its number is not used again.
+5. At a cut (``vision.cuts``) all tracks end: who is then at somebody's place is somebody else, and
+   whoever comes again has a new number.
 
 A face's emotion is smoothed by an exponential filter in time, not in frames, so that strides and
 variable frame rates change nothing about it: after t seconds a change is taken over by
@@ -100,6 +102,10 @@ class FaceTracker:
             faces.append(TrackedFace(track.number, track.smoothed.astype(np.float32)))
         self._tracks = [track for track in self._tracks if not self._is_lost(track, time)]
         return faces
+
+    def cut(self) -> None:
+        """End all tracks: the next frame is another shot's."""
+        self._tracks.clear()
 
     def _join(self, time: float, boxes: NDArray[np.float32]) -> dict[int, _Track]:
         """Give faces, by their index, the tracks that they go on."""

@@ -7,6 +7,7 @@ the decoder itself needs, however long the video is.
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class Frame:
 
     Attributes:
         index: Its number in the order of showing, from 0, counting those passed over.
-        time: Seconds since the video's beginning; rises from frame to frame.
+        time: Seconds since the file's beginning, which may be its sound's; rises frame by frame.
         image: uint8 [H, W, 3], RGB, upright.
     """
 
@@ -168,7 +169,7 @@ class _Reader:
         self._path = path
         self._container = container
         self._stream = _video_stream(av, path, container)
-        self._clock = _Clock(self._stream)
+        self._clock = _Clock(self._stream, container.start_time)
         self._pixels = FramePixels(av, self._stream.sample_aspect_ratio)
         self._damaged = 0
         self._why = ""
@@ -270,14 +271,19 @@ class _Reader:
 class _Clock:
     """Gives each frame a time, rising whatever the file says.
 
+    It counts as players do, from where the first of the file's streams begins. What sound has
+    before zero only warms its decoder up.
+
     A time that does not rise is passed by a hair, so that the file's own times hold again as soon
     as they have caught up. Where they fall far back and stay there, another recording was joined
     on, and is counted from where the first one ended.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, begins: int | None) -> None:
+        """Take a stream and where its file begins, in microseconds."""
         self._base = stream.time_base
-        self._start: int | None = stream.start_time
+        self._begins = begins
+        self._start = None if stream.start_time is None else self._earlier(stream.start_time)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
         self._behind = 0
@@ -288,7 +294,7 @@ class _Clock:
         time = self.last + self._step
         if stamp is not None and self._base:
             if self._start is None:
-                self._start = stamp
+                self._start = self._earlier(stamp)
             told = float((stamp - self._start) * self._base)
             far = told < self.last - _FAR_BACK
             self._behind = self._behind + 1 if far else 0
@@ -300,6 +306,13 @@ class _Clock:
                 self._start -= round((time - told) / self._base)
         self.last = time
         return time
+
+    def _earlier(self, start: int) -> int:
+        """Give the file's beginning in the stream's units, if its picture starts later."""
+        if self._begins is None or not self._base:
+            return start
+        begins: int = round(Fraction(max(0, self._begins), 1_000_000) / self._base)
+        return min(start, begins)
 
 
 class _Wanted:

@@ -101,6 +101,22 @@ def test_answers_keep_the_order_whatever_took_longest(engines):
     assert answers[5].reason == "it is a test"
 
 
+def test_a_camera_may_fill_one_array_anew_for_each_frame(engines):
+    portrait = skimage.data.astronaut()
+    frames = [np.full_like(portrait, 90) if number % 2 else portrait for number in range(8)]
+
+    def camera():
+        pixels = np.empty_like(portrait)
+        for number, frame in enumerate(frames):
+            pixels[:] = frame
+            yield SourceImage(str(number), pixels)
+
+    answers = list(predictor(engines, keep_images=True).predict(camera()))
+    assert [len(answer.faces) for answer in answers] == [1, 0] * 4
+    for answer, frame in zip(answers, frames, strict=True):
+        np.testing.assert_array_equal(answer.image, frame)
+
+
 def test_the_network_is_used_from_one_thread_alone(engines):
     threads = set()
     detector, runtime = engines

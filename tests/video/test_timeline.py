@@ -63,7 +63,14 @@ def test_of_a_crowd_those_seen_longest_are_kept():
     assert lines[0].track == 1
     assert timeline.forgotten == 501 - MOST_TRACKS
     note = draw_timeline(timeline, "crowd.mp4").legends[0].get_title().get_text()
-    assert "493 more people" in note
+    assert note.endswith("; 493 more people are left out: these were seen longest")
+
+
+def test_one_who_has_no_panel_is_one_person():
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [person(1 + number) for number in range(9)])
+    note = draw_timeline(timeline, "nine.mp4").legends[0].get_title().get_text()
+    assert "1 more person is left out" in note
 
 
 def test_the_picture_shows_who_felt_what_when(tmp_path):
@@ -96,6 +103,49 @@ def test_the_picture_shows_who_felt_what_when(tmp_path):
         assert "#" + shown.tobytes().hex().upper() == colour
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (130, ["0:00", "0:30", "1:00", "1:30", "2:00"]),
+        (240, ["0:00", "1:00", "2:00", "3:00", "4:00"]),
+        (3600, ["0:00", "10:00", "20:00", "30:00", "40:00", "50:00", "1:00:00"]),
+        (5401, ["0:00", "15:00", "30:00", "45:00", "1:00:00", "1:15:00", "1:30:00"]),
+    ],
+)
+def test_long_videos_have_round_times(end, expected):
+    timeline = Timeline(EMOTIONS)
+    for time in np.linspace(0, end, 50):
+        timeline.add(time, [person(1)])
+    (axes,) = draw_timeline(timeline, "long.mp4").axes
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
+
+
+def parts(timeline: Timeline) -> int:
+    """How many pieces the picture shows of its only panel's person."""
+    (axes,) = draw_timeline(timeline, "parts.mp4").axes
+    return len(axes.collections) // len(EMOTIONS)
+
+
+@pytest.mark.parametrize(("step", "held"), [(0.02, 1.5), (0.5, 300.0)])
+def test_a_frame_that_is_held_shows_nobody_as_out_of_sight(step, held):
+    """Screen recordings and slides have such: a frame comes only when something changes."""
+    timeline, time = Timeline(EMOTIONS), 0.0
+    for number in range(40):
+        timeline.add(time, [person(1)])
+        time += step if number % 10 else held
+    assert parts(timeline) == 1
+
+
+@pytest.mark.parametrize(("absent", "pieces"), [(2, 1), (3, 2), (30, 2)])
+def test_who_is_missed_for_a_moment_is_not_out_of_sight(absent, pieces):
+    timeline = Timeline(EMOTIONS)
+    for number in range(60):
+        seen = not 20 <= number < 20 + absent
+        timeline.add(number / 10, [person(1)] if seen else [])
+    assert parts(timeline) == pieces
+
+
 @pytest.mark.parametrize("times", [[0.0], [7.5], [0.0, 0.04]])
 def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
     timeline = Timeline(EMOTIONS)
@@ -109,6 +159,17 @@ def test_somebody_seen_for_a_moment_is_seen_in_the_picture(tmp_path, times):
     anger = np.array([0xD5, 0x5E, 0x00])
     # More than the legend's patch of 34 x 10 pixels.
     assert (np.abs(pixels.astype(int) - anger).max(axis=1) < 3).sum() > 500
+
+
+def test_a_single_frame_fills_the_picture_and_has_one_time():
+    timeline = Timeline(EMOTIONS)
+    timeline.add(0, [person(1, Happy=0.97)])
+    (axes,) = draw_timeline(timeline, "one.mp4").axes
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0 s"]
+    (name,) = axes.texts
+    assert name.get_text() == "Happy"
+    assert name.get_position()[0] == np.mean(axes.get_xlim())
 
 
 def test_newcomers_who_come_together_all_get_a_line():

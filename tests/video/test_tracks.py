@@ -77,6 +77,15 @@ def test_who_comes_back_soon_is_the_same_person_and_later_is_not():
     assert numbers(tracker, 2.6, box(103)) == [2]
 
 
+def test_at_a_cut_everybody_is_somebody_else():
+    tracker = FaceTracker()
+    tracker.update(0.0, np.array([box(100)], np.float32), [SURE])
+    tracker.cut()
+    (face,) = tracker.update(0.1, np.array([box(100)], np.float32), [OTHER])
+    assert face.track == 2
+    np.testing.assert_array_equal(face.probabilities, OTHER)
+
+
 def test_frames_far_apart_leave_a_head_time_to_move():
     """Seconds between frames: a face's width of movement, and a frame in which it is missed."""
     tracker = FaceTracker()

@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 from PIL import Image
 from typer.testing import CliRunner
-from video_clips import frames_of
+from video_clips import frames_of, two_shots, write_clip
 
 from glamor_cli.__main__ import main
 from glamor_cli.cli.app import app
@@ -56,6 +56,16 @@ def test_each_person_has_one_line_over_time(clips):
     # One went all the way to the right, the other to the left.
     assert min(ways) < -200
     assert max(ways) > 200
+
+
+@pytest.mark.parametrize("sampling", [(), ("--every", "0.6s")])
+def test_a_cut_to_somebody_else_at_the_same_place_is_not_the_same_person(tmp_path, sampling):
+    clip = write_clip(tmp_path / "shots.mp4", two_shots())
+    rows = rows_of(clip, *sampling)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert [row["track"] for row in rows] == [1 if row["frame"] < 6 else 2 for row in rows]
+    (first,) = (row for row in rows if row["frame"] == 6)
+    assert first["smoothed_probabilities"] == pytest.approx(first["probabilities"], abs=2e-6)
 
 
 def test_emotions_are_smoothed_unless_the_time_is_0(clips):
@@ -320,6 +330,33 @@ def test_a_jump_of_hours_in_a_video_is_written(tmp_path):
             writer.write(image, time)
     shown = [round(frame.time) for frame in frames_of(tmp_path / "joined.mp4")]
     assert shown == [0, 1, 3601, 3602]
+
+
+@pytest.mark.parametrize(
+    ("times", "length"), [([0.0], 1), ([0.0, 10.0, 20.0], 30), ([0.0, 10.0, 10.5], 11)]
+)
+def test_the_last_frame_is_shown_as_long_as_the_one_before(tmp_path, times, length):
+    image = np.full((64, 64, 3), 90, np.uint8)
+    with write_video(tmp_path / "slow.mp4", (64, 64)) as writer:
+        for time in times:
+            writer.write(image, time)
+    with av.open(str(tmp_path / "slow.mp4")) as container:
+        assert container.duration / 1e6 == pytest.approx(length)
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(length)
+
+
+def test_without_an_encoder_of_h264_a_video_is_mpeg4(tmp_path, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    times = [0.0, 0.04, 0.5, 10.5]
+    with write_video(tmp_path / "clip.mp4", (64, 64)) as writer:
+        for number, time in enumerate(times):
+            writer.write(np.full((64, 64, 3), 60 * number, np.uint8), time)
+    frames = frames_of(tmp_path / "clip.mp4")
+    np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-3)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+        assert container.duration / 1e6 == pytest.approx(20.5)
 
 
 def test_a_video_that_fails_half_way_is_not_left(tmp_path):

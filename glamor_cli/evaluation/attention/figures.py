@@ -41,6 +41,8 @@ _ACROSS = 336
 """Side of a context as drawn: a multiple of its 112 pixels."""
 _MARGIN = 9
 _LONGEST = 14
+_ROOM = 1.05
+"""How far an axis goes, as a multiple of the highest point on it: a line there has a width."""
 
 
 def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
@@ -78,8 +80,9 @@ def draw_gallery(report: AttentionReport) -> "Figure":
     columns = 2 + len(report.methods)
     blocks = 2 if len(report.shown) > 1 else 1
     rows = -(-len(report.shown) // blocks)
-    size = (1.5 * columns * blocks + 0.4, 1.82 * rows + 0.55)
-    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+    size = (1.5 * columns * blocks + 0.4, 1.86 * rows + 0.55)
+    # Pictures keep their shape; uncompressed, what that leaves over pushes the headings out.
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0, compress=True)
     figure = Figure(figsize=size, layout=layout)
     grid = figure.subplots(rows, columns * blocks, squeeze=False)
     for axes in grid.flat[len(report.shown) * columns :]:
@@ -110,9 +113,9 @@ def draw_hiding(report: AttentionReport) -> "Figure":
     lines["random order"] = (report.random_curves, _RANDOM_LINE)
     _draw_curves(deletion, lines, "deletion", "context hidden, most important first")
     _draw_curves(insertion, lines, "insertion", "context shown, most important first")
-    top = max(axes.get_ylim()[1] for axes in (deletion, insertion))
+    top = max(axes.dataLim.y1 for axes in (deletion, insertion))
     for axes in (deletion, insertion):
-        axes.set_ylim(0, top)
+        axes.set_ylim(0, _ROOM * top)
     deletion.set_ylabel("probability of the answer")
     _draw_costs(costs, report)
     return figure

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from scene_stores import write_scene_store
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.evaluation.attention.cues import find_cues
+from glamor_cli.evaluation.attention.figures import draw_gallery, draw_hiding
 from glamor_cli.evaluation.attention.grad_cam import GradCam
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.measure import measure_attention
@@ -169,6 +171,25 @@ def test_the_command_writes_figures_and_pictures(root, tmp_path):
         with Image.open(tmp_path / "pictures" / name) as picture:
             assert picture.width > 900
             assert np.asarray(picture.convert("L")).std() > 10
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 4, 7])
+def test_headings_and_captions_lie_inside_the_gallery_and_apart(report, pairs):
+    figure = draw_gallery(replace(report, shown=report.shown[:pairs]))
+    FigureCanvasAgg(figure).draw()
+    places = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    places += [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+    note = next(text for text in figure.texts if "disc" in text.get_text()).get_window_extent()
+    assert note.y0 > 0
+    for place in places:
+        assert place.y1 < figure.bbox.y1
+        assert place.y0 > note.y1
+
+
+def test_a_curve_that_hardly_falls_lies_below_the_top(report):
+    flat = replace(report.random_curves, deletion=np.full_like(report.random_curves.deletion, 0.9))
+    deletion, *_ = draw_hiding(replace(report, random_curves=flat)).axes
+    assert deletion.get_ylim()[1] > 0.94
 
 
 def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):

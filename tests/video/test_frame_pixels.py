@@ -1,0 +1,80 @@
+"""A video's pictures are upright, of square pixels, and of the colours that were filmed."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from video_clips import grays, write_clip
+
+from glamor_cli.vision.video_reader import read_video
+
+
+def images(path: Path) -> list[np.ndarray]:
+    return [frame.image for frame in read_video(path)]
+
+
+@pytest.mark.parametrize(
+    ("turned", "expected"),
+    [
+        ((0, False), ["red", "green", "blue", "white"]),
+        ((90, False), ["green", "white", "red", "blue"]),
+        ((180, False), ["white", "blue", "green", "red"]),
+        ((-90, False), ["blue", "red", "white", "green"]),
+        ((0, True), ["green", "red", "white", "blue"]),
+        ((180, True), ["blue", "white", "red", "green"]),
+    ],
+)
+def test_frames_are_upright_as_phones_say(tmp_path, turned, expected):
+    """The corners of a phone's frame, row by row, after turning it counter-clockwise."""
+    colours = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "white": (200,) * 3}
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48], image[:32, 48:] = colours["red"], colours["green"]
+    image[32:, :48], image[32:, 48:] = colours["blue"], colours["white"]
+    path = write_clip(tmp_path / "turned.mp4", [image] * 2, turned=turned)
+    (first, _) = images(path)
+    height, width = first.shape[:2]
+    assert (height, width) == ((96, 64) if abs(turned[0]) == 90 else (64, 96))
+    corners = [(y, x) for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)]
+    for corner, name in zip(corners, expected, strict=True):
+        np.testing.assert_allclose(first[corner], colours[name], atol=25)
+
+
+@pytest.mark.parametrize("alpha", [(255, 0), (255, 51), (0, 0)])
+def test_transparent_pixels_lie_over_black(tmp_path, alpha):
+    """Unless all are, for many raw recordings leave the fourth channel empty."""
+    pixels, path = np.full((48, 64, 4), 200, np.uint8), tmp_path / "overlay.mov"
+    pixels[:, :32, 3], pixels[:, 32:, 3] = alpha
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("qtrle", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "argb"
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="argb")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (shown,) = images(path)
+    expected = (200, 200) if alpha == (0, 0) else (200, 200 * alpha[1] // 255)
+    for half, level in zip((slice(32), slice(32, 64)), expected, strict=True):
+        np.testing.assert_array_equal(shown[:, half], level)
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path):
+    path = write_clip(tmp_path / "wide.mp4", grays(2), aspect=Fraction(4, 3))
+    assert images(path)[0].shape == (48, 85, 3)
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_colours_are_those_that_were_filmed(tmp_path, tagged):
+    """High definition without a word about its colours is BT.709, as in every player."""
+    colour, path = (200, 30, 60), tmp_path / "colour.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "1"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        if tagged:
+            stream.codec_context.colorspace = 1
+        pixels = np.empty((720, 1280, 3), np.uint8)
+        pixels[:] = colour
+        frame = av.VideoFrame.from_ndarray(pixels)
+        container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="itu709")))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(images(path)[0].mean((0, 1)), colour, atol=4)
