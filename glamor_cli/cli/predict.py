@@ -111,7 +111,10 @@ def predict(
     )
     counts: Counter[Status] = Counter()
     passed_over: Counter[Path] = Counter()
-    with open_rows(row_format, output, columns) as sink, pictures or nullcontext():
+    with (
+        open_rows(row_format, output, columns, saving=save is not None) as sink,
+        pictures or nullcontext(),
+    ):
         for image in predict_sources(
             sources, config, video, lambda path: passed_over.update([path.parent])
         ):

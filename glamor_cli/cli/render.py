@@ -1,6 +1,5 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,16 @@ from glamor_cli.errors import INTERRUPTED, GlamorError
 
 
 class _Console(Console):
-    """Goes on in silence where its terminal is gone, as after ``nohup``: the work matters more."""
+    """Goes on in silence where nothing can be said any more: the work matters more.
+
+    So it is where a terminal is gone, as after ``nohup``, where whoever read has gone, and where a
+    disk is full.
+
+    Attributes:
+        failure: Why nothing more can be said; None while it can.
+    """
+
+    failure: OSError | None = None
 
     def __exit__(
         self,
@@ -25,10 +33,13 @@ class _Console(Console):
         try:
             super().__exit__(kind, error, traceback)
         except OSError as failure:
-            if failure.errno != errno.EIO:
-                raise
+            self.failure = failure
             # Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to ``__exit__``: rich, where it is caught, would end the program."""
+        raise  # noqa: PLE0704
 
 
 console = _Console(stderr=True, highlight=False)
