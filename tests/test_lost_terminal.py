@@ -1,17 +1,24 @@
 """What is said to people may be lost, with terminal, reader or disk space; the work may not.
 
-A command whose terminal is closed, and that ignores SIGHUP, ends as if it were still there.
+A command whose terminal is closed ends as by Ctrl-C; one that ignores SIGHUP goes on.
 """
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import skimage.data
 from PIL import Image
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 
@@ -104,3 +111,34 @@ def test_a_table_that_nobody_reads_is_the_end(pictures: Path) -> None:
     os.close(ours)
     assert subprocess.run([*PREDICT, pictures], stderr=theirs, check=False).returncode == 141
     os.close(theirs)
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["heard", "nohup"])
+def test_a_terminal_that_closes_costs_no_row(*, ignored: bool, pictures: Path) -> None:
+    ours, theirs = os.openpty()
+    rows = pictures.parent / "rows.jsonl"
+    count = 40 if ignored else 2000
+
+    def begin() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*PREDICT, *[pictures / "3.png"] * count, "--batch", "1", "--output", rows],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=begin,  # noqa: PLW1509
+    ) as process:
+        os.close(theirs)
+        while not any(part.stat().st_size for part in rows.parent.glob(".*.partial.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.close(ours)
+        # The system says it a second time when the shell has gone.
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(240) == (0 if ignored else 130)
+    kept = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert len(kept) == count if ignored else 0 < len(kept) < count
+    assert sorted(entry.name for entry in rows.parent.iterdir()) == ["pictures", "rows.jsonl"]

@@ -4,10 +4,11 @@ import signal
 
 import pytest
 
+from glamor_cli.system.stop_signals import STOP_SIGNALS
 from glamor_cli.system.undisturbed import undisturbed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
     done: list[str] = []
 
