@@ -1,7 +1,10 @@
 """``glamor predict``: the emotion of every face in images, folders, globs and videos."""
 
+import sys
+import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +14,7 @@ from rich.text import Text
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, printable, progress_bar
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -114,6 +117,7 @@ def predict(
     with (
         open_rows(row_format, output, columns, saving=save is not None) as sink,
         pictures or nullcontext(),
+        _show_progress(row_format, output) as count_image,
     ):
         for image in predict_sources(
             sources, config, video, lambda path: passed_over.update([path.parent])
@@ -123,6 +127,7 @@ def predict(
             counts.update(row.status for row in rows)
             if pictures is not None:
                 pictures.save(image)
+            count_image()
     _print_summary(counts, output, save, pictures.saved if pictures is not None else 0)
     if pictures is not None and pictures.replaced:
         were = "was" if pictures.replaced == 1 else "were"
@@ -136,6 +141,29 @@ def predict(
         )
     if counts[Status.ERROR]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _show_progress(row_format: RowFormat, output: Path | None) -> Iterator[Callable[[], None]]:
+    """Lend a function that counts an image, on a terminal for people who do not see the rows."""
+    seen = row_format is RowFormat.TABLE or (output is None and sys.stdout.isatty())
+    if seen or not console.is_terminal:
+        yield lambda: None
+        return
+    began, done = time.monotonic(), 0
+    with progress_bar("predicting", "images") as show:
+
+        def count(total: int | None = None) -> None:
+            # Images come in batches, whose rate would be that of giving them out.
+            show(done, total, rate=done / (time.monotonic() - began))
+
+        def count_image() -> None:
+            nonlocal done
+            done += 1
+            count()
+
+        yield count_image
+        count(done)
 
 
 def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:

@@ -80,13 +80,13 @@ class ShowProgress(Protocol):
     """Shows how far some work is."""
 
     def __call__(
-        self, done: int, total: int, *, doing: str | None = None, rate: float | None = None
+        self, done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
         """Show how many of ``total`` are done.
 
         Args:
             done: How many are.
-            total: Of how many.
+            total: Of how many; None where nobody knows yet, of which logs say nothing.
             doing: What is done now; None leaves what was said before.
             rate: How many a second, where the work knows better than the clock.
         """
@@ -121,10 +121,14 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
         console=console,
+        # That belongs to machine-readable output, also while a bar is shown.
+        redirect_stdout=False,
     )
     task = bar.add_task(doing, total=None, rate="")
 
-    def show(done: int, total: int, *, doing: str | None = None, rate: float | None = None) -> None:
+    def show(
+        done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
+    ) -> None:
         bar.update(task, description=doing, completed=done, total=total)
         known = bar.tasks[task].speed if rate is None else rate
         # Work of one step has no rate that a clock could tell.
