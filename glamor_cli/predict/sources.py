@@ -53,6 +53,7 @@ def list_sources(
     saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
+    on_named: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
@@ -63,6 +64,7 @@ def list_sources(
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
         on_saved: Called with each file that is passed over because a run saved it.
+        on_named: Called with each that a run saved and that is taken all the same.
     """
     for source in each_source(sources):
         passed_over: list[DataError] = []
@@ -73,12 +75,15 @@ def list_sources(
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
-                if is_file or not is_saved(path, saved_in):
-                    taken = True
-                    yield path
-                else:
+                saved = is_saved(path, saved_in)
+                if saved and not is_file:
                     left_out = True
                     on_saved(path)
+                    continue
+                if saved:
+                    on_named(path)
+                taken = True
+                yield path
             if left_out and not taken:
                 what = f"{source} holds only what was saved there"
                 yield SourceImage.failed(source, DataError(what, "Give the photographs' folder."))

@@ -111,6 +111,7 @@ def predict_sources(
     config: PredictConfig,
     video: VideoConfig = VideoConfig(),
     on_saved: Callable[[Path], None] = lambda _: None,
+    on_named: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face in images and videos, in the order of the sources.
 
@@ -126,6 +127,7 @@ def predict_sources(
         video: How to go through videos.
         on_saved: Called with each file of a folder or glob that is passed over because an earlier
             run saved it.
+        on_named: Called with each file that an earlier run saved and that is itself a source.
 
     Yields:
         An ``ImagePrediction`` for an image, a ``FramePrediction`` for each frame looked at.
@@ -140,7 +142,7 @@ def predict_sources(
         import_av()
     predictor = open_predictor(config)
     list_source = _list_media if has_av() else list_images
-    files = list_sources(sources, config.saved_in, list_source, on_saved)
+    files = list_sources(sources, config.saved_in, list_source, on_saved, on_named)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)

@@ -1,0 +1,41 @@
+"""What is said of sources that a run finds but people may not have meant, or may have missed."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from glamor_cli.cli.app import app
+
+
+@pytest.fixture
+def folder(photographs, tmp_path):
+    """Two photographs, beside which pictures can be saved."""
+    for name in ("a.png", "b.png"):
+        shutil.copy(photographs / "astronaut.png", tmp_path / name)
+    return tmp_path
+
+
+def run(*arguments):
+    words = ["predict", *arguments, "--device", "cpu", "--threads", "1", "--format", "jsonl"]
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    return result.exit_code, rows, result.stderr.splitlines()
+
+
+def test_named_pictures_of_earlier_runs_are_taken_and_counted(folder):
+    code, rows, said = run(*sorted(folder.glob("*.png")), "--save", folder)
+    assert (code, len(rows)) == (0, 2)
+    assert said == [f"2 faces, pictures in {folder}"]
+    # As a shell gives a pattern that is not quoted.
+    code, rows, said = run(*sorted(folder.iterdir()))
+    assert (code, len(rows)) == (0, 4)
+    assert said[-1] == (
+        "2 of the files named are pictures that earlier runs saved; "
+        "a pattern in quotes passes them over"
+    )
+    code, rows, said = run(folder / "*")
+    assert (code, len(rows)) == (0, 2)
+    assert said[-1] == f"passed over 2 pictures that earlier runs saved in {folder}"
