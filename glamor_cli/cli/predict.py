@@ -120,7 +120,14 @@ def predict(
         pictures or nullcontext(),
         _show_progress(row_format, output) as count_image,
     ):
-        for image in predict_sources(sources, config, video, notes.pass_over, notes.take):
+        for image in predict_sources(
+            sources,
+            config,
+            video,
+            notes.pass_over,
+            on_named=notes.take,
+            on_unread=notes.leave_out,
+        ):
             rows = image.rows()
             sink.write(rows)
             counts.update(row.status for row in rows)

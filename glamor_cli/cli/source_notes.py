@@ -14,11 +14,13 @@ class SourceNotes:
     Attributes:
         passed_over: How many files that earlier runs saved were passed over, by folder.
         taken: How many were taken because they are named.
+        left_out: How many pictures were left out because nobody reads their kind, by its ending.
     """
 
     def __init__(self) -> None:
         self.passed_over: Counter[Path] = Counter()
         self.taken = 0
+        self.left_out: Counter[str] = Counter()
 
     def pass_over(self, path: Path) -> None:
         """Count a file that an earlier run saved, found in a folder or by a pattern."""
@@ -27,6 +29,10 @@ class SourceNotes:
     def take(self, _: Path) -> None:
         """Count a file that an earlier run saved, and that is named."""
         self.taken += 1
+
+    def leave_out(self, path: Path) -> None:
+        """Count a picture of a kind that is not read."""
+        self.left_out[path.suffix.lower()] += 1
 
     def print(self) -> None:
         """Say what there is to say."""
@@ -41,6 +47,9 @@ class SourceNotes:
                 f"{self.taken} of the files named {are} that earlier runs saved; "
                 "a pattern in quotes passes them over"
             )
+        if self.left_out:
+            files, kinds = count(self.left_out.total(), "file"), ", ".join(sorted(self.left_out))
+            _say(f"left out {files} of kinds that are not read: {kinds}")
 
 
 def count(number: int, thing: str) -> str:

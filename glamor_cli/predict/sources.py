@@ -53,6 +53,7 @@ def list_sources(
     saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
+    *,
     on_named: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.

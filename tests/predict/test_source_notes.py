@@ -39,3 +39,18 @@ def test_named_pictures_of_earlier_runs_are_taken_and_counted(folder):
     code, rows, said = run(folder / "*")
     assert (code, len(rows)) == (0, 2)
     assert said[-1] == f"passed over 2 pictures that earlier runs saved in {folder}"
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(folder):
+    (folder / "sub").mkdir()
+    for name in ("c.HEIC", "sub/d.heic", "sub/e.Dng", "._f.heic", "notes.txt"):
+        (folder / name).touch()
+    (folder / "g.heic").mkdir()
+    for source in (folder, folder / "**/*"):
+        code, rows, said = run(source)
+        assert (code, len(rows)) == (0, 2)
+        assert said[-1] == "left out 3 files of kinds that are not read: .dng, .heic"
+    code, rows, said = run(folder / "sub")
+    assert (code, rows[0]["status"]) == (1, "error")
+    assert said[-1] == "left out 2 files of kinds that are not read: .dng, .heic"
+    assert run(folder / "*.png")[2] == ["2 faces"]
