@@ -3,6 +3,7 @@
 One source that cannot be read must not end the run, so errors travel in the images' stream.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,13 @@ def list_sources(
         try:
             if not str(source):
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
+            if _is_elsewhere(source):
+                raise DataError(
+                    "standard input is not read"
+                    if str(source) == "-"
+                    else f"{source} is an address, and addresses are not opened",
+                    "Save it to a file first, and name that.",
+                )
             is_file = Path(source).is_file()
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
@@ -95,6 +103,12 @@ def list_sources(
             # Names that the system does not accept, too long ones for example.
             what = f"cannot open {source}: {error.strerror}"
             yield SourceImage.failed(source, DataError(what, "Give another name."))
+
+
+def _is_elsewhere(source: str | Path) -> bool:
+    """Say whether a source means what is in no file: an address, or standard input."""
+    named = str(source) == "-" or re.match(r"[a-z][a-z0-9+.-]*://", str(source), re.IGNORECASE)
+    return bool(named) and not Path(source).exists()
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:

@@ -54,3 +54,20 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(fo
     assert (code, rows[0]["status"]) == (1, "error")
     assert said[-1] == "left out 2 files of kinds that are not read: .dng, .heic"
     assert run(folder / "*.png")[2] == ["2 faces"]
+
+
+def test_what_is_in_no_file_is_said_to_be_saved_first(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    addresses = ("https://example.org/a.jpg", "RTSP://camera/live", "file:///a.png")
+    code, rows, said = run("a.png", "-", *addresses)
+    assert code == 1
+    assert [row["source"] for row in rows] == ["a.png", "-", *addresses]
+    assert said[:2] == [
+        "error: -: standard input is not read",
+        "Save it to a file first, and name that.",
+    ]
+    assert said[2] == f"error: {addresses[0]} is an address, and addresses are not opened"
+    # Unless there is such a file.
+    (folder / "a.png").rename(folder / "-")
+    code, rows, said = run("-")
+    assert (code, rows[0]["status"]) == (0, "ok")
