@@ -21,7 +21,8 @@ def undisturbed() -> Iterator[None]:
     before = {
         number: signal.signal(number, lambda number, _: heard.append(number))
         for number in STOP_SIGNALS
-        if signal.getsignal(number) is not None  # a program's own that Python cannot put back
+        # An ignored one stays so, and Python cannot put back one that is not its own.
+        if signal.getsignal(number) not in (None, signal.SIG_IGN)
     }
     try:
         yield
