@@ -8,6 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
+from glamor_cli.system.stop_signals import HANGUP, STOP_SIGNALS
 from glamor_cli.system.torchrun import is_follower
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     verbose = _take_verbose(sys.argv)
     # A notebook's matplotlib backend may not load here; figures only ever go into files.
     os.environ["MPLBACKEND"] = "agg"
-    _end_by_sigterm_as_by_ctrl_c()
+    _end_by_other_signals_as_by_ctrl_c()
     try:
         # Imported here so that Ctrl-C ends a command in its first moment too.
         from glamor_cli.cli.app import app
@@ -54,19 +55,23 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _end_by_sigterm_as_by_ctrl_c() -> None:
-    """Let schedulers and service managers, too, end a command so that it keeps what it has.
+def _end_by_other_signals_as_by_ctrl_c() -> None:
+    """Let schedulers, service managers and closed terminals end it so that it keeps what it has.
 
     The exit code is that of Ctrl-C. A training listens by itself while it runs.
     """
     own = threading.current_thread() is threading.main_thread()
-    # A command that was started with the signal ignored is meant to ignore it.
-    if own and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _interrupt)
+    for number in STOP_SIGNALS:
+        # A command that was started with the signal ignored, as by nohup, is meant to ignore it.
+        if own and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
+    del frame
+    if number == HANGUP:
+        # The shell and the system repeat it, which must not disturb what it keeps.
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

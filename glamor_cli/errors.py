@@ -1,7 +1,7 @@
 """The tree of exceptions: every error a user can cause, with what to do about it."""
 
 INTERRUPTED = 130
-"""The exit code of a run ended by Ctrl-C, as shells have it, or by SIGTERM."""
+"""The exit code of a run ended by Ctrl-C, as shells have it, by SIGTERM or by SIGHUP."""
 
 
 class GlamorError(Exception):

@@ -28,3 +28,8 @@ def test_a_training_shows_its_steps_its_rate_and_a_whole_time(monkeypatch, width
 
 def test_a_rate_that_is_not_known_is_not_shown(monkeypatch):
     assert "/s" not in last_line(monkeypatch, 80, "opening", {"done": 7, "total": 7})
+
+
+def test_a_total_that_is_not_known_yet_is_left_open(monkeypatch):
+    line = last_line(monkeypatch, 80, "predicting", {"done": 7, "total": None, "rate": 2.0})
+    assert "7/? 2 images/s" in line

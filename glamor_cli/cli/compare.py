@@ -19,6 +19,7 @@ from glamor_cli.cli.runtime_options import (
     StoreArgument,
     ThreadsOption,
 )
+from glamor_cli.cli.tables import print_table
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def compare(
 def _print(result: "Comparison") -> None:
     count, differing = len(result.labels), len(result.disagreements)
     console.print(Text(f"{count} pairs of {result.config.store} ({result.split})"), soft_wrap=True)
-    console.print(_network_table(result))
-    console.print(_pairing_table(result))
+    print_table(_network_table(result))
+    print_table(_pairing_table(result))
     shares = []
     for index, name in enumerate(result.classes):
         support = int((result.labels == index).sum())
@@ -96,7 +97,7 @@ def _network_table(result: "Comparison") -> Table:
     table = Table("")
     table.add_column("network", overflow="fold")
     for column in ("accuracy", "macro-F1"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     timed = result.config.latency
     if timed:
         table.add_column("ms a pair", justify="right")
@@ -118,8 +119,8 @@ def _network_table(result: "Comparison") -> Table:
 
 def _pairing_table(result: "Comparison") -> Table:
     table = Table("")
-    for column in ("accuracy, points", "macro-F1, points", "only one right", "p, Holm"):
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("accuracy,\npoints", "macro-F1,\npoints", "only one\nright", "p, Holm"):
+        table.add_column(column, justify="right")
     table.add_column("better")
     for one in result.pairings:
         table.add_row(

@@ -21,6 +21,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
+from glamor_cli.cli.tables import print_table
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
@@ -92,8 +93,8 @@ def _print(result: "StoreEvaluation") -> None:
         ),
         soft_wrap=True,
     )
-    console.print(_class_table(metrics))
-    console.print(_confusion_table(metrics))
+    print_table(_class_table(metrics))
+    print_table(_confusion_table(metrics))
 
 
 def _class_table(metrics: "Metrics") -> Table:
@@ -111,7 +112,7 @@ def _confusion_table(metrics: "Metrics") -> Table:
     """Lay out the confusion matrix: a row per label, a column per answer."""
     table = Table("label \\ answer")
     for name in metrics.classes:
-        table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True)
+        table.add_column(Text(name), justify="right")
     for row, name in enumerate(metrics.classes):
         cells = [Text(str(n) if n else "", "dim") for n in metrics.confusion[row]]
         cells[row] = Text(str(metrics.confusion[row, row]), "bold")

@@ -61,6 +61,7 @@ def explain(
             long_side=long_side,
         )
         explanation = explain_image(image, config, face)
+        replaces = target.is_file()
         save_explanation(target, explanation)
     best = explanation.face.emotion
     console.print(
@@ -70,3 +71,5 @@ def explain(
         ),
         soft_wrap=True,
     )
+    if replaces:
+        console.print("1 picture of earlier runs was replaced")

@@ -47,9 +47,14 @@ _LEAST_NAME = 4
 
 
 class FaceTable:
-    """A sink that prints a table row by row: its columns have fixed widths."""
+    """A sink that prints a table row by row: its columns have fixed widths.
 
-    def __init__(self) -> None:
+    Args:
+        is_all: Whether nothing but the table comes of the work, which is then not done for nobody.
+    """
+
+    def __init__(self, *, is_all: bool = True) -> None:
+        self._is_all = is_all
         self._started = False
         self._errors = ErrorLines()
         columns = list(_COLUMNS)
@@ -63,23 +68,32 @@ class FaceTable:
         self._bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
 
     def write(self, rows: Iterable[FaceRow]) -> None:
-        """Print rows."""
+        """Print rows.
+
+        Raises:
+            OSError: Nothing more can be shown, and the table is all.
+        """
         for row in rows:
-            if row.status is Status.ERROR:
-                self._errors.print(row)
-                continue
-            if not self._started:
-                self._print("bold", "image", *(column.title for column in _COLUMNS))
-                self._started = True
-            # An image is named once, before its first face.
-            name = "" if row.face and row.face > 1 else _keep_end(_place(row), self._name_width)
-            if row.probabilities is None or row.probability is None or row.face_weight is None:
-                self._print("dim", name, "", "no face", *[""] * (len(_COLUMNS) - 2))
-            else:
-                self._print("", name, *self._cells(row, row.probabilities))
+            self._show(row)
+        if self._is_all and console.failure is not None:
+            raise console.failure
 
     def close(self) -> None:
         """Nothing is left to print."""
+
+    def _show(self, row: FaceRow) -> None:
+        if row.status is Status.ERROR:
+            self._errors.print(row)
+            return
+        if not self._started:
+            self._print("bold", "image", *(column.title for column in _COLUMNS))
+            self._started = True
+        # An image is named once, before its first face.
+        name = "" if row.face and row.face > 1 else _keep_end(_place(row), self._name_width)
+        if row.probabilities is None or row.probability is None or row.face_weight is None:
+            self._print("dim", name, "", "no face", *[""] * (len(_COLUMNS) - 2))
+        else:
+            self._print("", name, *self._cells(row, row.probabilities))
 
     def _cells(self, row: FaceRow, probabilities: dict[str, float]) -> tuple[str, ...]:
         # Of videos, what is said of a person over time: the network's answers for single frames

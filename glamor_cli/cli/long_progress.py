@@ -34,9 +34,9 @@ class _Lines:
         self._shown = time.monotonic()
 
     def __call__(
-        self, done: int, total: int, *, doing: str | None = None, rate: float | None = None
+        self, done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
-        if time.monotonic() - self._shown < _LINE_SECONDS:
+        if total is None or time.monotonic() - self._shown < _LINE_SECONDS:
             return
         self._shown = time.monotonic()
         left = timedelta(seconds=round((total - done) / rate)) if rate else "unknown time"

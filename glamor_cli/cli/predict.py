@@ -1,7 +1,10 @@
 """``glamor predict``: the emotion of every face in images, folders, globs and videos."""
 
+import sys
+import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +14,7 @@ from rich.text import Text
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -23,6 +26,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
+from glamor_cli.cli.source_notes import SourceNotes, count
 from glamor_cli.errors import ConfigError
 from glamor_cli.predict.rows import RowFormat
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device
@@ -110,29 +114,56 @@ def predict(
         saved_in=save,
     )
     counts: Counter[Status] = Counter()
-    passed_over: Counter[Path] = Counter()
-    with open_rows(row_format, output, columns) as sink, pictures or nullcontext():
+    notes = SourceNotes()
+    with (
+        open_rows(row_format, output, columns, saving=save is not None) as sink,
+        pictures or nullcontext(),
+        _show_progress(row_format, output) as count_image,
+    ):
         for image in predict_sources(
-            sources, config, video, lambda path: passed_over.update([path.parent])
+            sources,
+            config,
+            video,
+            notes.pass_over,
+            on_named=notes.take,
+            on_unread=notes.leave_out,
         ):
             rows = image.rows()
             sink.write(rows)
             counts.update(row.status for row in rows)
             if pictures is not None:
                 pictures.save(image)
+            count_image()
     _print_summary(counts, output, save, pictures.saved if pictures is not None else 0)
     if pictures is not None and pictures.replaced:
         were = "was" if pictures.replaced == 1 else "were"
-        console.print(f"{_count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
-    if passed_over:
-        folders = [*passed_over]
-        where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
-        files = _count(passed_over.total(), "picture")
-        console.print(
-            Text(f"passed over {files} that earlier runs saved in {where}"), soft_wrap=True
-        )
+        console.print(f"{count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
+    notes.print()
     if counts[Status.ERROR]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _show_progress(row_format: RowFormat, output: Path | None) -> Iterator[Callable[[], None]]:
+    """Lend a function that counts an image, on a terminal for people who do not see the rows."""
+    seen = row_format is RowFormat.TABLE or (output is None and sys.stdout.isatty())
+    if seen or not console.is_terminal:
+        yield lambda: None
+        return
+    began, done = time.monotonic(), 0
+    with progress_bar("predicting", "images") as show:
+
+        def update(total: int | None = None) -> None:
+            # Images come in batches, whose rate would be that of giving them out.
+            show(done, total, rate=done / (time.monotonic() - began))
+
+        def count_image() -> None:
+            nonlocal done
+            done += 1
+            update()
+
+        yield count_image
+        update(done)
 
 
 def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowFormat:
@@ -166,7 +197,7 @@ def _print_summary(
     counts: Counter[Status], output: Path | None, save: Path | None, saved: int
 ) -> None:
     """Count what was found, and say where things were written."""
-    parts = [_count(counts[Status.OK], "face")]
+    parts = [count(counts[Status.OK], "face")]
     if counts[Status.NO_FACE]:
         parts.append(f"{counts[Status.NO_FACE]} without a face")
     if counts[Status.ERROR]:
@@ -176,7 +207,3 @@ def _print_summary(
     if save is not None:
         parts.append(f"pictures in {save}" if saved else "no picture to save")
     console.print(Text(", ".join(parts)), soft_wrap=True)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

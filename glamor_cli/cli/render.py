@@ -1,6 +1,5 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,16 @@ from glamor_cli.errors import INTERRUPTED, GlamorError
 
 
 class _Console(Console):
-    """Goes on in silence where its terminal is gone, as after ``nohup``: the work matters more."""
+    """Goes on in silence where nothing can be said any more: the work matters more.
+
+    So it is where a terminal is gone, as after ``nohup``, where whoever read has gone, and where a
+    disk is full.
+
+    Attributes:
+        failure: Why nothing more can be said; None while it can.
+    """
+
+    failure: OSError | None = None
 
     def __exit__(
         self,
@@ -25,10 +33,13 @@ class _Console(Console):
         try:
             super().__exit__(kind, error, traceback)
         except OSError as failure:
-            if failure.errno != errno.EIO:
-                raise
+            self.failure = failure
             # Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to ``__exit__``: rich, where it is caught, would end the program."""
+        raise  # noqa: PLE0704
 
 
 console = _Console(stderr=True, highlight=False)
@@ -69,13 +80,13 @@ class ShowProgress(Protocol):
     """Shows how far some work is."""
 
     def __call__(
-        self, done: int, total: int, *, doing: str | None = None, rate: float | None = None
+        self, done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
         """Show how many of ``total`` are done.
 
         Args:
             done: How many are.
-            total: Of how many.
+            total: Of how many; None where nobody knows yet, of which logs say nothing.
             doing: What is done now; None leaves what was said before.
             rate: How many a second, where the work knows better than the clock.
         """
@@ -110,10 +121,14 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
         console=console,
+        # That belongs to machine-readable output, also while a bar is shown.
+        redirect_stdout=False,
     )
     task = bar.add_task(doing, total=None, rate="")
 
-    def show(done: int, total: int, *, doing: str | None = None, rate: float | None = None) -> None:
+    def show(
+        done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
+    ) -> None:
         bar.update(task, description=doing, completed=done, total=total)
         known = bar.tasks[task].speed if rate is None else rate
         # Work of one step has no rate that a clock could tell.

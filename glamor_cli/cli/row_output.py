@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -25,24 +25,27 @@ CLOSED_PIPE = 141
 
 @contextmanager
 def open_rows(
-    row_format: RowFormat, output: Path | None, columns: tuple[str, ...]
+    row_format: RowFormat, output: Path | None, columns: tuple[str, ...], *, saving: bool = False
 ) -> Iterator[RowSink]:
     """Open where rows go; after Ctrl-C, and in a file after any failure, those so far are kept.
+
+    Where whoever read the rows has gone, the command ends with ``CLOSED_PIPE``.
 
     Args:
         row_format: How they are shown or written; a file takes no table.
         output: The file, written atomically; None is standard output.
         columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
+        saving: Whether pictures are saved too: then a table that nobody reads ends nothing.
 
     Raises:
-        ConfigError: The file, or standard output, cannot be written to, or has no more room.
+        ConfigError: The file, or a standard stream, cannot be written to, or has no more room.
     """
     if output is not None:
         with _write_file(row_format, output, columns) as sink:
             yield sink
         return
     streams: AbstractContextManager[RowSink] = (
-        nullcontext(FaceTable())
+        _show_table(saving=saving)
         if row_format is RowFormat.TABLE
         else _write_stdout(row_format, columns)
     )
@@ -82,17 +85,29 @@ def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -
 
 
 @contextmanager
+def _show_table(*, saving: bool) -> Iterator[RowSink]:
+    with _end_with_reader("standard error"):
+        yield FaceTable(is_all=not saving)
+
+
+@contextmanager
 def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[RowSink]:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    with _end_with_reader("standard output"):
+        try:
+            yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
+        except OSError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+
+@contextmanager
+def _end_with_reader(stream: str) -> Iterator[None]:
     try:
-        with report_full_disk("standard output"):
-            try:
-                yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
-            except OSError:
-                # Python would complain once more when it flushes at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise
+        with report_full_disk(stream):
+            yield
     except BrokenPipeError:
         # The reader has enough (`| head`).
         raise typer.Exit(CLOSED_PIPE) from None

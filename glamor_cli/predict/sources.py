@@ -3,6 +3,7 @@
 One source that cannot be read must not end the run, so errors travel in the images' stream.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ def list_sources(
     saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
+    *,
+    on_named: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
@@ -63,22 +66,33 @@ def list_sources(
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
         on_saved: Called with each file that is passed over because a run saved it.
+        on_named: Called with each that a run saved and that is taken all the same.
     """
     for source in each_source(sources):
         passed_over: list[DataError] = []
         try:
             if not str(source):
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
+            if _is_elsewhere(source):
+                raise DataError(
+                    "standard input is not read"
+                    if str(source) == "-"
+                    else f"{source} is an address, and addresses are not opened",
+                    "Save it to a file first, and name that.",
+                )
             is_file = Path(source).is_file()
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
-                if is_file or not is_saved(path, saved_in):
-                    taken = True
-                    yield path
-                else:
+                saved = is_saved(path, saved_in)
+                if saved and not is_file:
                     left_out = True
                     on_saved(path)
+                    continue
+                if saved:
+                    on_named(path)
+                taken = True
+                yield path
             if left_out and not taken:
                 what = f"{source} holds only what was saved there"
                 yield SourceImage.failed(source, DataError(what, "Give the photographs' folder."))
@@ -89,6 +103,12 @@ def list_sources(
             # Names that the system does not accept, too long ones for example.
             what = f"cannot open {source}: {error.strerror}"
             yield SourceImage.failed(source, DataError(what, "Give another name."))
+
+
+def _is_elsewhere(source: str | Path) -> bool:
+    """Say whether a source means what is in no file: an address, or standard input."""
+    named = str(source) == "-" or re.match(r"[a-z][a-z0-9+.-]*://", str(source), re.IGNORECASE)
+    return bool(named) and not Path(source).exists()
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -112,6 +113,9 @@ def predict_sources(
     config: PredictConfig,
     video: VideoConfig = VideoConfig(),
     on_saved: Callable[[Path], None] = lambda _: None,
+    *,
+    on_named: Callable[[Path], None] = lambda _: None,
+    on_unread: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[ImagePrediction]:
     """Predict the emotion of every face in images and videos, in the order of the sources.
 
@@ -127,6 +131,8 @@ def predict_sources(
         video: How to go through videos.
         on_saved: Called with each file of a folder or glob that is passed over because an earlier
             run saved it.
+        on_named: Called with each file that an earlier run saved and that is itself a source.
+        on_unread: Called with each picture of a folder or glob that is of a kind that is not read.
 
     Yields:
         An ``ImagePrediction`` for an image, a ``FramePrediction`` for each frame looked at.
@@ -140,8 +146,8 @@ def predict_sources(
     if any(map(_names_video, sources)):
         import_av()
     predictor = open_predictor(config)
-    list_source = _list_media if has_av() else list_images
-    files = list_sources(sources, config.saved_in, list_source, on_saved)
+    list_source = partial(_list_media if has_av() else list_images, on_unread=on_unread)
+    files = list_sources(sources, config.saved_in, list_source, on_saved, on_named=on_named)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)
@@ -151,14 +157,15 @@ def predict_sources(
             yield from _predict_video(path, predictor, config, video)
 
 
-def _list_media(source: Path, report: Report) -> Iterator[Path]:
+def _list_media(source: Path, report: Report, on_unread: Callable[[Path], None]) -> Iterator[Path]:
     """List the images and videos of a source; what is named like a video is one, even if missing.
 
     Raises:
         DataError: There is no such source, a folder cannot be read, or nothing is in it.
     """
     if not _names_video(source):
-        return list_files(source, IMAGE_SUFFIXES | FOUND_SUFFIXES, "images or videos", report)
+        suffixes = IMAGE_SUFFIXES | FOUND_SUFFIXES
+        return list_files(source, suffixes, "images or videos", report, on_unread)
     if glob.has_magic(str(source)) and not source.is_file():
         return list_files(source, VIDEO_SUFFIXES, "videos", report)
     return iter((source,))

@@ -1,14 +1,16 @@
-"""Stretches of work that a Ctrl-C or SIGTERM may only follow."""
+"""Stretches of work that a Ctrl-C, SIGTERM or SIGHUP may only follow."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from glamor_cli.system.stop_signals import STOP_SIGNALS
+
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block has ended.
+    """Hold SIGINT, SIGTERM and SIGHUP back until the block has ended.
 
     Outside of the main thread, which alone is interrupted, it does nothing.
     """
@@ -18,8 +20,9 @@ def undisturbed() -> Iterator[None]:
     heard: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: heard.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) is not None  # a program's own that Python cannot put back
+        for number in STOP_SIGNALS
+        # An ignored one stays so, and Python cannot put back one that is not its own.
+        if signal.getsignal(number) not in (None, signal.SIG_IGN)
     }
     try:
         yield

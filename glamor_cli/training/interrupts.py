@@ -1,21 +1,25 @@
-"""Stopping politely: Ctrl-C and SIGTERM ask a run to save first, as schedulers expect."""
+"""Stopping politely: Ctrl-C, SIGTERM and SIGHUP ask a run to save first, as schedulers expect."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+from glamor_cli.system.stop_signals import HANGUP, STOP_SIGNALS
+
 CHECKPOINT_SECONDS = 300.0
 """Longest stretch of work that a power cut can cost, unless told otherwise."""
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only sets ``requested``.
+    """While entered, the first SIGINT, SIGTERM or SIGHUP only sets ``requested``.
 
     The second one acts as it would have without this, unless ``patient``: under torchrun both the
-    terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. Outside of the
-    main thread, where Python allows no signal handlers, it does nothing; nor to a signal that is
-    ignored, or that a program handles without Python.
+    terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. A SIGHUP never
+    counts as the second one: of a closed terminal both the shell and the system tell.
+
+    Outside of the main thread, where Python allows no signal handlers, it does nothing; nor to a
+    signal that is ignored, or that a program handles without Python.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -25,7 +29,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP_SIGNALS:
                 # An ignored one is meant to be, and Python cannot put back one that is not its own.
                 if signal.getsignal(number) not in (None, signal.SIG_IGN):
                     self._before[number] = signal.signal(number, self._request)
@@ -39,9 +43,10 @@ class StopRequest:
     ) -> None:
         self._restore()
 
-    def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        del frame
         self.requested = True
-        if not self.patient:
+        if not self.patient and number != HANGUP:
             self._restore()
 
     def _restore(self) -> None:

@@ -33,7 +33,7 @@ def train(
 
     The run's folder receives ``config.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
     ``training.html`` (the curves again, reloading itself), ``best.safetensors`` (what every command
-    takes as ``--weights``) and the checkpoint. SIGINT and SIGTERM end it after the step in
+    takes as ``--weights``) and the checkpoint. SIGINT, SIGTERM and SIGHUP end it after the step in
     progress, with everything saved.
 
     Started by torchrun, several processes train one network: they share every batch, compute what

@@ -34,6 +34,32 @@ IMAGE_SUFFIXES = frozenset(
 )
 """What an image's name ends in (in lower case), where folders and globs are searched."""
 
+UNREAD_SUFFIXES = frozenset(
+    {
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".dng",
+        ".exr",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jxl",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".psd",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".srw",
+        ".tga",
+        ".xcf",
+    }
+)
+"""What the names of pictures end in (in lower case) that are of no kind that is read."""
+
 Report = Callable[[DataError], None]
 """Takes what went wrong with a part of a source, where the rest is still read."""
 
@@ -45,13 +71,19 @@ def find_photograph() -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def list_images(source: Path, report: Report | None = None) -> Iterator[Path]:
+def list_images(
+    source: Path, report: Report | None = None, on_unread: Callable[[Path], None] = lambda _: None
+) -> Iterator[Path]:
     """List the image files of a source, one by one; see `list_files`."""
-    return list_files(source, IMAGE_SUFFIXES, "images", report)
+    return list_files(source, IMAGE_SUFFIXES, "images", report, on_unread)
 
 
 def list_files(
-    source: Path, suffixes: frozenset[str], kind: str, report: Report | None = None
+    source: Path,
+    suffixes: frozenset[str],
+    kind: str,
+    report: Report | None = None,
+    on_unread: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path]:
     """List the files of a kind in a source, one by one.
 
@@ -64,6 +96,8 @@ def list_files(
         suffixes: What their names end in, in lower case.
         kind: What they are called, in the plural.
         report: Called for each folder that cannot be read, which is then passed over; None raises.
+        on_unread: Called with each picture that is found and left out, for it is of a kind that is
+            not read (``UNREAD_SUFFIXES``).
 
     Yields:
         Paths that begin with ``source`` (or match it), in the order of their names, folder by
@@ -84,17 +118,23 @@ def list_files(
         report(error)
 
     if source.is_dir():
-        paths, place = _walk(source, suffixes, pass_over), "folder"
+        paths, place = _walk(source, pass_over), "folder"
     elif glob.has_magic(str(source)):
-        paths, place = _matches(source, suffixes, pass_over), "pattern"
+        paths, place = _matches(source, pass_over), "pattern"
     elif source.exists():
         raise DataError(f"{source} is neither a file nor a folder", "Give a file.")
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
     empty = True
     for path in paths:
-        empty = False
-        yield path
+        if path.name.startswith("."):
+            continue  # what systems leave behind, like "._photo.jpg"
+        suffix = path.suffix.lower()
+        if suffix in suffixes and _is_file(path, pass_over):
+            empty = False
+            yield path
+        elif suffix in UNREAD_SUFFIXES and _is_file(path, lambda _: None):
+            on_unread(path)
     if empty and not reported:
         raise DataError(
             f"the {place} {source} holds no {kind}",
@@ -102,7 +142,7 @@ def list_files(
         )
 
 
-def _walk(top: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
+def _walk(top: Path, pass_over: Report) -> Iterator[Path]:
     """Walk a folder in the order of names, each folder once: links may make loops."""
     seen: set[tuple[int, int]] = set()
     # A stack, not recursion: folders may be nested deeper than calls.
@@ -114,8 +154,7 @@ def _walk(top: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Pa
             if is_folder and not name.startswith("."):
                 waiting.append((path, _entries(path, seen, pass_over)))
                 break
-            if _is_of_kind(path, suffixes) and _is_file(path, pass_over):
-                yield path
+            yield path
         else:
             waiting.pop()
 
@@ -146,13 +185,12 @@ def _is_file(path: Path, pass_over: Report) -> bool:
         return False
 
 
-def _matches(pattern: Path, suffixes: frozenset[str], pass_over: Report) -> Iterator[Path]:
-    """The files of a kind that match a glob, in the order of their names."""
+def _matches(pattern: Path, pass_over: Report) -> Iterator[Path]:
+    """What matches a glob, in the order of the names."""
     previous = None
     for name, _ in sort_bounded((str(path), False) for path in _expand(pattern, pass_over)):
-        path = Path(name)
-        if name != previous and _is_of_kind(path, suffixes) and _is_file(path, pass_over):
-            yield path
+        if name != previous:
+            yield Path(name)
         previous = name
 
 
@@ -195,8 +233,3 @@ def _folders_below(tops: Iterable[Path], pass_over: Report) -> Iterator[Path]:
             if len(seen) > known:
                 yield folder
                 waiting += reversed(within)
-
-
-def _is_of_kind(path: Path, suffixes: frozenset[str]) -> bool:
-    # Files that begin with a dot are what systems leave behind, like "._photo.jpg".
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")

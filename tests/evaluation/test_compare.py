@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.cli.render import console
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
 from glamor_cli.evaluation.comparison_report import draw_comparison
@@ -55,13 +56,16 @@ def figures(report):
     return json.loads(written)
 
 
-def test_figures_go_to_standard_output_alone(folder, weights, figures):
+def test_figures_go_to_standard_output_alone(folder, weights, figures, monkeypatch):
+    monkeypatch.setattr(console, "_width", 40)
     arguments = ["compare", folder / "store", *weights[:2], "--device", "cpu", "--no-latency"]
     arguments += ["--batch", 8, "--threads", 1, "--json", "-"]
     spoken = CliRunner().invoke(app, list(map(str, arguments)))
     names = [one["name"] for one in figures["networks"][:2]]
     assert [one["name"] for one in json.loads(spoken.stdout)["networks"]] == names
-    assert "answered differently" in spoken.stderr
+    said = " ".join(spoken.stderr.split())
+    for shown in ("answered differently", "B - A: ", *names, "better none"):
+        assert shown in said
     assert not Path("-").exists()
 
 

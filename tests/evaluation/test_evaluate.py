@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.cli.render import console
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
@@ -71,7 +72,7 @@ def test_the_split_is_the_only_one_that_is_not_for_training():
             choose_split(unclear)
 
 
-def test_the_command_writes_figures_and_a_report(folder, tmp_path):
+def test_the_command_writes_figures_and_a_report(folder, tmp_path, monkeypatch):
     figures, report = tmp_path / "figures.json", tmp_path / "report"
     arguments = ["evaluate", folder / "store", "--weights", folder / "varied.safetensors"]
     arguments += ["--device", "cpu", "--threads", 1, "--json", figures, "--report", report]
@@ -101,6 +102,11 @@ def test_the_command_writes_figures_and_a_report(folder, tmp_path):
     arguments[arguments.index("--json") + 1] = "-"
     spoken = CliRunner().invoke(app, list(map(str, arguments[:-2])))
     assert json.loads(spoken.stdout) == values
+    monkeypatch.setattr(console, "_width", 40)
+    narrow = " ".join(CliRunner().invoke(app, list(map(str, arguments[:-2]))).stderr.split())
+    classes, counts = [*values["per_class"]], values["confusion"][-1]
+    row = [f"{name} {n}" for name, n in zip(classes, counts, strict=True) if n]
+    assert all(cell in narrow.partition("answer Anger: ")[2] for cell in row)
     assert not Path("-").exists()
     assert (report / "report.html").stat().st_size > 50_000
 

@@ -71,7 +71,14 @@ def test_another_face_and_the_name_that_the_picture_gets(
     emotion, probability = third.classes[third.face.emotion], third.face.probabilities.max()
     expected = f"{emotion} {probability:.1%}, face 3 of 6: group-explained.png"
     assert expected in result.stderr
+    assert "replaced" not in result.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["group-explained.png"]
+    # Of another picture that differs in its ending, the same name comes.
+    shutil.copy(photographs / "astronaut.png", tmp_path / "group.png")
+    words[1:4] = [str(tmp_path / "group.png")]
+    result = CliRunner().invoke(app, [*words, "--weights", str(onnx_weights), "--device", "cpu"])
+    assert result.stderr.endswith("1 picture of earlier runs was replaced\n")
+    (tmp_path / "group.png").unlink()
     # It is no photograph to those who predict everything in the folder.
     shutil.copy(photographs / "group.jpg", tmp_path / "not-explained.png")
     assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]

@@ -21,6 +21,7 @@ from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.system.stop_signals import STOP_SIGNALS
 
 
 @pytest.fixture
@@ -144,7 +145,8 @@ def test_damage_found_by_verify_is_an_error(tmp_path, glamor):
     assert isinstance(glamor("store", "verify", store).exception, DataError)
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("stop", [number for number in STOP_SIGNALS if number != signal.SIGTERM])
+def test_ctrl_c_and_a_closed_terminal_stop_cleanly_and_say_how_to_go_on(stop, tmp_path):
     # Enough to be in the middle of it, however late the signal comes.
     write_image(tmp_path / "a.png")
     source, out = tmp_path / "manifest.csv", tmp_path / "store"
@@ -157,7 +159,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
     faces = out / "all" / "faces.npy"
     wait_until(lambda: size(faces) > 300_000, process)
     # To all of its processes, as a terminal does.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, stop)
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 130
     assert stdout == ""

@@ -4,10 +4,11 @@ import signal
 
 import pytest
 
+from glamor_cli.system.stop_signals import STOP_SIGNALS
 from glamor_cli.system.undisturbed import undisturbed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
     done: list[str] = []
 
@@ -25,3 +26,18 @@ def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
         assert signal.getsignal(number) is hear
     finally:
         signal.signal(number, before)
+
+
+def test_an_ignored_signal_hides_none_that_is_heard() -> None:
+    heard: list[int] = []
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glamor_cli.system.stop_signals import HANGUP, STOP_SIGNALS
 from glamor_cli.training.interrupts import StopRequest
 
 FOREIGN = """
@@ -18,7 +19,7 @@ __attribute__((constructor)) static void begin(void) { signal(SIGTERM, hear); }
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_an_ignored_signal_stays_ignored(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
@@ -28,6 +29,21 @@ def test_an_ignored_signal_stays_ignored(number: signal.Signals) -> None:
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.skipif(HANGUP is None, reason="sends SIGHUP")
+def test_a_terminal_that_closes_asks_once_however_often_it_says_so() -> None:
+    assert HANGUP is not None
+    heard: list[int] = []
+    before = signal.signal(HANGUP, lambda number, _: heard.append(number))
+    try:
+        with StopRequest() as stop:
+            for _ in range(3):
+                signal.raise_signal(HANGUP)
+            assert stop.requested
+        assert heard == []
+    finally:
+        signal.signal(HANGUP, before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="preloads a library")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.system.stop_signals import HANGUP
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -175,18 +176,20 @@ def leave_if_worker() -> None:
 
 
 def _leave_interrupts_to_others() -> None:
-    """Let no Ctrl-C reach this thread, nor, from their first moment, the processes it begins."""
+    """Let no Ctrl-C or SIGHUP reach this thread, nor, ever, the processes that it begins."""
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
         # Whoever begins this process of the standard library's gets its signals unblocked.
         resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
     """Run task after task, in a process of its own, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if HANGUP is not None:
+        signal.signal(HANGUP, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -1,0 +1,61 @@
+"""What people are told of files that a search passed over, or that were taken all the same."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.text import Text
+
+from glamor_cli.cli.render import console, printable
+
+
+class SourceNotes:
+    """Counts files while sources are looked for, and says so in a line for each reason.
+
+    Attributes:
+        passed_over: How many files that earlier runs saved were passed over, by folder.
+        taken: How many were taken because they are named.
+        left_out: How many pictures were left out because nobody reads their kind, by its ending.
+    """
+
+    def __init__(self) -> None:
+        self.passed_over: Counter[Path] = Counter()
+        self.taken = 0
+        self.left_out: Counter[str] = Counter()
+
+    def pass_over(self, path: Path) -> None:
+        """Count a file that an earlier run saved, found in a folder or by a pattern."""
+        self.passed_over[path.parent] += 1
+
+    def take(self, _: Path) -> None:
+        """Count a file that an earlier run saved, and that is named."""
+        self.taken += 1
+
+    def leave_out(self, path: Path) -> None:
+        """Count a picture of a kind that is not read."""
+        self.left_out[path.suffix.lower()] += 1
+
+    def print(self) -> None:
+        """Say what there is to say."""
+        if self.passed_over:
+            folders = [*self.passed_over]
+            where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
+            files = count(self.passed_over.total(), "picture")
+            _say(f"passed over {files} that earlier runs saved in {where}")
+        if self.taken:
+            are = "is a picture" if self.taken == 1 else "are pictures"
+            _say(
+                f"{self.taken} of the files named {are} that earlier runs saved; "
+                "a pattern in quotes passes them over"
+            )
+        if self.left_out:
+            files, kinds = count(self.left_out.total(), "file"), ", ".join(sorted(self.left_out))
+            _say(f"left out {files} of kinds that are not read: {kinds}")
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many there are of a thing, whose name is given in the singular."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _say(line: str) -> None:
+    console.print(Text(line), soft_wrap=True)
