@@ -8,7 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
-from glamor_cli.system.stop_signals import HANGUP, STOP_SIGNALS
+from glamor_cli.system.stop_signals import STOP_SIGNALS
 from glamor_cli.system.torchrun import is_follower
 
 
@@ -68,11 +68,16 @@ def _end_by_other_signals_as_by_ctrl_c() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    if number == HANGUP:
-        # The shell and the system repeat it, which must not disturb what it keeps.
-        signal.signal(number, signal.SIG_IGN)
+    del number, frame
+    # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
+    for other in STOP_SIGNALS:
+        if other != signal.SIGINT:
+            signal.signal(other, _pass_over)
     raise KeyboardInterrupt
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing: of a signal that is on its way when it begins to be ignored, Python complains."""
 
 
 def _open_closed_streams() -> None:

@@ -10,5 +10,9 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 # A shell's background job ignores Ctrl-C and hands that down to the processes the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So may whoever started them, as nohup does.
+for name in ("SIGTERM", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 pytest_plugins = ["data_fixtures"]

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import skimage.data
 from PIL import Image
+from waiting import size, wait_until
 
 if sys.platform != "win32":
     import fcntl
@@ -113,11 +113,16 @@ def test_a_table_that_nobody_reads_is_the_end(pictures: Path) -> None:
     os.close(theirs)
 
 
+def holds_rows(folder: Path) -> bool:
+    """Whether whole rows are written: the last one may be in the middle of it."""
+    return any(size(part) > 4000 for part in folder.glob(".*.partial.jsonl"))
+
+
 @pytest.mark.parametrize("ignored", [False, True], ids=["heard", "nohup"])
 def test_a_terminal_that_closes_costs_no_row(*, ignored: bool, pictures: Path) -> None:
     ours, theirs = os.openpty()
     rows = pictures.parent / "rows.jsonl"
-    count = 40 if ignored else 2000
+    count = 100 if ignored else 2000
 
     def begin() -> None:
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
@@ -132,9 +137,7 @@ def test_a_terminal_that_closes_costs_no_row(*, ignored: bool, pictures: Path) -
         preexec_fn=begin,  # noqa: PLW1509
     ) as process:
         os.close(theirs)
-        while not any(part.stat().st_size for part in rows.parent.glob(".*.partial.jsonl")):
-            assert process.poll() is None
-            time.sleep(0.02)
+        wait_until(lambda: holds_rows(rows.parent), process)
         os.close(ours)
         # The system says it a second time when the shell has gone.
         process.send_signal(signal.SIGHUP)
@@ -142,3 +145,18 @@ def test_a_terminal_that_closes_costs_no_row(*, ignored: bool, pictures: Path) -
     kept = [json.loads(line) for line in rows.read_text().splitlines()]
     assert len(kept) == count if ignored else 0 < len(kept) < count
     assert sorted(entry.name for entry in rows.parent.iterdir()) == ["pictures", "rows.jsonl"]
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_session_sends_several_signals(
+    first: signal.Signals, pictures: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    words = [*[pictures / "3.png"] * 2000, "--batch", "1", "--output", rows]
+    with subprocess.Popen([*PREDICT, *words], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: holds_rows(tmp_path), process)
+        for number in (first, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+        _, said = process.communicate(timeout=240)
+    assert (process.returncode, said.count("\n")) == (130, 1), said
+    assert 0 < len(rows.read_text().splitlines()) < 2000

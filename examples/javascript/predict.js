@@ -55,7 +55,7 @@ function stop(what) {
 
 const [model, photo, ...places] = process.argv.slice(2);
 if (!places.length) stop("usage: node predict.js MODEL.onnx PHOTO x1,y1,x2,y2 ...");
-const boxes = places.map((place) => place.split(",").map((side) => parseFloat(side)));
+const boxes = places.map((place) => place.split(",").map((side) => (side.trim() ? Number(side) : NaN)));
 if (boxes.some((box) => box.length !== 4 || !box.every(Number.isFinite))) {
   stop("a box has four finite numbers: x1,y1,x2,y2");
 }

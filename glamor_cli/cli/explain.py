@@ -25,7 +25,7 @@ from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photograph.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,9 +42,9 @@ def explain(
     long_side: LongSideOption = None,
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
-    target = output or Path(saved_name(image, SAVED_EXPLANATION))
+    target = output or Path(saved_name(Path(image), SAVED_EXPLANATION))
     check_picture(target, "--output")
-    require_writable(target, sources=[image])
+    require_writable(target, sources=[Path(image)])
     with console.status("looking"):
         # Late, because drawing and engines take longer to import than --help may.
         from glamor_cli.predict.explain import explain as explain_image

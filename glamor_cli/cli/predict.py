@@ -151,7 +151,7 @@ def _show_progress(row_format: RowFormat, output: Path | None) -> Iterator[Calla
         yield lambda: None
         return
     began, done = time.monotonic(), 0
-    with progress_bar("predicting", "images") as show:
+    with progress_bar("predicting", "pictures") as show:
 
         def update(total: int | None = None) -> None:
             # Images come in batches, whose rate would be that of giving them out.

@@ -151,10 +151,10 @@ def report_full_disk(path: Path | str) -> Iterator[None]:
 
 
 def cannot_write(path: Path | str, reason: object) -> ConfigError:
-    """Make the error that says a file cannot be written, and why."""
+    """Make the error that says a file, or a stream by its name, cannot be written, and why."""
+    where = "a folder" if isinstance(path, Path) else "a place"
     return ConfigError(
-        f"cannot write {path}: {reason}",
-        "Choose a folder that you may write to and that has room.",
+        f"cannot write {path}: {reason}", f"Choose {where} that you may write to and that has room."
     )
 
 

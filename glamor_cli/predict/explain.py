@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.predictor import FacePrediction, PredictConfig, open_predictor
-from glamor_cli.predict.sources import SourceImage
+from glamor_cli.predict.sources import SourceImage, require_local
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.attention_map import Region, extreme_squares, has_peak
 from glamor_cli.vision.images import read_image
@@ -64,11 +64,12 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
         number: Which face, from 1, the most confident first.
 
     Raises:
-        DataError: The image cannot be read or searched, or there is no face in it.
+        DataError: The image is in no file, cannot be read or searched, or there is no face in it.
         ConfigError: There are fewer faces, or no such weights or device.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
     """
+    require_local(path)
     image = read_image(path)
     predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])

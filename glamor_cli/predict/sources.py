@@ -73,13 +73,7 @@ def list_sources(
         try:
             if not str(source):
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
-            if _is_elsewhere(source):
-                raise DataError(
-                    "standard input is not read"
-                    if str(source) == "-"
-                    else f"{source} is an address, and addresses are not opened",
-                    "Save it to a file first, and name that.",
-                )
+            require_local(source)
             is_file = Path(source).is_file()
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
@@ -105,10 +99,21 @@ def list_sources(
             yield SourceImage.failed(source, DataError(what, "Give another name."))
 
 
-def _is_elsewhere(source: str | Path) -> bool:
-    """Say whether a source means what is in no file: an address, or standard input."""
-    named = str(source) == "-" or re.match(r"[a-z][a-z0-9+.-]*://", str(source), re.IGNORECASE)
-    return bool(named) and not Path(source).exists()
+def require_local(source: str | Path) -> None:
+    """Refuse sources that are in no file; a ``Path`` of an address has lost one of its slashes.
+
+    Raises:
+        DataError: It is an address, or ``-`` for standard input, and no file is called so.
+    """
+    if str(source) == "-":
+        what = "standard input is not read"
+    # A single letter is a drive of Windows.
+    elif re.match(r"[a-z][a-z0-9+.-]+://", str(source), re.IGNORECASE):
+        what = f"{source} is an address, and addresses are not opened"
+    else:
+        return
+    if not Path(source).exists():
+        raise DataError(what, "Save it to a file first, and name that.")
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:

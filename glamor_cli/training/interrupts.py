@@ -18,8 +18,8 @@ class StopRequest:
     terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. A SIGHUP never
     counts as the second one: of a closed terminal both the shell and the system tell.
 
-    Outside of the main thread, where Python allows no signal handlers, it does nothing; nor to a
-    signal that is ignored, or that a program handles without Python.
+    Outside of the main thread, where Python allows no signal handlers, it does nothing. It leaves
+    alone signals that are ignored, and those that a program handles without Python.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -41,15 +41,14 @@ class StopRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
+        self._give_back()
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.requested = True
         if not self.patient and number != HANGUP:
-            self._restore()
+            self._give_back(but=HANGUP)
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self._before.clear()
+    def _give_back(self, *, but: signal.Signals | None = None) -> None:
+        for number in [number for number in self._before if number != but]:
+            signal.signal(number, self._before.pop(number))  # type: ignore[arg-type]

@@ -197,8 +197,9 @@ def test_examples_say_what_is_wrong(example, graph, exported, tmp_path):
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")
     for model, boxes, said in (
         (graph, [], "usage"),
-        (graph, ["1,2,3"], "four"),
+        (graph, ["1,2,3"], "four finite numbers"),
         (graph, ["1,2,nan,4"], "four finite numbers"),
+        (graph, ["1,2,3,4", "1,2,3px,4"], "four finite numbers"),
         (exported, ["1,2,30,40"], "--with-preprocessing"),
     ):
         command = [*example, str(model), str(tmp_path / "photo.png"), *boxes]

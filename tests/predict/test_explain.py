@@ -91,6 +91,13 @@ def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
     assert "--output" in refused.remedy
 
 
+def test_an_address_is_said_to_be_one():
+    address = "https://example.org/a.jpg"
+    result = CliRunner().invoke(app, ["explain", address])
+    assert isinstance(result.exception, DataError)
+    assert result.exception.what == f"{address} is an address, and addresses are not opened"
+
+
 def test_a_face_that_is_not_there(photographs, config):
     with pytest.raises(ConfigError, match="1 to 6") as caught:
         explain(photographs / "group.jpg", config, 7)

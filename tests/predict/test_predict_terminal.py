@@ -34,7 +34,7 @@ def test_a_terminal_gets_a_bar_and_a_program_its_rows(photographs, onnx_weights)
     os.close(ours)
     assert len(rows) == 10
     plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
-    assert re.search(r"predicting ━+ 5/5 [\d.]+ images/s", plain), plain
+    assert re.search(r"predicting ━+ 5/5 [\d.]+ pictures/s", plain), plain
     lines = plain.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     assert f"error: {photographs / 'fake.jpg'} is not an image of a known kind" in lines
     assert "8 faces, 1 without a face, 1 could not be read" in lines

@@ -32,16 +32,20 @@ def test_an_ignored_signal_stays_ignored(number: signal.Signals) -> None:
 
 
 @pytest.mark.skipif(HANGUP is None, reason="sends SIGHUP")
-def test_a_terminal_that_closes_asks_once_however_often_it_says_so() -> None:
+@pytest.mark.parametrize("first", STOP_SIGNALS)
+def test_a_terminal_that_closes_never_asks_twice(first: signal.Signals) -> None:
     assert HANGUP is not None
     heard: list[int] = []
     before = signal.signal(HANGUP, lambda number, _: heard.append(number))
     try:
         with StopRequest() as stop:
-            for _ in range(3):
-                signal.raise_signal(HANGUP)
+            # Sessions that end send SIGTERM, and then this.
+            for number in (first, HANGUP, HANGUP):
+                signal.raise_signal(number)
             assert stop.requested
         assert heard == []
+        signal.raise_signal(HANGUP)
+        assert heard == [HANGUP]
     finally:
         signal.signal(HANGUP, before)
 

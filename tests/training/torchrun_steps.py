@@ -7,6 +7,8 @@ what they are; in float64 what is left is a mistake. NAME is a recipe of `RECIPE
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,8 +73,18 @@ def main() -> None:
             values = {key: value.contiguous() for key, value in values.items()}
             save_file(values, out / f"{name}-{world.size}.safetensors")
     # One that is left may abort the process while Python ends, after all the work is done.
-    left = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
-    assert not any("gloo" in thread for thread in left), left
+    deadline = time.monotonic() + 10
+    while any("gloo" in name for name in threads()):
+        assert time.monotonic() < deadline, threads()
+
+
+def threads() -> list[str]:
+    """Name this process's threads; one that has just ended may still be among them."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            names.append((task / "comm").read_text().strip())
+    return names
 
 
 if __name__ == "__main__":
