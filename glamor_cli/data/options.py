@@ -40,8 +40,9 @@ class PairMaking:
     skip_no_face: bool = False
 
     def __post_init__(self) -> None:
-        choose(BoxSource, self.boxes, "source of boxes")
-        settle_choices(self, boxes=BoxSource, detector=DetectorKind)
+        # Not settle_choices, whose message would name the field: "there is no boxes".
+        object.__setattr__(self, "boxes", choose(BoxSource, self.boxes, "source of boxes"))
+        settle_choices(self, detector=DetectorKind)
 
 
 VOTES_SHARE = 0.5

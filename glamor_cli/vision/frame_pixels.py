@@ -72,7 +72,7 @@ def _over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Where all is transparent nothing is: raw video of 32 bits often leaves the fourth channel empty.
     """
     colours, alpha = pixels[..., :3], pixels[..., 3:]
-    if not alpha.any():
+    if not alpha.any() or (alpha == 255).all():
         return colours
     return ((colours.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
 

@@ -7,7 +7,7 @@ weights without it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.files.atomic import atomic_path
@@ -29,15 +29,9 @@ def read_metadata(path: str | Path) -> Metadata:
     Raises:
         CheckpointError: The file is missing, damaged, or not glamor's.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    try:
-        check_bounds(path, MAX_WEIGHTS_BYTES)
-        with safe_open(path, framework="numpy") as handle:
-            raw = handle.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path, "numpy") as handle:
+        raw = handle.metadata() or {}
     return take_metadata(raw, path)
 
 
@@ -63,17 +57,28 @@ def read_tensors(path: str | Path) -> "tuple[dict[str, Tensor], Metadata]":
     Raises:
         CheckpointError: The file is missing, damaged, or not glamor's.
     """
+    path = Path(path)
+    with _opened(path, "pt") as handle:
+        raw = handle.metadata() or {}
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    return tensors, take_metadata(raw, path)
+
+
+@contextmanager
+def _opened(path: Path, framework: str) -> Iterator[Any]:
+    """Open a ``.safetensors`` file of a bounded size.
+
+    Raises:
+        CheckpointError: It is missing or damaged, which may also be found in the block.
+    """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     try:
         check_bounds(path, MAX_WEIGHTS_BYTES)
-        with safe_open(path, framework="pt") as handle:
-            raw = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        with safe_open(path, framework=framework) as handle:
+            yield handle
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return tensors, take_metadata(raw, path)
 
 
 def fit_tensors(network: "GlamorNet", tensors: "dict[str, Tensor]", source: Path) -> None:

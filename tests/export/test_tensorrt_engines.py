@@ -20,13 +20,14 @@ from glamor_cli.system.gpus import query_driver
 @pytest.fixture(params=list(Target))
 def target(request):
     """A flavour that this machine can build with and run."""
-    if not query_driver().gpus:
-        pytest.skip("needs a GPU")
+    driver = query_driver()
+    if not driver.gpus:
+        pytest.skip(driver.problem)
     try:
         _, trt = load_library(request.param)
     except BackendUnavailable as error:
         pytest.skip(error.what)
-    here = query_driver().gpus[0].architecture
+    here = driver.gpus[0].architecture
     if request.param is Target.RTX and here not in generations(trt):
         pytest.skip(f"TensorRT-RTX builds for {', '.join(generations(trt))}, not for {here}")
     return request.param

@@ -14,6 +14,7 @@ import pytest
 import skimage.data
 from PIL import Image
 from small_data_sets import tree, write_authors_data_set, write_image
+from terminal import run_on_terminal
 from typer.testing import CliRunner
 from waiting import size, wait_until
 
@@ -184,32 +185,12 @@ def test_a_log_gets_a_line_now_and_then(tmp_path, glamor, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
 def test_a_terminal_gets_a_bar_and_scripts_their_json(tmp_path):
-    import pty
-
     source = write_authors_data_set(tmp_path / "set", {"train": 2})
-    words = ["preprocess", str(source), str(tmp_path / "store"), "--boxes", "crop-files"]
-    unset = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "glamor_cli", *words, "--workers", "1", "--json", "-"],
-        env=environment | {"TERM": "xterm", "COLUMNS": "120", "PYTHONIOENCODING": "utf-8"},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # as Linux says that nobody writes there any more
-            while piece := os.read(ours, 65536):
-                shown += piece
-        report = json.loads(process.stdout.read())
-        assert process.wait(120) == 0, shown
-    os.close(ours)
-    assert report["stored"] == 6
-    # Without the escapes that colour its columns.
-    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
-    assert re.search(r"preprocessing ━+ 6/6 [\d.]+ images/s", plain), plain
+    words = ["preprocess", source, tmp_path / "store", "--boxes", "crop-files"]
+    code, output, shown = run_on_terminal(*words, "--workers", 1, "--json", "-", columns=120)
+    assert code == 0, shown
+    assert json.loads(output)["stored"] == 6
+    assert re.search(r"preprocessing ━+ 6/6 [\d.]+ images/s", shown), shown
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
