@@ -74,6 +74,24 @@ def test_two_results_of_one_name_are_refused_before_anything_is_made(
     assert [entry.name for entry in tmp_path.iterdir()] == ["link"]
 
 
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [("evaluate STORE", "metrics.json"), ("compare STORE a b", "comparison.json")],
+)
+def test_a_result_may_not_have_the_name_of_a_file_of_the_report(
+    words: str, own: str, tmp_path: Path
+) -> None:
+    """The report comes last, and would write over it."""
+    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    report = tmp_path / "report"
+    ended = CliRunner().invoke(
+        app, [*arguments, "--json", str(report / own), "--report", str(report)]
+    )
+    assert isinstance(ended.exception, ConfigError)
+    assert "two results have the same name" in ended.exception.what
+    assert not report.exists()
+
+
 def test_what_can_be_written_is_left_alone(tmp_path: Path) -> None:
     older = tmp_path / "older.json"
     older.write_text("kept")

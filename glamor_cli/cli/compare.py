@@ -50,10 +50,13 @@ def compare(
 ) -> None:
     """Compare networks on the same pairs: accuracy with significance, disagreements, latency."""
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
-    from glamor_cli.evaluation.comparison_report import REPORT, write_comparison
+    from glamor_cli.evaluation.comparison_report import REPORT, comparison_files, write_comparison
 
     require_writable(
-        json_file, folder=report, sources=[*store_files(store), *weights_files(*weights)]
+        json_file,
+        *([] if report is None else comparison_files(report)),
+        folder=report,
+        sources=[*store_files(store), *weights_files(*weights)],
     )
     config = CompareConfig(
         store=store,

@@ -50,9 +50,13 @@ def evaluate(
     Classes without pairs have no figures: - in the table, null in --json.
     """
     from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+    from glamor_cli.evaluation.report import report_files
 
     require_writable(
-        json_file, folder=report, sources=[*store_files(store), *weights_files(weights)]
+        json_file,
+        *([] if report is None else report_files(report)),
+        folder=report,
+        sources=[*store_files(store), *weights_files(weights)],
     )
     config = EvaluateConfig(
         store=store,

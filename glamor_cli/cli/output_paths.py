@@ -38,6 +38,8 @@ def require_writable(
     sources = list(sources)
     images = [data_set for data_set in data_sets if data_set is not None]
     _require_distinct([*files, folder])
+    if folder is not None:
+        _require(folder, is_file=False)
     for path in files:
         if path is not None and path != STANDARD_OUTPUT:
             _require(path, is_file=True)
@@ -50,8 +52,6 @@ def require_writable(
                     f"{path} may be a file of the data set, which is read",
                     "Give the result another name.",
                 )
-    if folder is not None:
-        _require(folder, is_file=False)
 
 
 def _require_distinct(results: Iterable[Path | None]) -> None:

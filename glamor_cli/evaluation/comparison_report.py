@@ -38,6 +38,11 @@ _WIDE = 4
 _CONTEXT_SHOWN = (256, 192)
 
 
+def comparison_files(folder: Path) -> list[Path]:
+    """Give the paths of what ``write_comparison`` writes into a folder."""
+    return [folder / name for name in (REPORT, PICTURE, FIGURES, DISAGREEMENTS)]
+
+
 def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Write ``comparison.html``, ``comparison.png``, ``comparison.json``, ``disagreements.csv``.
 

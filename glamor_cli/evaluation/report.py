@@ -26,6 +26,11 @@ REPORT, CONFUSION, FIGURES, PREDICTIONS = (
 )
 
 
+def report_files(folder: Path) -> list[Path]:
+    """Give the paths of what ``write_report`` writes into a folder."""
+    return [folder / name for name in (REPORT, CONFUSION, FIGURES, PREDICTIONS)]
+
+
 def write_report(folder: Path, result: StoreEvaluation) -> None:
     """Write ``report.html``, ``confusion.png``, ``metrics.json`` and ``predictions.csv``.
 
