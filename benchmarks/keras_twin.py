@@ -126,10 +126,13 @@ def main() -> None:
     options = parser.parse_args()
     threads = available_cpus()
     torch.set_num_threads(threads)
-    keep_freed_memory()
     weights = find_weights("glamor-original")
     network, _ = load_network(weights)
-    with tempfile.TemporaryDirectory() as folder, Twin(options.python, threads) as twin:
+    with (
+        keep_freed_memory(),
+        tempfile.TemporaryDirectory() as folder,
+        Twin(options.python, threads) as twin,
+    ):
         tensors = Path(folder) / "weights.npz"
         np.savez(tensors, **{name: value.numpy() for name, value in network.state_dict().items()})
         hello = twin.ask(do="load", weights=str(tensors))

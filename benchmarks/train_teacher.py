@@ -84,7 +84,6 @@ def main() -> None:
 
     sizes = [int(size) for size in asked.sizes.split(",")]
     torch.set_num_threads(asked.threads)
-    keep_freed_memory()
     store = PairStore.open(asked.store)
     asked.out.mkdir(parents=True, exist_ok=True)
     training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes)
@@ -92,10 +91,11 @@ def main() -> None:
     settings |= {"lr": asked.lr, "seed": asked.seed}
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
     training.resume(asked.out)
-    while training.epoch < len(sizes):
-        entry = training.run_epoch()
-        Console().print_json(json.dumps(entry), indent=None)
-        training.save(asked.out)
+    with keep_freed_memory():
+        while training.epoch < len(sizes):
+            entry = training.run_epoch()
+            Console().print_json(json.dumps(entry), indent=None)
+            training.save(asked.out)
     export(training.averaged(), store.info.classes, asked.out / TEACHER)
 
 

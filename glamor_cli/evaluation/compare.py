@@ -50,7 +50,8 @@ class CompareConfig:
         split: Which split; None takes test, validation or val, else the only one besides train.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engines.
+        threads: CPU threads; None leaves it to the engines. Torch, which runs
+            ``.safetensors`` files, has one number for the whole process, and keeps it.
         latency: Measure how long each takes, too.
         provider: What runs the ONNX files among them; None chooses by ``device``.
 

@@ -34,7 +34,8 @@ class EvaluateConfig:
         split: Which split; None takes test, validation or val, else the only one besides train.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engine.
+        threads: CPU threads; None leaves it to the engine. Torch, which runs
+            ``.safetensors`` files, has one number for the whole process, and keeps it.
         provider: What runs an ONNX file; None chooses by ``device``.
         flip: Also ask about each pair's mirror image, and average the answers.
 

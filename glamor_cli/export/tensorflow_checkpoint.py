@@ -13,11 +13,12 @@ from torch import Tensor
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.tensor_bundle import TensorBundle
+from glamor_cli.network.config import NetworkConfig
 from glamor_cli.network.encoders import FILTERS
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import fit_tensors, save_network
+from glamor_cli.weights.network_file import blank_network, fit_tensors, save_network
 
 _KEY = "{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ENCODERS = {"FaceEncodingNet": "face_encoder", "ContextEncodingNet": "context_encoder"}
@@ -82,7 +83,7 @@ def import_checkpoint(prefix: Path, out: Path) -> Metadata:
             f"weights are written as .safetensors, not as {out.name or out}",
             f"Give {out.stem.strip('.') or 'weights'}.safetensors instead.",
         )
-    network = GlamorNet()
+    network = blank_network(NetworkConfig())
     variables = _read_variables(TensorBundle.open(prefix), network)
     fit_tensors(network, convert_variables(variables), prefix)
     metadata = Metadata(

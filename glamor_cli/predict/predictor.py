@@ -53,7 +53,8 @@ class PredictConfig:
         weights: A name from ``weights/`` or a file.
         detector: Who finds the faces.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
-        threads: CPU threads for each engine; None leaves it to them.
+        threads: CPU threads for each engine; None leaves it to them. Torch, which runs
+            ``.safetensors`` files, has one number for the whole process, and keeps it.
         provider: What runs an ONNX file of the network; None chooses by ``device``.
         flip: Also ask the network about each pair's mirror image, and average the answers.
         min_score: Faces of which the detector is less sure are left out; None takes the

@@ -2,18 +2,33 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # mallopt's names for them in glibc's malloc.h
+_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
+_DEFAULT = {_TRIM_THRESHOLD: 128 * 2**10, _MMAP_MAX: 2**16}  # mallopt(3)
 
 
-def keep_freed_memory() -> None:
+@contextmanager
+def keep_freed_memory() -> Iterator[None]:
     """Tell glibc to hand activations' memory to the next step instead of back to the system.
 
-    Does nothing where there is no glibc. It lasts for the life of the process.
+    Afterwards glibc has its defaults again and gives back what is free: a program that trains once
+    is not to keep all it ever used. Changes nothing where there is no glibc.
     """
-    if not sys.platform.startswith("linux"):
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if libc is None or not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
+        yield
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    _set(libc, _KEEPING)
+    try:
+        yield
+    finally:
+        _set(libc, _DEFAULT)
+        libc.malloc_trim(0)
+
+
+def _set(libc: ctypes.CDLL, values: dict[int, int]) -> None:
+    for name, value in values.items():
+        libc.mallopt(name, value)

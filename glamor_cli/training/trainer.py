@@ -1,7 +1,7 @@
 """Training: one call begins a run in its folder, or goes on with it where it was stopped."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def train(
         with world.together():
             config = settle_precision(config, world.device)
             check_can_begin(config, resume=resume)
-            _set_process(config, world.device)
+            held.enter_context(_process_settings(config, world.device))
             run = Run(config, world)
         if world.shared:
             world.agree(run.foundations())
@@ -84,9 +84,22 @@ def begin_or_resume(config: TrainConfig, on_progress: Callable[[Progress], None]
     return train(keep_precision(config), resume=resume, on_progress=on_progress)
 
 
-def _set_process(config: TrainConfig, device: torch.device) -> None:
-    """Set what holds for this process as a whole: its threads, and how it keeps memory."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    if device.type == "cpu":
-        keep_freed_memory()
+@contextmanager
+def _process_settings(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """Set what holds for this process as a whole; the caller's program gets its own back.
+
+    That is the number of threads, torch's generators, which every step seeds, and how freed memory
+    is kept.
+    """
+    threads = torch.get_num_threads()
+    devices = [device] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices),
+        keep_freed_memory() if device.type == "cpu" else nullcontext(),
+    ):
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -1,9 +1,8 @@
 """Reading image files safely: whatever is in the file, RGB or one clear error."""
 
 import os
-import threading
+import re
 import warnings
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +30,12 @@ _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 33
 _WHITE_IS_ZERO = 0
 _SEPARATE = 2
 _UNSIGNED = 1
+
+_IGNORED = [
+    ("ignore", None, category, re.compile(r"PIL\b"), 0)
+    for category in (UserWarning, Image.DecompressionBombWarning)
+]
+"""Filters of warnings, as the standard library keeps them."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -60,7 +65,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with _quiet, open_file(path) as handle:
+        _ignore_warnings()
+        with open_file(path) as handle:
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
                 raise DataError(
                     f"{path} has more than {MAX_FILE_BYTES >> 20} MiB",
@@ -98,7 +104,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 def count_pixels(path: Path) -> int:
     """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
     try:
-        with _quiet, open_file(path) as handle:
+        _ignore_warnings()
+        with open_file(path) as handle:
             # WebP and AVIF are read whole for their header.
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
                 return 0
@@ -112,7 +119,8 @@ def count_pixels(path: Path) -> int:
 def is_turned(path: Path) -> bool:
     """Say whether an image is turned or mirrored as it is read, because of its EXIF orientation."""
     try:
-        with _quiet, open_file(path) as handle, Image.open(handle, formats=_FORMATS) as image:
+        _ignore_warnings()
+        with open_file(path) as handle, Image.open(handle, formats=_FORMATS) as image:
             return _turn(image) is not None
     except Exception:
         return False
@@ -234,31 +242,14 @@ def _damaged(path: Path, error: Exception) -> DataError:
     )
 
 
-class _Quiet(AbstractContextManager[None]):
-    """Silence Pillow's warnings, on damaged metadata and the like, while any thread reads.
+def _ignore_warnings() -> None:
+    """Ignore what Pillow warns of, damaged metadata and the like, in this process from now on.
 
-    ``warnings.catch_warnings`` alone would not do: it restores a state of the whole process, and
-    readers in several threads would restore each other's.
+    Taking the filters back after reading would be worse: they are the whole process's, and readers
+    in threads would take away those that others, and the caller's own program, have set meanwhile.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._saved = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._readers == 0:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\b")
-            self._readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if self._readers == 0:
-                self._saved.__exit__(None, None, None)
-
-
-_quiet = _Quiet()
+    if warnings.filters[: len(_IGNORED)] == _IGNORED:
+        return
+    # Whoever catches warnings brings older filters back, or has put others before these.
+    for _, _, category, module, _ in reversed(_IGNORED):
+        warnings.filterwarnings("ignore", category=category, module=module.pattern)

@@ -17,6 +17,7 @@ from glamor_cli.weights.metadata import METADATA_KEY, Metadata, take_metadata
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from glamor_cli.network.config import NetworkConfig
     from glamor_cli.network.glamor_net import GlamorNet
 
 MAX_WEIGHTS_BYTES = 512 * 2**20
@@ -42,13 +43,21 @@ def load_network(path: str | Path) -> "tuple[GlamorNet, Metadata]":
         CheckpointError: The file is missing, damaged, not glamor's, or its tensors do not fit its
             network.
     """
-    from glamor_cli.network.glamor_net import GlamorNet
-
     path = Path(path)
     tensors, metadata = read_tensors(path)
-    network = GlamorNet(metadata.network)
+    network = blank_network(metadata.network)
     fit_tensors(network, tensors, path)
     return network.eval(), metadata
+
+
+def blank_network(config: "NetworkConfig") -> "GlamorNet":
+    """Make a network whose tensors are yet to come; torch's generator stays where it is."""
+    import torch
+
+    from glamor_cli.network.glamor_net import GlamorNet
+
+    with torch.random.fork_rng([]):
+        return GlamorNet(config)
 
 
 def read_tensors(path: str | Path) -> "tuple[dict[str, Tensor], Metadata]":

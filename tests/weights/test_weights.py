@@ -180,6 +180,13 @@ def test_saving_draws_nothing_at_random(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_reading_draws_nothing_at_random(saved: Path) -> None:
+    """A program's own draws are not to depend on how often it opened weights."""
+    state = torch.get_rng_state()
+    load_network(saved)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_unknown_weights_say_where_was_looked() -> None:
     with pytest.raises(ConfigError, match=r"unheard-of.*weights"):
         find_weights("unheard-of")

@@ -48,7 +48,8 @@ class AttentionConfig:
         hiding: How the context is hidden.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engine.
+        threads: CPU threads; None leaves it to the engine. Torch, which runs
+            ``.safetensors`` files, has one number for the whole process, and keeps it.
         provider: What runs an ONNX file; None chooses by ``device``.
 
     Raises:
