@@ -1,5 +1,7 @@
 """The tree of exceptions: every error a user can cause, with what to do about it."""
 
+import errno
+
 INTERRUPTED = 130
 """The exit code of a run ended by Ctrl-C, as shells have it, by SIGTERM or by SIGHUP."""
 
@@ -59,6 +61,20 @@ class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did n
     """Another process of the same distributed training failed, so this one cannot continue."""
 
     exit_code = 8
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception, of Python's or of a library in C++, says that memory ran out."""
+    lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return lacks or isinstance(error, MemoryError) or "bad_alloc" in str(error)
+
+
+def no_memory_to(task: str) -> BackendUnavailable:
+    """Make the error that says that memory does not suffice to do something."""
+    return BackendUnavailable(
+        f"there is not enough memory to {task}",
+        "Free some, or raise the limit (ulimit -v, or the container's).",
+    )
 
 
 def reason_of(error: BaseException) -> str:

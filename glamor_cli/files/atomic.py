@@ -18,6 +18,8 @@ from glamor_cli.system.undisturbed import undisturbed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
+_NO_PERMISSIONS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What ``chmod`` on one's own file fails with where permissions cannot be changed."""
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
 _STEM_BYTES = 200
@@ -93,13 +95,23 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             return
         # What is finished is not lost to a Ctrl-C.
         with undisturbed():
-            temporary.chmod(_mode(path))
+            _permit(temporary, _mode(path))
             # Windows flushes only what is open for writing.
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
+
+
+def _permit(temporary: Path, mode: int) -> None:
+    """Set permissions, where the file system has any of its own to set."""
+    try:
+        temporary.chmod(mode)
+    except OSError as error:
+        # Shares, USB disks and FUSE mounts give every file those of the mount, and refuse.
+        if error.errno not in _NO_PERMISSIONS:
+            raise
 
 
 def _mode(path: Path) -> int:

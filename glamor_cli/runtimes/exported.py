@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glamor_cli.errors import CheckpointError, reason_of
+from glamor_cli.errors import (
+    CheckpointError,
+    GlamorError,
+    is_lack_of_memory,
+    no_memory_to,
+    reason_of,
+)
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights.metadata import METADATA_KEY, Metadata
@@ -142,8 +148,10 @@ def identify(model: "ModelProto", path: Path) -> ExportedFile:
     return ExportedFile.of(path, properties, inputs, outputs)
 
 
-def unreadable(name: Path | str, error: Exception) -> CheckpointError:
-    """Say that something is not ONNX, or newer than what reads it here."""
+def unreadable(name: Path | str, error: Exception) -> GlamorError:
+    """Say that something is not ONNX, newer than what reads it here, or that memory ran out."""
+    if is_lack_of_memory(error):
+        return no_memory_to(f"open {name}")
     # ONNX Runtime says first where in its source it was.
     reason = re.sub(r"/\S+ .*?\) ", "", reason_of(error))
     if "Unsupported model IR version" in reason or "is under development" in reason:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.errors import CheckpointError, ConfigError, is_lack_of_memory, no_memory_to
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Device
@@ -57,6 +57,8 @@ class OpenVINORuntime(Runtime):
         try:
             compiled = core.compile_model(path, "CPU", options)
         except Exception as error:
+            if is_lack_of_memory(error):
+                raise no_memory_to(f"open {path}") from error
             raise CheckpointError(
                 f"OpenVINO cannot read {path} ({_last_line(error)})",
                 "The file is damaged or of another kind; export it anew.",

@@ -217,7 +217,10 @@ def _restore(
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
-    """Give what an optimiser keeps of a parameter its layout: another takes twice the time."""
+    """Give what an optimiser keeps of a parameter its layout: another takes twice the time.
+
+    Always a copy: the file is mapped, and Windows replaces none that still is.
+    """
     if value.shape != parameter.shape:
-        return value
+        return value.clone()
     return torch.empty_like(parameter, dtype=value.dtype, device="cpu").copy_(value)

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.errors import BackendUnavailable, ConfigError, DataError, whole_reason_of
+from glamor_cli.errors import (
+    BackendUnavailable,
+    ConfigError,
+    DataError,
+    is_lack_of_memory,
+    no_memory_to,
+    reason_of,
+    whole_reason_of,
+)
 from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing
 from glamor_cli.vision.faces import Faces, check_image
@@ -301,6 +309,8 @@ def _open_session(path: Path, threads: int | None):  # type: ignore[no-untyped-d
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # ONNX Runtime's exceptions share no base but Exception.
+        if is_lack_of_memory(error):
+            raise no_memory_to(f"open {path}") from error
         raise BackendUnavailable(
-            f"the CenterFace network {path} cannot be opened ({error})", _REINSTALL
+            f"the CenterFace network {path} cannot be opened ({reason_of(error)})", _REINSTALL
         ) from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from glamor_cli.errors import DataError, whole_reason_of
+from glamor_cli.errors import DataError, is_lack_of_memory, whole_reason_of
 from glamor_cli.files.reading import open_file
 
 MAX_PIXELS = 89_478_485
@@ -237,6 +237,10 @@ def _too_large(path: Path) -> DataError:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
+    if is_lack_of_memory(error):
+        return DataError(
+            f"there is not enough memory to read {path}", "Shrink the image, or free memory."
+        )
     return DataError(
         f"{path} cannot be decoded: {whole_reason_of(error)}", "Replace the file, or leave it out."
     )

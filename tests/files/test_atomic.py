@@ -224,6 +224,19 @@ def test_every_way_of_having_no_more_room_is_told(tmp_path: Path, number: int) -
     assert not list(tmp_path.iterdir())
 
 
+def test_file_systems_without_permissions_are_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares and USB disks let nobody change those of a file, not even of one's own."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    write_text(tmp_path / "rows.csv", "an hour's work")
+    assert (tmp_path / "rows.csv").read_text() == "an hour's work"
+
+
 def test_other_failures_within_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         raise FileNotFoundError(errno.ENOENT, "another file")

@@ -6,9 +6,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import BackendUnavailable, CheckpointError
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported
+from glamor_cli.runtimes.exported import EXPORT_KEY, read_exported, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
@@ -70,3 +70,14 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         (tmp_path / "bytes.onnx").write_bytes(whole.replace(text, damaged))
         with pytest.raises(CheckpointError, match="not UTF-8"):
             read_exported(tmp_path / "bytes.onnx")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : std::bad_alloc")],
+)
+def test_a_lack_of_memory_is_not_blamed_on_the_file(error):
+    """As C++ words it: nobody is to export files anew that are fine."""
+    told = unreadable("network.onnx", error)
+    assert isinstance(told, BackendUnavailable)
+    assert told.what == "there is not enough memory to open network.onnx"

@@ -350,6 +350,17 @@ def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(
         assert optimizer.state[kernel]["exp_avg"].stride() == kernel.stride()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no list of what is mapped")
+def test_a_checkpoint_is_let_go_once_it_is_read(scene_store: Path, undisturbed: Path) -> None:
+    """Windows replaces no file that is mapped, and the next checkpoint takes its place."""
+    settings = config(scene_store, undisturbed)
+    network = make_network(settings, EMOTIONS)
+    average, optimizer = start_average(network), make_optimizer(QUICK, network)
+    load_checkpoint(undisturbed, network, average, optimizer)
+    assert str(undisturbed / LAST) not in Path("/proc/self/maps").read_text()
+    assert optimizer.state, "what could hold it"
+
+
 def test_a_finished_run_resumes_to_nothing(scene_store: Path, undisturbed: Path) -> None:
     before = (undisturbed / BEST).stat().st_mtime_ns
     assert train(config(scene_store, undisturbed), resume=True).finished

@@ -2,6 +2,8 @@
 
 import random
 import struct
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import zlib
@@ -321,6 +323,32 @@ def test_corrupted_bytes_give_an_image_or_a_data_error_and_nothing_else(tmp_path
                 continue
             assert image.ndim == 3
             assert image.dtype == np.uint8
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from glamor_cli.errors import DataError
+from glamor_cli.vision.images import read_image
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, resource.RLIM_INFINITY))
+try:
+    read_image(sys.argv[1])
+except DataError as error:
+    print(error.what)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of a process's memory")
+def test_a_lack_of_memory_is_not_blamed_on_the_file(tmp_path):
+    """People would throw away photographs that are fine."""
+    path = tmp_path / "large.png"
+    Image.new("RGB", (8000, 8000)).save(path)
+    said = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert said == f"there is not enough memory to read {path}\n"
 
 
 def test_missing_files_and_folders_say_so(tmp_path):
