@@ -97,6 +97,36 @@ def test_a_program_from_standard_input_is_told_that_workers_cannot_begin(
     assert "workers=1" in remedy
 
 
+DAEMONIC = """
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.errors import ConfigError
+
+def make(workers):
+    try:
+        report = preprocess(PreprocessConfig(Path(sys.argv[1]), Path(sys.argv[2]), workers=workers))
+    except ConfigError as error:
+        return f"{error.what} {error.remedy}"
+    return str(report.stored)
+
+if __name__ == "__main__":
+    with get_context("spawn").Pool(1) as pool:
+        print(*pool.map(make, [2, 1]), sep="\\n")
+"""
+
+
+def test_a_worker_of_another_pool_is_told_to_work_alone(tmp_path, authors_data_set):
+    """Python lets it have no children, and says so without a way out."""
+    script = tmp_path / "script.py"
+    script.write_text(DAEMONIC)
+    refused, stored = run_script(script, authors_data_set, tmp_path / "store").stdout.splitlines()
+    assert "daemonic process" in refused
+    assert "workers=1" in refused
+    assert int(stored) > 0
+
+
 def run_script(*arguments, **options):
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, **options)

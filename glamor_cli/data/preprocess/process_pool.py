@@ -49,10 +49,16 @@ class ProcessPool(Executor):
         count: How many processes.
 
     Raises:
-        ConfigError: The program is in no file, so that no process can import it.
+        ConfigError: The program is in no file, so that no process can import it, or this process is
+            daemonic, which may have no children: those of ``multiprocessing.Pool`` are.
     """
 
     def __init__(self, count: int) -> None:
+        if multiprocessing.current_process().daemon:
+            raise ConfigError(
+                "a daemonic process, as multiprocessing.Pool has them, cannot begin workers",
+                "Set workers=1, or call from the program's first process.",
+            )
         main = get_preparation_data(_NAME).get("init_main_from_path")
         if main is not None and not Path(main).exists():
             raise ConfigError(

@@ -67,7 +67,8 @@ def process_pool(workers: int) -> Iterator[Workers]:
             ``if __name__ == "__main__":``.
 
     Raises:
-        ConfigError: The program is in no file, so that no process can import it.
+        ConfigError: The program is in no file, so that no process can import it, or this process is
+            daemonic.
     """
     pool = ProcessPool(workers)
     try:
