@@ -1,10 +1,12 @@
-"""Self-contained HTML pages: one file, no network, no scripts, light and dark, made to be printed.
+"""Self-contained HTML pages: one file, no network, light and dark, made to be printed.
 
 Names of classes and files come from strangers. Every value is escaped, characters that could
-reorder or hide text are replaced, and the pages' own policy forbids whatever is not in the file.
+reorder or hide text are replaced, and the pages' own policy forbids whatever is not in the file,
+and all scripts but the one that reloads the page of a running training, named by its hash.
 """
 
 import base64
+import hashlib
 import io
 import re
 import unicodedata
@@ -56,6 +58,7 @@ def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["source_hash"] = _source_hash
     write_text(path, environment.get_template(template).render(values))
 
 
@@ -98,6 +101,12 @@ def embed_jpeg(picture: NDArray[np.uint8]) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """Write a share, from 0 to 1, as per cent."""
     return f"{value:.{digits}%}"
+
+
+def _source_hash(script: str) -> str:
+    """Name a script by its hash, as a content security policy takes it."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _printable(value: Any) -> Any:
