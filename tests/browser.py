@@ -1,6 +1,7 @@
 """Pages in a real browser: headless Chromium, where there is one."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ _FLAGS = (
 )
 
 
-_FRAME = """<!DOCTYPE html><p>0</p><iframe width="{width}" height="800" src="{page}"></iframe>
+_FRAME = """<!DOCTYPE html><meta name="color-scheme" content="light dark">
+<p>0</p><iframe width="{width}" height="800" src="{page}"></iframe>
 <script>
 const said = document.querySelector("p"), frame = document.querySelector("iframe");
 frame.onload = () => {{
@@ -61,6 +63,35 @@ def ask(page: Path, folder: Path, script: str, *arguments: str, **options: Any) 
     found = re.search(r"<p>(.*?)</p>", document, re.DOTALL)
     assert found, document
     return html.unescape(found[1])
+
+
+_CONTRASTS = """
+const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) =>
+  0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+const lay = (below, colour, opacity) => {
+  const [r, g, b, alpha = 1] = colour.match(/[\\d.]+/g).map(Number), a = alpha * opacity;
+  return [r, g, b].map((c, i) => a * c + (1 - a) * below[i]);
+};
+const opacity = (one) => one ? getComputedStyle(one).opacity * opacity(one.parentElement) : 1;
+const ground = (one) => one ? lay(ground(one.parentElement),
+  getComputedStyle(one).backgroundColor, opacity(one)) : [255, 255, 255];
+page.querySelectorAll("details").forEach((one) => one.open = true);
+const texts = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT), found = [];
+while (texts.nextNode()) {
+  const text = texts.currentNode.data.trim(), one = texts.currentNode.parentElement;
+  if (!text || !one.getClientRects().length) continue;
+  const behind = ground(one), ink = lay(behind, getComputedStyle(one).color, opacity(one));
+  const [low, high] = [light(behind), light(ink)].sort((a, b) => a - b);
+  found.push([text, (high + 0.05) / (low + 0.05)]);
+}
+said.textContent = JSON.stringify(found);
+"""
+
+
+def measure_contrasts(page: Path, folder: Path, *, dark: bool) -> list[tuple[str, float]]:
+    """Give every text that a page shows, with its contrast by WCAG's formula, from 1 to 21."""
+    return [(text, ratio) for text, ratio in json.loads(ask(page, folder, _CONTRASTS, dark=dark))]
 
 
 def browse(page: Path, profile: Path, *arguments: str, dark: bool = False) -> tuple[str, list[str]]:

@@ -1,5 +1,6 @@
 """The report is handed to strangers: whole, harmless, and readable in light, dark and on paper."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browse, needs_browser
+from browser import browse, measure_contrasts, needs_browser
 from PIL import Image
 
 from glamor_cli.data.options import BoxSource, PairMaking
@@ -190,6 +191,21 @@ def test_a_browser_shows_it_in_light_and_dark(report, tmp_path, dark):
         assert np.abs(pixels[rows] - paper).max() > 150
     # Nothing is drawn beyond the page's right edge.
     assert (pixels[:, -8:] == paper).all()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out_also_from_every_share_of_a_label(report, tmp_path, dark):
+    """By at least 4.5, as WCAG's level AA asks of small text."""
+    page = report.read_text(encoding="utf-8")
+    cell = re.search(r'(<td style="--s: )[\d.]+("[^>]*>)\d+<small>.*?</td>', page)
+    assert cell
+    cells = (f"{cell[1]}{n / 100:.2f}{cell[2]}{n}<small>{n}%</small></td>" for n in range(101))
+    every = tmp_path / "every.html"
+    every.write_text(page.replace(cell[0], "".join(cells)), encoding="utf-8")
+    found = measure_contrasts(every, tmp_path, dark=dark)
+    assert {f"{n}%" for n in range(101)} < {text for text, _ in found}
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
 
 
 @needs_browser

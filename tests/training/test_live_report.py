@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ask, browse, needs_browser
+from browser import ask, browse, measure_contrasts, needs_browser
 from PIL import Image
 
 from glamor_cli.errors import DataError
@@ -165,6 +165,16 @@ def test_a_stopped_training_says_so_until_it_is_resumed(scene_store, tmp_path):
     running = [page.count("<script") for page in pages]
     assert running == [1, 0, 1, 0]
     assert all("Stopped after epoch 1 of 3" in page for page in pages[1::2])
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out(tmp_path, dark):
+    """By at least 4.5, as WCAG's level AA asks of small text."""
+    page_after(tmp_path, 3)
+    found = measure_contrasts(tmp_path / LIVE_REPORT, tmp_path, dark=dark)
+    assert "Reload" in {text for text, _ in found}
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
 
 
 @needs_browser
