@@ -94,6 +94,29 @@ def measure_contrasts(page: Path, folder: Path, *, dark: bool) -> list[tuple[str
     return [(text, ratio) for text, ratio in json.loads(ask(page, folder, _CONTRASTS, dark=dark))]
 
 
+_BARRIERS = """
+const barriers = [], root = page.documentElement;
+page.querySelectorAll("details").forEach((one) => one.open = true);
+if (root.scrollWidth > root.clientWidth) barriers.push("the page scrolls sideways");
+if (page.querySelectorAll("main").length !== 1) barriers.push("no main part");
+for (const one of page.querySelectorAll("svg"))
+  if (one.getBoundingClientRect().width < 0.99 * one.viewBox.baseVal.width)
+    barriers.push(`letters below 10 pixels: ${one.getAttribute("aria-label")}`);
+for (const one of page.querySelectorAll("body *")) {
+  if (one.scrollWidth <= one.clientWidth || getComputedStyle(one).overflowX !== "auto") continue;
+  if (one.tabIndex || one.getAttribute("role") !== "region" || !one.getAttribute("aria-label"))
+    barriers.push(`scrolls, but not by the keyboard: ${one.textContent.trim().slice(0, 40)}`);
+}
+said.textContent = JSON.stringify(barriers);
+"""
+
+
+def find_barriers(page: Path, folder: Path) -> list[str]:
+    """Name what keeps people with a narrow screen, 320 pixels, from reading a page."""
+    barriers: list[str] = json.loads(ask(page, folder, _BARRIERS, width=320))
+    return barriers
+
+
 def browse(page: Path, profile: Path, *arguments: str, dark: bool = False) -> tuple[str, list[str]]:
     """Open a page; gives what the browser printed, and what the page complained of."""
     scheme = 0 if dark else 1

@@ -34,6 +34,8 @@ _THEMED = {
 }
 _JOINERS = "\u200c\u200d"  # Persian words and emoji need them
 _JPEG_QUALITY = 80
+_SMALLEST = 0.75
+"""How far a chart shrinks on a narrow screen, of its size, before it scrolls: text of 10 pixels."""
 
 
 def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
@@ -87,8 +89,10 @@ def draw_svg(figure: "Figure", name: str, description: str) -> Any:
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     for colour, variable in _THEMED.items():
         svg = re.sub(rf"{colour}\b", f"var(--{variable})", svg, flags=re.IGNORECASE)
-    label = Markup('<svg role="img" aria-label="{}" ').format(description)
-    return label + Markup(svg.removeprefix("<svg "))  # noqa: S704 - matplotlib's own markup
+    head = Markup('<svg role="img" aria-label="{}" style="min-width: {:.0f}pt" ').format(
+        description, _SMALLEST * figure.get_figwidth() * 72
+    )
+    return head + Markup(svg.removeprefix("<svg "))  # noqa: S704 - matplotlib's own markup
 
 
 def embed_jpeg(picture: NDArray[np.uint8]) -> str:

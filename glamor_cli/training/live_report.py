@@ -16,7 +16,7 @@ LIVE_REPORT = "training.html"
 _RELOAD_SECONDS = 60
 """Least time between two reloads."""
 _SHOWN = 12
-"""Epochs in the table; the curves have all of them."""
+"""Epochs in the table; those before are folded away."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def write_live_report(
             ),
             "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
             "rows": list(reversed(history[-_SHOWN:])),
+            "earlier": list(reversed(history[:-_SHOWN])),
             "best": None if best is None else best.epoch,
             "facts": _facts(config),
         },

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import browse, measure_contrasts, needs_browser
+from browser import browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -164,6 +164,11 @@ def test_all_text_stands_out(report, tmp_path, dark):
     found = measure_contrasts(report / "comparison.html", tmp_path, dark=dark)
     assert {"✓", "✗"} < {text for text, _ in found}
     assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(report, tmp_path):
+    assert find_barriers(report / "comparison.html", tmp_path) == []
 
 
 def test_networks_whose_classes_stand_in_another_order(folder, weights, tmp_path):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browse, measure_contrasts, needs_browser
+from browser import browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import EvaluateConfig, StoreEvaluation, evaluate_store
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.metrics import compute_metrics
@@ -206,6 +207,27 @@ def test_all_text_stands_out_also_from_every_share_of_a_label(report, tmp_path, 
     found = measure_contrasts(every, tmp_path, dark=dark)
     assert {f"{n}%" for n in range(101)} < {text for text, _ in found}
     assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(report, tmp_path):
+    assert find_barriers(report, tmp_path) == []
+
+
+def test_the_charts_are_there_in_words(report, result):
+    text = " ".join(Page(report).text.split())
+    evaluation = result.evaluation
+    confidence, right = evaluation.probabilities.max(axis=1), evaluation.right
+    bins = measure_reliability(confidence, right)
+    for n in range(len(bins.counts)):
+        said = f"{bins.edges[n]:.2f}–{bins.edges[n + 1]:.2f} {bins.counts[n]} "
+        if bins.counts[n]:
+            said += f"{bins.confidence[n]:.3f} {bins.accuracy[n]:.1%} "
+        assert said in text
+    # Of 23 pairs a tenth is not a whole number.
+    risk = measure_risk_coverage(confidence, right)
+    assert f"13.0% {risk.risk[2]:.1%} {risk.best_risk[2]:.1%}" in text
+    assert f"100.0% {1 - right.mean():.1%} {1 - right.mean():.1%}" in text
 
 
 @needs_browser

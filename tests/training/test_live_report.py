@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ask, browse, measure_contrasts, needs_browser
+from browser import ask, browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 
 from glamor_cli.errors import DataError
@@ -34,7 +34,7 @@ def history(epochs: int) -> list[EpochMetrics]:
             train_loss=2 / epoch,
             train_accuracy=1 - 0.5 / epoch,
             validation_loss=2.5 / epoch,
-            validation_accuracy=(0.2, 0.6, 0.4, 0.5)[epoch - 1],
+            validation_accuracy=(0.2, 0.6, 0.4, 0.5)[(epoch - 1) % 4],
             learning_rate=1e-3 / epoch,
             seconds=300.0,
             images_per_second=100.0,
@@ -81,13 +81,20 @@ def test_it_reloads_itself_once_a_minute_or_an_epoch(tmp_path, seconds, loads):
     "use",
     [
         "page.querySelector('input').click()",
-        "page.querySelector('a').focus()",
+        "frame.focus(); page.querySelector('a').focus()",
         "page.getSelection().selectAllChildren(page.querySelector('table'))",
     ],
 )
 def test_it_does_not_reload_while_somebody_uses_it(tmp_path, use):
     page_after(tmp_path, 3, seconds=5)
     assert count_loads(tmp_path, use) == 1
+
+
+@needs_browser
+def test_a_click_on_a_table_does_not_keep_it_from_reloading(tmp_path):
+    page_after(tmp_path, 3, seconds=5)
+    click = "frame.focus(); page.querySelector('.scroll').focus({focusVisible: false})"
+    assert count_loads(tmp_path, click) == 5
 
 
 @needs_browser
@@ -175,6 +182,21 @@ def test_all_text_stands_out(tmp_path, dark):
     found = measure_contrasts(tmp_path / LIVE_REPORT, tmp_path, dark=dark)
     assert "Reload" in {text for text, _ in found}
     assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(tmp_path):
+    page_after(tmp_path, 3)
+    assert find_barriers(tmp_path / LIVE_REPORT, tmp_path) == []
+
+
+def test_every_epoch_of_the_curves_is_there_in_words(tmp_path):
+    recipe = replace(MODERN, epochs=40)
+    write_live_report(TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe), history(20))
+    page = (tmp_path / LIVE_REPORT).read_text(encoding="utf-8")
+    folded = page.index("<details>")
+    for entry in history(20):
+        assert (page.index(f">{2.5 / entry.epoch:.4f}<") > folded) == (entry.epoch <= 8)
 
 
 @needs_browser
