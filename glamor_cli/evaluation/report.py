@@ -1,5 +1,6 @@
 """An evaluation as files to hand on: one HTML page, the confusion matrix, figures, every answer."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
         ],
         "reliability": reliability,
         "risk": risk,
+        "tenths": sorted({math.ceil(metrics.count * tenth / 10) - 1 for tenth in range(1, 11)}),
         "reliability_chart": draw_svg(
             draw_reliability(reliability),
             "reliability",

@@ -1,10 +1,12 @@
-"""Self-contained HTML pages: one file, no network, no scripts, light and dark, made to be printed.
+"""Self-contained HTML pages: one file, no network, light and dark, made to be printed.
 
 Names of classes and files come from strangers. Every value is escaped, characters that could
-reorder or hide text are replaced, and the pages' own policy forbids whatever is not in the file.
+reorder or hide text are replaced, and the pages' own policy forbids whatever is not in the file,
+and all scripts but the one that reloads the page of a running training, named by its hash.
 """
 
 import base64
+import hashlib
 import io
 import re
 import unicodedata
@@ -32,6 +34,8 @@ _THEMED = {
 }
 _JOINERS = "\u200c\u200d"  # Persian words and emoji need them
 _JPEG_QUALITY = 80
+_SMALLEST = 0.75
+"""How far a chart shrinks on a narrow screen, of its size, before it scrolls: text of 10 pixels."""
 
 
 def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
@@ -56,6 +60,7 @@ def write_page(path: Path, template: str, values: dict[str, Any]) -> None:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["source_hash"] = _source_hash
     write_text(path, environment.get_template(template).render(values))
 
 
@@ -84,8 +89,10 @@ def draw_svg(figure: "Figure", name: str, description: str) -> Any:
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     for colour, variable in _THEMED.items():
         svg = re.sub(rf"{colour}\b", f"var(--{variable})", svg, flags=re.IGNORECASE)
-    label = Markup('<svg role="img" aria-label="{}" ').format(description)
-    return label + Markup(svg.removeprefix("<svg "))  # noqa: S704 - matplotlib's own markup
+    head = Markup('<svg role="img" aria-label="{}" style="min-width: {:.0f}pt" ').format(
+        description, _SMALLEST * figure.get_figwidth() * 72
+    )
+    return head + Markup(svg.removeprefix("<svg "))  # noqa: S704 - matplotlib's own markup
 
 
 def embed_jpeg(picture: NDArray[np.uint8]) -> str:
@@ -98,6 +105,12 @@ def embed_jpeg(picture: NDArray[np.uint8]) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """Write a share, from 0 to 1, as per cent."""
     return f"{value:.{digits}%}"
+
+
+def _source_hash(script: str) -> str:
+    """Name a script by its hash, as a content security policy takes it."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _printable(value: Any) -> Any:

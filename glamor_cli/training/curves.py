@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from glamor_cli.rendering.colours import BLUE, VERMILION
+from glamor_cli.rendering.colours import BLUE, INK, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.training.epoch_metrics import EpochMetrics
 
@@ -71,7 +71,7 @@ def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> F
             # Near 0 the ticks' labels are below.
             xytext=(0, 8 if best.validation_accuracy < _LOW else -14),
             ha="center",
-            color=VERMILION,
+            color=INK,
         )
     right.set_ylim(0, 1.02)
     left.legend(frameon=False)

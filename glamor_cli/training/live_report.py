@@ -1,5 +1,6 @@
 """The page that shows a training while it runs: open it once, it reloads itself until the end."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ from glamor_cli.training.curves import draw_curves, draw_learning_rate
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 
 LIVE_REPORT = "training.html"
-_RELOAD_SECONDS = 10
+_RELOAD_SECONDS = 60
+"""Least time between two reloads."""
 _SHOWN = 12
-"""Epochs in the table; the curves have all of them."""
+"""Epochs in the table; those before are folded away."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,18 @@ class _Fact:
     note: str
 
 
-def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> None:
+def write_live_report(
+    config: TrainConfig, history: Sequence[EpochMetrics], *, stopped: bool = False
+) -> None:
     """Write ``training.html`` into the run's folder: curves, the last epochs, and the settings.
 
-    It reloads itself while epochs are left. Like the report of ``glamor evaluate`` it needs no
-    network and no other file.
+    It reloads itself while epochs are left and nobody stopped the run. Like the report of
+    ``glamor evaluate`` it needs no network and no other file.
 
     Args:
         config: The run.
         history: The finished epochs, one or more.
+        stopped: Nobody trains any more, so that there is nothing to reload for.
 
     Raises:
         ConfigError: The folder cannot be written to.
@@ -42,13 +47,16 @@ def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> N
     epochs = config.recipe.epochs
     left = epochs - len(history)
     best = best_epoch(history, config.recipe)
+    # An epoch is what changes the page; shorter ones would leave no time to read.
+    pause = max(_RELOAD_SECONDS, math.ceil(history[-1].seconds))
     write_page(
         config.run / LIVE_REPORT,
         "training.html.j2",
         {
             "run": config.run.resolve().name,
             "version": __version__,
-            "reload": _RELOAD_SECONDS if left > 0 else None,
+            "reload": None if stopped or left <= 0 else pause,
+            "pause": _duration(pause),
             "done": len(history),
             "epochs": epochs,
             "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -60,6 +68,7 @@ def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> N
             ),
             "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
             "rows": list(reversed(history[-_SHOWN:])),
+            "earlier": list(reversed(history[:-_SHOWN])),
             "best": None if best is None else best.epoch,
             "facts": _facts(config),
         },

@@ -4,6 +4,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -149,7 +150,7 @@ class Run:
             if self.world.leads:
                 # A kill may have come between the checkpoint and these.
                 keep_candidate(run, self.state.best_epoch)
-                if self.state.epoch == self.recipe.epochs:
+                if self.state.history:
                     self._write_history()
         elif self.world.leads:
             keep_candidate(run, None)
@@ -170,6 +171,7 @@ class Run:
         finally:
             # It would keep the processes connected for as long as anybody keeps this run.
             self.model = self.network
+            self._tell_of_stop()
         return self._result(finished=True, stopped=stop.requested)
 
     def _epoch(self, stop: StopRequest, on_progress: Callable[[Progress], None]) -> bool:
@@ -291,6 +293,14 @@ class Run:
         best = best_epoch(state.history, self.recipe)
         save_curves(self.config.run / CURVES, state.history, title, best)
         write_live_report(self.config, state.history)
+
+    def _tell_of_stop(self) -> None:
+        """Say so in the page of a run that ends early, which would reload itself for ever."""
+        done = self.state.epoch
+        if self.world.leads and 0 < done < self.recipe.epochs:
+            # What ended the run is what matters, such as a full disk.
+            with suppress(ConfigError):
+                write_live_report(self.config, self.state.history[:done], stopped=True)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import browse, needs_browser
+from browser import browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -155,6 +155,20 @@ def test_a_browser_shows_the_page(report, tmp_path, dark):
         pixels = np.asarray(image.convert("L")).astype(int)
     assert (pixels[4, 4] < 40) if dark else (pixels[4, 4] > 240)
     assert (pixels[:, -8:] == pixels[4, 4]).all()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out(report, tmp_path, dark):
+    """By at least 4.5, as WCAG's level AA asks of small text."""
+    found = measure_contrasts(report / "comparison.html", tmp_path, dark=dark)
+    assert {"✓", "✗"} < {text for text, _ in found}
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(report, tmp_path):
+    assert find_barriers(report / "comparison.html", tmp_path) == []
 
 
 def test_networks_whose_classes_stand_in_another_order(folder, weights, tmp_path):

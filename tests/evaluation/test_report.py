@@ -1,5 +1,6 @@
 """The report is handed to strangers: whole, harmless, and readable in light, dark and on paper."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browse, needs_browser
+from browser import browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import EvaluateConfig, StoreEvaluation, evaluate_store
 from glamor_cli.evaluation.gallery import choose_surest
 from glamor_cli.evaluation.metrics import compute_metrics
@@ -190,6 +192,42 @@ def test_a_browser_shows_it_in_light_and_dark(report, tmp_path, dark):
         assert np.abs(pixels[rows] - paper).max() > 150
     # Nothing is drawn beyond the page's right edge.
     assert (pixels[:, -8:] == paper).all()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out_also_from_every_share_of_a_label(report, tmp_path, dark):
+    """By at least 4.5, as WCAG's level AA asks of small text."""
+    page = report.read_text(encoding="utf-8")
+    cell = re.search(r'(<td style="--s: )[\d.]+("[^>]*>)\d+<small>.*?</td>', page)
+    assert cell
+    cells = (f"{cell[1]}{n / 100:.2f}{cell[2]}{n}<small>{n}%</small></td>" for n in range(101))
+    every = tmp_path / "every.html"
+    every.write_text(page.replace(cell[0], "".join(cells)), encoding="utf-8")
+    found = measure_contrasts(every, tmp_path, dark=dark)
+    assert {f"{n}%" for n in range(101)} < {text for text, _ in found}
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(report, tmp_path):
+    assert find_barriers(report, tmp_path) == []
+
+
+def test_the_charts_are_there_in_words(report, result):
+    text = " ".join(Page(report).text.split())
+    evaluation = result.evaluation
+    confidence, right = evaluation.probabilities.max(axis=1), evaluation.right
+    bins = measure_reliability(confidence, right)
+    for n in range(len(bins.counts)):
+        said = f"{bins.edges[n]:.2f}–{bins.edges[n + 1]:.2f} {bins.counts[n]} "
+        if bins.counts[n]:
+            said += f"{bins.confidence[n]:.3f} {bins.accuracy[n]:.1%} "
+        assert said in text
+    # Of 23 pairs a tenth is not a whole number.
+    risk = measure_risk_coverage(confidence, right)
+    assert f"13.0% {risk.risk[2]:.1%} {risk.best_risk[2]:.1%}" in text
+    assert f"100.0% {1 - right.mean():.1%} {1 - right.mean():.1%}" in text
 
 
 @needs_browser

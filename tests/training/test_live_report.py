@@ -1,18 +1,21 @@
 """The page of a running training: it reloads until the end, and needs nothing but itself."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browse, needs_browser
+from browser import ask, browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 
+from glamor_cli.errors import DataError
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
+from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import MODERN, SmallFaces
 from glamor_cli.training.trainer import train
 
@@ -31,7 +34,7 @@ def history(epochs: int) -> list[EpochMetrics]:
             train_loss=2 / epoch,
             train_accuracy=1 - 0.5 / epoch,
             validation_loss=2.5 / epoch,
-            validation_accuracy=(0.2, 0.6, 0.4, 0.5)[epoch - 1],
+            validation_accuracy=(0.2, 0.6, 0.4, 0.5)[(epoch - 1) % 4],
             learning_rate=1e-3 / epoch,
             seconds=300.0,
             images_per_second=100.0,
@@ -40,20 +43,65 @@ def history(epochs: int) -> list[EpochMetrics]:
     ]
 
 
-def page_after(run: Path, epochs: int) -> str:
-    write_live_report(config(run), history(epochs))
+def page_after(run: Path, epochs: int, *, seconds: float = 300.0, stopped: bool = False) -> str:
+    finished = [replace(entry, seconds=seconds) for entry in history(epochs)]
+    write_live_report(config(run), finished, stopped=stopped)
     return (run / LIVE_REPORT).read_text(encoding="utf-8")
 
 
-def test_it_reloads_itself_until_the_last_epoch(tmp_path):
+def test_it_says_how_far_the_run_is(tmp_path):
     running = page_after(tmp_path, 3)
-    assert '<meta http-equiv="refresh"' in running
     assert "Epoch 3 of 4 is done" in running
-    assert "5 min" in running  # one epoch of 300 s is left
+    assert '<dd><span class="value">5 min' in running  # one epoch of 300 s is left
+    stopped = page_after(tmp_path, 3, stopped=True)
+    assert "Stopped after epoch 3 of 4" in stopped
     finished = page_after(tmp_path, 4)
-    assert '<meta http-equiv="refresh"' not in finished
     assert "Finished: 4 epochs" in finished
     assert "20 min" in finished
+    for page in (running, stopped, finished):
+        assert 'http-equiv="refresh"' not in page
+        assert page.count("<script") == page.count("script-src") == (page is running)
+
+
+def count_loads(run: Path, use: str = "") -> int:
+    """How often the page is loaded in four and a half minutes, by a clock that does not wait."""
+    script = f"said.textContent++; {use}"
+    return int(ask(run / LIVE_REPORT, run, script, "--virtual-time-budget=270000"))
+
+
+@needs_browser
+@pytest.mark.parametrize(("seconds", "loads"), [(5, 5), (150, 2)])
+def test_it_reloads_itself_once_a_minute_or_an_epoch(tmp_path, seconds, loads):
+    page_after(tmp_path, 3, seconds=seconds)
+    assert count_loads(tmp_path) == loads
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "use",
+    [
+        "page.querySelector('input').click()",
+        "frame.focus(); page.querySelector('a').focus()",
+        "page.getSelection().selectAllChildren(page.querySelector('table'))",
+    ],
+)
+def test_it_does_not_reload_while_somebody_uses_it(tmp_path, use):
+    page_after(tmp_path, 3, seconds=5)
+    assert count_loads(tmp_path, use) == 1
+
+
+@needs_browser
+def test_a_click_on_a_table_does_not_keep_it_from_reloading(tmp_path):
+    page_after(tmp_path, 3, seconds=5)
+    click = "frame.focus(); page.querySelector('.scroll').focus({focusVisible: false})"
+    assert count_loads(tmp_path, click) == 5
+
+
+@needs_browser
+def test_it_stays_as_it_is_when_nobody_trains(tmp_path):
+    for ended in ({"epochs": 4}, {"epochs": 3, "stopped": True}):
+        page_after(tmp_path, seconds=5, **ended)
+        assert count_loads(tmp_path) == 1
 
 
 def test_it_shows_the_best_epoch_and_needs_nothing_else(tmp_path):
@@ -61,7 +109,6 @@ def test_it_shows_the_best_epoch_and_needs_nothing_else(tmp_path):
     assert "60.0%" in page
     assert "2 <b>best</b>" in page
     assert page.count("<svg") == 2
-    assert "<script" not in page
     assert "src=" not in page
     assert "<quick>" not in page
     assert "&lt;quick&gt; &amp; dirty" in page
@@ -94,6 +141,62 @@ def test_a_training_leaves_it(scene_store, tmp_path):
     page = (tmp_path / "run" / LIVE_REPORT).read_text(encoding="utf-8")
     assert "Finished: 1 epochs" in page
     assert "face-only" in page
+
+
+def test_a_stopped_training_says_so_until_it_is_resumed(scene_store, tmp_path):
+    """Whether it was asked to stop, or failed."""
+    recipe = replace(MODERN, epochs=3, batch_size=8)
+    quick = TrainConfig(
+        scene_store,
+        tmp_path,
+        recipe,
+        network=NetworkConfig(variant=Variant.FACE_ONLY),
+        threads=1,
+    )
+    pages = []
+
+    def look(progress: Progress) -> None:
+        if progress.epoch > 1:
+            pages.append((tmp_path / LIVE_REPORT).read_text(encoding="utf-8"))
+            signal.raise_signal(signal.SIGTERM)
+
+    def fail(progress: Progress) -> None:
+        look(progress)
+        raise DataError("the disk is gone", "Look for it.")
+
+    train(quick, on_progress=look)
+    pages.append((tmp_path / LIVE_REPORT).read_text(encoding="utf-8"))
+    with pytest.raises(DataError):
+        train(quick, resume=True, on_progress=fail)
+    pages.append((tmp_path / LIVE_REPORT).read_text(encoding="utf-8"))
+    running = [page.count("<script") for page in pages]
+    assert running == [1, 0, 1, 0]
+    assert all("Stopped after epoch 1 of 3" in page for page in pages[1::2])
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_stands_out(tmp_path, dark):
+    """By at least 4.5, as WCAG's level AA asks of small text."""
+    page_after(tmp_path, 3)
+    found = measure_contrasts(tmp_path / LIVE_REPORT, tmp_path, dark=dark)
+    assert "Reload" in {text for text, _ in found}
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+
+
+@needs_browser
+def test_it_can_be_read_on_a_narrow_screen(tmp_path):
+    page_after(tmp_path, 3)
+    assert find_barriers(tmp_path / LIVE_REPORT, tmp_path) == []
+
+
+def test_every_epoch_of_the_curves_is_there_in_words(tmp_path):
+    recipe = replace(MODERN, epochs=40)
+    write_live_report(TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe), history(20))
+    page = (tmp_path / LIVE_REPORT).read_text(encoding="utf-8")
+    folded = page.index("<details>")
+    for entry in history(20):
+        assert (page.index(f">{2.5 / entry.epoch:.4f}<") > folded) == (entry.epoch <= 8)
 
 
 @needs_browser
