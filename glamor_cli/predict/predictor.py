@@ -296,7 +296,7 @@ class Predictor:
         """Read an image if need be, find its faces and make their pairs."""
         read = read_source(image) if isinstance(image, Path) else image
         if read.image is None:
-            return _Waiting(read)
+            return _Waiting(read if read.reason is not None else _without_pixels(read))
         try:
             found = _inside(self.detector.detect(read.image).at_least(self._min_score), read.image)
             pairs = [make_pair(read.image, box) for box, _ in found]
@@ -347,6 +347,12 @@ class _Waiting:
     read: SourceImage
     found: Sequence[tuple[Box, float]] = ()
     pairs: Sequence[Pair] = ()
+
+
+def _without_pixels(image: SourceImage) -> SourceImage:
+    """Say so of an image that came without, as cameras and OpenCV's ``imread`` give None."""
+    what = f"there are no pixels of {image.source}"
+    return SourceImage.failed(image.source, DataError(what, "See why reading it gave none."))
 
 
 def _copied(image: SourceImage | Path) -> SourceImage | Path:

@@ -11,8 +11,9 @@ import skimage.data
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.predict.predictor import PredictConfig, predict, predict_images
+from glamor_cli.predict.predictor import PredictConfig, open_predictor, predict, predict_images
 from glamor_cli.predict.rows import VIDEO_COLUMNS
+from glamor_cli.predict.sources import SourceImage
 from glamor_cli.predict.video import choose_columns, predict_sources
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.runtimes.base import open_runtime
@@ -131,6 +132,15 @@ def test_a_single_source_is_not_taken_letter_by_letter(rows, photographs, config
     shutil.copy(source, tmp_path / "a-emotions.jpg")
     pictures = PictureFolder(tmp_path, kind(tmp_path / "a-emotions.jpg"))
     assert pictures.path("a.jpg", "-emotions.jpg").name != "a-emotions.jpg"
+
+
+def test_pixels_that_never_came_are_an_error_and_not_a_picture_without_faces(config):
+    """cv2.imread gives None for a file that it cannot read, and so do cameras."""
+    (answer,) = open_predictor(config).predict([SourceImage("camera", None)])
+    (row,) = answer.rows()
+    assert row.status is Status.ERROR
+    assert "no pixels of camera" in row.reason
+    assert row.remedy
 
 
 def test_a_video_is_not_called_a_damaged_image(config, tmp_path):
