@@ -178,13 +178,15 @@ def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
     folders are passed over.
 
     Args:
-        sources: Images, folders (searched recursively) and globs, or a single one.
+        sources: Images, folders (searched recursively), globs and ``SourceImage``s, or a single
+            one.
         config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
+        TypeError: Something else is among the sources.
     """
     for image in predict_images(sources, config):
         yield from image.rows()
@@ -196,16 +198,17 @@ def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePre
     When errors come, what each call opens, and what becomes of videos: as ``predict`` says.
 
     Args:
-        sources: Images, folders (searched recursively) and globs, or a single one.
+        sources: Images, folders (searched recursively), globs and ``SourceImage``s, or a single
+            one.
         config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
+        TypeError: Something else is among the sources.
     """
-    predictor = open_predictor(config)
-    yield from predictor.predict(list_sources(sources, config.saved_in))
+    yield from open_predictor(config).predict(sources)
 
 
 def open_predictor(config: PredictConfig) -> "Predictor":
@@ -237,6 +240,8 @@ def open_predictor(config: PredictConfig) -> "Predictor":
 class Predictor:
     """A detector and a network that answer a stream of images in batches.
 
+    Several threads may ask one predictor at once.
+
     Args:
         detector: Finds the faces.
         runtime: Recognises the emotions.
@@ -252,17 +257,22 @@ class Predictor:
         )
         self._workers = min(config.threads or available_cpus(), MAX_WORKERS)
 
-    def predict(
-        self, images: Iterable[SourceImage | Path], *, copy: bool = True
-    ) -> Iterator[ImagePrediction]:
+    def predict(self, images: Sources, *, copy: bool = True) -> Iterator[ImagePrediction]:
         """Answer images in order, their faces recognised in batches across images.
 
+        Answers come up to two batches late. For a live camera ``batch=1`` in ``PredictConfig`` is
+        the choice: an answer then waits only for the few frames that are looked at at once.
+
         Args:
-            images: Read already, or files to read. They are taken from the stream a few ahead.
+            images: What ``predict`` takes. They are taken from the stream a few ahead.
             copy: Copy pixels as they come, so that one array may be filled anew for each frame, as
                 cameras' programs do. False saves that where each image has an array of its own.
+
+        Raises:
+            TypeError: Something else is among them.
         """
-        stream = map(_copied, images) if copy else iter(images)
+        listed = list_sources(images, self._config.saved_in)
+        stream = map(_copied, listed) if copy else listed
         lookers = ThreadPoolExecutor(self._workers)
         # One thread, always the same: not every engine can be used from several.
         network = ThreadPoolExecutor(1)
