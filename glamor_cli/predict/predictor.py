@@ -99,7 +99,7 @@ class PredictConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FacePrediction:
     """One person's answer.
 
@@ -123,7 +123,7 @@ class FacePrediction:
         return int(self.probabilities.argmax())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePrediction:
     """One image's answers.
 
@@ -350,7 +350,7 @@ class Predictor:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waiting:
     """An image whose faces wait for the network."""
 

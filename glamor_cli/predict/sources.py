@@ -20,7 +20,7 @@ from glamor_cli.vision.images import count_pixels, read_image
 from glamor_cli.vision.video_reader import is_video
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceImage:
     """One image on its way in.
 

@@ -48,7 +48,7 @@ class VideoConfig:
     tracking: TrackingConfig = TRACKING
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FramePrediction(ImagePrediction):
     """One frame's answers; its ``faces`` hold those of this frame alone.
 
