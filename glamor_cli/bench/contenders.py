@@ -29,7 +29,7 @@ from glamor_cli.weights.network_file import load_network
 from glamor_cli.weights.registry import find_weights, is_registered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contender:
     """One backend's way to do a target's work.
 
@@ -86,7 +86,7 @@ def reason(error: Exception) -> str:
     return f"failed: {type(error).__name__}: {lines[0]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LineUp:
     """Who takes part, and what is right.
 

@@ -37,7 +37,7 @@ _LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class _Trial:
     """A contender and what came of running it.
 

@@ -33,7 +33,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resampled:
     """The figures of one network on every resample, R of them.
 

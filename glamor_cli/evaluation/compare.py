@@ -104,7 +104,7 @@ class Latency:
     pairs_per_second: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contender:
     """One network and what its answers are worth.
 
@@ -129,7 +129,7 @@ class Contender:
     latency: Latency | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Several networks on one split; K networks, N pairs, C classes.
 

@@ -16,7 +16,7 @@ _SIMULATIONS = 1000
 _SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """Confidence against accuracy, by bins of equal width.
 
@@ -43,7 +43,7 @@ class Reliability:
     error_by_chance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskCoverage:
     """The errors among the surest answers, for every share of the answers that is kept.
 

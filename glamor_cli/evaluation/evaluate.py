@@ -76,7 +76,7 @@ class Answered:
         return right
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation(Answered):
     """A network's answers on a split, one row per pair, and what they are worth.
 
@@ -97,7 +97,7 @@ class Evaluation(Answered):
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoreEvaluation:
     """An evaluation with what was evaluated.
 

@@ -40,7 +40,7 @@ class ClassMetrics:
         return asdict(self) if self.support else asdict(self) | dict.fromkeys(_UNKNOWN)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metrics:
     """All figures of one evaluation.
 

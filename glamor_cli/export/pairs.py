@@ -14,7 +14,7 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.interface import INPUT_NAMES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs as the network takes them.
 

@@ -1,11 +1,12 @@
 """Who is in pictures and videos, and what their faces say: from sources to rows.
 
-``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs for images.
-Videos, alone or beside images, are for ``glamor_cli.predict.video.predict_sources`` with a
-``VideoConfig``. Whoever asks again and again keeps what ``open_predictor`` gives: each ``predict``
-opens the network anew.
+``from glamor_cli.predict import PredictConfig, predict`` is all that a program needs for images in
+files; pixels from elsewhere go in as ``SourceImage``s. Videos, alone or beside images, are for
+``glamor_cli.predict.video.predict_sources`` with a ``VideoConfig``. Whoever asks again and again
+keeps what ``open_predictor`` gives: each ``predict`` opens the network anew.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,22 +19,35 @@ if TYPE_CHECKING:
         predict,
         predict_images,
     )
+    from glamor_cli.predict.rows import FaceRow
+    from glamor_cli.predict.sources import SourceImage
+    from glamor_cli.vision.images import read_image
+    from glamor_cli.vision.status import Status
 
 __all__ = [
     "FacePrediction",
+    "FaceRow",
     "ImagePrediction",
     "PredictConfig",
     "Predictor",
+    "SourceImage",
+    "Status",
     "open_predictor",
     "predict",
     "predict_images",
+    "read_image",
 ]
+
+_ELSEWHERE = {
+    "FaceRow": "glamor_cli.predict.rows",
+    "SourceImage": "glamor_cli.predict.sources",
+    "Status": "glamor_cli.vision.status",
+    "read_image": "glamor_cli.vision.images",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the predictor when it is first asked for: rows and their formats are read without."""
+    """Import what is asked for when it is first asked for: rows are read without a predictor."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from glamor_cli.predict import predictor
-
-    return getattr(predictor, name)
+    return getattr(import_module(_ELSEWHERE.get(name, "glamor_cli.predict.predictor")), name)

@@ -15,7 +15,7 @@ from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hidden:
     """The answer after something was hidden.
 
@@ -28,7 +28,7 @@ class Hidden:
     probabilities: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Everything to be said about one person's answer.
 

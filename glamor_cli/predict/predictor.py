@@ -100,7 +100,7 @@ class PredictConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FacePrediction:
     """One person's answer.
 
@@ -124,7 +124,7 @@ class FacePrediction:
         return int(self.probabilities.argmax())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePrediction:
     """One image's answers.
 
@@ -179,13 +179,15 @@ def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
     folders are passed over.
 
     Args:
-        sources: Images, folders (searched recursively) and globs, or a single one.
+        sources: Images, folders (searched recursively), globs and ``SourceImage``s, or a single
+            one.
         config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
+        TypeError: Something else is among the sources.
     """
     for image in predict_images(sources, config):
         yield from image.rows()
@@ -197,16 +199,17 @@ def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePre
     When errors come, what each call opens, and what becomes of videos: as ``predict`` says.
 
     Args:
-        sources: Images, folders (searched recursively) and globs, or a single one.
+        sources: Images, folders (searched recursively), globs and ``SourceImage``s, or a single
+            one.
         config: How.
 
     Raises:
         ConfigError: No such weights, device or settings.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
+        TypeError: Something else is among the sources.
     """
-    predictor = open_predictor(config)
-    yield from predictor.predict(list_sources(sources, config.saved_in))
+    yield from open_predictor(config).predict(sources)
 
 
 def open_predictor(config: PredictConfig) -> "Predictor":
@@ -238,6 +241,8 @@ def open_predictor(config: PredictConfig) -> "Predictor":
 class Predictor:
     """A detector and a network that answer a stream of images in batches.
 
+    Several threads may ask one predictor at once.
+
     Args:
         detector: Finds the faces.
         runtime: Recognises the emotions.
@@ -253,17 +258,22 @@ class Predictor:
         )
         self._workers = min(config.threads or available_cpus(), MAX_WORKERS)
 
-    def predict(
-        self, images: Iterable[SourceImage | Path], *, copy: bool = True
-    ) -> Iterator[ImagePrediction]:
+    def predict(self, images: Sources, *, copy: bool = True) -> Iterator[ImagePrediction]:
         """Answer images in order, their faces recognised in batches across images.
 
+        Answers come up to two batches late. For a live camera ``batch=1`` in ``PredictConfig`` is
+        the choice: an answer then waits only for the few frames that are looked at at once.
+
         Args:
-            images: Read already, or files to read. They are taken from the stream a few ahead.
+            images: What ``predict`` takes. They are taken from the stream a few ahead.
             copy: Copy pixels as they come, so that one array may be filled anew for each frame, as
                 cameras' programs do. False saves that where each image has an array of its own.
+
+        Raises:
+            TypeError: Something else is among them.
         """
-        stream = map(_copied, images) if copy else iter(images)
+        listed = list_sources(images, self._config.saved_in)
+        stream = map(_copied, listed) if copy else listed
         lookers = ThreadPoolExecutor(self._workers)
         # One thread, always the same: not every engine can be used from several.
         network = ThreadPoolExecutor(1)
@@ -297,7 +307,7 @@ class Predictor:
         """Read an image if need be, find its faces and make their pairs."""
         read = read_source(image) if isinstance(image, Path) else image
         if read.image is None:
-            return _Waiting(read)
+            return _Waiting(read if read.reason is not None else _without_pixels(read))
         try:
             found = _inside(self.detector.detect(read.image).at_least(self._min_score), read.image)
             pairs = [make_pair(read.image, box) for box, _ in found]
@@ -341,13 +351,19 @@ class Predictor:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waiting:
     """An image whose faces wait for the network."""
 
     read: SourceImage
     found: Sequence[tuple[Box, float]] = ()
     pairs: Sequence[Pair] = ()
+
+
+def _without_pixels(image: SourceImage) -> SourceImage:
+    """Say so of an image that came without, as cameras and OpenCV's ``imread`` give None."""
+    what = f"there are no pixels of {image.source}"
+    return SourceImage.failed(image.source, DataError(what, "See why reading it gave none."))
 
 
 def _copied(image: SourceImage | Path) -> SourceImage | Path:

@@ -3,11 +3,12 @@
 One source that cannot be read must not end the run, so errors travel in the images' stream.
 """
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,13 @@ from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
 from glamor_cli.vision.video_reader import is_video
 
-Sources: TypeAlias = str | Path | Iterable[str | Path]
-"""What is to be looked at: one source, or several."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceImage:
     """One image on its way in.
 
     Attributes:
-        source: Its path as found.
+        source: Its path as found, or whatever name its rows are to bear.
         image: uint8 [H, W, 3] RGB, or None if it could not be read.
         reason: Why not.
         remedy: What to do about it.
@@ -44,9 +42,33 @@ class SourceImage:
         return cls(str(source), None, error.what, error.remedy)
 
 
-def each_source(sources: Sources) -> Iterable[str | Path]:
-    """Take a single source as a list of one: a text's letters are no sources."""
-    return (sources,) if isinstance(sources, str | Path) else sources
+Source: TypeAlias = str | Path | SourceImage
+"""A file, a folder or a glob, or an image that was read already."""
+Sources: TypeAlias = Source | Iterable[Source]
+"""What is to be looked at: one source, or several."""
+
+
+def each_source(sources: Sources) -> Iterator[Source]:
+    """Take a single source as a list of one: a text's letters are no sources.
+
+    Raises:
+        TypeError: Something else is among them, such as pixels without a name, or bytes.
+    """
+    given: Any = (sources,) if isinstance(sources, Source) else sources
+    # Bytes and files would be gone through, bit by bit.
+    if isinstance(given, bytes | io.IOBase) or not isinstance(given, Iterable):
+        raise _not_a_source(given)
+    for source in given:
+        if not isinstance(source, Source):
+            raise _not_a_source(source)
+        yield source
+
+
+def _not_a_source(given: object) -> TypeError:
+    return TypeError(
+        f"a source is a str, a Path or a SourceImage, not {type(given).__name__}: give pixels as "
+        "SourceImage(name, pixels), an open file as SourceImage(name, read_image(file))"
+    )
 
 
 def list_sources(
@@ -60,7 +82,8 @@ def list_sources(
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
     Args:
-        sources: Files, folders and globs, or a single one.
+        sources: Files, folders and globs, and images read already, which are passed on; or a
+            single one.
         saved_in: A folder where pictures are saved. Folders and globs are searched for what no run
             saved, there or anywhere (``is_saved``); a file that is itself a source is always taken.
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
@@ -69,6 +92,9 @@ def list_sources(
         on_named: Called with each that a run saved and that is taken all the same.
     """
     for source in each_source(sources):
+        if isinstance(source, SourceImage):
+            yield source
+            continue
         passed_over: list[DataError] = []
         try:
             if not str(source):

@@ -16,7 +16,7 @@ _FIRST_BIN = 0.02
 """Seconds of a bin at the beginning; it doubles whenever the video has outgrown the bins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """One person's line.
 

@@ -19,7 +19,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
 from glamor_cli.predict.saved_names import is_saved
-from glamor_cli.predict.sources import SourceImage, Sources, each_source, list_sources
+from glamor_cli.predict.sources import Source, SourceImage, Sources, each_source, list_sources
 from glamor_cli.system.extras import install_extra
 from glamor_cli.vision.cuts import CutDetector
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
@@ -48,7 +48,7 @@ class VideoConfig:
     tracking: TrackingConfig = TRACKING
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FramePrediction(ImagePrediction):
     """One frame's answers; its ``faces`` hold those of this frame alone.
 
@@ -96,9 +96,9 @@ def choose_columns(
         ``COLUMNS`` or ``VIDEO_COLUMNS``; and, where videos are passed over because PyAV is missing,
         a sentence that says so, else None.
     """
-    sources = list(each_source(sources))
-    named = any(map(_names_video, sources))
-    if not named and not any(_holds_video(source, saved_in) for source in sources):
+    listed = list(each_source(sources))
+    named = any(map(_names_video, listed))
+    if not named and not any(_holds_video(source, saved_in) for source in listed):
         return COLUMNS, None
     if named or has_av():
         return VIDEO_COLUMNS, None
@@ -126,7 +126,8 @@ def predict_sources(
     asked for.
 
     Args:
-        sources: Images, folders, globs and videos, or a single one.
+        sources: Images, folders, globs, videos and ``SourceImage``s, or a single one; all are
+            taken from what gives them before the first is looked at.
         config: How to predict.
         video: How to go through videos.
         on_saved: Called with each file of a folder or glob that is passed over because an earlier
@@ -141,6 +142,7 @@ def predict_sources(
         ConfigError: No such weights, device or settings.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device, the detector's libraries or PyAV are not here.
+        TypeError: Something else is among the sources.
     """
     sources = list(each_source(sources))
     if any(map(_names_video, sources)):
@@ -171,13 +173,17 @@ def _list_media(source: Path, report: Report, on_unread: Callable[[Path], None])
     return iter((source,))
 
 
-def _names_video(source: str | Path) -> bool:
+def _names_video(source: Source) -> bool:
     """Say whether a source is a file named like a video; folders may have such names too."""
+    if isinstance(source, SourceImage):
+        return False
     return is_video(source) and not os.path.isdir(source)  # noqa: PTH112 - takes any name
 
 
-def _holds_video(source: str | Path, saved_in: Path | None) -> bool:
+def _holds_video(source: Source, saved_in: Path | None) -> bool:
     """Search a folder or glob up to its first video."""
+    if isinstance(source, SourceImage):
+        return False
     try:
         if Path(source).is_file():
             return False

@@ -15,7 +15,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.predict.predictor import ImagePrediction
 from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, saved_name
-from glamor_cli.predict.sources import Sources, each_source
+from glamor_cli.predict.sources import SourceImage, Sources, each_source
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
 from glamor_cli.rendering.heat import overlay_attention
 from glamor_cli.rendering.insets import (
@@ -150,7 +150,8 @@ def _files_in(folder: Path, sources: Sources) -> list[str]:
     """Name the files of a folder that sources are, or lead to."""
     place = folder.resolve()
     found = []
-    for source in map(Path, each_source(sources)):
+    named = (source for source in each_source(sources) if not isinstance(source, SourceImage))
+    for source in map(Path, named):
         with suppress(OSError):  # names that the system does not accept
             if source.is_file():
                 files = (source.parent.resolve() / source.name, source.resolve())

@@ -16,7 +16,7 @@ OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
 """What exported networks and engines call what goes in and comes out, in this order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """What the network says of a batch.
 

@@ -184,7 +184,7 @@ class TensorRTRuntime(Runtime):
             )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     """One batch size, ready to launch: its context, its buffers and, with TensorRT, its graph."""
 

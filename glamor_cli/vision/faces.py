@@ -11,7 +11,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.vision.options import DetectorKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Faces:
     """The faces of one image, the most confident first.
 

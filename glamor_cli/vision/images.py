@@ -1,10 +1,13 @@
 """Reading image files safely: whatever is in the file, RGB or one clear error."""
 
+import io
 import os
 import re
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +52,7 @@ _UPRIGHT = {
 }
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
     """Read an image file as it is meant to be seen.
 
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
@@ -57,24 +60,29 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     the value of "nothing here" in this network's contexts. Of an animation the first frame is
     read. The number of pixels is checked before any is decoded.
 
+    Args:
+        path: The file; or one that is open for reading bytes, as uploads are, or
+            ``io.BytesIO(data)``. That is read from its beginning, and stays open.
+
     Returns:
         uint8 [H, W, 3], RGB, C-contiguous.
 
     Raises:
         DataError: There is no such file, or it is not an image, damaged, cut short or too large.
+        TypeError: It is neither a path nor a file that is open for reading bytes.
     """
-    path = Path(path)
+    name = _name_of(path)
     try:
         _ignore_warnings()
-        with open_file(path) as handle:
-            if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
+        with _opened(path) as handle:
+            if handle.seek(0, os.SEEK_END) > MAX_FILE_BYTES:
                 raise DataError(
-                    f"{path} has more than {MAX_FILE_BYTES >> 20} MiB",
+                    f"{name} has more than {MAX_FILE_BYTES >> 20} MiB",
                     "Shrink it first; so large a file is refused unread.",
                 )
             with Image.open(handle, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise _too_large(path)
+                    raise _too_large(name)
                 _refuse_planes(image)
                 image.load()
                 gray = _deep_gray(image)
@@ -82,23 +90,44 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise _too_large(name) from error
     except FileNotFoundError as error:
-        raise DataError(f"there is no file {path}", "Check the path.") from error
+        raise DataError(f"there is no file {name}", "Check the path.") from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path} is not an image of a known kind",
+            f"{name} is not an image of a known kind",
             "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
         ) from error
     except OSError as error:
         if error.errno is not None:
             raise DataError(
-                f"cannot open {path}: {error.strerror}", "Give a readable image file."
+                f"cannot open {name}: {error.strerror}", "Give a readable image file."
             ) from error
-        raise _damaged(path, error) from error
+        raise _damaged(name, error) from error
     except Exception as error:
         # On hostile bytes decoders raise nearly anything: ValueError, SyntaxError, struct.error...
-        raise _damaged(path, error) from error
+        raise _damaged(name, error) from error
+
+
+def _name_of(path: object) -> str:
+    """Name a file for messages.
+
+    Raises:
+        TypeError: It is neither a path nor a file that is open for reading bytes.
+    """
+    if isinstance(path, str | Path):
+        return str(Path(path))
+    is_file = all(hasattr(path, method) for method in ("read", "seek", "tell"))
+    if not is_file or isinstance(path, io.TextIOBase):
+        raise TypeError(
+            "an image is read from a path or a file open for reading bytes, not "
+            f"{type(path).__name__}: for bytes give io.BytesIO(data)"
+        )
+    return "the image"
+
+
+def _opened(path: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return open_file(Path(path)) if isinstance(path, str | Path) else nullcontext(path)
 
 
 def count_pixels(path: Path) -> int:
@@ -229,20 +258,20 @@ def _from_deep_gray(
     return np.repeat(bytes_[..., None], 3, axis=2)
 
 
-def _too_large(path: Path) -> DataError:
+def _too_large(name: str) -> DataError:
     return DataError(
-        f"{path} has more than {MAX_PIXELS / 1e6:.0f} million pixels",
+        f"{name} has more than {MAX_PIXELS / 1e6:.0f} million pixels",
         "Shrink it first; so large an image is refused before it is decoded.",
     )
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(name: str, error: Exception) -> DataError:
     if is_lack_of_memory(error):
         return DataError(
-            f"there is not enough memory to read {path}", "Shrink the image, or free memory."
+            f"there is not enough memory to read {name}", "Shrink the image, or free memory."
         )
     return DataError(
-        f"{path} cannot be decoded: {whole_reason_of(error)}", "Replace the file, or leave it out."
+        f"{name} cannot be decoded: {whole_reason_of(error)}", "Replace the file, or leave it out."
     )
 
 

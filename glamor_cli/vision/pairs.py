@@ -51,7 +51,7 @@ NO_FACE = Box(0, 0, 0, 0)
 """The authors' mark for an image without a face: a zero face, and nothing masked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """What the network sees of one person.
 
@@ -212,7 +212,7 @@ def _sample_masked(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Taps:
     """Along one axis, the two source positions of each output position and the second's share."""
 

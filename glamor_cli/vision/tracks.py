@@ -32,7 +32,7 @@ _VELOCITY_TIME = 0.2
 """Seconds over which a track's velocity is averaged: detectors' boxes tremble."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrackedFace:
     """What following adds to a face.
 
@@ -45,7 +45,7 @@ class TrackedFace:
     probabilities: NDArray[np.float32]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     """One person on the way.
 

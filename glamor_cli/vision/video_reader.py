@@ -67,7 +67,7 @@ _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of a video.
 

@@ -1,5 +1,6 @@
 """From real photographs to rows: what is answered, for whom, and that nothing stops the run."""
 
+import io
 import math
 import shutil
 from dataclasses import replace
@@ -8,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.predict.predictor import PredictConfig, predict, predict_images
-from glamor_cli.predict.rows import VIDEO_COLUMNS
+from glamor_cli.predict.predictor import PredictConfig, open_predictor, predict, predict_images
+from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
+from glamor_cli.predict.sources import SourceImage
 from glamor_cli.predict.video import choose_columns, predict_sources
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.runtimes.base import open_runtime
@@ -131,6 +134,59 @@ def test_a_single_source_is_not_taken_letter_by_letter(rows, photographs, config
     shutil.copy(source, tmp_path / "a-emotions.jpg")
     pictures = PictureFolder(tmp_path, kind(tmp_path / "a-emotions.jpg"))
     assert pictures.path("a.jpg", "-emotions.jpg").name != "a-emotions.jpg"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_predictor_that_is_kept_takes_what_predict_takes(rows, photographs, config, kind):
+    """A program that opens it once writes the same sources as one that calls predict."""
+    predictor = open_predictor(config)
+    path = kind(photographs / "astronaut.png")
+    (expected,) = of(rows, "astronaut.png")
+    image = SourceImage(str(path), skimage.data.astronaut())
+    for sources in (path, [path], image, (image,)):
+        for answers in (predictor.predict(sources), predict_images(sources, config)):
+            assert [row for answer in answers for row in answer.rows()] == [expected]
+    (answer,) = predictor.predict(iter([path]))
+    assert answer.rows() == [expected]
+    for many in (photographs, photographs / "*.*"):
+        answered = [row for answer in predictor.predict(kind(many)) for row in answer.rows()]
+        assert answered == list(predict(many, config))
+
+
+def test_images_that_were_read_go_beside_videos_and_pictures_too(rows, photographs, config):
+    (expected,) = of(rows, "astronaut.png")
+    image = SourceImage(expected.source, skimage.data.astronaut())
+    (answer,) = predict_sources(image, config)
+    assert answer.rows() == [expected]
+    assert choose_columns([image]) == (COLUMNS, None)
+    PictureFolder(photographs, [image])
+
+
+@pytest.mark.parametrize(
+    ("sources", "kind"),
+    [
+        (np.zeros((9, 9, 3), np.uint8), "ndarray"),
+        ([np.zeros((9, 9, 3), np.uint8)], "ndarray"),
+        (b"\xff\xd8\xff", "bytes"),
+        (io.BytesIO(), "BytesIO"),
+        (None, "NoneType"),
+        ([None], "NoneType"),
+        (Image.new("RGB", (9, 9)), "Image"),
+    ],
+)
+def test_what_is_no_source_is_refused_with_what_to_give(config, sources, kind):
+    for ask in (predict, predict_images, predict_sources):
+        with pytest.raises(TypeError, match=rf"not {kind}: give pixels as SourceImage\(name"):
+            list(ask(sources, config))
+
+
+def test_pixels_that_never_came_are_an_error_and_not_a_picture_without_faces(config):
+    """cv2.imread gives None for a file that it cannot read, and so do cameras."""
+    (answer,) = open_predictor(config).predict(SourceImage("camera", None))
+    (row,) = answer.rows()
+    assert row.status is Status.ERROR
+    assert "no pixels of camera" in row.reason
+    assert row.remedy
 
 
 def test_a_video_is_not_called_a_damaged_image(config, tmp_path):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glamor_cli.data.store.pair_store import Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """What one training step reads.
 

@@ -41,7 +41,7 @@ _ENGINES = {DetectorKind.CENTERFACE: "onnxruntime", DetectorKind.DLIB: "dlib"}
 _detectors = threading.local()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MadePair:
     """What became of one image.
 

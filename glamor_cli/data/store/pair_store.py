@@ -29,7 +29,7 @@ PROGRESS_ROWS = 256
 """So many rows are read between two reports of progress."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A part of a store, memory-mapped; all arrays have one row per stored pair.
 

@@ -70,7 +70,7 @@ class HidingConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Costs:
     """What hiding one square costs, pair by pair.
 
@@ -84,7 +84,7 @@ class Costs:
     answers: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curves:
     """Probability of the first answer while the context is deleted and inserted.
 

@@ -82,7 +82,7 @@ class AttentionConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MapMeasures:
     """What one kind of map is worth.
 
@@ -110,7 +110,7 @@ class MapMeasures:
         return entropies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShownPair:
     """A pair to draw.
 
@@ -127,7 +127,7 @@ class ShownPair:
     cue: Cue | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionReport(Answered):
     """All that was measured on a sample of a split.
 
