@@ -8,7 +8,7 @@ from typing import Any
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import require_positive, settle_choices, settle_several
+from glamor_cli.settings import require_positive, settle_choices, settle_paths, settle_several
 from glamor_cli.system.environment import Environment
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
@@ -120,6 +120,8 @@ class BenchConfig:
     def __post_init__(self) -> None:
         settle_several(self, targets=Target, backends=Backend, precisions=Precision)
         settle_choices(self, device=Device)
+        settle_paths(self, "images")
+        object.__setattr__(self, "exports", tuple(map(Path, self.exports)))
         if not self.targets or not self.batches or () in (self.backends, self.precisions):
             raise ConfigError(
                 "there is nothing to measure", "Name a target, batch, backend and precision."

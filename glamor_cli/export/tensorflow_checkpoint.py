@@ -60,7 +60,7 @@ VARIABLE_NAMES = _variable_names()
 """The authors' names of the original network's 80 variables, and ours."""
 
 
-def import_checkpoint(prefix: Path, out: Path) -> Metadata:
+def import_checkpoint(prefix: str | Path, out: str | Path) -> Metadata:
     """Make weights of a checkpoint of the authors' program.
 
     Nothing is taken on trust: the checksums of the index and of every variable, their names, types
@@ -78,6 +78,7 @@ def import_checkpoint(prefix: Path, out: Path) -> Metadata:
         CheckpointError: The checkpoint is damaged, incomplete, or not GLAMOR-Net's.
         ConfigError: ``out`` does not end in ``.safetensors``, or cannot be written.
     """
+    prefix, out = Path(prefix), Path(out)
     if out.suffix != ".safetensors":
         raise ConfigError(
             f"weights are written as .safetensors, not as {out.name or out}",

@@ -42,7 +42,7 @@ class Fer2013Report:
 
 
 def convert_fer2013(
-    folder: Path, out: Path, *, votes_share: float = VOTES_SHARE
+    folder: str | Path, out: str | Path, *, votes_share: float = VOTES_SHARE
 ) -> dict[str, Fer2013Report]:
     """Write FER2013 as a folder of PNG files with a ``manifest.csv`` that has soft labels.
 
@@ -67,6 +67,7 @@ def convert_fer2013(
             f"the votes' share must be from 0 to 1, not {votes_share}",
             "Give --votes-share from 0 to 1.",
         )
+    folder, out = Path(folder), Path(out)
     manifest = io.StringIO()
     rows = csv.writer(manifest, lineterminator="\n")
     rows.writerow(("path", "label", "split", *EMOTIONS))

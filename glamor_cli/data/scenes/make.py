@@ -15,7 +15,7 @@ from glamor_cli.labels import EMOTIONS
 
 
 def make_scenes(
-    out: Path, config: SceneConfig, *, progress: Callable[[int], object] | None = None
+    out: str | Path, config: SceneConfig, *, progress: Callable[[int], object] | None = None
 ) -> Path:
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
@@ -36,6 +36,7 @@ def make_scenes(
             already, or its folder cannot be written to.
     """
     _check(config)
+    out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(
             f"{out} exists already and is not an empty folder",
