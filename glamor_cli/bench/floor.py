@@ -77,11 +77,13 @@ def measure_rates(device: str, precision: Precision, threads: int) -> Rates:
 
     Args:
         device: ``cpu`` or ``cuda``.
-        precision: Of the product; INT8, which torch does not multiply, counts as FP32.
+        precision: Of the product, FP32, FP16 or BF16. CPUs compute FP16 in float32, and torch's
+            emulated product of it would be no ceiling: there it is FP32's.
         threads: CPU threads that torch was set to; part of what is remembered.
     """
     del threads
-    dtype = DTYPES.get(precision, torch.float32)
+    in_fp32 = device == "cpu" and precision is Precision.FP16
+    dtype = torch.float32 if in_fp32 else DTYPES[precision]
     source = torch.rand(_COPY_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)
     moved = 2 * source.numel() * source.element_size()

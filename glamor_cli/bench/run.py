@@ -15,7 +15,7 @@ from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
-from glamor_cli.bench.options import BenchConfig, BenchResult, Precision, Row, Target
+from glamor_cli.bench.options import BenchConfig, BenchResult, Row, Target
 from glamor_cli.bench.photographs import (
     detector_line_up,
     photographs,
@@ -208,11 +208,15 @@ def _add_device_time(row: Row, lasted: NDArray[np.float64] | None) -> Row:
 
 
 def _add_floor(row: Row, contender: Contender, threads: int) -> Row:
-    """Put the floor and the distance to it into a row, where both are of one device."""
+    """Put the floor and the distance to it into a row, where both are of one device.
+
+    Torch multiplies no INT8, so that nothing is known of the least time that such rows take.
+    """
     if contender.work is None or (row.device == "cuda" and row.device_p50_ms is None):
         return row
-    known = {str(precision): precision for precision in DTYPES}
-    precision = known.get(row.precision, Precision.FP32)
+    precision = {str(one): one for one in DTYPES}.get(row.precision)
+    if precision is None:
+        return row
     seconds, bound = measure_rates(row.device, precision, threads).floor(contender.work)
     took = row.p50_ms if row.device_p50_ms is None else row.device_p50_ms
     assert took is not None  # noqa: S101 - only rows that were measured come here

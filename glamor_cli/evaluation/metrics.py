@@ -49,6 +49,7 @@ class Metrics:
         macro_f1: Mean F1 over the classes that occur among the labels or the answers; a class
             that does not occur at all says nothing and is left out. In a comparison, the answers
             are those of all networks.
+        averaged: How many classes these are.
         count: How many pairs.
         classes: Names of the emotions.
         per_class: Their figures, in the same order.
@@ -60,6 +61,7 @@ class Metrics:
 
     accuracy: float
     macro_f1: float
+    averaged: int
     count: int
     classes: tuple[str, ...]
     per_class: tuple[ClassMetrics, ...]
@@ -92,6 +94,7 @@ def compute_metrics(
     return Metrics(
         accuracy=float(right.mean()),
         macro_f1=float(np.mean([c.f1 for c, o in zip(per_class, occurring, strict=True) if o])),
+        averaged=int(occurring.sum()),
         count=len(labels),
         classes=tuple(classes),
         per_class=per_class,
@@ -110,8 +113,11 @@ def share_macro_f1(metrics: Sequence[Metrics]) -> list[Metrics]:
     f1 = np.array([[figures.f1 for figures in one.per_class] for one in metrics])
     for row, one in zip(f1, metrics, strict=True):
         row[one.confusion.sum(axis=0) + one.confusion.sum(axis=1) == 0] = np.nan
-    means = mean_of_shared(f1)
-    return [replace(one, macro_f1=float(mean)) for one, mean in zip(metrics, means, strict=True)]
+    averaged = int((~np.isnan(f1)).any(axis=0).sum())
+    return [
+        replace(one, macro_f1=float(mean), averaged=averaged)
+        for one, mean in zip(metrics, mean_of_shared(f1), strict=True)
+    ]
 
 
 def mean_of_shared(f1: NDArray[np.float64]) -> NDArray[np.float64]:

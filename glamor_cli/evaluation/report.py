@@ -48,7 +48,7 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
     evaluation = result.evaluation
     resampled = resample(evaluation.probabilities, evaluation.labels)
     headline = headline_intervals(resampled, evaluation.metrics)
-    by_class = class_intervals(resampled, evaluation.metrics)
+    by_class = class_intervals(evaluation.metrics)
     save_confusion(folder / CONFUSION, evaluation.metrics)
     write_predictions(folder / PREDICTIONS, evaluation)
     figures = result.to_dict() | {
@@ -169,7 +169,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Mirror images": "asked too, answers averaged" if config.flip else "not asked",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
-        "Intervals": f"{LEVEL:.0%}; Wilson's of shares, else of {RESAMPLES} resamples of the pairs",
+        "Intervals": f"{LEVEL:.0%}; Wilson's, of the loss of {RESAMPLES} resamples of the pairs",
         **describe_environment().facts(),
     }
 

@@ -69,7 +69,8 @@ class Recipe:
         batch_size: Images per step.
         epoch_share: Of the training split, how much an epoch sees; each epoch draws other images.
         momentum: Of the SGDs.
-        weight_decay: Decoupled, on weight matrices and kernels alone.
+        weight_decay: On weight matrices and kernels alone: decoupled with AdamW, a part of the
+            gradient with SGD; Keras's rule has none.
         warm_up: Share of all steps in which the learning rate rises; the paper's schedule has none.
         gradient_clip: Largest norm of all gradients together; 0 leaves them.
         label_smoothing: Share of the target spread over all classes.

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -25,6 +26,7 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.timing import time_interleaved
@@ -226,6 +228,29 @@ def test_work_is_counted_and_the_larger_bound_is_the_floor() -> None:
     assert work.bytes == 2 * (30 * 20 + 5 * 30) + 4 * 5 * 20
     assert Rates(bytes=100, operations=1000).floor(Work(200, 1000)) == (2, "bytes")
     assert Rates(bytes=100, operations=1000).floor(Work(200, 4000)) == (4, "operations")
+
+
+def test_numbers_that_torch_does_not_multiply_have_no_floor(weights: Path, tmp_path: Path) -> None:
+    """Beside the floor of float32, INT8 would seem to be at the hardware's limit, or beyond."""
+    model = onnx.load(weights.with_suffix(".onnx"))
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    export = json.loads(properties[EXPORT_KEY]) | {"precision": "int8"}
+    onnx.helper.set_model_props(model, properties | {EXPORT_KEY: json.dumps(export)})
+    onnx.save(model, tmp_path / "said-to-be-int8.onnx")
+    exports = (tmp_path / "said-to-be-int8.onnx",)
+    result = run_bench(
+        quick(
+            weights,
+            targets=(Target.NETWORK,),
+            batches=(1,),
+            backends=(Backend.ORT,),
+            exports=exports,
+        )
+    )
+    floors = {row.precision: row.floor_ms for row in result.rows}
+    assert floors.keys() == {"fp32", "int8"}
+    assert floors["fp32"] is not None
+    assert floors["int8"] is None
 
 
 def test_a_network_without_a_core_says_so(tmp_path: Path) -> None:

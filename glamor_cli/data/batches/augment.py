@@ -91,7 +91,8 @@ class FaceAugmentation:
         flip: Mirror half of them left to right.
         degrees: Largest rotation, either way.
         scale: Smallest and largest zoom; above 1 the face grows.
-        shift: Largest displacement along each axis, as a share of the image's size.
+        shift: Largest displacement along each axis, as a share of the image's size; zoom and
+            rotation come after it and carry the face along, up to half as far again.
         brightness: Values are multiplied by 1 plus or minus up to this.
         contrast: Distances from the image's mean are multiplied by 1 plus or minus up to this.
         gray: Share of the images turned gray.
