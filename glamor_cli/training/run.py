@@ -42,7 +42,7 @@ from glamor_cli.training.config import (
 from glamor_cli.training.curves import CURVES, save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.find_teacher import find_teacher
-from glamor_cli.training.held_out import choose_rows
+from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
@@ -56,7 +56,7 @@ from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import save_network
+from glamor_cli.weights.network_file import read_metadata, save_network
 
 
 class Run:
@@ -94,6 +94,9 @@ class Run:
             rank=self.world.rank,
             size=self.world.size,
         )
+        initial = config.initial_weights
+        before = () if initial is None else read_metadata(initial).learnt_from
+        self.learnt_from = tuple(dict.fromkeys((describe_learnt(store, config), *before)))
         if config.network.classes != len(self.classes):
             raise ConfigError(
                 f"{config.store} has {len(self.classes)} classes, but the network "
@@ -312,6 +315,7 @@ class Run:
             geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
             training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
+            learnt_from=self.learnt_from,
         )
 
     def _save(self) -> None:
