@@ -51,18 +51,17 @@ def info(path: StoreArgument) -> None:
 
 @store.command("verify")
 def verify(path: StoreArgument) -> None:
-    """Compare every stored pair with its checksum."""
+    """Compare every stored pair, and the indexes with the labels, with their checksums."""
     from glamor_cli.data.store.pair_store import PairStore
 
     opened = PairStore.open(path)
     total = sum(counts.stored for counts in opened.info.counts.values())
     with _progress("verifying", "pairs", total) as show:
         checked = opened.verify(show)
-    console.print(
-        printable(f"{path}: {checked} pairs, all as they were written"),
-        markup=False,
-        soft_wrap=True,
-    )
+    line = f"{path}: {checked} pairs, all as they were written"
+    if not opened.info.index_sha256:
+        line += "; it is of an older version and has no checksums of its labels"
+    console.print(printable(line), markup=False, soft_wrap=True)
 
 
 @store.command("merge")

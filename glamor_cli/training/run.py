@@ -82,7 +82,7 @@ class Run:
         """Open the store: the batches to learn from, and the pairs to judge by."""
         config = self.config
         store = PairStore.open(config.store)
-        self.store, self.classes = store.info, tuple(store.info.classes)
+        self.store, self.classes = store, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
         self.batches = TrainingBatches(
             store.split(config.train_split),
@@ -312,7 +312,7 @@ class Run:
             name=self.config.run.resolve().name,
             network=self.network.config,
             classes=self.classes,
-            geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
+            geometry=Geometry.of(official_jpeg=self.store.info.official_jpeg),
             training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
             learnt_from=self.learnt_from,

@@ -119,3 +119,8 @@ def test_what_cannot_be_merged_is_refused(tmp_path, parts):
         handle.write(b"\x07")
     with pytest.raises(DataError, match=r"row 8 of train \(images/train/Surprise/clip_2"):
         merge_stores((damaged, test), tmp_path / "merged")
+    relabelled = shutil.copytree(train, tmp_path / "relabelled")
+    index = relabelled / "train" / "index.csv"
+    index.write_text(index.read_text().replace(",Anger,", ",Sad,"))
+    with pytest.raises(DataError, match=r"index\.csv is damaged"):
+        merge_stores((relabelled, test), tmp_path / "merged")

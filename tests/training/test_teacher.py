@@ -205,7 +205,7 @@ def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) ->
 
 def test_processes_with_other_teachers_notice(scene_store: Path, tmp_path: Path) -> None:
     """The path may be the same and the file another, on another machine."""
-    store = PairStore.open(scene_store).info
+    store = PairStore.open(scene_store)
     asked = config(scene_store, tmp_path / "run", stubborn(tmp_path / "teacher.safetensors"))
     one = describe_lasting(asked, store)
     stubborn(tmp_path / "teacher.safetensors", temperature=2.0)

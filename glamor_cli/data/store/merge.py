@@ -27,7 +27,7 @@ def merge_stores(
 
     A split is made of the splits of its name, one after another in the order given. Stores of
     different splits of a data set merge to the very bytes that preprocessing it whole gives.
-    Killed and called again, it goes on. Every row is compared with its checksum on the way.
+    Killed and called again, it goes on. Rows and indexes are compared with their checksums.
 
     Args:
         paths: The stores, at least two; made alike but for their source.
@@ -139,6 +139,9 @@ def _fill(
     done: int,
 ) -> None:
     """Append what is left of a split."""
+    for store in stores:
+        if name in store.splits:
+            store.check_index(name)
     arrays: dict[Path, tuple[NDArray[Any], ...]] = {
         store.path: store.arrays(name) for store in stores if name in store.splits
     }
