@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.long_progress import long_progress
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, printable, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
 
 store = typer.Typer(
@@ -73,6 +73,7 @@ def merge(
 ) -> None:
     """Write several stores, made alike, into one; splits of one name are joined in this order."""
     from glamor_cli.data.store.merge import merge_stores, total_images
+    from glamor_cli.data.store.shared_images import note_shared
 
     paths = tuple(stores)
     with _progress("merging", "images", total_images(paths)) as show:
@@ -80,6 +81,7 @@ def merge(
     pairs = sum(counts.stored for counts in merged.info.counts.values())
     line = f"{pairs} pairs of {len(paths)} stores are in {out}"
     console.print(printable(line), markup=False, soft_wrap=True)
+    say_notes(note_shared(merged))
 
 
 @contextmanager
