@@ -9,7 +9,7 @@ from glamor_cli import __version__
 from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_curves, draw_learning_rate
-from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
+from glamor_cli.training.epoch_metrics import EpochMetrics
 
 LIVE_REPORT = "training.html"
 _RELOAD_SECONDS = 10
@@ -26,7 +26,9 @@ class _Fact:
     note: str
 
 
-def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> None:
+def write_live_report(
+    config: TrainConfig, history: Sequence[EpochMetrics], best: EpochMetrics | None
+) -> None:
     """Write ``training.html`` into the run's folder: curves, the last epochs, and the settings.
 
     It reloads itself while epochs are left. Like the report of ``glamor evaluate`` it needs no
@@ -35,13 +37,13 @@ def write_live_report(config: TrainConfig, history: Sequence[EpochMetrics]) -> N
     Args:
         config: The run.
         history: The finished epochs, one or more.
+        best: The one whose weights are kept; None while faces are still small.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
     epochs = config.recipe.epochs
     left = epochs - len(history)
-    best = best_epoch(history, config.recipe)
     write_page(
         config.run / LIVE_REPORT,
         "training.html.j2",

@@ -272,7 +272,7 @@ class Run:
             images_per_second=round(state.seen / max(state.seconds, 1e-9), 2),
         )
         state.history.append(metrics)
-        if best_epoch(state.history, self.recipe) is metrics:
+        if best_epoch([*self._kept(), metrics], self.recipe) is metrics:
             state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
                 candidate = candidate_path(self.config.run, state.epoch)
@@ -291,9 +291,14 @@ class Run:
         lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in state.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        best = best_epoch(state.history, self.recipe)
+        best = next(iter(self._kept()), None)
         save_curves(self.config.run / CURVES, state.history, title, best)
-        write_live_report(self.config, state.history)
+        write_live_report(self.config, state.history, best)
+
+    def _kept(self) -> list[EpochMetrics]:
+        """The epoch whose weights are kept, if any; older versions broke ties otherwise."""
+        best = self.state.best_epoch
+        return self.state.history[best : best + 1] if best >= 0 else []
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""

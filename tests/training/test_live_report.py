@@ -41,7 +41,8 @@ def history(epochs: int) -> list[EpochMetrics]:
 
 
 def page_after(run: Path, epochs: int) -> str:
-    write_live_report(config(run), history(epochs))
+    asked = config(run)
+    write_live_report(asked, history(epochs), best_epoch(history(epochs), asked.recipe))
     return (run / LIVE_REPORT).read_text(encoding="utf-8")
 
 
@@ -71,10 +72,21 @@ def test_epochs_on_small_faces_are_never_the_best(tmp_path):
     """Their weights are not kept, so the page must not promise their accuracy."""
     recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
     small = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
-    write_live_report(small, history(2))
+    write_live_report(small, history(2), best_epoch(history(2), recipe))
     assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
-    write_live_report(small, history(4))
+    write_live_report(small, history(4), best_epoch(history(4), recipe))
     assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+
+
+def test_among_equals_the_one_of_the_least_loss_is_the_best():
+    """With few validation pairs ties are the rule, and the first epoch has learnt the least."""
+    recipe = replace(MODERN, epochs=EPOCHS)
+    tied = [replace(entry, validation_accuracy=0.6) for entry in history(3)]
+    tied[2] = replace(tied[2], validation_loss=1.5)
+    assert [entry.validation_loss for entry in tied] == [2.5, 1.25, 1.5]
+    assert best_epoch(tied, recipe) is tied[1]
+    assert best_epoch([*tied, replace(history(4)[3], validation_accuracy=0.5)], recipe) is tied[1]
+    assert best_epoch([tied[0], tied[0]], recipe) is tied[0]
 
 
 def test_the_picture_marks_the_epoch_that_the_page_marks():
