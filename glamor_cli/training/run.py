@@ -46,7 +46,7 @@ from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.options import RecipeName, TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
@@ -116,6 +116,14 @@ class Run:
 
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
+            # Soft labels may be teachers' answers already; and a run begun without any goes on.
+            alone = not self.store.info.soft_labels and not has_checkpoint(self.config.run)
+            if self.recipe.name == RecipeName.FER2013_TAUGHT and alone:
+                raise ConfigError(
+                    f"the recipe {self.recipe.name} learns from a teacher's answers, and there is "
+                    "no teacher",
+                    "Give one with --teacher, or a store whose soft labels are such answers.",
+                )
             return None
         return find_teacher(
             self.config.teacher,
