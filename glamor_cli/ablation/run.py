@@ -14,7 +14,6 @@ from glamor_cli.ablation.figure import save_ablation
 from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.ablation.table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.data.scenes.cues import read_cues
-from glamor_cli.data.store.format import StoreInfo
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.cues import find_cues
@@ -269,7 +268,7 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
         ConfigError: It was not; the message names the first difference.
         DataError: Its settings are damaged.
     """
-    store = StoreInfo.read(config.training.store)
+    store = PairStore.open(config.training.store)
     change = first_change(folder, config.training, store, _MAY_DIFFER)
     if change is not None:
         raise ConfigError(

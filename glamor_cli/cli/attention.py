@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import console, progress_bar, say_notes
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     BatchOption,
@@ -99,6 +99,7 @@ def _print(report: "AttentionReport") -> None:
         ),
         soft_wrap=True,
     )
+    say_notes(report.notes)
     console.print(_method_table(report))
     console.print(_stream_table(report))
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import console, progress_bar, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -81,6 +81,7 @@ def compare(
 def _print(result: "Comparison") -> None:
     count, differing = len(result.labels), len(result.disagreements)
     console.print(Text(f"{count} pairs of {result.config.store} ({result.split})"), soft_wrap=True)
+    say_notes(result.notes)
     print_table(_network_table(result))
     print_table(_pairing_table(result))
     shares = []

@@ -11,7 +11,7 @@ from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable, stopped
+from glamor_cli.cli.render import console, printable, say_notes, stopped
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.vision.options import DetectorKind
@@ -68,6 +68,8 @@ def preprocess(
     """
     from glamor_cli.data.preprocess.run import PreprocessConfig
     from glamor_cli.data.preprocess.run import preprocess as run
+    from glamor_cli.data.store.pair_store import PairStore
+    from glamor_cli.data.store.shared_images import note_shared
     from glamor_cli.system.cpus import available_cpus
 
     if workers and dask:
@@ -114,6 +116,7 @@ def preprocess(
     except KeyboardInterrupt:
         stopped("what is done is stored")
     _print(report, out)
+    say_notes(note_shared(PairStore.open(out), same_names=True))
     if json_file is not None:
         write_json(json_file, asdict(report), "report")
     if report.failed:

@@ -1,7 +1,7 @@
 """What every command shows: errors, progress and tables, all on standard error."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import NoReturn, Protocol
@@ -154,3 +154,9 @@ def printable(name: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in name
     )
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print sentences that nobody should overlook, a line each."""
+    for note in notes:
+        console.print(printable(note), style="yellow", markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.long_progress import long_progress
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, printable, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
 
 store = typer.Typer(
@@ -51,18 +51,17 @@ def info(path: StoreArgument) -> None:
 
 @store.command("verify")
 def verify(path: StoreArgument) -> None:
-    """Compare every stored pair with its checksum."""
+    """Compare every stored pair, and the indexes with the labels, with their checksums."""
     from glamor_cli.data.store.pair_store import PairStore
 
     opened = PairStore.open(path)
     total = sum(counts.stored for counts in opened.info.counts.values())
     with _progress("verifying", "pairs", total) as show:
         checked = opened.verify(show)
-    console.print(
-        printable(f"{path}: {checked} pairs, all as they were written"),
-        markup=False,
-        soft_wrap=True,
-    )
+    line = f"{path}: {checked} pairs, all as they were written"
+    if not opened.info.index_sha256:
+        line += "; it is of an older version and has no checksums of its labels"
+    console.print(printable(line), markup=False, soft_wrap=True)
 
 
 @store.command("merge")
@@ -74,6 +73,7 @@ def merge(
 ) -> None:
     """Write several stores, made alike, into one; splits of one name are joined in this order."""
     from glamor_cli.data.store.merge import merge_stores, total_images
+    from glamor_cli.data.store.shared_images import note_shared
 
     paths = tuple(stores)
     with _progress("merging", "images", total_images(paths)) as show:
@@ -81,6 +81,7 @@ def merge(
     pairs = sum(counts.stored for counts in merged.info.counts.values())
     line = f"{pairs} pairs of {len(paths)} stores are in {out}"
     console.print(printable(line), markup=False, soft_wrap=True)
+    say_notes(note_shared(merged))
 
 
 @contextmanager

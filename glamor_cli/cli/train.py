@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from glamor_cli.cli.durations import parse_seconds
-from glamor_cli.cli.render import console, printable, progress_bar, stopped
+from glamor_cli.cli.render import console, printable, progress_bar, say_notes, stopped
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
@@ -70,6 +70,8 @@ def train(
     console.quiet = is_follower()
     begun = False
     try:
+        from glamor_cli.data.store.pair_store import PairStore
+        from glamor_cli.data.store.shared_images import note_shared
         from glamor_cli.training.config import BEST, TrainConfig
         from glamor_cli.training.live_report import LIVE_REPORT
         from glamor_cli.training.progress import Progress
@@ -94,6 +96,8 @@ def train(
             checkpoint_every=parse_seconds(checkpoint_every, "--checkpoint-every"),
             deterministic=deterministic,
         )
+        if not console.quiet:
+            say_notes(note_shared(PairStore.open(store), train_split))
         with progress_bar("starting", "images") as show:
 
             def show_step(progress: Progress) -> None:

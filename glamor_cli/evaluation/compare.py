@@ -24,6 +24,7 @@ from glamor_cli.evaluation.bootstrap import (
 from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics, share_macro_f1
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
@@ -47,7 +48,8 @@ class CompareConfig:
         store: The pair store's folder.
         weights: Names from ``weights/`` or files, two or more; all others are set against the
             first.
-        split: Which split; None takes test, validation or val, else the only one besides train.
+        split: Which split; None takes test, validation or val, else the only one besides train, and
+            of it only what was held out where networks learnt from the rest.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engines. Torch, which runs
@@ -142,6 +144,7 @@ class Comparison:
         probabilities: float32 [K, N, C].
         contenders: The networks, K.
         pairings: Each two of them.
+        pairs: Which pairs judged, and which networks learnt from them.
     """
 
     config: CompareConfig
@@ -152,6 +155,12 @@ class Comparison:
     probabilities: NDArray[np.float32]
     contenders: tuple[Contender, ...]
     pairings: tuple[Pairing, ...]
+    pairs: JudgedPairs
+
+    @property
+    def notes(self) -> list[str]:
+        """Which networks the figures flatter, a sentence each."""
+        return self.pairs.notes([f"{one.letter}, {one.name}," for one in self.contenders])
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -175,7 +184,11 @@ class Comparison:
             "classes": list(self.classes),
             "level": LEVEL,
             "resamples": RESAMPLES,
-            "networks": [_contender_dict(contender) for contender in self.contenders],
+            "held_out": self.pairs.held_out,
+            "networks": [
+                _contender_dict(contender) | {"learnt_pairs": learnt}
+                for contender, learnt in zip(self.contenders, self.pairs.learnt, strict=True)
+            ],
             "pairings": [asdict(pairing) | {"better": pairing.better} for pairing in self.pairings],
             "disagreements": {
                 "count": len(self.disagreements),
@@ -204,12 +217,15 @@ def compare_store(
     files = [find_weights(name, suffix=".onnx") for name in config.weights]
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
+    networks = [runtime.metadata for runtime in runtimes]
+    pairs = choose_pairs(store, split, networks, whole=config.split is not None)
     evaluations = [
         evaluate(
             runtime,
             split,
             config.batch,
             lambda done, total, name=name: on_progress(name, done, total),  # type: ignore[misc]
+            rows=pairs.rows,
         )
         for runtime, name in zip(runtimes, names, strict=True)
     ]
@@ -235,7 +251,7 @@ def compare_store(
         split=split.name,
         classes=classes,
         labels=labels,
-        sources=tuple(split.sources),
+        sources=evaluations[0].sources,
         probabilities=probabilities,
         contenders=contenders,
         pairings=pair_up(
@@ -245,6 +261,7 @@ def compare_store(
             [contender.metrics for contender in contenders],
             resampled,
         ),
+        pairs=pairs,
     )
 
 

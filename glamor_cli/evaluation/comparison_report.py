@@ -180,6 +180,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
     return {
         "comparison": comparison,
         "store": config.store.resolve().name,
+        "notes": comparison.notes,
         "version": __version__,
         "level": LEVEL,
         "resamples": RESAMPLES,
@@ -247,7 +248,8 @@ def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
     dissent = _surest_dissent(comparison)
     cards = []
     for row in choose_surest(dissent, comparison.labels, dissent > 0):
-        context = Image.fromarray(np.asarray(split.contexts[row]))
+        pair = int(comparison.pairs.rows[row])
+        context = Image.fromarray(np.asarray(split.contexts[pair]))
         opinions = []
         for contender, values in zip(
             comparison.contenders, comparison.probabilities[:, row], strict=True
@@ -265,7 +267,7 @@ def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
             {
                 "source": comparison.sources[row],
                 "label": comparison.classes[comparison.labels[row]],
-                "face": embed_jpeg(np.asarray(split.faces[row])),
+                "face": embed_jpeg(np.asarray(split.faces[pair])),
                 "context": embed_jpeg(
                     np.asarray(context.resize(_CONTEXT_SHOWN, Image.Resampling.BICUBIC))
                 ),

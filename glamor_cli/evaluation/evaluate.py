@@ -12,6 +12,7 @@ from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
@@ -31,7 +32,8 @@ class EvaluateConfig:
     Attributes:
         store: The pair store's folder.
         weights: A name from ``weights/`` or a file.
-        split: Which split; None takes test, validation or val, else the only one besides train.
+        split: Which split; None takes test, validation or val, else the only one besides train, and
+            of it only what was held out where the network learnt from the rest.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine. Torch, which runs
@@ -87,6 +89,7 @@ class Evaluation(Answered):
         stream_weights: float32 [N, 2]: face, context.
         labels: int64 [N], in the order of the network's classes.
         sources: Names of the images in their data set.
+        rows: int64 [N], which of the split's pairs they are.
     """
 
     metrics: Metrics
@@ -95,6 +98,7 @@ class Evaluation(Answered):
     stream_weights: NDArray[np.float32]
     labels: NDArray[np.int64]
     sources: tuple[str, ...]
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,7 @@ class StoreEvaluation:
         engine: What ran it.
         metadata: What the weights say of themselves.
         config: What was asked for.
+        pairs: Which pairs judged, and whether the network learnt from them.
     """
 
     evaluation: Evaluation
@@ -118,12 +123,20 @@ class StoreEvaluation:
     engine: UsedEngine
     metadata: Metadata
     config: EvaluateConfig
+    pairs: JudgedPairs
+
+    @property
+    def notes(self) -> list[str]:
+        """What the figures flatter, a sentence each."""
+        return self.pairs.notes([self.weights.name])
 
     def to_dict(self) -> dict[str, Any]:
         """Give the contract of ``glamor evaluate --json``.
 
         ``per_class`` has null for precision, recall and F1 of a class without pairs. In
         ``macro_f1`` such a class counts as 0 if it was answered, and is left out if not.
+        ``learnt_pairs`` counts the judged pairs that the network learnt from; null where its file
+        does not say. ``held_out``: only what was held out of its training was judged.
         """
         metrics = self.evaluation.metrics
         return {
@@ -143,6 +156,8 @@ class StoreEvaluation:
             "weights": self.weights.to_dict(),
             "runtime": self.engine.to_dict(),
             "flip": self.config.flip,
+            "learnt_pairs": self.pairs.learnt[0],
+            "held_out": self.pairs.held_out,
         }
 
 
@@ -168,7 +183,8 @@ def evaluate_store(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
     asked = MirroredRuntime(runtime) if config.flip else runtime
-    evaluation = evaluate(asked, split, config.batch, on_progress)
+    pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
+    evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
     return StoreEvaluation(
         evaluation,
         config.store,
@@ -177,6 +193,7 @@ def evaluate_store(
         UsedEngine.of(runtime),
         runtime.metadata,
         config,
+        pairs,
     )
 
 
@@ -185,6 +202,8 @@ def evaluate(
     split: Split,
     batch_size: int = PAIRS_AT_ONCE,
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    rows: NDArray[np.int64] | None = None,
 ) -> Evaluation:
     """Run a network over a split.
 
@@ -193,6 +212,7 @@ def evaluate(
         split: The pairs.
         batch_size: Pairs per step.
         on_progress: Called with the pairs done and all pairs, after each step.
+        rows: Which of its pairs, int64 [N]; None for all.
 
     Raises:
         ConfigError: A batch of less than one pair.
@@ -201,26 +221,28 @@ def evaluate(
     require_positive(batch_size, "the batch size", "--batch")
     split.require_pairs()
     classes = runtime.metadata.classes
-    labels = _translate_labels(split, classes)
-    size = runtime.metadata.network.attention_size
-    probabilities = np.empty((len(split), len(classes)), np.float32)
-    attention = np.empty((len(split), size, size), np.float32)
-    stream_weights = np.empty((len(split), 2), np.float32)
-    for start in range(0, len(split), batch_size):
-        rows = slice(start, min(start + batch_size, len(split)))
-        output = runtime(*split.pairs(rows))
-        probabilities[rows] = output.probabilities
-        attention[rows] = output.attention
-        stream_weights[rows] = output.stream_weights
+    rows = np.arange(len(split)) if rows is None else rows
+    labels = _translate_labels(split, classes)[rows]
+    size, count = runtime.metadata.network.attention_size, len(rows)
+    probabilities = np.empty((count, len(classes)), np.float32)
+    attention = np.empty((count, size, size), np.float32)
+    stream_weights = np.empty((count, 2), np.float32)
+    for start in range(0, count, batch_size):
+        part = slice(start, min(start + batch_size, count))
+        output = runtime(*split.pairs(rows[part]))
+        probabilities[part] = output.probabilities
+        attention[part] = output.attention
+        stream_weights[part] = output.stream_weights
         if on_progress is not None:
-            on_progress(rows.stop, len(split))
+            on_progress(part.stop, count)
     return Evaluation(
         compute_metrics(probabilities, labels, classes),
         probabilities,
         attention,
         stream_weights,
         labels,
-        tuple(split.sources),
+        tuple(split.sources[row] for row in rows),
+        rows,
     )
 
 

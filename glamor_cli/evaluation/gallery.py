@@ -86,8 +86,8 @@ def make_cards(evaluation: Evaluation, split: Split, rows: NDArray[np.int64]) ->
 
     Args:
         evaluation: The answers.
-        split: The pairs, in the same order.
-        rows: Which, int64 [M].
+        split: The split that was evaluated.
+        rows: Which of the answers, int64 [M].
     """
     return [_make_card(evaluation, split, int(row)) for row in rows]
 
@@ -97,10 +97,11 @@ def _make_card(evaluation: Evaluation, split: Split, row: int) -> Card:
     order = np.argsort(-probabilities, kind="stable")
     best, second, label = int(order[0]), int(order[1]), int(evaluation.labels[row])
     attention = evaluation.attention[row]
-    context = Image.fromarray(np.asarray(split.contexts[row]))
+    pair = int(evaluation.rows[row])
+    context = Image.fromarray(np.asarray(split.contexts[pair]))
     large = np.asarray(context.resize(_CONTEXT_SHOWN, Image.Resampling.BICUBIC))
     return Card(
-        source=split.sources[row],
+        source=split.sources[pair],
         label=classes[label],
         label_probability=float(probabilities[label]),
         answer=classes[best],
@@ -109,8 +110,8 @@ def _make_card(evaluation: Evaluation, split: Split, row: int) -> Card:
         second_probability=float(probabilities[second]),
         right=best == label,
         face_weight=float(evaluation.stream_weights[row, 0]),
-        found=bool(split.boxes[row].any()),
+        found=bool(split.boxes[pair].any()),
         note=note_of(attention),
-        face=embed_jpeg(np.asarray(split.faces[row])),
+        face=embed_jpeg(np.asarray(split.faces[pair])),
         context=embed_jpeg(overlay_attention(large, attention, NO_FACE)),
     )

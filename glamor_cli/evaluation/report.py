@@ -83,6 +83,7 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
         "weights": result.weights,
         "store": result.store.resolve().name,
         "split": result.split,
+        "notes": result.notes,
         "version": __version__,
         "written": facts["Written"],
         "level": LEVEL,

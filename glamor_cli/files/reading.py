@@ -4,14 +4,14 @@ import errno
 import hashlib
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What taking a stranger's JSON apart raises where it is not what it should be."""
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading; a pipe or device of that name would never end.
 
     Raises:
@@ -50,5 +50,5 @@ def sha256(path: Path) -> str:
     Raises:
         OSError: There is none, or it cannot be read.
     """
-    with path.open("rb") as handle:
+    with open_file(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from glamor_cli.data.split_names import TRAIN_SPLIT
-from glamor_cli.data.store.format import StoreInfo
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.reading import MALFORMED, sha256
@@ -34,6 +34,7 @@ counts and not the place."""
 
 _CONTENTS = {
     "pairs": "pairs",
+    "pairs_labels": "labels",
     "initial_sha256": "initial weights",
     "teacher_sha256": "weights of a teacher",
 }
@@ -151,26 +152,27 @@ def _holds_other_files(folder: Path) -> bool:
     return any(not entry.name.startswith(".") for entry in folder.iterdir())
 
 
-def describe(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
+def describe(config: TrainConfig, store: PairStore) -> dict[str, Any]:
     """Give what ``config.json`` holds: the settings, and what the files they name contained.
 
     Stores and files of weights may move, or be written anew: their content must stay.
     """
     initial, teacher = config.initial_weights, config.teacher
     return config.to_dict() | {
-        "pairs": store.identity,
+        "pairs": store.info.identity,
+        "pairs_labels": store.labels_sha256(),
         "initial_sha256": None if initial is None else sha256(initial),
         "teacher_sha256": None if teacher is None else sha256(teacher),
     }
 
 
-def describe_lasting(config: TrainConfig, store: StoreInfo) -> dict[str, Any]:
+def describe_lasting(config: TrainConfig, store: PairStore) -> dict[str, Any]:
     """Give what makes a run what it is: ``describe`` without what may change."""
     values = describe(config, store)
     return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
 
 
-def write_config(config: TrainConfig, store: StoreInfo) -> None:
+def write_config(config: TrainConfig, store: PairStore) -> None:
     """Write a run's settings into its folder.
 
     Raises:
@@ -201,7 +203,7 @@ class Change:
 
 
 def first_change(
-    run: Path, config: TrainConfig, store: StoreInfo, free: tuple[str, ...] = FREE_TO_CHANGE
+    run: Path, config: TrainConfig, store: PairStore, free: tuple[str, ...] = FREE_TO_CHANGE
 ) -> Change | None:
     """Find the first setting in which a run differs from a configuration.
 
@@ -229,7 +231,7 @@ def first_change(
     return None
 
 
-def check_same_config(config: TrainConfig, store: StoreInfo) -> None:
+def check_same_config(config: TrainConfig, store: PairStore) -> None:
     """Check that a run is resumed as it was begun.
 
     Raises:
@@ -280,7 +282,7 @@ def _own_defaults(settings: TrainConfig | Recipe) -> dict[str, Any]:
 
 def _contents(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """The contents that a ``config.json`` may lack: as they are now, if the paths are the same."""
-    contents = {"pairs": now["pairs"]}
+    contents = {name: now[name] for name in ("pairs", "pairs_labels")}
     for path, content in (("initial_weights", "initial_sha256"), ("teacher", "teacher_sha256")):
         named = before.get(path)
         contents[content] = now[content] if named == now[path] else named

@@ -33,7 +33,10 @@ class EpochMetrics:
 
 
 def best_epoch(history: Sequence[EpochMetrics], recipe: Recipe) -> EpochMetrics | None:
-    """Find the epoch whose weights a run keeps: the first of the most accurate on validation.
+    """Find the epoch whose weights a run keeps: the most accurate on validation.
+
+    Few validation pairs make equals the rule: among them the one of the least validation loss is
+    kept, for the first has learnt the least.
 
     Args:
         history: The finished epochs.
@@ -43,4 +46,8 @@ def best_epoch(history: Sequence[EpochMetrics], recipe: Recipe) -> EpochMetrics 
         None while faces are still small.
     """
     eligible = [entry for entry in history if recipe.face_size(entry.epoch - 1) == FACE_SIZE]
-    return max(eligible, key=lambda entry: entry.validation_accuracy, default=None)
+    return max(
+        eligible,
+        key=lambda entry: (entry.validation_accuracy, -entry.validation_loss),
+        default=None,
+    )

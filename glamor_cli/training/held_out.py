@@ -1,15 +1,14 @@
 """Which rows of a store a run learns from, and which it is judged on."""
 
-from collections import Counter
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.data.held_out import hold_out
 from glamor_cli.data.split_names import VALIDATION_SPLITS
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
+from glamor_cli.weights.metadata import LearntSplit
 
 
 def choose_rows(
@@ -38,9 +37,8 @@ def choose_rows(
         validation_rows = np.arange(len(validation))
     else:
         # The test split is for the final figure alone, so a tenth of the training split it is.
-        shuffled = np.random.default_rng(config.seed).permutation(rows)
-        held = _whole_images(train_split.sources, shuffled, max(1, len(rows) // 10))
-        validation, validation_rows, rows = train_split, rows[held], shuffled[~held[shuffled]]
+        rows, validation_rows = hold_out(train_split.sources, config.seed)
+        validation = train_split
     if len(rows) == 0:
         raise DataError(
             f"all pairs of {store.path} are of one image, so that none can be held out",
@@ -56,15 +54,12 @@ def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None
     return config.validation_split or (names[0] if names else None)
 
 
-def _whole_images(
-    sources: Sequence[str], shuffled: NDArray[np.int64], count: int
-) -> NDArray[np.bool_]:
-    """Mark the pairs of as many images, in the shuffled order, as make up ``count`` pairs."""
-    pairs, images, marked = Counter(sources), set[str](), 0
-    for row in shuffled:
-        if marked >= count:
-            break
-        if sources[row] not in images:
-            images.add(sources[row])
-            marked += pairs[sources[row]]
-    return np.fromiter((source in images for source in sources), bool)
+def describe_learnt(store: PairStore, config: TrainConfig) -> LearntSplit:
+    """Name the pairs that a run learns from, as its weights will."""
+    alone = choose_validation_split(store, config) is None
+    return LearntSplit(
+        split=config.train_split,
+        sha256=store.info.source[config.train_split].sha256,
+        pairs=len(store.split(config.train_split)),
+        held_out_seed=config.seed if alone else None,
+    )

@@ -10,7 +10,7 @@ from glamor_cli import __version__
 from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_curves, draw_learning_rate
-from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
+from glamor_cli.training.epoch_metrics import EpochMetrics
 
 LIVE_REPORT = "training.html"
 _RELOAD_SECONDS = 60
@@ -29,7 +29,11 @@ class _Fact:
 
 
 def write_live_report(
-    config: TrainConfig, history: Sequence[EpochMetrics], *, stopped: bool = False
+    config: TrainConfig,
+    history: Sequence[EpochMetrics],
+    best: EpochMetrics | None,
+    *,
+    stopped: bool = False,
 ) -> None:
     """Write ``training.html`` into the run's folder: curves, the last epochs, and the settings.
 
@@ -39,6 +43,7 @@ def write_live_report(
     Args:
         config: The run.
         history: The finished epochs, one or more.
+        best: The one whose weights are kept; None while faces are still small.
         stopped: Nobody trains any more, so that there is nothing to reload for.
 
     Raises:
@@ -46,7 +51,6 @@ def write_live_report(
     """
     epochs = config.recipe.epochs
     left = epochs - len(history)
-    best = best_epoch(history, config.recipe)
     # An epoch is what changes the page; shorter ones would leave no time to read.
     pause = max(_RELOAD_SECONDS, math.ceil(history[-1].seconds))
     write_page(

@@ -43,11 +43,11 @@ from glamor_cli.training.config import (
 from glamor_cli.training.curves import CURVES, save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.find_teacher import find_teacher
-from glamor_cli.training.held_out import choose_rows
+from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.options import RecipeName, TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
@@ -57,7 +57,7 @@ from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import save_network
+from glamor_cli.weights.network_file import read_metadata, save_network
 
 
 class Run:
@@ -83,7 +83,7 @@ class Run:
         """Open the store: the batches to learn from, and the pairs to judge by."""
         config = self.config
         store = PairStore.open(config.store)
-        self.store, self.classes = store.info, tuple(store.info.classes)
+        self.store, self.classes = store, tuple(store.info.classes)
         rows, self.validation, self.validation_rows = choose_rows(store, config)
         self.batches = TrainingBatches(
             store.split(config.train_split),
@@ -95,6 +95,9 @@ class Run:
             rank=self.world.rank,
             size=self.world.size,
         )
+        initial = config.initial_weights
+        before = () if initial is None else read_metadata(initial).learnt_from
+        self.learnt_from = tuple(dict.fromkeys((describe_learnt(store, config), *before)))
         if config.network.classes != len(self.classes):
             raise ConfigError(
                 f"{config.store} has {len(self.classes)} classes, but the network "
@@ -114,6 +117,14 @@ class Run:
 
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
+            # Soft labels may be teachers' answers already; and a run begun without any goes on.
+            alone = not self.store.info.soft_labels and not has_checkpoint(self.config.run)
+            if self.recipe.name == RecipeName.FER2013_TAUGHT and alone:
+                raise ConfigError(
+                    f"the recipe {self.recipe.name} learns from a teacher's answers, and there is "
+                    "no teacher",
+                    "Give one with --teacher, or a store whose soft labels are such answers.",
+                )
             return None
         return find_teacher(
             self.config.teacher,
@@ -271,7 +282,8 @@ class Run:
             images_per_second=round(state.seen / max(state.seconds, 1e-9), 2),
         )
         state.history.append(metrics)
-        if best_epoch(state.history, self.recipe) is metrics:
+        rivals = [metrics] if self._kept is None else [self._kept, metrics]
+        if best_epoch(rivals, self.recipe) is metrics:
             state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
                 candidate = candidate_path(self.config.run, state.epoch)
@@ -290,9 +302,14 @@ class Run:
         lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in state.history)
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
-        best = best_epoch(state.history, self.recipe)
-        save_curves(self.config.run / CURVES, state.history, title, best)
-        write_live_report(self.config, state.history)
+        save_curves(self.config.run / CURVES, state.history, title, self._kept)
+        write_live_report(self.config, state.history, self._kept)
+
+    @property
+    def _kept(self) -> EpochMetrics | None:
+        """The epoch whose weights are kept, if any; older versions broke ties otherwise."""
+        best = self.state.best_epoch
+        return self.state.history[best] if best >= 0 else None
 
     def _tell_of_stop(self) -> None:
         """Say so in the page of a run that ends early, which would reload itself for ever."""
@@ -300,7 +317,7 @@ class Run:
         if self.world.leads and 0 < done < self.recipe.epochs:
             # What ended the run is what matters, such as a full disk.
             with suppress(ConfigError):
-                write_live_report(self.config, self.state.history[:done], stopped=True)
+                write_live_report(self.config, self.state.history[:done], self._kept, stopped=True)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
@@ -319,9 +336,10 @@ class Run:
             name=self.config.run.resolve().name,
             network=self.network.config,
             classes=self.classes,
-            geometry=Geometry.of(official_jpeg=self.store.official_jpeg),
+            geometry=Geometry.of(official_jpeg=self.store.info.official_jpeg),
             training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
+            learnt_from=self.learnt_from,
         )
 
     def _save(self) -> None:

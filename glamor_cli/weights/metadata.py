@@ -22,6 +22,35 @@ _LARGEST_WIDTH = 4096
 
 
 @dataclass(frozen=True)
+class LearntSplit:
+    """A split of a pair store that weights have learnt from, wherever the store lies.
+
+    Attributes:
+        split: Its name.
+        sha256: Of what the data set held in it, as ``store.json`` has it.
+        pairs: How many were stored of it.
+        held_out_seed: Where a tenth was held out to judge by, the seed that draws it again
+            (``data/held_out.py``); None where all of it was learnt from.
+    """
+
+    split: str
+    sha256: str
+    pairs: int
+    held_out_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what a stranger's file may hold.
+
+        Raises:
+            ValueError: A name or checksum that is no text, a number that cannot be.
+        """
+        numbers = (self.pairs, 0 if self.held_out_seed is None else self.held_out_seed)
+        texts = isinstance(self.split, str) and isinstance(self.sha256, str)
+        if not texts or any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError(f"a learnt split like {self}")
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What a file of weights, or anything exported from it, says of itself.
 
@@ -35,6 +64,8 @@ class Metadata:
         colour: Colour order and range of the inputs.
         training_data: What the weights were trained on, in a phrase.
         accuracy: Measured figures by name, each from 0 to 1.
+        learnt_from: The splits that the weights have learnt from, those of the weights they began
+            with included; empty where nobody wrote them down, as in files of older versions.
         schema: Version of this layout.
     """
 
@@ -46,6 +77,7 @@ class Metadata:
     colour: str = "RGB in [0, 1]"
     training_data: str = "unknown"
     accuracy: dict[str, float] = field(default_factory=dict)
+    learnt_from: tuple[LearntSplit, ...] = ()
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -80,6 +112,9 @@ class Metadata:
             values["classes"] = tuple(str(name) for name in values["classes"])
             values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
             values["temperature"] = float(values["temperature"])
+            values["learnt_from"] = tuple(
+                LearntSplit(**one) for one in values.get("learnt_from", ())
+            )
             metadata = cls(**values)
             if not 0 < metadata.temperature < math.inf:
                 raise ValueError(f"temperature {metadata.temperature}")

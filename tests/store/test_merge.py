@@ -96,6 +96,16 @@ def test_images_that_two_stores_have_are_refused_by_name(tmp_path, parts):
     assert not (tmp_path / "merged").exists()
 
 
+def test_other_soft_labels_do_not_make_an_image_another(tmp_path, run):
+    write_image(tmp_path / "a.png")
+    columns = "path,label,Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
+    for name, share in (("one", 1), ("two", 2)):
+        (tmp_path / f"{name}.csv").write_text(f"{columns}\na.png,Sad,0,0,0,0,{share},1,0\n")
+        run(tmp_path / f"{name}.csv", tmp_path / name, "whole")
+    with pytest.raises(DataError, match=r"both have a\.png in all"):
+        merge_stores((tmp_path / "one", tmp_path / "two"), tmp_path / "merged")
+
+
 def test_an_image_that_a_manifest_names_twice_is_no_duplicate(tmp_path, run):
     write_image(tmp_path / "a.png")
     for name, rows in (("one", "a.png,Sad\na.png,Fear\n"), ("two", "./a.png,Sad\n")):
@@ -119,3 +129,8 @@ def test_what_cannot_be_merged_is_refused(tmp_path, parts):
         handle.write(b"\x07")
     with pytest.raises(DataError, match=r"row 8 of train \(images/train/Surprise/clip_2"):
         merge_stores((damaged, test), tmp_path / "merged")
+    relabelled = shutil.copytree(train, tmp_path / "relabelled")
+    index = relabelled / "train" / "index.csv"
+    index.write_text(index.read_text().replace(",Anger,", ",Sad,"))
+    with pytest.raises(DataError, match=r"index\.csv is damaged"):
+        merge_stores((relabelled, test), tmp_path / "merged")

@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from glamor_cli.cli.app import app
 from glamor_cli.data.store.format import CONTEXTS, FACES
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.data.store.pair_store import PairStore
@@ -84,6 +86,7 @@ def swap_splits(store):
         (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
         (lambda store: change(store, complete=False), "is unfinished"),
         (lambda store: change(store, counts={}), "store.json is damaged"),
+        (lambda store: change(store, index_sha256={"train": "0"}), "store.json is damaged"),
         (lambda store: change(store, geometry="round"), "store.json is damaged"),
         (lambda store: change(store, classes=["../../x", "Happy"]), "bad class name '../../x'"),
         (lambda store: change(store, classes=[".."]), r"bad class name '\.\.'"),
@@ -179,3 +182,20 @@ def test_index_lines_are_one_utf8_line_and_come_back(row):
     assert line.endswith(b"\n")
     assert len(line.decode("utf-8").splitlines()) == 1
     assert IndexRow.from_line(line) == row
+
+
+def test_verifying_notices_other_labels_and_boxes(store):
+    PairStore.open(store).verify()
+    edit_index(store, lambda raw: raw.replace(b",Anger,", b",Sad,"))
+    with pytest.raises(DataError, match=r"train.index.csv is damaged: labels, names or boxes"):
+        PairStore.open(store).verify()
+
+
+def test_stores_of_older_versions_verify_without_checksums_of_their_labels(store):
+    path = store / "store.json"
+    values = json.loads(path.read_text())
+    assert set(values.pop("index_sha256")) == {"train", "test"}
+    path.write_text(json.dumps(values))
+    assert PairStore.open(store).verify() == 15
+    said = CliRunner().invoke(app, ["store", "verify", str(store)]).stderr
+    assert "has no checksums of its labels" in " ".join(said.split())

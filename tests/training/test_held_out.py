@@ -14,10 +14,13 @@ from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.trainer import train
+from glamor_cli.weights.metadata import LearntSplit
+from glamor_cli.weights.network_file import read_metadata
 
 
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
@@ -38,9 +41,28 @@ def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_p
     right = answers.probabilities[np.arange(2), split.labels[held]]
     line = json.loads((tmp_path / "run" / METRICS).read_text())
     assert -np.log(right).mean() == pytest.approx(line["validation_loss"], rel=1e-4)
+    # The weights say so, and evaluation finds the two again.
+    metadata = read_metadata(tmp_path / "run" / BEST)
+    digest = PairStore.open(pairs).info.source["train"].sha256
+    assert metadata.learnt_from == (LearntSplit("train", digest, 28, 0),)
+    judged = choose_pairs(PairStore.open(pairs), split, [metadata], whole=False)
+    np.testing.assert_array_equal(judged.rows, held)
     # The seed says which.
     _, _, others = choose_rows(PairStore.open(pairs), replace(alone, seed=1))
     assert set(others) != set(held)
+
+
+def test_weights_say_what_they_and_their_beginning_learnt_from(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Judged by another split, all of the first was learnt from."""
+    other = {"train_split": "validation", "initial_weights": undisturbed / BEST}
+    train(config(scene_store, tmp_path / "run", replace(QUICK, epochs=1), **other))
+    source = PairStore.open(scene_store).info.source
+    assert read_metadata(tmp_path / "run" / BEST).learnt_from == (
+        LearntSplit("validation", source["validation"].sha256, 7, 0),
+        LearntSplit("train", source["train"].sha256, 28),
+    )
 
 
 def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Path) -> None:

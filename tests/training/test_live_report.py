@@ -44,8 +44,9 @@ def history(epochs: int) -> list[EpochMetrics]:
 
 
 def page_after(run: Path, epochs: int, *, seconds: float = 300.0, stopped: bool = False) -> str:
+    asked = config(run)
     finished = [replace(entry, seconds=seconds) for entry in history(epochs)]
-    write_live_report(config(run), finished, stopped=stopped)
+    write_live_report(asked, finished, best_epoch(finished, asked.recipe), stopped=stopped)
     return (run / LIVE_REPORT).read_text(encoding="utf-8")
 
 
@@ -118,10 +119,21 @@ def test_epochs_on_small_faces_are_never_the_best(tmp_path):
     """Their weights are not kept, so the page must not promise their accuracy."""
     recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
     small = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
-    write_live_report(small, history(2))
+    write_live_report(small, history(2), best_epoch(history(2), recipe))
     assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
-    write_live_report(small, history(4))
+    write_live_report(small, history(4), best_epoch(history(4), recipe))
     assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
+
+
+def test_among_equals_the_one_of_the_least_loss_is_the_best():
+    """With few validation pairs ties are the rule, and the first epoch has learnt the least."""
+    recipe = replace(MODERN, epochs=EPOCHS)
+    tied = [replace(entry, validation_accuracy=0.6) for entry in history(3)]
+    tied[2] = replace(tied[2], validation_loss=1.5)
+    assert [entry.validation_loss for entry in tied] == [2.5, 1.25, 1.5]
+    assert best_epoch(tied, recipe) is tied[1]
+    assert best_epoch([*tied, replace(history(4)[3], validation_accuracy=0.5)], recipe) is tied[1]
+    assert best_epoch([tied[0], tied[0]], recipe) is tied[0]
 
 
 def test_the_picture_marks_the_epoch_that_the_page_marks():
@@ -192,7 +204,8 @@ def test_it_can_be_read_on_a_narrow_screen(tmp_path):
 
 def test_every_epoch_of_the_curves_is_there_in_words(tmp_path):
     recipe = replace(MODERN, epochs=40)
-    write_live_report(TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe), history(20))
+    asked = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
+    write_live_report(asked, history(20), None)
     page = (tmp_path / LIVE_REPORT).read_text(encoding="utf-8")
     folded = page.index("<details>")
     for entry in history(20):

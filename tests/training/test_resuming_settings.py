@@ -70,6 +70,17 @@ def test_resuming_on_other_pairs_is_refused(
         train(config(moved, undisturbed), resume=True)
 
 
+def test_resuming_with_other_labels_is_refused(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Whoever corrects labels in the index has other pairs, though not another source."""
+    edited = shutil.copytree(scene_store, tmp_path / "edited")
+    index = edited / "train" / "index.csv"
+    index.write_text(index.read_text().replace(",Happy,", ",Sad,"))
+    with pytest.raises(ConfigError, match="was begun with other labels"):
+        train(config(edited, undisturbed), resume=True)
+
+
 def test_a_run_of_an_older_version_can_be_resumed(
     scene_store: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -77,6 +88,7 @@ def test_a_run_of_an_older_version_can_be_resumed(
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
     del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
+    del settings["pairs_labels"]
     del settings["recipe"]["face"]["sharpen"], settings["network"]["hidden"]
     (run / CONFIG).write_text(json.dumps(settings))
     assert train(config(scene_store, run), resume=True).finished

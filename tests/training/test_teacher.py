@@ -9,7 +9,10 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from small_data_sets import write_image
 
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
@@ -18,7 +21,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
 from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
-from glamor_cli.training.recipes import MODERN, Recipe
+from glamor_cli.training.recipes import FER2013_TAUGHT, MODERN, Recipe
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
@@ -205,8 +208,33 @@ def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) ->
 
 def test_processes_with_other_teachers_notice(scene_store: Path, tmp_path: Path) -> None:
     """The path may be the same and the file another, on another machine."""
-    store = PairStore.open(scene_store).info
+    store = PairStore.open(scene_store)
     asked = config(scene_store, tmp_path / "run", stubborn(tmp_path / "teacher.safetensors"))
     one = describe_lasting(asked, store)
     stubborn(tmp_path / "teacher.safetensors", temperature=2.0)
     assert describe_lasting(asked, store) != one
+
+
+def test_the_recipe_with_a_teacher_asks_for_one(scene_store: Path, tmp_path: Path) -> None:
+    taught = replace(FER2013_TAUGHT, epochs=1, batch_size=8)
+    alone = replace(config(scene_store, tmp_path / "run", None, taught), teacher=None)
+    with pytest.raises(ConfigError, match="recipe fer2013-taught learns from a teacher"):
+        train(alone)
+    assert not (tmp_path / "run" / BEST).exists()
+    teacher = stubborn(tmp_path / "teacher.safetensors")
+    assert train(replace(alone, teacher=teacher)).finished
+
+
+def test_soft_labels_may_be_the_teachers_answers(tmp_path: Path) -> None:
+    """So the shipped weights' last encoder learnt from a store of them."""
+    lines = []
+    for number in range(12):
+        write_image(tmp_path / f"{number}.png", seed=number)
+        lines.append(f"{number}.png,Happy,0,0,0,2,0,1,0\n")
+    head = "path,label,Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise\n"
+    (tmp_path / "taught.csv").write_text(head + "".join(lines))
+    making = PairMaking(boxes=BoxSource.WHOLE)
+    preprocess(PreprocessConfig(tmp_path / "taught.csv", tmp_path / "pairs", making, workers=1))
+    taught = replace(FER2013_TAUGHT, epochs=1, batch_size=8)
+    asked = config(tmp_path / "pairs", tmp_path / "run", None, taught)
+    assert train(replace(asked, train_split="all")).finished

@@ -16,7 +16,7 @@ from glamor_cli.files.tensor_files import MAX_HEADER_BYTES
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.weights.metadata import METADATA_KEY, Metadata
+from glamor_cli.weights.metadata import METADATA_KEY, LearntSplit, Metadata
 from glamor_cli.weights.network_file import load_network, read_metadata, read_tensors, save_network
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights, registered
 
@@ -26,7 +26,9 @@ def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "fresh.safetensors"
     config = NetworkConfig(variant=Variant.FACE_ONLY)
-    save_network(path, GlamorNet(config), Metadata("fresh", config, temperature=1.25))
+    learnt = (LearntSplit("all", "0" * 64, 30, 7), LearntSplit("train", "1" * 64, 9))
+    metadata = Metadata("fresh", config, temperature=1.25, learnt_from=learnt)
+    save_network(path, GlamorNet(config), metadata)
     return path
 
 
@@ -77,6 +79,13 @@ def test_metadata_survives(saved: Path) -> None:
     metadata = read_metadata(saved)
     assert metadata.network == NetworkConfig(variant=Variant.FACE_ONLY)
     assert metadata.temperature == 1.25
+    assert [one.held_out_seed for one in metadata.learnt_from] == [7, None]
+
+
+def test_metadata_of_older_versions_does_not_say_what_was_learnt_from() -> None:
+    values = json.loads(Metadata("x").to_json())
+    del values["learnt_from"]
+    assert Metadata.from_json(json.dumps(values), Path("x.onnx")) == Metadata("x")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 8, 100, 5000, -1])
@@ -204,6 +213,9 @@ def test_unknown_weights_say_where_was_looked() -> None:
         {"temperature": 1e999},
         {"temperature": 10**400},
         {"geometry": "round"},
+        {"learnt_from": [{"split": "a", "sha256": "b", "pairs": -1}]},
+        {"learnt_from": [{"split": "a", "sha256": ["b"], "pairs": 1}]},
+        {"learnt_from": [{"split": "a", "sha256": "b", "pairs": 1, "held_out_seed": 0.5}]},
     ],
 )  # fmt: skip
 def test_metadata_cannot_ask_for_what_no_network_is(change: dict) -> None:

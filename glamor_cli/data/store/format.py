@@ -133,6 +133,8 @@ class StoreInfo:
             passed through the JPEG step, ``official_jpeg`` says. Weights say both in one word.
         complete: Whether the store is finished.
         counts: For each split, what became of its images; empty until the store is finished.
+        index_sha256: For each split, of its index, which holds the labels; empty until the store is
+            finished, and in stores of older versions.
         schema: Version of this layout.
     """
 
@@ -148,6 +150,7 @@ class StoreInfo:
     geometry: Geometry = Geometry.SAMPLED
     complete: bool = False
     counts: dict[str, Counts] = field(default_factory=dict)
+    index_sha256: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def arrays(self) -> tuple[ArrayFormat, ...]:
@@ -218,7 +221,8 @@ class StoreInfo:
             name: SourceSummary(int(part["images"]), str(part["sha256"]))
             for name, part in values["source"].items()
         }
-        for name in ("detector_settings", "versions"):
+        values.setdefault("index_sha256", {})
+        for name in ("detector_settings", "versions", "index_sha256"):
             if not isinstance(values[name], dict):
                 raise TypeError(f"{name} is not an object")
         info = cls(**values)
@@ -230,6 +234,8 @@ class StoreInfo:
                 raise ValueError(f"bad class name {name!r}")
         if info.complete and set(info.counts) != set(info.source):
             raise ValueError("counts are missing")
+        if info.complete and info.index_sha256 and set(info.index_sha256) != set(info.source):
+            raise ValueError("checksums of indexes are missing")
         for name in info.source:
             if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
                 raise ValueError(f"bad split name {name!r}")
@@ -250,5 +256,5 @@ class StoreInfo:
 
     def _settings(self) -> dict[str, Any]:
         settings = json.loads(json.dumps(asdict(self)))
-        del settings["complete"], settings["counts"]
+        del settings["complete"], settings["counts"], settings["index_sha256"]
         return dict(settings)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from glamor_cli.data.store.format import SourceSummary, StoreInfo
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.data.store.pair_store import PROGRESS_ROWS, PairStore, row_crc32
+from glamor_cli.data.store.shared_images import digest_name
 from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
-
-_NAME_BYTES = 8
 
 
 def merge_stores(
@@ -27,7 +26,7 @@ def merge_stores(
 
     A split is made of the splits of its name, one after another in the order given. Stores of
     different splits of a data set merge to the very bytes that preprocessing it whole gives.
-    Killed and called again, it goes on. Every row is compared with its checksum on the way.
+    Killed and called again, it goes on. Rows and indexes are compared with their checksums.
 
     Args:
         paths: The stores, at least two; made alike but for their source.
@@ -37,7 +36,8 @@ def merge_stores(
     Raises:
         ConfigError: Fewer than two stores, or they were made differently: the message names how;
             or ``out`` cannot be written, is one of them, or holds something else.
-        DataError: A store is unfinished or damaged, or two have an image of the same name.
+        DataError: A store is unfinished or damaged, or two have an image of the same name and
+            pixels in one split.
     """
     if len(paths) < 2:
         raise ConfigError(
@@ -104,21 +104,27 @@ def _entries(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, In
 
 
 def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
-    """Find an image that two stores have, with 8 bytes of memory for each image."""
+    """Find an image that two stores have, with 8 bytes of memory for each image.
+
+    Names alone do not tell: two data sets may both number their images from 1.
+    """
     if sum(name in store.splits for store in stores) < 2:
         return
     seen = array("Q")
     for _, entry in _entries(stores, name):
-        seen.append(_digest(entry.source))
+        seen.append(digest_name(entry.source))
     digests, counts = np.unique(np.frombuffer(seen, np.uint64), return_counts=True)
     doubtful = set(digests[counts > 1].tolist())
     if not doubtful:
         return
     # A manifest may name an image twice; only what two stores have is a mistake.
-    owners: dict[str, PairStore] = {}
+    owners: dict[tuple[str, int], PairStore] = {}
     for store, entry in _entries(stores, name):
-        if _digest(entry.source) in doubtful:
-            other = owners.setdefault(entry.source, store)
+        if digest_name(entry.source) in doubtful:
+            picture = _picture_crc32(store, name, entry)
+            if picture is None:
+                continue
+            other = owners.setdefault((entry.source, picture), store)
             if other is not store:
                 raise DataError(
                     f"{other.path} and {store.path} both have {entry.source} in {name}",
@@ -126,9 +132,13 @@ def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
                 )
 
 
-def _digest(source: str) -> int:
-    raw = hashlib.blake2b(source.encode("utf-8", "surrogateescape"), digest_size=_NAME_BYTES)
-    return int.from_bytes(raw.digest(), "little")
+def _picture_crc32(store: PairStore, name: str, entry: IndexRow) -> int | None:
+    """Checksum a row without its soft labels; None where there is none."""
+    if not store.info.soft_labels or entry.row is None:
+        return entry.crc32
+    faces, contexts, _ = store.arrays(name)
+    known = entry.row < len(faces)
+    return row_crc32(faces[entry.row], contexts[entry.row]) if known else entry.crc32
 
 
 def _fill(
@@ -139,6 +149,9 @@ def _fill(
     done: int,
 ) -> None:
     """Append what is left of a split."""
+    for store in stores:
+        if name in store.splits:
+            store.check_index(name)
     arrays: dict[Path, tuple[NDArray[Any], ...]] = {
         store.path: store.arrays(name) for store in stores if name in store.splits
     }

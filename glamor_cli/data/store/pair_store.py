@@ -1,5 +1,6 @@
 """Reading pair stores; ``format.py`` says what the files hold."""
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from glamor_cli.data.store.format import (
 )
 from glamor_cli.data.store.index import IndexRow, read_index
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.reading import sha256
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 from glamor_cli.vision.status import Status
 
@@ -159,7 +161,7 @@ class PairStore:
         return tuple(self._map(name, array) for array in self.info.arrays())
 
     def verify(self, on_progress: Callable[[int], None] | None = None) -> int:
-        """Compare every row's checksum, and the index with the counts.
+        """Compare every row's checksum, and the indexes with the counts and their own checksums.
 
         Args:
             on_progress: Called now and then with how many rows were compared.
@@ -194,7 +196,41 @@ class PairStore:
                     f"but store.json {self.info.counts[name]}",
                     _REMEDY,
                 )
+            self.check_index(name)
         return checked
+
+    def check_index(self, name: str) -> None:
+        """Compare a split's index with its checksum; stores of older versions have none.
+
+        Raises:
+            ConfigError: There is no such split.
+            DataError: It is damaged.
+        """
+        self._require(name)
+        path, known = self.path / name / INDEX_FILE, self.info.index_sha256.get(name)
+        try:
+            damaged = known is not None and sha256(path) != known
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}", _REMEDY) from error
+        if damaged:
+            raise DataError(
+                f"{path} is damaged: labels, names or boxes are not as they were written", _REMEDY
+            )
+
+    def labels_sha256(self) -> str:
+        """Digest the labels and soft labels of all splits.
+
+        Raises:
+            DataError: An index is damaged.
+        """
+        digest = hashlib.sha256()
+        for name in self.splits:
+            split = self.split(name)
+            digest.update(f"{name}\0{len(split)}\0".encode())
+            for values in (split.labels, split.targets):
+                if values is not None:
+                    digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
     def _require(self, name: str) -> None:
         """Refuse a split that there is not."""

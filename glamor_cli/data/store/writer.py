@@ -30,6 +30,7 @@ from glamor_cli.data.store.pair_store import count, row_crc32
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.files.reading import sha256
 from glamor_cli.vision.status import Status
 
 _COMMIT_ROWS = 128
@@ -99,12 +100,14 @@ class StoreWriter:
         return SplitWriter(self.path / name, self.info.arrays())
 
     def finish(self, counts: dict[str, Counts]) -> None:
-        """Mark the store complete.
+        """Mark the store complete, with the checksums of its indexes.
 
         Raises:
             ConfigError: The folder cannot be written to.
         """
-        self.info = replace(self.info, complete=True, counts=counts)
+        with _writing(self.path):
+            checksums = {name: sha256(self.path / name / INDEX_FILE) for name in counts}
+        self.info = replace(self.info, complete=True, counts=counts, index_sha256=checksums)
         self.info.write(self.path)
 
 

@@ -23,6 +23,7 @@ from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_a
 from glamor_cli.evaluation.attention.options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
@@ -134,7 +135,7 @@ class AttentionReport(Answered):
     Attributes:
         config: What was asked for.
         split: The split's name.
-        available: Pairs in it.
+        available: Pairs in it that were drawn from.
         weights: Whose attention it is.
         variant: The network's.
         engine: What ran it.
@@ -147,6 +148,7 @@ class AttentionReport(Answered):
         random_costs: Of hiding squares of the same size anywhere.
         random_curves: Deletion and insertion in the order of maps that know nothing.
         shown: A pair of each class.
+        pairs: Which pairs they are, and whether the network learnt from them.
     """
 
     config: AttentionConfig
@@ -164,6 +166,12 @@ class AttentionReport(Answered):
     random_costs: Costs
     random_curves: Curves
     shown: tuple[ShownPair, ...]
+    pairs: JudgedPairs
+
+    @property
+    def notes(self) -> list[str]:
+        """What the figures flatter, a sentence each."""
+        return self.pairs.notes([self.weights.name])
 
 
 def measure_store(
@@ -196,8 +204,10 @@ def measure_store(
             "Give weights of another variant.",
         )
     rng = np.random.default_rng(config.seed)
-    count = min(config.pairs, len(split))
-    rows = np.sort(rng.choice(len(split), count, replace=False))
+    pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
+    available = len(pairs.rows)
+    count = min(config.pairs, available)
+    rows = pairs.rows[np.sort(rng.choice(available, count, replace=False))]
     cues = None
     if config.scenes is not None:
         whole = find_cues(split, config.scenes)
@@ -207,7 +217,8 @@ def measure_store(
         sample.add(part, cues)
         if on_progress is not None:
             on_progress(sample.count, count)
-    return sample.report(split, EvaluatedWeights.of(runtime, path), cues)
+    weights = EvaluatedWeights.of(runtime, path)
+    return sample.report(replace(pairs, rows=rows), available, weights, cues)
 
 
 class _Sample:
@@ -274,7 +285,11 @@ class _Sample:
                 self.shown.append(ShownPair(row, faces[here], contexts[here], cue))
 
     def report(
-        self, split: Split, weights: EvaluatedWeights, cues: list[Cue] | None
+        self,
+        pairs: JudgedPairs,
+        available: int,
+        weights: EvaluatedWeights,
+        cues: list[Cue] | None,
     ) -> AttentionReport:
         """Put the batches together."""
         right = np.concatenate([part.right for part in self.answers])
@@ -289,8 +304,8 @@ class _Sample:
             methods[kind] = MapMeasures(maps, costs, curves, place, place_right)
         return AttentionReport(
             config=self.config,
-            split=split.name,
-            available=len(split),
+            split=pairs.split,
+            available=available,
             weights=weights,
             variant=self.runtime.metadata.network.variant,
             engine=UsedEngine.of(self.runtime),
@@ -303,6 +318,7 @@ class _Sample:
             random_costs=_join_costs(self.random_costs),
             random_curves=_join_curves(self.random_curves),
             shown=tuple(self.shown),
+            pairs=pairs,
         )
 
 

@@ -112,6 +112,8 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         | {"all": asdict(_stream_summary(report, np.ones(len(report.labels), np.bool_)))},
         "store": config.store.resolve().name,
         "split": report.split,
+        "learnt_pairs": report.pairs.learnt[0],
+        "held_out": report.pairs.held_out,
         "seed": config.seed,
         "hiding": asdict(config.hiding),
         "weights": report.weights.to_dict() | {"file": report.weights.file.name},

@@ -1,0 +1,100 @@
+"""Images of ``train`` that other splits have too: figures on those flatter what learnt from it."""
+
+import hashlib
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.data.split_names import TRAIN_SPLIT
+from glamor_cli.data.store.index import IndexRow
+from glamor_cli.data.store.pair_store import PairStore, row_crc32
+
+_NAME_BYTES = 8
+_SAMPLED = 8
+"""Every so many lines of a picture are looked at where checksums agree."""
+
+
+def digest_name(source: str) -> int:
+    """Stand for an image's name where millions are kept in memory: 64 bits."""
+    raw = hashlib.blake2b(source.encode("utf-8", "surrogateescape"), digest_size=_NAME_BYTES)
+    return int.from_bytes(raw.digest(), "little")
+
+
+def note_shared(
+    store: PairStore, train: str = TRAIN_SPLIT, *, same_names: bool = False
+) -> list[str]:
+    """Say how many images of other splits are also in the one to learn from, a sentence a split.
+
+    Args:
+        store: The pair store.
+        train: The split to learn from; the store need not have it.
+        same_names: Whether images of one name are the same image, as in a data set, also with
+            another box or soft label. In stores that were merged, they need not be.
+
+    Raises:
+        DataError: The store is damaged.
+    """
+    notes = []
+    for name, count in count_shared(store, train, same_names=same_names).items():
+        images = "1 image" if count == 1 else f"{count} images"
+        are = "is" if count == 1 else "are"
+        notes.append(f"{images} of {name} {are} also in {train}: figures on {name} will flatter")
+    return notes
+
+
+def count_shared(
+    store: PairStore, train: str = TRAIN_SPLIT, *, same_names: bool = False
+) -> dict[str, int]:
+    """Count the images of each other split that are also in ``train``; see ``note_shared``.
+
+    Images are the same where the checksums of their rows are, whatever they are called. These
+    include soft labels.
+
+    Returns:
+        By split, without those that share none.
+    """
+    others = [name for name in store.splits if name != train]
+    if train not in store.splits or not others:
+        return {}
+    learnt, shared = _keys(store, train, same_names=same_names), {}
+    for name in others:
+        common = np.intersect1d(learnt, _keys(store, name, same_names=same_names))
+        doubtful = set(common.tolist())
+        if doubtful:
+            known = {mark for _, mark in _marks(store, train, doubtful)}
+            images = {
+                entry.source for entry, mark in _marks(store, name, doubtful) if mark in known
+            }
+            if images:
+                shared[name] = len(images)
+    return shared
+
+
+def _keys(store: PairStore, name: str, *, same_names: bool) -> NDArray[np.uint64]:
+    """Checksums of a split's rows, and its names where they count: 8 bytes of memory for each."""
+    keys = array("Q")
+    for entry in store.entries(name):
+        if entry.crc32 is not None:
+            keys.append(entry.crc32)
+            if same_names:
+                keys.append(digest_name(entry.source))
+    return np.array(keys, np.uint64)
+
+
+def _marks(store: PairStore, name: str, doubtful: set[int]) -> Iterator[tuple[IndexRow, Any]]:
+    """Give each row whose key is doubtful with what makes sure.
+
+    Among millions, 32 bits agree by chance: parts of the pictures must agree as well.
+    """
+    arrays = store.arrays(name)
+    for entry in store.entries(name):
+        if entry.row is None or entry.row >= len(arrays[0]):
+            continue
+        if entry.crc32 in doubtful:
+            parts = (values[entry.row][::_SAMPLED] for values in arrays[:2])
+            yield entry, (entry.crc32, row_crc32(*parts))
+        if digest_name(entry.source) in doubtful:
+            yield entry, entry.source
