@@ -11,7 +11,7 @@ from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.weights.metadata import Metadata
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JudgedPairs:
     """The pairs of a split that judge K networks.
 

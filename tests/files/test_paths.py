@@ -10,6 +10,7 @@ from glamor_cli.data.data_sets.fer2013 import convert_fer2013
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.preprocess.run import PreprocessConfig
 from glamor_cli.data.scenes.make import make_scenes
+from glamor_cli.data.store.merge import merge_stores
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.evaluation.attention.report import AttentionConfig
@@ -57,6 +58,7 @@ def test_exports_to_measure_may_be_text_too():
     ("do", "error"),
     [
         (lambda full: make_scenes(full, SceneConfig()), ConfigError),
+        (lambda full: merge_stores([full, full], full), ConfigError),
         (lambda full: convert_fer2013(full, full), DataError),
         (lambda full: import_checkpoint(f"{full}/Model", f"{full}/a.safetensors"), CheckpointError),
         (lambda full: import_checkpoint("Model", f"{full}/a.bin"), ConfigError),

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from glamor_cli.errors import ConfigError, DataError
 
 
 def merge_stores(
-    paths: tuple[Path, ...], out: Path, *, on_progress: Callable[[int], None] | None = None
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    on_progress: Callable[[int], None] | None = None,
 ) -> PairStore:
     """Write the pairs of several finished stores into one.
 
@@ -39,13 +42,14 @@ def merge_stores(
         DataError: A store is unfinished or damaged, or two have an image of the same name and
             pixels in one split.
     """
-    if len(paths) < 2:
+    folders, out = [Path(path) for path in paths], Path(out)
+    if len(folders) < 2:
         raise ConfigError(
             "only one store is given, and merging takes two", "Give at least two stores to merge."
         )
-    if out.resolve() in [path.resolve() for path in paths]:
+    if out.resolve() in [folder.resolve() for folder in folders]:
         raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
-    stores = [PairStore.open(path) for path in paths]
+    stores = [PairStore.open(folder) for folder in folders]
     info = _merged_info(stores)
     for name in sorted(info.source):
         _refuse_duplicates(stores, name)
@@ -61,7 +65,7 @@ def merge_stores(
     return PairStore.open(out)
 
 
-def total_images(paths: tuple[Path, ...]) -> int:
+def total_images(paths: Sequence[str | Path]) -> int:
     """Count the images that merging stores goes through.
 
     Raises:
@@ -87,7 +91,7 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
         for name, part in store.info.source.items():
             parts.setdefault(name, []).append(part)
     source = {name: _merged_source(parts[name]) for name in sorted(parts)}
-    return replace(first.info, source=source, complete=False, counts={})
+    return replace(first.info, source=source, complete=False, counts={}, index_sha256={})
 
 
 def _merged_source(parts: list[SourceSummary]) -> SourceSummary:
