@@ -24,7 +24,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST
 from glamor_cli.training.config import BEST
 from glamor_cli.training.start import load_initial_weights
-from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 from glamor_cli.weights.registry import find_weights
 
 MEAN = "mean.json"
@@ -49,8 +49,13 @@ def main() -> None:
         for name in averaged:
             state[name].lerp_(parameters[name], asked.share)
     asked.out.mkdir(parents=True, exist_ok=True)
+    second = asked.second.parent if asked.second.name == LAST else asked.second
+    learnt = (*metadata.learnt_from, *read_metadata(_weights(second)).learnt_from)
     # What one of them reached, or how sure it is, says nothing of the mean.
-    save_network(asked.out / BEST, network, replace(metadata, accuracy={}, temperature=1.0))
+    metadata = replace(
+        metadata, accuracy={}, temperature=1.0, learnt_from=tuple(dict.fromkeys(learnt))
+    )
+    save_network(asked.out / BEST, network, metadata)
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}
     write_text(asked.out / MEAN, json.dumps(made_of) + "\n")
 
