@@ -50,10 +50,14 @@ def main() -> None:
             state[name].lerp_(parameters[name], asked.share)
     asked.out.mkdir(parents=True, exist_ok=True)
     second = asked.second.parent if asked.second.name == LAST else asked.second
-    learnt = (*metadata.learnt_from, *read_metadata(_weights(second)).learnt_from)
+    other = read_metadata(_weights(second))
     # What one of them reached, or how sure it is, says nothing of the mean.
     metadata = replace(
-        metadata, accuracy={}, temperature=1.0, learnt_from=tuple(dict.fromkeys(learnt))
+        metadata,
+        accuracy={},
+        temperature=1.0,
+        learnt_from=tuple(dict.fromkeys((*metadata.learnt_from, *other.learnt_from))),
+        learnt_all=metadata.knows_learnt and other.knows_learnt,
     )
     save_network(asked.out / BEST, network, metadata)
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}

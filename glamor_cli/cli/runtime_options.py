@@ -17,7 +17,11 @@ _MAX_THREADS = 4096
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair store.")]
 SplitOption = Annotated[
-    str | None, typer.Option(help="Default: test, validation, val, or the only one besides train.")
+    str | None,
+    typer.Option(
+        help="Default: test, validation, val, or the only one, of which only what was held out of "
+        "training is judged."
+    ),
 ]
 WeightsOption = Annotated[
     str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")

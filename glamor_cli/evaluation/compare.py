@@ -213,11 +213,11 @@ def compare_store(
         BackendUnavailable: A device is not here.
     """
     store = PairStore.open(config.store)
-    split = store.split(config.split or choose_split(store.splits))
     files = [find_weights(name, suffix=".onnx") for name in config.weights]
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
     networks = [runtime.metadata for runtime in runtimes]
+    split = store.split(config.split or choose_split(store.splits, networks))
     pairs = choose_pairs(store, split, networks, whole=config.split is not None)
     evaluations = [
         evaluate(

@@ -1,6 +1,6 @@
 """Run a network over a split of a pair store and judge its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,11 +177,11 @@ def evaluate_store(
         BackendUnavailable: The device is not here.
     """
     store = PairStore.open(config.store)
-    split = store.split(config.split or choose_split(store.splits))
     path = find_weights(config.weights, suffix=".onnx")
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
+    split = store.split(config.split or choose_split(store.splits, [runtime.metadata]))
     asked = MirroredRuntime(runtime) if config.flip else runtime
     pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
@@ -246,8 +246,15 @@ def evaluate(
     )
 
 
-def choose_split(splits: tuple[str, ...]) -> str:
+def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> str:
     """Choose the split that is meant for evaluation.
+
+    A store's only split may be called ``train``: it is meant where every network held a part of
+    what it learnt from out.
+
+    Args:
+        splits: All that the store has.
+        networks: What the networks to be judged say of themselves.
 
     Raises:
         ConfigError: It cannot be told.
@@ -258,6 +265,9 @@ def choose_split(splits: tuple[str, ...]) -> str:
     others = [name for name in splits if name != TRAIN_SPLIT]
     if len(others) == 1:
         return others[0]
+    held_out = [any(one.held_out_seed is not None for one in net.learnt_from) for net in networks]
+    if splits == (TRAIN_SPLIT,) and held_out and all(held_out):
+        return TRAIN_SPLIT
     raise ConfigError(
         f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
         "Choose one with --split.",

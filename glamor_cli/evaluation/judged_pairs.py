@@ -18,21 +18,24 @@ class JudgedPairs:
     Attributes:
         split: The split's name.
         rows: int64 [N], which of its M pairs.
-        learnt_from: For each network, which of the M it learnt from, bool [M]; None where it does
-            not say what it learnt from.
+        learnt_from: bool [K, M], which pairs each network says it learnt from.
+        known: bool [K], whether these are all it learnt from.
         held_out: Whether they are only those of the split that no network learnt from.
     """
 
     split: str
     rows: NDArray[np.int64]
-    learnt_from: tuple[NDArray[np.bool_] | None, ...]
+    learnt_from: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     held_out: bool
 
     @property
     def learnt(self) -> tuple[int | None, ...]:
         """For each network, how many of the N pairs it learnt from; None where it does not say."""
+        counts = self.learnt_from[:, self.rows].sum(axis=1)
         return tuple(
-            None if mask is None else int(mask[self.rows].sum()) for mask in self.learnt_from
+            int(count) if count or known else None
+            for count, known in zip(counts, self.known, strict=True)
         )
 
     def notes(self, names: Sequence[str]) -> list[str]:
@@ -42,10 +45,12 @@ class JudgedPairs:
             names: The networks', in their order.
         """
         if self.held_out:
+            learnt = np.asarray(self.learnt_from.any(axis=0))
+            trainings = "training" if len(names) == 1 else "every training"
             return [
-                f"Only the pairs of {self.split} that were held out of training are judged. They "
-                "chose the epoch that was kept, so new pictures may be answered worse; "
-                f"--split {self.split} takes all."
+                f"Only pairs of {self.split} that were held out of {trainings} are judged, "
+                f"{(~learnt).sum()} of {len(learnt)}. They chose the epoch that was kept, so new "
+                f"pictures may be answered worse; --split {self.split} takes all."
             ]
         return [
             f"{name} learnt from {learnt} of these {len(self.rows)} pairs: the figures flatter it, "
@@ -67,20 +72,16 @@ def choose_pairs(
         whole: Take all pairs, as where the split was asked for by its name; else only those that
             no network learnt from, if there are any.
     """
-    masks = tuple(_learnt(store, split, metadata) for metadata in networks)
-    learnt = np.zeros(len(split), np.bool_)
-    for mask in masks:
-        if mask is not None:
-            learnt |= mask
+    learnt_from = np.array([_learnt(store, split, metadata) for metadata in networks])
+    known = np.array([metadata.knows_learnt for metadata in networks])
+    learnt = learnt_from.any(axis=0)
     held_out = not whole and bool(learnt.any()) and not learnt.all()
     rows = np.flatnonzero(~learnt) if held_out else np.arange(len(split))
-    return JudgedPairs(split.name, rows, masks, held_out)
+    return JudgedPairs(split.name, rows, learnt_from, known, held_out)
 
 
-def _learnt(store: PairStore, split: Split, metadata: Metadata) -> NDArray[np.bool_] | None:
-    """Mark the pairs that a network learnt from: bool [N]; None where it does not say."""
-    if not metadata.learnt_from:
-        return None
+def _learnt(store: PairStore, split: Split, metadata: Metadata) -> NDArray[np.bool_]:
+    """Mark the pairs that a network says it learnt from: bool [N]."""
     learnt = np.zeros(len(split), np.bool_)
     for one in metadata.learnt_from:
         # The same images under another name are the same all the same.

@@ -14,8 +14,9 @@ _DEFAULT = {_TRIM_THRESHOLD: 128 * 2**10, _MMAP_MAX: 2**16}  # mallopt(3)
 def keep_freed_memory() -> Iterator[None]:
     """Tell glibc to hand activations' memory to the next step instead of back to the system.
 
-    Afterwards glibc has its defaults again and gives back what is free: a program that trains once
-    is not to keep all it ever used. Changes nothing where there is no glibc.
+    Afterwards glibc gives back what is free, by fixed defaults instead of the moving ones that it
+    begins with: a program that trains once is not to keep all it ever used. Changes nothing where
+    there is no glibc.
     """
     libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if libc is None or not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):

@@ -96,8 +96,10 @@ class Run:
             size=self.world.size,
         )
         initial = config.initial_weights
-        before = () if initial is None else read_metadata(initial).learnt_from
-        self.learnt_from = tuple(dict.fromkeys((describe_learnt(store, config), *before)))
+        before = None if initial is None else read_metadata(initial)
+        earlier = () if before is None else before.learnt_from
+        self.learnt_from = tuple(dict.fromkeys((describe_learnt(store, config), *earlier)))
+        self.learnt_all = before is None or before.knows_learnt
         if config.network.classes != len(self.classes):
             raise ConfigError(
                 f"{config.store} has {len(self.classes)} classes, but the network "
@@ -340,6 +342,7 @@ class Run:
             training_data=f"{self.config.store.resolve().name}, split {self.config.train_split}",
             accuracy={"validation": accuracy},
             learnt_from=self.learnt_from,
+            learnt_all=self.learnt_all,
         )
 
     def _save(self) -> None:

@@ -34,11 +34,8 @@ _WHITE_IS_ZERO = 0
 _SEPARATE = 2
 _UNSIGNED = 1
 
-_IGNORED = [
-    ("ignore", None, category, re.compile(r"PIL\b"), 0)
-    for category in (UserWarning, Image.DecompressionBombWarning)
-]
-"""Filters of warnings, as the standard library keeps them."""
+_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\b"), 0)
+"""A filter, as the standard library keeps them, of what Pillow says of damaged metadata."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -89,7 +86,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
                 return np.ascontiguousarray(_to_rgb(_upright(image), gray))
     except DataError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except FileNotFoundError as error:
         raise DataError(f"there is no file {name}", "Check the path.") from error
@@ -97,6 +94,10 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
         raise DataError(
             f"{name} is not an image of a known kind",
             "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
+        ) from error
+    except io.UnsupportedOperation as error:
+        raise DataError(
+            f"{name} comes from a stream that cannot go back", "Give io.BytesIO(stream.read())."
         ) from error
     except OSError as error:
         if error.errno is not None:
@@ -276,13 +277,13 @@ def _damaged(name: str, error: Exception) -> DataError:
 
 
 def _ignore_warnings() -> None:
-    """Ignore what Pillow warns of, damaged metadata and the like, in this process from now on.
+    """Ignore what Pillow says of damaged metadata and large images, in this process from now on.
 
     Taking the filters back after reading would be worse: they are the whole process's, and readers
     in threads would take away those that others, and the caller's own program, have set meanwhile.
     """
-    if warnings.filters[: len(_IGNORED)] == _IGNORED:
-        return
-    # Whoever catches warnings brings older filters back, or has put others before these.
-    for _, _, category, module, _ in reversed(_IGNORED):
-        warnings.filterwarnings("ignore", category=category, module=module.pattern)
+    # Whoever catches warnings brings older filters back, or has put others before this.
+    if warnings.filters[0] != _METADATA:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_METADATA[3].pattern)
+    # Last, so that a program that makes an error of it, as a guard, keeps that guard.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)

@@ -66,6 +66,7 @@ class Metadata:
         accuracy: Measured figures by name, each from 0 to 1.
         learnt_from: The splits that the weights have learnt from, those of the weights they began
             with included; empty where nobody wrote them down, as in files of older versions.
+        learnt_all: Whether these are all; False where the weights began with some that named none.
         schema: Version of this layout.
     """
 
@@ -78,7 +79,13 @@ class Metadata:
     training_data: str = "unknown"
     accuracy: dict[str, float] = field(default_factory=dict)
     learnt_from: tuple[LearntSplit, ...] = ()
+    learnt_all: bool = True
     schema: int = SCHEMA
+
+    @property
+    def knows_learnt(self) -> bool:
+        """Whether a split that is not in ``learnt_from`` was not learnt from."""
+        return bool(self.learnt_from) and self.learnt_all
 
     def to_json(self) -> str:
         """Write as JSON with sorted keys."""
@@ -115,6 +122,7 @@ class Metadata:
             values["learnt_from"] = tuple(
                 LearntSplit(**one) for one in values.get("learnt_from", ())
             )
+            values["learnt_all"] = bool(values.get("learnt_all", True))
             metadata = cls(**values)
             if not 0 < metadata.temperature < math.inf:
                 raise ValueError(f"temperature {metadata.temperature}")

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.held_out import hold_out
 from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.errors import ConfigError
+from glamor_cli.evaluation.evaluate import choose_split
 from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.weights.metadata import LearntSplit, Metadata
 from glamor_cli.weights.network_file import load_network, save_network
@@ -51,7 +53,7 @@ def test_what_was_held_out_judges_alone(store, learn, tmp_path):
     split = store.split("test")
     _, held = hold_out(split.sources, 3)
     assert (found["count"], found["held_out"], found["learnt_pairs"]) == (len(held), True, 0)
-    assert "held out of training are judged" in said
+    assert "held out of training are judged, 2 of 23" in said
     assert "held out of training are judged" in (report / "report.html").read_text()
     rows = (report / "predictions.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [split.sources[row] for row in held]
@@ -85,7 +87,7 @@ def test_networks_are_compared_on_what_none_of_them_learnt_from(folder, store, l
     found, said = run(*arguments, "--report", report)
     assert (found["count"], found["held_out"]) == (2, True)
     assert [one["learnt_pairs"] for one in found["networks"]] == [0, None]
-    assert "held out of training are judged" in said
+    assert "held out of every training are judged, 2 of 23" in said
     found, said = run(*arguments, "--split", "test", "--report", report)
     assert [one["learnt_pairs"] for one in found["networks"]] == [21, None]
     for text in (said, (report / "comparison.html").read_text()):
@@ -121,3 +123,27 @@ def test_what_the_first_weights_learnt_from_stays_known(store):
     pairs = choose_pairs(store, split, [Metadata("w", learnt_from=tuple(learnt))], whole=True)
     both = {*hold_out(split.sources, 3)[1]} & {*hold_out(split.sources, 4)[1]}
     assert pairs.learnt == (23 - len(both),)
+
+
+def test_weights_that_began_with_silent_ones_do_not_say_that_they_learnt_from_nothing(
+    folder, store, tmp_path
+):
+    """As those do that go on from files of older versions, the shipped ones among them."""
+    network, metadata = load_network(folder / "varied.safetensors")
+    learnt = LearntSplit("train", store.info.source["train"].sha256, len(store.split("train")))
+    own = replace(metadata, learnt_from=(learnt,), learnt_all=False)
+    save_network(tmp_path / "own.safetensors", network, own)
+    found, _ = run("evaluate", store.path, "--weights", tmp_path / "own.safetensors")
+    assert found["learnt_pairs"] is None
+    arguments = ("evaluate", store.path, "--weights", tmp_path / "own.safetensors")
+    found, _ = run(*arguments, "--split", "train")
+    assert found["learnt_pairs"] == found["count"] > 0
+
+
+def test_an_only_split_called_train_is_judged_on_what_was_held_out():
+    held_out = Metadata("w", learnt_from=(LearntSplit("train", "0", 20, 3),))
+    whole = Metadata("w", learnt_from=(LearntSplit("train", "0", 20),))
+    assert choose_split(("train",), [held_out, held_out]) == "train"
+    for networks in ([], [whole], [held_out, whole], [Metadata("w")]):
+        with pytest.raises(ConfigError, match="none was chosen"):
+            choose_split(("train",), networks)

@@ -20,7 +20,7 @@ from glamor_cli.training.config import BEST, METRICS
 from glamor_cli.training.held_out import choose_rows
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import LearntSplit
-from glamor_cli.weights.network_file import read_metadata
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 
 
 def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_path: Path) -> None:
@@ -59,10 +59,21 @@ def test_weights_say_what_they_and_their_beginning_learnt_from(
     other = {"train_split": "validation", "initial_weights": undisturbed / BEST}
     train(config(scene_store, tmp_path / "run", replace(QUICK, epochs=1), **other))
     source = PairStore.open(scene_store).info.source
-    assert read_metadata(tmp_path / "run" / BEST).learnt_from == (
+    metadata = read_metadata(tmp_path / "run" / BEST)
+    assert metadata.learnt_from == (
         LearntSplit("validation", source["validation"].sha256, 7, 0),
         LearntSplit("train", source["train"].sha256, 28),
     )
+    assert metadata.knows_learnt
+    # Files of older versions, the shipped ones among them, name nothing.
+    network, _ = load_network(undisturbed / BEST)
+    silent = tmp_path / "silent.safetensors"
+    save_network(silent, network, replace(read_metadata(undisturbed / BEST), learnt_from=()))
+    other["initial_weights"] = silent
+    train(config(scene_store, tmp_path / "next", replace(QUICK, epochs=1), **other))
+    metadata = read_metadata(tmp_path / "next" / BEST)
+    assert len(metadata.learnt_from) == 1
+    assert not metadata.knows_learnt
 
 
 def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Path) -> None:

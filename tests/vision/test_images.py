@@ -325,6 +325,19 @@ def test_corrupted_bytes_give_an_image_or_a_data_error_and_nothing_else(tmp_path
             assert image.dtype == np.uint8
 
 
+def test_a_programs_own_guard_against_large_images_stays(tmp_path, picture):
+    """Servers of uploads make an error of Pillow's warning."""
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(png(width=10_000, height=10_000, depth=8, colour=2, data=b""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        read_image(save(tmp_path / "a.png", picture))
+        with pytest.raises(DataError, match="more than 89 million pixels"):
+            read_image(bomb)
+        with pytest.raises(Image.DecompressionBombWarning):
+            Image.open(bomb)
+
+
 LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path

@@ -191,12 +191,12 @@ def measure_store(
         BackendUnavailable: The device, or Captum, is not here.
     """
     store = PairStore.open(config.store)
-    split = store.split(config.split or choose_split(store.splits))
-    split.require_pairs()
     path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
+    split = store.split(config.split or choose_split(store.splits, [runtime.metadata]))
+    split.require_pairs()
     variant = runtime.metadata.network.variant
     if not variant.attends:
         raise ConfigError(
