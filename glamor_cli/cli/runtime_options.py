@@ -19,8 +19,8 @@ StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair sto
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Default: test, validation, val, or the only one, of which only what was held out of "
-        "training is judged."
+        help="Default: test, validation, val, or the only one; of one that was learnt from, what "
+        "was held out."
     ),
 ]
 WeightsOption = Annotated[
