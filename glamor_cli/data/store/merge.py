@@ -31,6 +31,10 @@ def merge_stores(
     different splits of a data set merge to the very bytes that preprocessing it whole gives.
     Killed and called again, it goes on. Rows and indexes are compared with their checksums.
 
+    Images of one name but other pixels are different images, and both are kept. Box files are
+    named after images: where two of one name and class differ in their boxes, ``export_crops``
+    refuses the result, because the one's file "holds another box".
+
     Args:
         paths: The stores, at least two; made alike but for their source.
         out: The new store's folder; one that was begun goes on.
