@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
+from small_data_sets import write_image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
@@ -51,6 +53,24 @@ def test_arrays_are_memory_mapped_and_plain_npy(finished):
     assert isinstance(split.faces, np.memmap)
     np.testing.assert_array_equal(np.load(finished / "train" / "faces.npy"), split.faces)
     np.testing.assert_array_equal(np.load(finished / "train" / "contexts.npy"), split.contexts)
+
+
+@pytest.mark.parametrize("votes", ["", ",1,0,0,3,0,0,{}"])
+def test_pictures_have_the_checksums_of_their_pixels_alone(tmp_path, run, votes):
+    lines = ["path,label" + (",Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise" if votes else "")]
+    for number in (0, 1, 2):
+        if number != 1:  # it fails, and has no row
+            write_image(tmp_path / f"{number}.png", seed=number)
+        lines.append(f"{number}.png,Happy" + votes.format(number))
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    run(tmp_path / "manifest.csv", tmp_path / "pairs", "whole")
+    store = PairStore.open(tmp_path / "pairs")
+    assert store.info.soft_labels == bool(votes)
+    faces, contexts, *_ = store.arrays("all")
+    assert [(entry.source, crc32) for entry, crc32 in store.pictures("all")] == [
+        ("0.png", zlib.crc32(faces[0].tobytes() + contexts[0].tobytes())),
+        ("2.png", zlib.crc32(faces[1].tobytes() + contexts[1].tobytes())),
+    ]
 
 
 def write_info(store, old, new):

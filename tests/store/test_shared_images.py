@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_data_sets import write_image
 from typer.testing import CliRunner
@@ -47,6 +48,28 @@ def test_a_manifest_that_lists_images_twice_is_told(images, tmp_path):
     assert "1 image of train is also in val" in said
 
 
+VOTES = ",Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
+
+
+def test_copies_are_told_whatever_votes_they_got(images, tmp_path, run):
+    lines = "0.png,Sad,train,0,0,0,0,1,2,0\n1.png,Sad,train,0,0,0,0,0,2,0\n"
+    lines += "copy.png,Happy,test,0,0,0,3,1,0,0\n2.png,Sad,test,0,0,0,0,1,2,0\n"
+    run(write_manifest(images, lines, VOTES), tmp_path / "pairs", "whole")
+    assert count_shared(PairStore.open(tmp_path / "pairs")) == {"test": 1}
+
+
+@pytest.mark.parametrize("array", ["faces.npy", "contexts.npy"])
+def test_pictures_whose_checksums_agree_by_chance_are_different(images, tmp_path, run, array):
+    run(write_manifest(images, "0.png,Sad,train\n0.png,Sad,test\n"), tmp_path / "pairs", "whole")
+    store = PairStore.open(tmp_path / "pairs")
+    assert count_shared(store) == {"test": 1}
+    path = tmp_path / "pairs" / "test" / array
+    pixels = np.load(path)
+    pixels[:, pixels.shape[1] // 2, 0] += 1
+    np.save(path, pixels)
+    assert count_shared(store) == {}, "the index still has the checksum of both"
+
+
 def test_an_image_with_another_box_is_the_same_image(images, tmp_path, run):
     """Its context is nearly the same; only within a data set do names tell."""
     lines = "0.png,Sad,train,1,1,20,20\n0.png,Happy,test,9,9,30,30\n1.png,Sad,test,1,1,20,20\n"
@@ -72,13 +95,12 @@ def test_data_sets_that_only_share_names_are_merged(images, tmp_path, run):
     """Both number their images from 0."""
     other = tmp_path / "other"
     write_image(other / "0.png", seed=9)
-    columns = ",Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
     for soft in (False, True):
         folders = []
         for folder, share in ((images, 1), (other, 2)):
             name = f"{folder.name}-{soft}"
             line = "0.png,Sad,train" + (f",0,0,0,0,{share},1,0" if soft else "")
-            manifest = write_manifest(folder, line + "\n", columns if soft else "")
+            manifest = write_manifest(folder, line + "\n", VOTES if soft else "")
             run(manifest, tmp_path / name, "whole")
             folders.append(tmp_path / name)
         merged = merge_stores(tuple(folders), tmp_path / f"merged-{soft}")

@@ -31,6 +31,10 @@ def merge_stores(
     different splits of a data set merge to the very bytes that preprocessing it whole gives.
     Killed and called again, it goes on. Rows and indexes are compared with their checksums.
 
+    Images of one name but other pixels are different images, and both are kept. Box files are
+    named after images: where two of one name and class differ in their boxes, ``export_crops``
+    refuses the result, because the one's file "holds another box".
+
     Args:
         paths: The stores, at least two; made alike but for their source.
         out: The new store's folder; one that was begun goes on.
@@ -107,6 +111,12 @@ def _entries(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, In
             yield from ((store, entry) for entry in store.entries(name))
 
 
+def _pictures(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, IndexRow, int]]:
+    for store in stores:
+        if name in store.splits:
+            yield from ((store, entry, crc32) for entry, crc32 in store.pictures(name))
+
+
 def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
     """Find an image that two stores have, with 8 bytes of memory for each image.
 
@@ -123,26 +133,14 @@ def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
         return
     # A manifest may name an image twice; only what two stores have is a mistake.
     owners: dict[tuple[str, int], PairStore] = {}
-    for store, entry in _entries(stores, name):
+    for store, entry, crc32 in _pictures(stores, name):
         if digest_name(entry.source) in doubtful:
-            picture = _picture_crc32(store, name, entry)
-            if picture is None:
-                continue
-            other = owners.setdefault((entry.source, picture), store)
+            other = owners.setdefault((entry.source, crc32), store)
             if other is not store:
                 raise DataError(
                     f"{other.path} and {store.path} both have {entry.source} in {name}",
                     "Merge stores of different images; each of these would count twice.",
                 )
-
-
-def _picture_crc32(store: PairStore, name: str, entry: IndexRow) -> int | None:
-    """Checksum a row without its soft labels; None where there is none."""
-    if not store.info.soft_labels or entry.row is None:
-        return entry.crc32
-    faces, contexts, _ = store.arrays(name)
-    known = entry.row < len(faces)
-    return row_crc32(faces[entry.row], contexts[entry.row]) if known else entry.crc32
 
 
 def _fill(

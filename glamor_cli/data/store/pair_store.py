@@ -150,6 +150,25 @@ class PairStore:
         for entry, _ in read_index(self.path / name / INDEX_FILE):
             yield entry
 
+    def pictures(self, name: str) -> Iterator[tuple[IndexRow, int]]:
+        """Stream the stored images of a split, each with a checksum of its pixels alone.
+
+        No pixels are read: the index has the checksums, and of those that include soft labels the
+        part before these follows. Rows beyond the arrays, of a damaged index, are left out.
+
+        Raises:
+            ConfigError: There is no such split.
+            DataError: A file is missing or damaged.
+        """
+        *_, last = map(np.asarray, self.arrays(name))
+        for entry in self.entries(name):
+            if entry.row is None or entry.crc32 is None or entry.row >= len(last):
+                continue
+            if self.info.soft_labels:
+                yield entry, crc32_before(entry.crc32, last[entry.row].tobytes())
+            else:
+                yield entry, entry.crc32
+
     def arrays(self, name: str) -> tuple[NDArray[Any], ...]:
         """Memory-map the arrays of a split, in the order in which rows are checksummed.
 
@@ -317,6 +336,21 @@ def row_crc32(*arrays: NDArray[Any]) -> int:
     for array in arrays:
         crc32 = zlib.crc32(np.ascontiguousarray(array).data, crc32)
     return crc32
+
+
+def crc32_before(crc32: int, tail: bytes) -> int:
+    """Give the CRC-32 of what comes before ``tail`` from that of the whole: each step is undone."""
+    state = crc32 ^ 0xFFFFFFFF
+    for byte in reversed(tail):
+        index = _CRC32_INDEX[state >> 24]
+        state = (state ^ _CRC32_TABLE[index]) << 8 | index ^ byte
+    return state ^ 0xFFFFFFFF
+
+
+# The state after a byte is ``TABLE[(state ^ byte) & 255] ^ state >> 8``, of which the first part
+# alone reaches the top 8 bits: these tell which entry of the table it was.
+_CRC32_TABLE = [zlib.crc32(bytes([index ^ 0xFF])) ^ 0xFF000000 for index in range(256)]
+_CRC32_INDEX = {value >> 24: index for index, value in enumerate(_CRC32_TABLE)}
 
 
 def _to_network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
