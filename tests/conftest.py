@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # Tests run on all cores already; torch's and OpenMP's own threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # torch looks at this when it first calls cuBLAS, which may be long before the test that needs it.
@@ -16,3 +18,9 @@ for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 pytest_plugins = ["data_fixtures"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that have slow tests: one that comes last keeps the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
