@@ -116,9 +116,9 @@ def preprocess(
     except KeyboardInterrupt:
         stopped("what is done is stored")
     _print(report, out)
-    say_notes(note_shared(PairStore.open(out), same_names=True))
     if json_file is not None:
         write_json(json_file, asdict(report), "report")
+    say_notes(note_shared(PairStore.open(out), same_names=True))
     if report.failed:
         raise typer.Exit(1)
 
