@@ -1,10 +1,11 @@
 """Mix the answers of trained weights into a data set's soft labels.
 
-    uv run python benchmarks/teach_labels.py STORE MANIFEST.csv TAUGHT.csv WEIGHTS [WEIGHTS ...]
+    uv run python benchmarks/teach_labels.py STORE MANIFEST.csv TAUGHT.csv TEACHER [TEACHER ...]
 
-STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. The weights, names or
-files, answer to each pair of the training split and to its mirror image; ``--share`` of each soft
-label becomes the mean of these answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths
+STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. A teacher is weights,
+by their name or file, or a folder of ``train_teacher.py``; each answers to every pair of the
+training split and to its mirror image, and ``--share`` of each soft label becomes the mean of these
+answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths
 hold; ``glamor preprocess TAUGHT.csv`` makes a store of it. This is distillation (Hinton et al.
 2015, arXiv 1503.02531) with answers given once, which costs a training no time: for networks that
 cannot have many epochs. The validation split keeps its labels.
@@ -16,14 +17,20 @@ import io
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from train_teacher import TEACHER
 
+from glamor_cli.data.batches.augment import to_float
 from glamor_cli.data.split_names import TRAIN_SPLIT
-from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.runtimes.options import Provider
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Provider
+from glamor_cli.training.onnx_teacher import OnnxTeacher
 
 DIGITS = 6
 
@@ -34,18 +41,15 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("taught", type=Path)
-    parser.add_argument("weights", nargs="+")
+    parser.add_argument("teachers", nargs="+")
     parser.add_argument("--share", type=float, default=0.5, help="of the answers in a soft label")
     parser.add_argument("--provider", type=Provider, default=Provider.CPU)
     asked = parser.parse_args()
 
     split = PairStore.open(asked.store).split(TRAIN_SPLIT)
-    teachers = [open_runtime(name, provider=asked.provider) for name in asked.weights]
-    if any(teacher.metadata.classes != split.classes for teacher in teachers):
-        parser.error("the weights and the store have other emotions, or another order of them")
     if split.targets is None:
         parser.error(f"{asked.store} has no soft labels")
-    answers = [evaluate(MirroredRuntime(teacher), split).probabilities for teacher in teachers]
+    answers = [answer(teacher, split, asked.provider) for teacher in asked.teachers]
     mixed = split.targets + asked.share * (np.mean(answers, axis=0) - split.targets)
     taught = dict(zip(split.sources, mixed, strict=True))
     with asked.manifest.open(encoding="utf-8", newline="") as handle:
@@ -63,6 +67,34 @@ def main() -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(asked.taught, text.getvalue())
+
+
+def answer(name: str, split: Split, provider: Provider) -> NDArray[np.float32]:
+    """Ask a teacher about all pairs and their mirror images: the mean probabilities (N, classes).
+
+    Args:
+        name: Of weights, or a folder of ``train_teacher.py``.
+        split: The pairs.
+        provider: What runs weights.
+    """
+    folder = Path(name)
+    if not (folder / TEACHER).exists():
+        teacher = open_runtime(name, provider=provider)
+        _require_emotions(teacher.metadata.classes, split)
+        return evaluate(MirroredRuntime(teacher), split).probabilities
+    classifier = OnnxTeacher(folder / TEACHER, device=torch.device("cpu"), threads=None)
+    _require_emotions(classifier.classes, split)
+    answers = []
+    for start in track(range(0, len(split), PAIRS_AT_ONCE), f"{name} answers"):
+        faces = to_float(torch.from_numpy(split.faces[start : start + PAIRS_AT_ONCE]))
+        both = classifier.answer(torch.cat((faces, faces.flip(3))), faces)
+        answers.append(both.reshape(2, len(faces), -1).mean(0).numpy())
+    return np.concatenate(answers)
+
+
+def _require_emotions(classes: tuple[str, ...], split: Split) -> None:
+    if classes != split.classes:
+        raise SystemExit("a teacher and the store have other emotions, or another order of them")
 
 
 if __name__ == "__main__":

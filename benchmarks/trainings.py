@@ -10,7 +10,7 @@ from typing import Any
 
 from mean_weights import MEAN
 from recording import RESULTS
-from teacher_networks import FACES
+from teacher_networks import FACERES, FACES
 from train_teacher import HIGHEST_RATE, SETTINGS
 
 from glamor_cli.files.atomic import write_text
@@ -21,9 +21,13 @@ from glamor_cli.weights.network_file import read_metadata
 TRAININGS = RESULTS / "trainings.json"
 TEACHER_RECIPE = "EfficientNet-Lite"
 FACES_RECIPE = "face recognition network"
+FACERES_RECIPE = "MobileNet of VGGFace2"
 
 OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
 """Options of ``glamor train`` that change a recipe."""
+
+_TEACHER_RECIPES = {FACES: FACES_RECIPE, FACERES: FACERES_RECIPE}
+_FOLDERS = {FACES: "package/model", FACERES: "package/models"}
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,10 @@ def _summarise_teacher(run: Path) -> Training:
         of = " ".join(settings["mean_of"])
         return Training(run.name, f"python benchmarks/mean_teachers.py {run.name} {of}")
     line = f"python benchmarks/train_teacher.py {settings['store']} {run.name}"
-    knows_faces = settings["network"] == FACES
-    line += f" --network {settings['network']} --sizes {settings['sizes']}"
-    if knows_faces:
-        line += " --weights package/model"
+    network = settings["network"]
+    line += f" --network {network} --sizes {settings['sizes']}"
+    if network in _FOLDERS:
+        line += f" --weights {_FOLDERS[network]}"
     if settings["lr"] != HIGHEST_RATE:
         line += f" --lr {settings['lr']:g}"
     if settings["seed"]:
@@ -146,7 +150,7 @@ def _summarise_teacher(run: Path) -> Training:
     return Training(
         run.name,
         line,
-        FACES_RECIPE if knows_faces else TEACHER_RECIPE,
+        _TEACHER_RECIPES.get(network, TEACHER_RECIPE),
         settings["seed"],
         len(lines),
         lines[-1]["validation_accuracy"],

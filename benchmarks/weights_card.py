@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recording import RESULTS
-from trainings import FACES_RECIPE, TEACHER_RECIPE, Training, record_trainings
+from trainings import FACERES_RECIPE, FACES_RECIPE, TEACHER_RECIPE, Training, record_trainings
 
 from glamor_cli.files.atomic import write_text
 from glamor_cli.training.config import BEST
@@ -128,6 +128,9 @@ TEACHERS = {
     "says what it needs installed.",
     FACES_RECIPE: "The network that knows faces is dlib's for recognising people (public domain), "
     "taught the same faces; the docstring of `train_teacher.py` says where its weights come from.",
+    FACERES_RECIPE: "The MobileNet had learnt to tell the people of VGGFace2 apart (a data set for "
+    "research), and was taught the same faces; the docstring of `train_teacher.py` says where its "
+    "weights come from.",
 }
 """What each kind of teacher is."""
 
