@@ -86,7 +86,7 @@ def answer(name: str, split: Split, provider: Provider) -> NDArray[np.float32]:
     _require_emotions(classifier.classes, split)
     answers = []
     for start in track(range(0, len(split), PAIRS_AT_ONCE), f"{name} answers"):
-        faces = to_float(torch.from_numpy(split.faces[start : start + PAIRS_AT_ONCE]))
+        faces = to_float(torch.from_numpy(np.array(split.faces[start : start + PAIRS_AT_ONCE])))
         both = classifier.answer(torch.cat((faces, faces.flip(3))), faces)
         answers.append(both.reshape(2, len(faces), -1).mean(0).numpy())
     return np.concatenate(answers)

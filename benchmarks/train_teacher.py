@@ -204,7 +204,7 @@ def _share(progress: float) -> float:
 def _judge(network: nn.Module, split: Split) -> float:
     labels, answers = np.asarray(split.labels), list[NDArray[np.int64]]()
     for start in range(0, len(labels), _BATCH):
-        faces = to_float(torch.from_numpy(split.faces[start : start + _BATCH]))
+        faces = to_float(torch.from_numpy(np.array(split.faces[start : start + _BATCH])))
         faces = faces.contiguous(memory_format=torch.channels_last)
         answers.append(network(faces).argmax(1).numpy())
     return float((np.concatenate(answers) == labels).mean())
