@@ -16,7 +16,8 @@ at.
         --weights package/models --lr 7e-4 --threads 2 \
         --sizes 96,96,96,128,128,128,128,128,128,128,128,160,160,160
 
-``--sizes`` gives an epoch for each number: the height and width its faces are brought to. OUT
+``--sizes`` gives an epoch for each number: the height and width its faces are brought to. The
+teacher answers to faces of the last size, or of ``--answer-size``: smaller ones take less time. OUT
 becomes a folder with ``teacher.onnx``, which ``glamor train --teacher`` takes, a line for each
 epoch in ``metrics.jsonl`` and, for the card, the settings in ``teacher.json``. A training that was
 stopped goes on with its next epoch.
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=HIGHEST_RATE)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--answer-size", type=int, help="of faces to answer to; else the last size")
     asked = parser.parse_args()
 
     sizes = [int(size) for size in asked.sizes.split(",")]
@@ -94,6 +96,8 @@ def main() -> None:
     training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes)
     settings = {"store": asked.store.name, "network": asked.network, "sizes": asked.sizes}
     settings |= {"lr": asked.lr, "seed": asked.seed}
+    if asked.answer_size is not None:
+        settings["answer_size"] = asked.answer_size
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
     training.resume(asked.out)
     with keep_freed_memory():
@@ -101,7 +105,9 @@ def main() -> None:
             entry = training.run_epoch()
             Console().print_json(json.dumps(entry), indent=None)
             training.save(asked.out)
-    export(training.averaged(), store.info.classes, asked.out / TEACHER)
+    network = training.averaged()
+    network.size = asked.answer_size or sizes[-1]
+    export(network, store.info.classes, asked.out / TEACHER)
 
 
 class _Training:

@@ -146,6 +146,8 @@ def _summarise_teacher(run: Path) -> Training:
         line += f" --lr {settings['lr']:g}"
     if settings["seed"]:
         line += f" --seed {settings['seed']}"
+    if "answer_size" in settings:
+        line += f" --answer-size {settings['answer_size']}"
     lines = _epochs(run)
     return Training(
         run.name,
