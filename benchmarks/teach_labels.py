@@ -5,15 +5,17 @@
 STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. A teacher is weights,
 by their name or file, or a folder of ``train_teacher.py``; each answers to every pair of the
 training split and to its mirror image, and ``--share`` of each soft label becomes the mean of these
-answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths
-hold; ``glamor preprocess TAUGHT.csv`` makes a store of it. This is distillation (Hinton et al.
-2015, arXiv 1503.02531) with answers given once, which costs a training no time: for networks that
-cannot have many epochs. The validation split keeps its labels.
+answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths hold; ``glamor preprocess
+TAUGHT.csv`` makes a store of it. This is distillation (Hinton et al. 2015, arXiv 1503.02531) with
+answers given once, which costs a training no time: for networks that cannot have many epochs. The
+validation split keeps its labels.
 """
 
 import argparse
 import csv
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,8 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Provider
-from glamor_cli.training.onnx_teacher import OnnxTeacher
+from glamor_cli.training.find_teacher import find_teacher
+from glamor_cli.training.teacher import Teacher
 
 DIGITS = 6
 
@@ -49,7 +52,9 @@ def main() -> None:
     split = PairStore.open(asked.store).split(TRAIN_SPLIT)
     if split.targets is None:
         parser.error(f"{asked.store} has no soft labels")
-    answers = [answer(teacher, split, asked.provider) for teacher in asked.teachers]
+    # All are opened first: one that does not fit is told before the others have answered.
+    teachers = [open_teacher(name, split.classes, asked.provider) for name in asked.teachers]
+    answers = [answer(split) for answer in teachers]
     mixed = split.targets + asked.share * (np.mean(answers, axis=0) - split.targets)
     taught = dict(zip(split.sources, mixed, strict=True))
     with asked.manifest.open(encoding="utf-8", newline="") as handle:
@@ -69,32 +74,36 @@ def main() -> None:
     write_text(asked.taught, text.getvalue())
 
 
-def answer(name: str, split: Split, provider: Provider) -> NDArray[np.float32]:
-    """Ask a teacher about all pairs and their mirror images: the mean probabilities (N, classes).
+def open_teacher(
+    name: str, classes: tuple[str, ...], provider: Provider
+) -> Callable[[Split], NDArray[np.float32]]:
+    """Open a teacher, which answers to all pairs of a split with probabilities (N, classes).
+
+    Each is the mean of those for the pair and for its mirror image.
 
     Args:
         name: Of weights, or a folder of ``train_teacher.py``.
-        split: The pairs.
+        classes: Emotions in the order of the split's.
         provider: What runs weights.
     """
-    folder = Path(name)
-    if not (folder / TEACHER).exists():
-        teacher = open_runtime(name, provider=provider)
-        _require_emotions(teacher.metadata.classes, split)
-        return evaluate(MirroredRuntime(teacher), split).probabilities
-    classifier = OnnxTeacher(folder / TEACHER, device=torch.device("cpu"), threads=None)
-    _require_emotions(classifier.classes, split)
+    file = Path(name) / TEACHER
+    if file.exists():
+        device = torch.device("cpu")
+        found = find_teacher(file, classes, with_contexts=False, device=device, threads=None)
+        return partial(_ask_about_faces, found)
+    runtime = open_runtime(name, provider=provider)
+    if runtime.metadata.classes != classes:
+        raise SystemExit(f"{name} and the store have other emotions, or another order of them")
+    return lambda split: evaluate(MirroredRuntime(runtime), split).probabilities
+
+
+def _ask_about_faces(teacher: Teacher, split: Split) -> NDArray[np.float32]:
     answers = []
-    for start in track(range(0, len(split), PAIRS_AT_ONCE), f"{name} answers"):
+    for start in track(range(0, len(split), PAIRS_AT_ONCE), "the teacher answers"):
         faces = to_float(torch.from_numpy(np.array(split.faces[start : start + PAIRS_AT_ONCE])))
-        both = classifier.answer(torch.cat((faces, faces.flip(3))), faces)
+        both = teacher.answer(torch.cat((faces, faces.flip(3))), faces)
         answers.append(both.reshape(2, len(faces), -1).mean(0).numpy())
     return np.concatenate(answers)
-
-
-def _require_emotions(classes: tuple[str, ...], split: Split) -> None:
-    if classes != split.classes:
-        raise SystemExit("a teacher and the store have other emotions, or another order of them")
 
 
 if __name__ == "__main__":

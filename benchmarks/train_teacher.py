@@ -106,7 +106,8 @@ def main() -> None:
             Console().print_json(json.dumps(entry), indent=None)
             training.save(asked.out)
     network = training.averaged()
-    network.size = asked.answer_size or sizes[-1]
+    if asked.answer_size is not None:
+        network.size = asked.answer_size
     export(network, store.info.classes, asked.out / TEACHER)
 
 
