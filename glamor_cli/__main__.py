@@ -29,21 +29,22 @@ def main() -> None:
         from glamor_cli.cli.render import print_error
 
         if verbose:
-            raise
-        if not (isinstance(error, PeerFailed) and is_follower()):
+            _print_traceback(error)
+        elif not (isinstance(error, PeerFailed) and is_follower()):
             print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         from glamor_cli.cli.render import print_error
 
-        if verbose:
-            raise
         named = "" if error.filename is None else f"cannot use {error.filename}: "
         report = ConfigError(
             f"{named}{error.strerror or error}",
             "Check the path and its permissions; --verbose shows where it was used.",
         )
-        print_error(report)
+        if verbose:
+            _print_traceback(error)
+        else:
+            print_error(report)
         sys.exit(report.exit_code)
     except ImportError as error:
         from glamor_cli.system.extras import was_interrupted
@@ -53,6 +54,11 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _print_traceback(error: Exception) -> None:
+    """Print what Python prints of an exception that nobody catches, whose exit code is always 1."""
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _end_by_other_signals_as_by_ctrl_c() -> None:

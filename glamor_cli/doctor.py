@@ -301,7 +301,8 @@ def _detectors() -> Iterator[Finding]:
     from glamor_cli.vision.options import DetectorKind
 
     image = np.zeros((64, 64, 3), np.uint8)
-    for kind in DetectorKind:
+    # The corrected form of dlib's is the same network.
+    for kind in (DetectorKind.CENTERFACE, DetectorKind.DLIB):
         default = kind is DetectorKind.CENTERFACE
         try:
             detector = open_detector(kind, threads=1)

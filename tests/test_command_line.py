@@ -134,12 +134,28 @@ def test_an_error_is_two_lines_and_a_code(
         ("store", "info", "--verbose", "nowhere"),
     ],
 )
-def test_verbose_shows_the_traceback_wherever_it_stands(
+def test_verbose_shows_the_traceback_wherever_it_stands_and_keeps_the_exit_code(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     done = run(*arguments, cwd=tmp_path)
     assert "Traceback" in done.stderr
     assert "DataError" in done.stderr
+    assert done.returncode == 4
+
+
+@pytest.mark.parametrize("words", [[], ["--verbose"]])
+def test_verbose_keeps_the_exit_code_of_what_the_system_refuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    def refused() -> None:
+        raise PermissionError(13, "Permission denied", "some/file")
+
+    monkeypatch.setattr("glamor_cli.cli.app.app", refused)
+    monkeypatch.setattr(sys, "argv", ["glamor", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert ("Traceback" in capsys.readouterr().err) == bool(words)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")

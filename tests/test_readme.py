@@ -1,10 +1,12 @@
 """Every command that the README shows works as it stands there."""
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -95,6 +97,45 @@ def test_every_command_that_is_shown_has_the_options_it_is_shown_with() -> None:
     assert found > 60
     with pytest.raises(Exception, match="No such option: --learning-rate"):
         parse(["train", "STORE", "--learning-rate", "1"])
+
+
+def table_under(heading: str, document: str) -> list[list[str]]:
+    """The cells of the table in a section, without its own heading."""
+    text = (README.parent / document).read_text(encoding="utf-8")
+    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    text = (README.parent / "benchmarks" / "results" / name).read_text(encoding="utf-8")
+    return json.loads(text)["rows"]
+
+
+def test_how_stores_grow_is_told_as_it_was_measured() -> None:
+    steps: dict[int, list[str]] = {}
+    for row in measured("store-scale.json"):
+        cells = steps.setdefault(row["records"], [f"{row['records']:,}"])
+        if row["step"] != "nothing":
+            cells.append(f"{row['seconds']:.1f}")
+        if row["step"] in ("index", "resume", "open"):
+            cells.append(str(row["peak_mb"]))
+    assert len(steps) == 4
+    assert table_under("What a million images cost", "docs/large-data-sets.md") == [*steps.values()]
+
+
+def test_what_fuzzing_found_is_told_as_it_was_measured() -> None:
+    told = [
+        [
+            row["parser"],
+            f"{row['inputs']:,}",
+            f"{row['slowest_seconds']:.3f}",
+            f"{row['peak_mb']:,}",
+            f"{row['bound_mb']:,}",
+        ]
+        for row in measured("fuzzing.json")
+    ]
+    assert table_under("Files from strangers", "docs/large-data-sets.md") == told
 
 
 def test_every_link_inside_the_repository_leads_somewhere() -> None:

@@ -26,7 +26,7 @@ from glamor_cli.settings import settle_paths, settle_several
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
-from glamor_cli.training.held_out import choose_validation_split
+from glamor_cli.training.held_out import choose_validation_split, settle_train_split
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.trainer import begin_or_resume
 
@@ -120,7 +120,7 @@ def judged_by_what_chose(config: AblationConfig) -> bool:
 def _check_split(config: AblationConfig) -> None:
     """Check the split to judge by, and its scenes, before hours are spent on what is judged."""
     split = PairStore.open(config.training.store).split(config.test_split)
-    if config.test_split == config.training.train_split:
+    if config.test_split == settle_train_split(config.training).train_split:
         raise ConfigError(
             f"the split {config.test_split!r} is the training split "
             "and cannot also be used for evaluation",

@@ -40,7 +40,10 @@ def preprocess(
     ] = _DEFAULTS.boxes,
     detector: Annotated[
         DetectorKind | None,
-        typer.Option(help=f"Which detector finds faces; default: {_DEFAULTS.detector}."),
+        typer.Option(
+            help=f"Which detector finds faces; default: {_DEFAULTS.detector}. dlib gives the "
+            "authors' boxes, dlib-corrected those without their mistakes."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; all CPUs by default.")

@@ -38,7 +38,11 @@ VerifyDeviceOption = Annotated[
     ),
 ]
 DetectorOption = Annotated[
-    DetectorKind, typer.Option(help="Who finds the faces; dlib takes at most 2 million pixels.")
+    DetectorKind,
+    typer.Option(
+        help="Who finds the faces; dlib (as the authors use it) and dlib-corrected (without their "
+        "mistakes) take at most 2 million pixels."
+    ),
 ]
 LongSideOption = Annotated[
     int | None,

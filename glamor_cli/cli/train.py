@@ -17,6 +17,7 @@ from glamor_cli.cli.runtime_options import (
     TrainPrecisionOption,
     TrainStoreArgument,
 )
+from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
 from glamor_cli.system.torchrun import is_follower
@@ -38,7 +39,9 @@ def train(
         float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
-    train_split: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
+    train_split: Annotated[
+        str, typer.Option(help="Split to learn from; all, where the data have no splits.")
+    ] = TRAIN_SPLIT,
     validation_split: Annotated[
         str | None,
         typer.Option(help="Split to choose by; else validation, val, or a held-out tenth."),

@@ -51,7 +51,7 @@ class TrainConfig:
         recipe: How to learn.
         network: What to learn.
         seed: Of everything random.
-        train_split: The split to learn from.
+        train_split: The split to learn from; where the data have no splits, ``train`` means all.
         validation_split: The split to choose by; None takes ``validation`` or ``val`` where there
             is one, and else holds out a tenth of the training split.
         initial_weights: A ``.safetensors`` whose tensors of the same name and shape are taken over

@@ -1,10 +1,12 @@
 """Which rows of a store a run learns from, and which it is judged on."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.held_out import hold_out
-from glamor_cli.data.split_names import VALIDATION_SPLITS
+from glamor_cli.data.split_names import TRAIN_SPLIT, VALIDATION_SPLITS, WHOLE_SPLIT
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
@@ -45,6 +47,18 @@ def choose_rows(
             "Preprocess more labelled images, or choose a --validation-split.",
         )
     return rows, validation, validation_rows
+
+
+def settle_train_split(config: TrainConfig) -> TrainConfig:
+    """Let ``train`` mean the whole of a store whose data have no splits.
+
+    Raises:
+        DataError: The store cannot be used.
+    """
+    whole = PairStore.open(config.store).splits == (WHOLE_SPLIT,)
+    if config.train_split == TRAIN_SPLIT and whole:
+        return replace(config, train_split=WHOLE_SPLIT)
+    return config
 
 
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:

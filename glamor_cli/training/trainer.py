@@ -15,6 +15,7 @@ from glamor_cli.training.config import (
     keep_precision,
     settle_precision,
 )
+from glamor_cli.training.held_out import settle_train_split
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.precision import exact_float32, repeatable
 from glamor_cli.training.progress import Progress, TrainResult
@@ -63,6 +64,7 @@ def train(
         with world.together():
             config = settle_precision(config, world.device)
             check_can_begin(config, resume=resume)
+            config = settle_train_split(config)
             held.enter_context(_process_settings(config, world.device))
             run = Run(config, world)
         if world.shared:

@@ -57,4 +57,4 @@ def open_detector(
         )
     from glamor_cli.vision.dlib_faces import DlibFaces
 
-    return DlibFaces()
+    return DlibFaces(corrected=kind is DetectorKind.DLIB_CORRECTED)

@@ -24,17 +24,17 @@ _REMEDY = install_extra("dlib")
 
 
 class DlibFaces:
-    """The detector ``dlib``; see ``faces.Detector``.
+    """The detectors ``dlib`` and ``dlib-corrected``; see ``faces.Detector``.
 
     The authors' program feeds BGR to a detector made for RGB, and uses dlib's inclusive right and
-    bottom edges as exclusive ends. Both are kept, for other boxes would not be the authors'.
+    bottom edges as exclusive ends. ``dlib`` keeps both, for other boxes would not be the authors'.
     """
 
-    kind = DetectorKind.DLIB
-    min_score_predict = MIN_SCORES[kind]
-
-    def __init__(self) -> None:
+    def __init__(self, *, corrected: bool = False) -> None:
         """Load the network.
+
+        Args:
+            corrected: Feed RGB, and make the edges exclusive.
 
         Raises:
             BackendUnavailable: dlib or the network's file is missing.
@@ -44,10 +44,12 @@ class DlibFaces:
         self._network = dlib.cnn_face_detection_model_v1(str(find_network()))
         # A network of dlib's holds its layers' outputs, so that two threads may not share a run.
         self._lock = threading.Lock()
+        self._corrected = corrected
+        self.kind = DetectorKind.DLIB_CORRECTED if corrected else DetectorKind.DLIB
+        self.min_score_predict = MIN_SCORES[self.kind]
         self.settings: dict[str, str | float | bool | int] = {
             "upsample": _UPSAMPLE,
-            # Stores tell by it that the authors' mistakes were kept.
-            "corrected": False,
+            "corrected": corrected,
         }
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
@@ -63,12 +65,14 @@ class DlibFaces:
                 f"an image of {width}x{height} pixels is too large for dlib's detector",
                 "Shrink it to full HD, or choose the detector centerface.",
             )
+        pixels = image if self._corrected else image[..., ::-1]
         with self._lock:
-            found = self._network(np.ascontiguousarray(image[..., ::-1]), _UPSAMPLE)
+            found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
         boxes = np.array(
             [(d.rect.left(), d.rect.top(), d.rect.right(), d.rect.bottom()) for d in found],
             np.float32,
         ).reshape(-1, 4)
+        boxes[:, 2:] += self._corrected
         return Faces.ordered(boxes, np.array([d.confidence for d in found], np.float32))
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:

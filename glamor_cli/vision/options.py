@@ -9,15 +9,23 @@ from glamor_cli.settings import require_positive
 
 
 class DetectorKind(StrEnum):
-    """The detectors: CenterFace, fast and in the base; dlib's, slow, with the authors' boxes."""
+    """The detectors: CenterFace, fast and in the base; dlib's, slow, with the authors' boxes.
+
+    The corrected one is dlib's without the authors' two mistakes (``dlib_faces``).
+    """
 
     CENTERFACE = "centerface"
     DLIB = "dlib"
+    DLIB_CORRECTED = "dlib-corrected"
 
 
 DEFAULT_DETECTOR = DetectorKind.CENTERFACE
 """Finds the faces, unless told otherwise."""
-MIN_SCORES = {DetectorKind.CENTERFACE: 0.35, DetectorKind.DLIB: 0.6}
+MIN_SCORES = {
+    DetectorKind.CENTERFACE: 0.35,
+    DetectorKind.DLIB: 0.6,
+    DetectorKind.DLIB_CORRECTED: 0.6,
+}
 """Prediction keeps faces of at least this score, unless told otherwise."""
 LONG_SIDE = 640
 """CenterFace shrinks an image to this long side, in pixels, unless told otherwise."""

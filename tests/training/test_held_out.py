@@ -10,10 +10,12 @@ from PIL import Image
 from quick_training import QUICK, config
 from small_data_sets import write_authors_data_set
 
+from glamor_cli.ablation.run import AblationConfig, ablate
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
@@ -111,6 +113,27 @@ def test_the_split_to_learn_from_may_have_any_name(scene_store: Path, tmp_path: 
     rows, split, held = choose_rows(PairStore.open(scene_store), alone)
     assert (split.name, len(rows) + len(held)) == ("validation", len(split))
     assert not set(rows) & set(held)
+
+
+def test_data_without_splits_are_learnt_from_and_judged_without_naming_any(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for label in ("Happy", "Sad"):
+        (folder / label).mkdir(parents=True)
+        for shade in range(5):
+            Image.new("RGB", (60, 60), (40 * shade, 0, 0)).save(folder / label / f"{shade}.png")
+    store, run = tmp_path / "pairs", tmp_path / "run"
+    preprocess(PreprocessConfig(folder, store, PairMaking(BoxSource.WHOLE), workers=1))
+    asked = config(store, run, replace(QUICK, epochs=1))
+    train(asked)
+    (learnt,) = read_metadata(run / BEST).learnt_from
+    assert (learnt.split, learnt.pairs, learnt.held_out_seed) == ("all", 10, 0)
+    # It is the run of whoever named them.
+    assert train(replace(asked, train_split="all"), resume=True).finished
+    judged = evaluate_store(EvaluateConfig(store, str(run / BEST), device="cpu", threads=1))
+    assert judged.evaluation.metrics.count == 1
+    same = AblationConfig(replace(asked, run=tmp_path / "runs"), test_split="all")
+    with pytest.raises(ConfigError, match="'all' is the training split"):
+        ablate(same)
 
 
 def test_too_little_to_learn_from_is_told_for_what_it_is(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def test_boxes_are_the_authors(detector, head, authors):
     assert 50 < y1 < 100 < 140 < y2 < 190
 
 
+def test_the_corrected_form_feeds_rgb_and_makes_edges_exclusive(head, authors):
+    corrected = open_detector("dlib-corrected")
+    assert corrected.kind is DetectorKind.DLIB_CORRECTED
+    assert corrected.settings == {"upsample": 1, "corrected": True}
+    assert corrected.min_score_predict == 0.6
+    # On swapped colours it sees what the authors' does, and only the edges differ.
+    swapped = corrected.detect(np.ascontiguousarray(head[:, :, ::-1]))
+    np.testing.assert_array_equal(swapped.boxes - authors, [[0, 0, 1, 1]])
+
+
 def test_a_batch_takes_images_of_any_size_and_none_may_hold_a_face(detector, head, authors):
     blank = np.zeros((40, 60, 3), np.uint8)
     first, second = detector.detect_batch([blank, head])

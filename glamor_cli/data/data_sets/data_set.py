@@ -12,9 +12,6 @@ from pathlib import Path
 from glamor_cli.errors import DataError
 from glamor_cli.vision.pairs import Box
 
-WHOLE_SPLIT = "all"
-"""The split of a data set that has none."""
-
 _SPLIT_NAME = re.compile(r"\w[\w .-]{0,99}")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from glamor_cli.data.data_sets.class_names import find_class, known_classes
 from glamor_cli.data.data_sets.crop_files import box_file_name
 from glamor_cli.data.data_sets.data_set import (
-    WHOLE_SPLIT,
     DataSet,
     Layout,
     Record,
@@ -15,6 +14,7 @@ from glamor_cli.data.data_sets.data_set import (
     is_hidden,
 )
 from glamor_cli.data.data_sets.manifest import ManifestDataSet
+from glamor_cli.data.split_names import WHOLE_SPLIT
 from glamor_cli.errors import DataError
 from glamor_cli.files.listing import list_names
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES
@@ -108,7 +108,8 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
     if split is not None:
         if split not in splits:
             raise DataError(
-                f"{root} has no split {split!r}", f"It has: {', '.join(splits) or 'none'}."
+                f"{root} has no split {split!r}",
+                f"Choose one that it has: {', '.join(splits)}." if splits else _REMEDY,
             )
         splits = {split: splits[split]}
     if not splits:

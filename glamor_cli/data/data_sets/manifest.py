@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 from glamor_cli.data.data_sets.class_names import find_class, known_classes
-from glamor_cli.data.data_sets.data_set import WHOLE_SPLIT, DataSet, Layout, Record, is_split_name
+from glamor_cli.data.data_sets.data_set import DataSet, Layout, Record, is_split_name
+from glamor_cli.data.split_names import WHOLE_SPLIT
 from glamor_cli.errors import DataError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
@@ -81,7 +82,8 @@ class ManifestDataSet(DataSet):
         if split is not None:
             if split not in found:
                 raise DataError(
-                    f"{path} has no split {split!r}", f"It has: {', '.join(sorted(found))}."
+                    f"{path} has no split {split!r}",
+                    f"Choose one that it has: {', '.join(sorted(found))}.",
                 )
             found = {split}
         return cls(path, columns, tuple(sorted(found)), whole_split)

@@ -37,7 +37,11 @@ from glamor_cli.vision.status import Status
 
 # Images that wait to be detected together may take this many pixels in all (24 MB).
 _BATCH_PIXELS = 8_000_000
-_ENGINES = {DetectorKind.CENTERFACE: "onnxruntime", DetectorKind.DLIB: "dlib"}
+_ENGINES = {
+    DetectorKind.CENTERFACE: "onnxruntime",
+    DetectorKind.DLIB: "dlib",
+    DetectorKind.DLIB_CORRECTED: "dlib",
+}
 _detectors = threading.local()
 
 

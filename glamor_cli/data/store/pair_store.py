@@ -255,7 +255,8 @@ class PairStore:
         """Refuse a split that there is not."""
         if name not in self.splits:
             raise ConfigError(
-                f"{self.path} has no split {name!r}", f"It has: {', '.join(self.splits)}."
+                f"{self.path} has no split {name!r}",
+                f"Choose one that it has: {', '.join(self.splits)}.",
             )
 
     def _read_split(self, name: str) -> Split:
