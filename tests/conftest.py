@@ -20,6 +20,22 @@ for name in ("SIGTERM", "SIGHUP"):
 pytest_plugins = ["data_fixtures"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Show GPUs only to the tests that are for them: `pytest -m gpu`.
+
+    The others leave the device open, and compare to the bit what no GPU promises.
+    """
+    wanted = config.option.markexpr.replace("not gpu", "")
+    if "gpu" not in wanted:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say so, because a skipped test says only that there is no GPU."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return f"GPUs: {'hidden; -m gpu runs the tests for them' if hidden else 'as they are'}"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that have slow tests: one that comes last keeps the others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

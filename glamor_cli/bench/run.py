@@ -15,7 +15,7 @@ from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
-from glamor_cli.bench.options import BenchConfig, BenchResult, Row, Target
+from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Row, Target
 from glamor_cli.bench.photographs import (
     detector_line_up,
     photographs,
@@ -94,6 +94,9 @@ def run_bench(
 
 def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
     """Measure one target at one batch size."""
+    if Backend.COMPILE in setup.backends:
+        # A function is compiled for eight shapes and types at most, whichever module it is of.
+        torch.compiler.reset()
     with ExitStack() as settings:
         if target is not Target.TRAIN:
             # Once for all: each call would pay for entering them. no_grad, because the graphs of

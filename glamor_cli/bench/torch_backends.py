@@ -57,7 +57,9 @@ def make_call(backend: Backend, module: nn.Module, compile_mode: str) -> PairCal
         compile_mode: Of ``torch.compile``.
     """
     if backend is Backend.COMPILE:
-        module.compile(dynamic=False, mode=compile_mode)
+        # Whole or not at all: else what torch does not compile runs as it is written, and the row
+        # would not tell.
+        module.compile(dynamic=False, fullgraph=True, mode=compile_mode)
 
     return _Recorded(module) if backend is Backend.CUDAGRAPH else module
 

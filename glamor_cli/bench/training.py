@@ -56,7 +56,7 @@ def training_step(
     """
     network.train()
     if compile_mode is not None:
-        network.compile(dynamic=False, mode=compile_mode)
+        network.compile(dynamic=False, fullgraph=True, mode=compile_mode)
     device = next(network.parameters()).device
     face, context = (
         torch.from_numpy(values).to(device, memory_format=torch.channels_last)

@@ -198,7 +198,7 @@ def _print_engine(artefacts: "Artefacts") -> None:
         )
     if not artefacts.verified:
         console.print(
-            "compared as ONNX: there is no GPU here to run the engine itself", soft_wrap=True
+            "compared as ONNX: there is no GPU here that runs the engine itself", soft_wrap=True
         )
     if artefacts.model_folder is not None:
         console.print(f"{artefacts.model_folder}: for tritonserver", markup=False, soft_wrap=True)

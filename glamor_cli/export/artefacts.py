@@ -79,8 +79,8 @@ class Artefacts:
         onnx: The network's export and how it was found to agree; ``path`` and ``bytes`` are of the
             file that was kept.
         engine: The engine; None without one.
-        verified: Whether the file kept was itself run and compared: an engine built without a GPU
-            can only be compared as ONNX.
+        verified: Whether the file kept was itself run and compared: an engine for which there is
+            no GPU here can only be compared as ONNX.
         model_folder: The folder in the Triton repository; None without one.
     """
 
@@ -164,7 +164,8 @@ def _export_engine(
         network = Path(scratch) / "network.onnx"
         report = export_onnx(weights, network, config)
         built = build_engine(network, Path(scratch) / out.name, engine)
-        verified = bool(query_driver().gpus)
+        # The first GPU would run it, if it is one of those that the engine was built for.
+        verified = built.sidecar.runs_on(query_driver())
         if verified:
             batches, agreement = _verify_engine(weights, built, config)
             report = dataclasses.replace(report, batches=batches, agreement=agreement)

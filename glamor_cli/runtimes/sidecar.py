@@ -15,7 +15,7 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.files.atomic import write_json
 from glamor_cli.files.reading import MALFORMED, read_bounded, sha256
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
-from glamor_cli.system.gpus import Gpu
+from glamor_cli.system.gpus import Driver, Gpu
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import registered
 
@@ -92,6 +92,10 @@ class Sidecar:
                 "Leave largest_batch at the profile's, or build with a larger --batch-max.",
             )
         return max(count, self.batch_min)
+
+    def runs_on(self, driver: Driver) -> bool:
+        """Whether the driver's first GPU, on which engines are run, is one it was built for."""
+        return bool(driver.gpus) and driver.gpus[0].architecture in self.architectures
 
     def require_architecture(self, engine: Path, gpu: Gpu) -> None:
         """Check that a GPU can run the engine.

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -20,11 +21,14 @@ from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
+from glamor_cli.bench.torch_backends import AsWritten, make_call
+from glamor_cli.bench.training import training_step
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
-from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.export.pairs import random_pairs
+from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.sidecar import sidecar_path
@@ -216,6 +220,58 @@ def test_every_backend_and_precision_has_a_row(weights: Path) -> None:
     assert "torch computes in half precision only on CUDA" in reasons
     assert "bench does not export in int8 (a file can be given with --export)" in reasons
     assert "training knows fp32 and bf16, not fp16" in reasons
+
+
+def compile_to_nothing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let torch.compile end with its graphs, which take minutes less; gives one entry for each."""
+    graphs: list[int] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(len(graph.graph.nodes))
+        return graph.forward
+
+    def compile_module(module: torch.nn.Module, *, mode: str, **settings: object) -> None:
+        module._compiled_call_impl = torch.compile(module._call_impl, backend=keep, **settings)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_module)
+    return graphs
+
+
+def test_every_batch_is_compiled_although_torch_ends_after_eight(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ninth would run as it is written, and be measured as compiled."""
+    graphs = compile_to_nothing(monkeypatch)
+    batches = tuple(range(1, 11))
+    result = run_bench(
+        quick(weights, targets=(Target.CORE,), batches=batches, backends=(Backend.COMPILE,))
+    )
+    assert {row.status for row in result.rows} == {"ok"}
+    assert len(graphs) == len(batches)
+
+
+def test_what_torch_does_not_compile_fails_instead_of_running_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs = compile_to_nothing(monkeypatch)
+    torch.compiler.reset()
+    module = AsWritten(GlamorNet().eval(), 1.0, core=True)
+    call = make_call(Backend.COMPILE, module, "default")
+    with torch.no_grad(), pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        for batch in range(1, 20):
+            call(torch.rand(batch, 256, 6, 6), torch.rand(batch, 256, 7, 7))
+    assert len(graphs) < 19
+
+
+@pytest.mark.parametrize("encoder", Encoder)
+def test_a_training_step_compiles_whole(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = compile_to_nothing(monkeypatch)
+    torch.compiler.reset()
+    network = GlamorNet(NetworkConfig(encoder))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+    step = training_step(network, optimizer, random_pairs(2), compile_mode="default")
+    assert np.isfinite(step())
+    assert len(graphs) == 1
 
 
 def test_work_is_counted_and_the_larger_bound_is_the_floor() -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError, ExportError
+from glamor_cli.export import artefacts
 from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
@@ -21,7 +22,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.rtx_cache import RuntimeCache, cache_path
 from glamor_cli.runtimes.sidecar import read_sidecar, sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target, generations, load_library
-from glamor_cli.system.gpus import Gpu, query_driver
+from glamor_cli.system.gpus import Driver, Gpu, query_driver
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -219,6 +220,28 @@ def test_engine_of_another_architecture_is_refused(engine):
         sidecar.require_architecture(engine, Gpu("a server card", "SM90"))
     # TensorRT-RTX builds for no server card.
     assert "glamor export --trt --target trt --weights" in refused.value.remedy
+
+
+def test_engine_for_other_gpus_than_this_machines_is_compared_as_onnx(
+    weights_file, tmp_path, monkeypatch
+):
+    """A GPU that cannot run it must not cost the export. The driver is stood in for."""
+    driver = Driver("13.0", (Gpu("a server card", "SM90"),))
+    monkeypatch.setattr(artefacts, "query_driver", lambda: driver)
+    config = ArtefactConfig(
+        ExportConfig(precision=ExportPrecision.FP16, batch=BatchRange(1, 1, 2)),
+        engine=dataclasses.replace(RTX, generations=("SM89",)),
+    )
+    made = export_artefacts(weights_file, tmp_path / "x.engine", config)
+    assert not made.verified
+    assert read_sidecar(tmp_path / "x.engine").architectures == ("SM89",)
+
+
+def test_only_the_first_gpu_counts_because_engines_run_there(engine):
+    sidecar, cards = read_sidecar(engine), (Gpu("a card", "SM89"), Gpu("a server card", "SM90"))
+    assert sidecar.runs_on(Driver("13.0", cards))
+    assert not sidecar.runs_on(Driver("13.0", cards[::-1]))
+    assert not sidecar.runs_on(Driver("", (), "no NVIDIA driver"))
 
 
 def rebuilt(remedy, weights, store, out):

@@ -90,6 +90,7 @@ def test_feature_maps_that_overflowed_get_no_answer(
         (90, Encoder.ORIGINAL, "fp32", 1),
         (90, Encoder.RESNET18, "fp32", 4),
         (90, Encoder.RESNET18, "fp16", 8),
+        (90, Encoder.ORIGINAL, "bf16", 1),
         (120, Encoder.RESNET18, "fp16", 8),
     ],
 )
@@ -110,7 +111,7 @@ def test_it_compiles_to_overlapping_loads_without_spilling_registers(
     from glamor_cli.network.fused_kernel import attention_fusion_kernel as kernel
 
     face_positions, positions = POSITIONS[encoder]
-    kind = torch.float16 if dtype == "fp16" else torch.float32
+    kind = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
     launch = choose_launch(samples, positions, kind, processors=1)
     assert launch.samples == samples
     # Channels last: a stride of one is compiled in, as the launcher does.
