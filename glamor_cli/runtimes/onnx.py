@@ -1,6 +1,6 @@
 """ONNX Runtime: the default engine, and the only one that ``predict`` needs. Never torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -55,19 +55,16 @@ class OnnxRuntime(Runtime):
         self.metadata = _read_metadata(self._session, path)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        return Output(
-            *self._try(
-                self._session, OUTPUT_NAMES, dict(zip(INPUT_NAMES, (face, context), strict=True))
-            )
-        )
+        feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))
+        return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
 
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
         if self._halves is None:
             return super()._about(face)
         first, rest, cut = self._halves
-        known = dict(zip(cut, self._try(first, cut, {INPUT_NAMES[0]: face}), strict=True))
+        known = dict(zip(cut, first.run(list(cut), {INPUT_NAMES[0]: face}), strict=True))
         return lambda context: Output(
-            *self._try(rest, OUTPUT_NAMES, {INPUT_NAMES[1]: context, **known})
+            *rest.run(list(OUTPUT_NAMES), {INPUT_NAMES[1]: context, **known})
         )
 
     @cached_property
@@ -85,25 +82,6 @@ class OnnxRuntime(Runtime):
 
         parts = split_at_face(self._path)
         return None if parts is None else (self._start(parts[0]), self._start(parts[1]), parts[2])
-
-    def _try(
-        self,
-        session: onnxruntime.InferenceSession,
-        names: Sequence[str],
-        feeds: dict[str, NDArray[np.float32]],
-    ) -> list[NDArray[np.float32]]:
-        """Run a session, and turn what goes wrong into an error of ours."""
-        try:
-            values: list[NDArray[np.float32]] = session.run(list(names), feeds)
-        except Exception as error:
-            # ONNX Runtime's exceptions share no base but Exception.
-            count = len(next(iter(feeds.values())))
-            elsewhere = "" if self.provider == CPU_PROVIDER else ", or choose --device cpu"
-            raise BackendUnavailable(
-                f"{self.provider} fails on a batch of {count}: {reason_of(error)}",
-                f"Give a smaller batch{elsewhere}.",
-            ) from error
-        return values
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
