@@ -66,8 +66,9 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
     Raises:
         DataError: The image is in no file, cannot be read or searched, or there is no face in it.
         ConfigError: There are fewer faces, or no such weights or device.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device or the detector's libraries are not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device or the detector's libraries are not here, or the engine
+            fails.
     """
     require_local(path)
     image = read_image(path)
@@ -111,6 +112,10 @@ def hide(
 
     Returns:
         The most attended region, if there is one, and the answers.
+
+    Raises:
+        CheckpointError: The network answers with values that are not finite.
+        BackendUnavailable: The engine fails.
     """
     cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
     most = None

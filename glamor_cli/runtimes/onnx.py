@@ -33,7 +33,8 @@ class OnnxRuntime(Runtime):
     Raises:
         ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
-        BackendUnavailable: CUDA was asked for and cannot load; the message names what is missing.
+        BackendUnavailable: CUDA was asked for and cannot load, of which the message names what is
+            missing; or memory does not suffice.
     """
 
     backend = "onnxruntime"
@@ -111,7 +112,7 @@ def open_session(
     Raises:
         ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged or not ONNX.
-        BackendUnavailable: CUDA was asked for and cannot load.
+        BackendUnavailable: CUDA was asked for and cannot load, or memory does not suffice.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS

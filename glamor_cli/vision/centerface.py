@@ -111,7 +111,7 @@ class CenterFace:
         Raises:
             ConfigError: The working size is too small or not whole, or the number of threads is
                 not positive.
-            BackendUnavailable: The network's file or ONNX Runtime is missing.
+            BackendUnavailable: The network's file or ONNX Runtime is missing or does not load.
         """
         if not float(config.long_side).is_integer():
             raise ConfigError(
@@ -132,7 +132,7 @@ class CenterFace:
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type.
+            DataError: The image has another shape or type, or memory does not suffice.
         """
         return self.detect_batch([image])[0]
 

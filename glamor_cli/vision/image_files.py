@@ -105,6 +105,7 @@ def list_files(
 
     Raises:
         DataError: There is no such source, a folder cannot be read, or none is in it.
+        OSError: The system does not accept the name, or lets nobody see whether it is a file.
     """
     if source.is_file():
         yield source
