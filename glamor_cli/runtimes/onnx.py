@@ -13,11 +13,8 @@ from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
-from glamor_cli.settings import require_positive
+from glamor_cli.system.onnx_sessions import session_options
 from glamor_cli.weights.metadata import Metadata
-
-# Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
-_LOG_ERRORS = 3
 
 
 class OnnxRuntime(Runtime):
@@ -114,16 +111,9 @@ def open_session(
         CheckpointError: The file is damaged or not ONNX.
         BackendUnavailable: CUDA was asked for and cannot load, or memory does not suffice.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS
+    options = session_options(threads)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if threads is not None:
-        require_positive(threads, "the number of threads", "--threads")
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-    # Spinning threads take the cores from decoding and detection between two batches.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if device != "cpu":
         session, problem = _on_cuda(path, options)
         if session is not None:

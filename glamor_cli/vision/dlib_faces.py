@@ -3,7 +3,6 @@
 How they use it is in docs/official-program.md, Faces.
 """
 
-import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from glamor_cli.errors import (
     no_memory_to,
     whole_reason_of,
 )
-from glamor_cli.system.extras import importing, install_extra
+from glamor_cli.system.extras import find_in_package, importing, install_extra
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.options import MIN_SCORES, DetectorKind
 
@@ -112,11 +111,9 @@ def find_network() -> Path:
     Raises:
         BackendUnavailable: The package is not installed or holds no such file.
     """
-    spec = importlib.util.find_spec("face_recognition_models")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "models" / "mmod_human_face_detector.dat"
-        if path.is_file():
-            return path
-    raise BackendUnavailable(
-        "the face detector of the package face-recognition-models is missing", _REMEDY
-    )
+    path = find_in_package("face_recognition_models", "models/mmod_human_face_detector.dat")
+    if path is None:
+        raise BackendUnavailable(
+            "the face detector of the package face-recognition-models is missing", _REMEDY
+        )
+    return path
