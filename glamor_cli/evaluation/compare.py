@@ -58,7 +58,7 @@ class CompareConfig:
         provider: What runs the ONNX files among them; None chooses by ``device``.
 
     Raises:
-        ConfigError: Fewer than two, one twice, or too many.
+        ConfigError: Fewer than two, one twice, or too many; or a batch of less than one pair.
     """
 
     store: Path
@@ -209,8 +209,8 @@ def compare_store(
     Raises:
         ConfigError: No such split, weights or device, or no telling which split is meant.
         DataError: The store is damaged, empty, or has classes that a network does not know.
-        CheckpointError: Weights are damaged or foreign.
-        BackendUnavailable: A device is not here.
+        CheckpointError: Weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: A device is not here, or an engine fails on a batch.
     """
     store = PairStore.open(config.store)
     files = [find_weights(name, suffix=".onnx") for name in config.weights]

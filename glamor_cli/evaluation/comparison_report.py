@@ -104,7 +104,7 @@ def save_picture(path: Path, comparison: Comparison) -> None:
         comparison: What to draw.
 
     Raises:
-        ConfigError: The folder cannot be written to.
+        ConfigError: The folder cannot be written to, or the ending is none of a picture.
     """
     figure = draw_comparison(comparison, names=True)
     save_figure(path, figure, _DPI)

@@ -173,8 +173,8 @@ def evaluate_store(
     Raises:
         ConfigError: No such split, weights or device, or no telling which split is meant.
         DataError: The store is damaged, empty, or has classes that the network does not know.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device is not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device is not here, or the engine fails on a batch.
     """
     store = PairStore.open(config.store)
     path = find_weights(config.weights, suffix=".onnx")
@@ -217,6 +217,8 @@ def evaluate(
     Raises:
         ConfigError: A batch of less than one pair.
         DataError: The split is empty or has classes that the network does not know.
+        CheckpointError: The network answers with values that are not finite.
+        BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
     """
     require_positive(batch_size, "the batch size", "--batch")
     split.require_pairs()

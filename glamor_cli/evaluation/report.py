@@ -7,7 +7,7 @@ from typing import Any
 
 from glamor_cli import __version__
 from glamor_cli.data.store.pair_store import PairStore, Split
-from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, resample
+from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
 from glamor_cli.evaluation.figures import save_confusion
@@ -175,5 +175,5 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
     }
 
 
-def _ends(interval: Any) -> dict[str, float] | None:
+def _ends(interval: Interval | None) -> dict[str, float] | None:
     return None if interval is None else asdict(interval)

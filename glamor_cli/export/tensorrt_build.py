@@ -115,7 +115,7 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
             sha256=sha256(temporary),
             metadata=exported.metadata,
         )
-        sidecar.write_to(described)
+        sidecar.write(described)
     return EngineReport(out, sidecar, len(serialized), time.perf_counter() - started)
 
 

@@ -11,6 +11,7 @@ from glamor_cli.predict.predictor import FacePrediction, PredictConfig, open_pre
 from glamor_cli.predict.sources import SourceImage, require_local
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.attention_map import Region, extreme_squares, has_peak
+from glamor_cli.vision.centerface import CenterFaceConfig
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
 
@@ -66,8 +67,9 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
     Raises:
         DataError: The image is in no file, cannot be read or searched, or there is no face in it.
         ConfigError: There are fewer faces, or no such weights or device.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device or the detector's libraries are not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device or the detector's libraries are not here, or the engine
+            fails.
     """
     require_local(path)
     image = read_image(path)
@@ -76,7 +78,8 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
     if prediction.reason is not None:
         raise DataError(f"{path}: {prediction.reason}", "Shrink it, or choose another --detector.")
     if not prediction.faces:
-        doubtful = ", or --min-score 0.2" if config.min_score is None else ""
+        lower = f", or --min-score {CenterFaceConfig.min_score}"
+        doubtful = lower if config.min_score is None else ""
         raise DataError(
             f"no face was found in {path}", f"Give a larger picture of the face{doubtful}."
         )
@@ -111,6 +114,10 @@ def hide(
 
     Returns:
         The most attended region, if there is one, and the answers.
+
+    Raises:
+        CheckpointError: The network answers with values that are not finite.
+        BackendUnavailable: The engine fails.
     """
     cases = [("the face", Pair(np.zeros_like(pair.face), pair.context))]
     most = None

@@ -185,8 +185,9 @@ def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
 
     Raises:
         ConfigError: No such weights, device or settings.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device or the detector's libraries are not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device or the detector's libraries are not here, or the engine fails
+            on a batch.
         TypeError: Something else is among the sources.
     """
     for image in predict_images(sources, config):
@@ -205,8 +206,9 @@ def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePre
 
     Raises:
         ConfigError: No such weights, device or settings.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device or the detector's libraries are not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device or the detector's libraries are not here, or the engine fails
+            on a batch.
         TypeError: Something else is among the sources.
     """
     yield from open_predictor(config).predict(sources)
@@ -271,11 +273,13 @@ class Predictor:
 
         Raises:
             TypeError: Something else is among them.
+            BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
+            CheckpointError: The network answers with values that are not finite.
         """
         listed = list_sources(images, self._config.saved_in)
         stream = map(_copied, listed) if copy else listed
         lookers = ThreadPoolExecutor(self._workers)
-        # One thread, always the same: not every engine can be used from several.
+        # One thread, for an engine spreads each batch over the cores itself.
         network = ThreadPoolExecutor(1)
         looking: deque[tuple[int, Future[_Waiting]]] = deque()
         recognising: deque[Future[list[ImagePrediction]]] = deque()

@@ -90,6 +90,9 @@ def list_sources(
             DataError where there are none.
         on_saved: Called with each file that is passed over because a run saved it.
         on_named: Called with each that a run saved and that is taken all the same.
+
+    Raises:
+        TypeError: Something else is among the sources.
     """
     for source in each_source(sources):
         if isinstance(source, SourceImage):

@@ -43,6 +43,10 @@ class Timeline:
 
     Args:
         classes: Names of the emotions.
+
+    Attributes:
+        classes: The same.
+        end: Seconds, of the last frame that was taken.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:

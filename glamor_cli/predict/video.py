@@ -140,8 +140,9 @@ def predict_sources(
 
     Raises:
         ConfigError: No such weights, device or settings.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device, the detector's libraries or PyAV are not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device, the detector's libraries or PyAV are not here, or the engine
+            fails on a batch.
         TypeError: Something else is among the sources.
     """
     sources = list(each_source(sources))

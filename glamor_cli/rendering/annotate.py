@@ -108,6 +108,7 @@ class PictureFolder:
             raise _not_writable(folder, "permission denied")
         self._folder = folder
         self._used = {name.casefold() for name in _files_in(folder, sources)}
+        self._older: set[Path] = set()
         self._next: dict[str, int] = {}
 
     def save(self, prediction: ImagePrediction) -> Path | None:
@@ -123,6 +124,7 @@ class PictureFolder:
             annotate(prediction).save(
                 temporary, "JPEG", quality=92, subsampling="4:4:4", comment=MARK
             )
+        self.count(path)
         return path
 
     def leave_nothing_empty(self) -> None:
@@ -141,9 +143,14 @@ class PictureFolder:
         self._used.add(name.casefold())
         self._next[plain.casefold()] = number
         path = self._folder / name
-        self.saved += 1
-        self.replaced += path.exists()
+        if path.exists():
+            self._older.add(path)
         return path
+
+    def count(self, path: Path) -> None:
+        """Count a file of a name that ``path`` gave, once it is saved."""
+        self.saved += 1
+        self.replaced += path in self._older
 
 
 def _files_in(folder: Path, sources: Sources) -> list[str]:

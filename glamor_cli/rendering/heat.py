@@ -10,9 +10,13 @@ from glamor_cli.vision.pairs import Box
 # Violet, red, orange, light yellow: lightness rises all the way, so it reads without colour too.
 _HEAT = np.array([(59, 15, 112), (150, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)])
 _HEAT_OPACITY = 0.8
+"""Of the hottest place; what is below still shows."""
 _HEAT_FLOOR = 0.12
+"""Heat up to this is not drawn."""
 _COLOUR_LEFT = 0.35
+"""The share of its colour that a muted picture keeps."""
 _UNSEEN = 0.62
+"""The share of its light that is left of what the network does not see."""
 
 
 def overlay_attention(

@@ -25,6 +25,8 @@ _PANEL = 1.25
 _MOST_PANELS = 8
 _LONGEST = 24
 """Letters of a class's name."""
+_LONGEST_TITLE = 80
+"""Letters of the video's."""
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
 _MOST_MISSED = 2
@@ -53,7 +55,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
         title: What stands above: the video's name.
 
     Raises:
-        ConfigError: The folder cannot be written to.
+        ConfigError: The folder cannot be written to, or the ending is none of a picture.
     """
     figure = draw_timeline(timeline, title)
     save_figure(path, figure, _DPI, comment=MARK)
@@ -87,8 +89,7 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     panels[-1].xaxis.set_major_formatter(lambda value, _: _clock(value, end))
     if timeline.end == 0 or end >= _CLOCK_FROM:
         panels[-1].set_xticks(_round_times(timeline.end))
-    # Names may hold dollar signs, which would be taken for formulas.
-    figure.suptitle(_shorten(title), fontsize=12, parse_math=False)
+    figure.suptitle(plain_name(title, _LONGEST_TITLE, middle=True), fontsize=12)
     handles = [
         Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=plain_name(name, _LONGEST))
         for name, colour in zip(timeline.classes, colours, strict=True)
@@ -177,8 +178,3 @@ def _round_times(end: float) -> NDArray[np.float64]:
     steps = chain(_CLOCK_STEPS, (86400 << doubled for doubled in count()))
     step = next(step for step in steps if end < _MOST_TICKS * step)
     return step * np.arange(end // step + 1)
-
-
-def _shorten(name: str) -> str:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return shown if len(shown) <= 80 else f"...{shown[-77:]}"

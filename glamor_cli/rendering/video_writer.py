@@ -28,6 +28,7 @@ _CODECS = (
 )
 _BT709 = 1
 _LIMITED = 1
+"""FFmpeg's numbers of what players expect: AVCOL_SPC_BT709 and its like, AVCOL_RANGE_MPEG."""
 _MOST_THREADS = 4
 
 

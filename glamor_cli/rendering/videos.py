@@ -142,8 +142,8 @@ class VideoFolder(PictureFolder):
         # Otherwise a Ctrl-C between video and timeline would leave one without the other.
         with undisturbed():
             ended, self._open = self._open, None
-            if ended is not None:
-                ended.finish()
+            for path in ended.finish() if ended is not None else ():
+                self.count(path)
 
 
 class _OpenVideo:
@@ -176,10 +176,13 @@ class _OpenVideo:
         self._timeline.add(prediction.time, prediction.people)
         self._frame = prediction.frame
 
-    def finish(self) -> None:
+    def finish(self) -> tuple[Path, ...]:
+        """Complete the video, and draw the timeline if it shows anybody; gives what was saved."""
         self._files.close()
-        if self._timeline.lines():
-            save_timeline(self._timeline_path, self._timeline, Path(self._source).name)
+        if not self._timeline.lines():
+            return (self.path,)
+        save_timeline(self._timeline_path, self._timeline, Path(self._source).name)
+        return self.path, self._timeline_path
 
     def discard(
         self,

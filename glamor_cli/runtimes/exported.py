@@ -113,6 +113,7 @@ def read_exported(path: Path) -> ExportedFile:
 
     Raises:
         CheckpointError: The file is damaged, or not exported by glamor.
+        BackendUnavailable: Memory does not suffice.
     """
     return identify(load_model(path), path)
 
@@ -122,6 +123,7 @@ def load_model(path: Path) -> "ModelProto":
 
     Raises:
         CheckpointError: The file is damaged, or not ONNX.
+        BackendUnavailable: Memory does not suffice.
     """
     import onnx
 

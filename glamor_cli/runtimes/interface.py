@@ -1,13 +1,20 @@
 """One interface to every engine that runs the network: NumPy in, NumPy out, any batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, CheckpointError, DataError
+from glamor_cli.errors import (
+    BackendUnavailable,
+    CheckpointError,
+    DataError,
+    GlamorError,
+    whole_reason_of,
+)
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.weights.metadata import Metadata
 
@@ -98,12 +105,12 @@ class Runtime(ABC):
             )
         if len(face) == 0:
             return self._nothing()
-        return _join(
-            [
+        with self._running(len(face)):
+            pieces = [
                 self._run(face[start:][: self.largest_batch], context[start:][: self.largest_batch])
                 for start in range(0, len(face), self.largest_batch)
             ]
-        )
+        return _join(pieces)
 
     def about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
         """Take faces whose contexts are asked about several times.
@@ -123,16 +130,18 @@ class Runtime(ABC):
         """
         _check("face", face, FACE_SIZE)
         starts = range(0, len(face), self.largest_batch)
-        pieces = [self._about(face[start:][: self.largest_batch]) for start in starts]
+        with self._running(len(face)):
+            pieces = [self._about(face[start:][: self.largest_batch]) for start in starts]
 
         def ask(context: NDArray[np.float32]) -> Output:
             if not pieces or len(context) != len(face):
                 return self(face, context)
             _check("context", context, CONTEXT_SIZE)
-            answers = [
-                piece(context[start:][: self.largest_batch])
-                for start, piece in zip(starts, pieces, strict=True)
-            ]
+            with self._running(len(context)):
+                answers = [
+                    piece(context[start:][: self.largest_batch])
+                    for start, piece in zip(starts, pieces, strict=True)
+                ]
             return self._require_finite(_join(answers))
 
         return ask
@@ -150,6 +159,23 @@ class Runtime(ABC):
         """Do `about` for 1 to ``largest_batch`` checked faces; engines with halves override it."""
         kept = face.copy()  # the caller may fill the array anew
         return lambda context: self._run(kept, context)
+
+    @contextmanager
+    def _running(self, count: int) -> Iterator[None]:
+        """Turn what the engine raises over so many pairs in this block into an error of ours."""
+        try:
+            yield
+        except GlamorError:
+            raise
+        except Exception as error:
+            # Engines' exceptions share no base but Exception.
+            batch = min(count, self.largest_batch)
+            elsewhere = "" if self.device == "cpu" else ", or choose --device cpu"
+            raise BackendUnavailable(
+                f"{self.backend} fails on a batch of {batch} ({self.provider}): "
+                f"{whole_reason_of(error)}",
+                f"Give a smaller batch{elsewhere}.",
+            ) from error
 
     def _require_finite(self, output: Output) -> Output:
         for values in (output.probabilities, output.attention, output.stream_weights):

@@ -1,6 +1,6 @@
 """ONNX Runtime: the default engine, and the only one that ``predict`` needs. Never torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -13,11 +13,8 @@ from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
-from glamor_cli.settings import require_positive
+from glamor_cli.system.onnx_sessions import session_options
 from glamor_cli.weights.metadata import Metadata
-
-# Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
-_LOG_ERRORS = 3
 
 
 class OnnxRuntime(Runtime):
@@ -33,7 +30,8 @@ class OnnxRuntime(Runtime):
     Raises:
         ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
-        BackendUnavailable: CUDA was asked for and cannot load; the message names what is missing.
+        BackendUnavailable: CUDA was asked for and cannot load, of which the message names what is
+            missing; or memory does not suffice.
     """
 
     backend = "onnxruntime"
@@ -55,19 +53,16 @@ class OnnxRuntime(Runtime):
         self.metadata = _read_metadata(self._session, path)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        return Output(
-            *self._try(
-                self._session, OUTPUT_NAMES, dict(zip(INPUT_NAMES, (face, context), strict=True))
-            )
-        )
+        feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))
+        return Output(*self._session.run(list(OUTPUT_NAMES), feeds))
 
     def _about(self, face: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], Output]:
         if self._halves is None:
             return super()._about(face)
         first, rest, cut = self._halves
-        known = dict(zip(cut, self._try(first, cut, {INPUT_NAMES[0]: face}), strict=True))
+        known = dict(zip(cut, first.run(list(cut), {INPUT_NAMES[0]: face}), strict=True))
         return lambda context: Output(
-            *self._try(rest, OUTPUT_NAMES, {INPUT_NAMES[1]: context, **known})
+            *rest.run(list(OUTPUT_NAMES), {INPUT_NAMES[1]: context, **known})
         )
 
     @cached_property
@@ -85,25 +80,6 @@ class OnnxRuntime(Runtime):
 
         parts = split_at_face(self._path)
         return None if parts is None else (self._start(parts[0]), self._start(parts[1]), parts[2])
-
-    def _try(
-        self,
-        session: onnxruntime.InferenceSession,
-        names: Sequence[str],
-        feeds: dict[str, NDArray[np.float32]],
-    ) -> list[NDArray[np.float32]]:
-        """Run a session, and turn what goes wrong into an error of ours."""
-        try:
-            values: list[NDArray[np.float32]] = session.run(list(names), feeds)
-        except Exception as error:
-            # ONNX Runtime's exceptions share no base but Exception.
-            count = len(next(iter(feeds.values())))
-            elsewhere = "" if self.provider == CPU_PROVIDER else ", or choose --device cpu"
-            raise BackendUnavailable(
-                f"{self.provider} fails on a batch of {count}: {reason_of(error)}",
-                f"Give a smaller batch{elsewhere}.",
-            ) from error
-        return values
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
@@ -133,18 +109,11 @@ def open_session(
     Raises:
         ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged or not ONNX.
-        BackendUnavailable: CUDA was asked for and cannot load.
+        BackendUnavailable: CUDA was asked for and cannot load, or memory does not suffice.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS
+    options = session_options(threads)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if threads is not None:
-        require_positive(threads, "the number of threads", "--threads")
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-    # Spinning threads take the cores from decoding and detection between two batches.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if device != "cpu":
         session, problem = _on_cuda(path, options)
         if session is not None:

@@ -33,7 +33,7 @@ class OpenVINORuntime(Runtime):
     Raises:
         ConfigError: ``device`` is ``cuda``, or the number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
-        BackendUnavailable: OpenVINO is not installed or does not load.
+        BackendUnavailable: OpenVINO is not installed or does not load, or memory does not suffice.
     """
 
     backend = "openvino"

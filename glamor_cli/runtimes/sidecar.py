@@ -115,19 +115,11 @@ class Sidecar:
                 self._rebuild_remedy(engine, target, (gpu.architecture,)),
             )
 
-    def write(self, engine: Path) -> None:
-        """Write beside the engine, atomically.
+    def write(self, path: Path) -> None:
+        """Write to a file, atomically; beside an engine it belongs at its ``sidecar_path``.
 
         Raises:
-            ConfigError: The folder cannot be written to.
-        """
-        self.write_to(sidecar_path(engine))
-
-    def write_to(self, path: Path) -> None:
-        """Write to a file of any name, atomically.
-
-        Raises:
-            ConfigError: Its folder cannot be written to.
+            ConfigError: The file's folder cannot be written to.
         """
         write_json(path, asdict(self), sort_keys=True)
 

@@ -16,7 +16,7 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.network.fused_core import fused_core_problem, unsupported
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
-from glamor_cli.runtimes.cuda_graphs import GraphedCall
+from glamor_cli.runtimes.cuda_graphs import SIZES, GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import choose, require_positive
@@ -98,9 +98,12 @@ class TorchRuntime(Runtime):
         self.core = "plain: the device is a CPU"
         self._graphed: GraphedCall | None = None
         if self.provider == "cuda":
-            self.largest_batch = 512
-            self._fast, self.core = self._try_fast(network, precision)
-            self._graphed = self._try_graphs()
+            # Beyond it every size would be recorded, and held, by itself.
+            self.largest_batch = SIZES[-1]
+            # Another network, opened already, may be answering in another thread.
+            with _ON_CUDA:
+                self._fast, self.core = self._try_fast(network, precision)
+                self._graphed = self._try_graphs()
 
     @torch.inference_mode()
     def answer(self, face: Tensor, context: Tensor) -> Answer:

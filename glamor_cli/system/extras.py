@@ -1,7 +1,9 @@
-"""Packages that glamor can do without: how they are installed, and why one cannot be imported."""
+"""Packages of others: how extras are installed, why one cannot be imported, what files one has."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
 from glamor_cli.errors import BackendUnavailable, whole_reason_of
 
@@ -16,6 +18,24 @@ def install_extra(name: str) -> str:
         f"Install the extra in glamor's checkout: uv sync --inexact --extra {name}, "
         f"or pip install '.[{name}]'"
     )
+
+
+def find_in_package(package: str, name: str) -> Path | None:
+    """Find a file that an installed package carries, without importing the package.
+
+    Args:
+        package: Its name for ``import``.
+        name: The file's path inside the package, with ``/``.
+
+    Returns:
+        The file; None where there is no such package or file.
+    """
+    spec = find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / name
+        if path.is_file():
+            return path
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from glamor_cli.vision.pairs import CONTEXT_SHAPE, EVALUATION_COLUMNS, EVALUATIO
 REGION = 32
 """Side of a region that is hidden, in pixels of the 112x112 context: two cells of a 7x7 map."""
 _STEP = 8
+"""Pixels from one square that is tried to the next: half a cell of a 7x7 map."""
 
 
 @dataclass(frozen=True)

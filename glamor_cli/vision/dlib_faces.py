@@ -3,7 +3,6 @@
 How they use it is in docs/official-program.md, Faces.
 """
 
-import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, DataError
-from glamor_cli.system.extras import importing, install_extra
+from glamor_cli.errors import (
+    BackendUnavailable,
+    DataError,
+    is_lack_of_memory,
+    no_memory_to,
+    whole_reason_of,
+)
+from glamor_cli.system.extras import find_in_package, importing, install_extra
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.options import MIN_SCORES, DetectorKind
 
@@ -21,6 +26,7 @@ MAX_PIXELS = 1920 * 1080
 
 _UPSAMPLE = 1
 _REMEDY = install_extra("dlib")
+_REINSTALL = "Install it anew: pip install --force-reinstall --no-deps face-recognition-models"
 
 
 class DlibFaces:
@@ -37,11 +43,19 @@ class DlibFaces:
             corrected: Feed RGB, and make the edges exclusive.
 
         Raises:
-            BackendUnavailable: dlib or the network's file is missing.
+            BackendUnavailable: dlib or the network's file is missing or does not load.
         """
         with importing("dlib", "the detector dlib is not installed", _REMEDY):
             import dlib
-        self._network = dlib.cnn_face_detection_model_v1(str(find_network()))
+        path = find_network()
+        try:
+            self._network = dlib.cnn_face_detection_model_v1(str(path))
+        except (RuntimeError, MemoryError) as error:
+            if is_lack_of_memory(error):
+                raise no_memory_to(f"open {path}") from error
+            raise BackendUnavailable(
+                f"dlib's network {path} cannot be opened ({whole_reason_of(error)})", _REINSTALL
+            ) from error
         # A network of dlib's holds its layers' outputs, so that two threads may not share a run.
         self._lock = threading.Lock()
         self._corrected = corrected
@@ -56,7 +70,8 @@ class DlibFaces:
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type, or more than ``MAX_PIXELS``.
+            DataError: The image has another shape or type, more than ``MAX_PIXELS``, or dlib fails
+                on it, as where memory does not suffice.
         """
         check_image(image)
         height, width = image.shape[:2]
@@ -66,8 +81,14 @@ class DlibFaces:
                 "Shrink it to full HD, or choose the detector centerface.",
             )
         pixels = image if self._corrected else image[..., ::-1]
-        with self._lock:
-            found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
+        try:
+            with self._lock:
+                found = self._network(np.ascontiguousarray(pixels), _UPSAMPLE)
+        except (RuntimeError, MemoryError) as error:
+            raise DataError(
+                f"dlib's detector fails at {width}x{height} pixels: {whole_reason_of(error)}",
+                "Shrink the image, or choose the detector centerface.",
+            ) from error
         boxes = np.array(
             [(d.rect.left(), d.rect.top(), d.rect.right(), d.rect.bottom()) for d in found],
             np.float32,
@@ -79,7 +100,7 @@ class DlibFaces:
         """Find the faces of several images, one after another.
 
         Raises:
-            DataError: An image has another shape or type, or more than ``MAX_PIXELS``.
+            DataError: As `detect`, of any of them.
         """
         return [self.detect(image) for image in images]
 
@@ -90,11 +111,9 @@ def find_network() -> Path:
     Raises:
         BackendUnavailable: The package is not installed or holds no such file.
     """
-    spec = importlib.util.find_spec("face_recognition_models")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "models" / "mmod_human_face_detector.dat"
-        if path.is_file():
-            return path
-    raise BackendUnavailable(
-        "the face detector of the package face-recognition-models is missing", _REMEDY
-    )
+    path = find_in_package("face_recognition_models", "models/mmod_human_face_detector.dat")
+    if path is None:
+        raise BackendUnavailable(
+            "the face detector of the package face-recognition-models is missing", _REMEDY
+        )
+    return path

@@ -61,14 +61,15 @@ class Detector(Protocol):
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type.
+            DataError: The image has another shape or type, or the detector fails on it, as where it
+                is too large or memory does not suffice.
         """
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """Find the faces of several images of any sizes: the same answers as one by one.
 
         Raises:
-            DataError: An image has another shape or type.
+            DataError: As `detect`, of any of them.
         """
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 _HD_ROWS = 576
 """Frames with more rows that do not name their colours are taken for BT.709, as players do."""
 _UNSPECIFIED = 2
+"""FFmpeg's AVCOL_SPC_UNSPECIFIED."""
 _STRANGEST_ASPECT = 8
 """Pixels more than this many times wider than high, or higher than wide, count as square."""
 

@@ -5,11 +5,11 @@ Videos are found by the same rules, by other endings.
 
 import glob
 from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 from glamor_cli.errors import DataError
 from glamor_cli.files.listing import list_names, sort_bounded
+from glamor_cli.system.extras import find_in_package
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -66,9 +66,7 @@ Report = Callable[[DataError], None]
 
 def find_photograph() -> Path | None:
     """Find the photograph that scikit-image carries, without importing it; None where it is not."""
-    spec = find_spec("skimage")
-    path = Path(spec.origin).parent / "data" / "astronaut.png" if spec and spec.origin else None
-    return path if path is not None and path.is_file() else None
+    return find_in_package("skimage", "data/astronaut.png")
 
 
 def list_images(
@@ -105,6 +103,7 @@ def list_files(
 
     Raises:
         DataError: There is no such source, a folder cannot be read, or none is in it.
+        OSError: The system does not accept the name, or lets nobody see whether it is a file.
     """
     if source.is_file():
         yield source

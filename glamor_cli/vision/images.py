@@ -282,8 +282,8 @@ def _ignore_warnings() -> None:
     Taking the filters back after reading would be worse: they are the whole process's, and readers
     in threads would take away those that others, and the caller's own program, have set meanwhile.
     """
-    # Whoever catches warnings brings older filters back, or has put others before this.
-    if warnings.filters[0] != _METADATA:
+    # Whoever catches warnings brings older filters back, or has put others before this, or none.
+    if _METADATA not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", category=UserWarning, module=_METADATA[3].pattern)
     # Last, so that a program that makes an error of it, as a guard, keeps that guard.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)

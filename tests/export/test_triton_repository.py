@@ -82,7 +82,8 @@ def make_engine(path, target, name="served"):
     metadata = Metadata(name)
     here = this_platform()
     checksum = sha256(path)
-    Sidecar(target, version, here, built_for, "", "fp16", 1, 8, 32, checksum, metadata).write(path)
+    sidecar = Sidecar(target, version, here, built_for, "", "fp16", 1, 8, 32, checksum, metadata)
+    sidecar.write(sidecar_path(path))
     return path
 
 

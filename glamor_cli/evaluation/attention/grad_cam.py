@@ -5,18 +5,19 @@ gradient of a class's logit, summed, negative values dropped. Taken at the conte
 where the attention reads too, so both maps have the same cells.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
 from glamor_cli.runtimes.torch import choose_device
-from glamor_cli.system.extras import install_extra
+from glamor_cli.system.extras import importing, install_extra
 from glamor_cli.weights.network_file import load_network
+
+_REMEDY = f"{install_extra('attribution')}. Or leave --gradcam out."
 
 
 class GradCam:
@@ -29,23 +30,17 @@ class GradCam:
     Raises:
         ConfigError: The file gives no gradients, or the network has no context stream.
         CheckpointError: The file is damaged or foreign.
-        BackendUnavailable: Captum or the device is not here.
+        BackendUnavailable: Captum is not installed or does not load, or the device is not here.
     """
 
     def __init__(self, path: Path, *, device: str = Device.AUTO) -> None:
-        if find_spec("captum") is None:
-            raise BackendUnavailable(
-                "Grad-CAM needs Captum, which is not installed",
-                f"{install_extra('attribution')}. Or leave --gradcam out.",
-            )
+        with importing("captum", "Grad-CAM needs Captum, which is not installed", _REMEDY):
+            from captum.attr import LayerGradCam
         if path.suffix != ".safetensors":
             raise ConfigError(
                 f"Grad-CAM needs gradients, which {path.name} does not have",
                 "Give the .safetensors file that it was exported from, or leave --gradcam out.",
             )
-        # Late, because it is an extra.
-        from captum.attr import LayerGradCam
-
         self._device = choose_device(device)
         network, _ = load_network(path)
         if network.context_encoder is None:

@@ -236,6 +236,16 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
     assert "--extra attribution" in caught.value.remedy
 
 
+def test_a_captum_that_does_not_load_is_told_from_one_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "captum").mkdir()
+    (tmp_path / "captum" / "__init__.py").write_text("raise ImportError('built for another torch')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "captum"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(BackendUnavailable, match="captum does not load"):
+        GradCam(tmp_path / "any.safetensors")
+
+
 def _rest(measures):
     return measures.costs, measures.curves, measures.place, measures.place_right
 
