@@ -101,6 +101,8 @@ def main() -> None:
     if asked.photographs is not None:
         photographs = PairStore.open(asked.photographs).split("test")
         figures["photographs"] = judge_photographs(runtimes[exported], photographs)
+        mirrored = judge_photographs(MirroredRuntime(runtimes[exported]), photographs)
+        figures["flip"]["photographs"] = mirrored["accuracy"]
     print(write_result(RESULTS / f"{name}.json", figures))
 
 

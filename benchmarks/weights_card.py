@@ -113,6 +113,7 @@ RECIPES = {
     "fer2013-long": "goes on for longer, also with blurred and covered faces.",
     "fer2013-taught": "goes on with targets of which half are a teacher's answers. It also "
     "sharpens faces, because those of photographs are sharper than FER2013's.",
+    "fer2013-distil": "goes on for longest with a teacher's answers, and changes the faces less.",
     "fer2013-context": "keeps the encoder, and learns attention, fusion and classifier with "
     "contexts that are empty or generated and say nothing.",
 }

@@ -180,7 +180,7 @@ def test_closed_streams_lead_nowhere(tmp_path: Path, closed: str) -> None:
 @pytest.mark.parametrize("command", ["train", "ablate", "evaluate", "attention", "compare"])
 def test_a_bar_whose_work_never_began_leaves_no_line(tmp_path: Path, command: str) -> None:
     """In a log too, which shows bars when they end."""
-    more = ("glamor-original", "glamor-original-votes") if command == "compare" else ()
+    more = ("one.onnx", "another.onnx") if command == "compare" else ()
     done = run(command, tmp_path / "none", *more, cwd=tmp_path)
     assert done.returncode == 4, done.stderr
     assert len(done.stderr.splitlines()) == 2, done.stderr

@@ -13,6 +13,7 @@ class RecipeName(StrEnum):
     FER2013_FINISH = "fer2013-finish"
     FER2013_LONG = "fer2013-long"
     FER2013_TAUGHT = "fer2013-taught"
+    FER2013_DISTIL = "fer2013-distil"
     FER2013_CONTEXT = "fer2013-context"
 
 

@@ -4,8 +4,9 @@
 more in less time. ``scenes`` fits generated scenes. ``fer2013`` learns a face encoder from face
 crops, small ones first; ``fer2013-finish`` goes on with one, changing the faces less;
 ``fer2013-long`` goes on with it for longer, also with blurred and covered faces;
-``fer2013-taught`` goes on with a teacher and with sharpened faces; ``fer2013-context`` keeps it,
-and learns the rest of the network with contexts that say nothing.
+``fer2013-taught`` goes on with a teacher and with sharpened faces; ``fer2013-distil`` does so for
+longest, changing the faces less; ``fer2013-context`` keeps the face encoder, and learns the rest of
+the network with contexts that say nothing.
 """
 
 import math
@@ -266,6 +267,16 @@ FER2013_TAUGHT = replace(
     face=replace(FER2013_LONG.face, sharpen=1.5),
 )
 
+FER2013_DISTIL = replace(
+    FER2013_FINISH,
+    name=RecipeName.FER2013_DISTIL,
+    learning_rate=0.06,
+    epochs=40,
+    # A teacher's answers can hardly be learnt by heart: what else resists that would be in the way.
+    dropout=0.1,
+    face=replace(FER2013_FINISH.face, sharpen=1.0),
+)
+
 FER2013_CONTEXT = replace(
     FER2013,
     name=RecipeName.FER2013_CONTEXT,
@@ -283,7 +294,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         *(PAPER, MODERN, SCENES),
-        *(FER2013, FER2013_FINISH, FER2013_LONG, FER2013_TAUGHT, FER2013_CONTEXT),
+        *(FER2013, FER2013_FINISH, FER2013_LONG, FER2013_TAUGHT, FER2013_DISTIL, FER2013_CONTEXT),
     )
 }
 

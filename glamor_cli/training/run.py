@@ -59,6 +59,9 @@ from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import read_metadata, save_network
 
+_TAUGHT = (RecipeName.FER2013_TAUGHT, RecipeName.FER2013_DISTIL)
+"""Recipes that are for learning from a teacher's answers."""
+
 
 class Run:
     """A run: its network, its optimiser, and how far it is.
@@ -121,7 +124,7 @@ class Run:
         if self.config.teacher is None:
             # Soft labels may be teachers' answers already; and a run begun without any goes on.
             alone = not self.store.info.soft_labels and not has_checkpoint(self.config.run)
-            if self.recipe.name == RecipeName.FER2013_TAUGHT and alone:
+            if self.recipe.name in _TAUGHT and alone:
                 raise ConfigError(
                     f"the recipe {self.recipe.name} learns from a teacher's answers, and there is "
                     "no teacher",

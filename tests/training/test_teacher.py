@@ -21,7 +21,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
 from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
-from glamor_cli.training.recipes import FER2013_TAUGHT, MODERN, Recipe
+from glamor_cli.training.recipes import FER2013_DISTIL, FER2013_TAUGHT, MODERN, Recipe
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
@@ -215,10 +215,13 @@ def test_processes_with_other_teachers_notice(scene_store: Path, tmp_path: Path)
     assert describe_lasting(asked, store) != one
 
 
-def test_the_recipe_with_a_teacher_asks_for_one(scene_store: Path, tmp_path: Path) -> None:
-    taught = replace(FER2013_TAUGHT, epochs=1, batch_size=8)
+@pytest.mark.parametrize("recipe", [FER2013_TAUGHT, FER2013_DISTIL], ids=lambda one: one.name)
+def test_the_recipes_with_a_teacher_ask_for_one(
+    recipe: Recipe, scene_store: Path, tmp_path: Path
+) -> None:
+    taught = replace(recipe, epochs=1, batch_size=8)
     alone = replace(config(scene_store, tmp_path / "run", None, taught), teacher=None)
-    with pytest.raises(ConfigError, match="recipe fer2013-taught learns from a teacher"):
+    with pytest.raises(ConfigError, match=f"recipe {recipe.name} learns from a teacher"):
         train(alone)
     assert not (tmp_path / "run" / BEST).exists()
     teacher = stubborn(tmp_path / "teacher.safetensors")
