@@ -38,12 +38,11 @@ from glamor_cli.weights.network_file import load_network, read_metadata, save_ne
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING_DATA = (
     "FER2013 training split, whole images as faces, without the copies of evaluation images, "
-    "FER2013's labels mixed with FER+'s votes; generated and zero contexts"
+    "FER2013's labels mixed with FER+'s votes and with a larger network's answers; generated and "
+    "zero contexts"
 )
 SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
-    "glamor-original-votes": "the same, led by FER+'s votes: less often right by FER2013's own "
-    "labels",
     "glamor-resnet18": "ResNet-18 encoders, ten times the parameters, trained on FER2013 faces; "
     "led by the face",
 }
