@@ -214,6 +214,12 @@ def onnx_file(root):
     return target
 
 
+def forget_captum(monkeypatch):
+    """Let Captum be imported anew, whichever test has imported it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "captum"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
     with pytest.raises(ConfigError, match="no attention"):
         measure_store(AttentionConfig(root / "pairs", root / "face-only.safetensors"))
@@ -230,6 +236,7 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
         measure_store(
             AttentionConfig(root / "pairs", root / "full.safetensors", scenes=root / "pairs")
         )
+    forget_captum(monkeypatch)
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(BackendUnavailable, match="Captum") as caught:
         GradCam(root / "full.safetensors")
@@ -240,8 +247,7 @@ def test_a_captum_that_does_not_load_is_told_from_one_that_is_not_there(tmp_path
     (tmp_path / "captum").mkdir()
     (tmp_path / "captum" / "__init__.py").write_text("raise ImportError('built for another torch')")
     monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "captum"]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_captum(monkeypatch)
     with pytest.raises(BackendUnavailable, match="captum does not load"):
         GradCam(tmp_path / "any.safetensors")
 
