@@ -220,6 +220,15 @@ def forget_captum(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
 
 
+class NoCaptum:
+    """A finder for which no Captum is installed."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "captum":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
     with pytest.raises(ConfigError, match="no attention"):
         measure_store(AttentionConfig(root / "pairs", root / "face-only.safetensors"))
@@ -237,7 +246,7 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
             AttentionConfig(root / "pairs", root / "full.safetensors", scenes=root / "pairs")
         )
     forget_captum(monkeypatch)
-    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setattr(sys, "meta_path", [NoCaptum, *sys.meta_path])
     with pytest.raises(BackendUnavailable, match="Captum") as caught:
         GradCam(root / "full.safetensors")
     assert "--extra attribution" in caught.value.remedy
