@@ -6,6 +6,7 @@ height and width that it brings faces to.
 
 import importlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class EfficientNetLite(nn.Module):
         return self.trunk((resize(faces, self.size) * 255 - 127) / 128)
 
 
-class FaceNetwork(nn.Module):
+class FaceNetwork(nn.Module, ABC):
     """A network that knew people before it learns emotions: it describes faces, then answers."""
 
     dropout: nn.Module
@@ -93,9 +94,9 @@ class FaceNetwork(nn.Module):
         answers: Tensor = self.output(self.dropout(self.describe(faces)))
         return answers
 
+    @abstractmethod
     def describe(self, faces: Tensor) -> Tensor:
         """Describe faces by vectors (B, width)."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def measure(self, faces: Tensor) -> None:

@@ -23,8 +23,7 @@ DEFAULT_DETECTOR = DetectorKind.CENTERFACE
 """Finds the faces, unless told otherwise."""
 MIN_SCORES = {
     DetectorKind.CENTERFACE: 0.35,
-    DetectorKind.DLIB: 0.6,
-    DetectorKind.DLIB_CORRECTED: 0.6,
+    **dict.fromkeys((DetectorKind.DLIB, DetectorKind.DLIB_CORRECTED), 0.6),
 }
 """Prediction keeps faces of at least this score, unless told otherwise."""
 LONG_SIDE = 640
