@@ -20,7 +20,9 @@ at.
 teacher answers to faces of the last size, or of ``--answer-size``: smaller ones take less time. OUT
 becomes a folder with ``teacher.onnx``, which ``glamor train --teacher`` takes, a line for each
 epoch in ``metrics.jsonl`` and, for the card, the settings in ``teacher.json``. A training that was
-stopped goes on with its next epoch.
+stopped goes on with its next epoch. ``--init`` begins with what such a folder has learnt, not with
+the network's own knowledge, and ``--gentle`` changes the faces less: both suit a teacher that
+learns again, from labels that hold its own answers (born-again networks, arXiv 1805.04770).
 """
 
 import argparse
@@ -59,7 +61,7 @@ from glamor_cli.training.config import METRICS
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
 from glamor_cli.training.precision import cpu_has_bf16
-from glamor_cli.training.recipes import FER2013_LONG
+from glamor_cli.training.recipes import FER2013_DISTIL, FER2013_LONG
 
 TEACHER = "teacher.onnx"
 SETTINGS = "teacher.json"
@@ -69,6 +71,7 @@ HIGHEST_RATE = 1e-3
 _BATCH = 64
 _DECAY = 0.998
 _FACE = replace(FER2013_LONG.face, blur=1.0)
+_GENTLE = FER2013_DISTIL.face
 _WARM_UP = 0.1
 _LOWEST = 0.04
 _SEEN_FIRST = 384
@@ -82,6 +85,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0])
     parser.add_argument("--weights", type=Path, help="of a network that knows faces")
+    parser.add_argument("--init", type=Path, help="a folder of this program to begin with")
+    parser.add_argument("--gentle", action="store_true", help="change the faces less")
     parser.add_argument("--sizes", default="80,80,96,96,112,112", help="an epoch for each")
     parser.add_argument("--lr", type=float, default=HIGHEST_RATE)
     parser.add_argument("--seed", type=int, default=0)
@@ -94,8 +99,16 @@ def main() -> None:
     store = PairStore.open(asked.store)
     asked.out.mkdir(parents=True, exist_ok=True)
     training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes)
+    if asked.gentle:
+        training.change = _GENTLE
+    if asked.init is not None:
+        training.begin_with(asked.init)
     settings = {"store": asked.store.name, "network": asked.network, "sizes": asked.sizes}
     settings |= {"lr": asked.lr, "seed": asked.seed}
+    if asked.init is not None:
+        settings["init"] = asked.init.name
+    if asked.gentle:
+        settings["gentle"] = True
     if asked.answer_size is not None:
         settings["answer_size"] = asked.answer_size
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
@@ -140,8 +153,15 @@ class _Training:
         self.average = start_average(self.network)
         rows = np.arange(len(self.split))
         self.batches = TrainingBatches(self.split, rows, _BATCH, seed, with_contexts=False)
+        self.change = _FACE
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
+
+    def begin_with(self, folder: Path) -> None:
+        """Take over what another training's moving average has learnt."""
+        load_checkpoint(folder, self.network, self.average, self.optimizer)
+        self.network.load_state_dict(self.average, strict=False)
+        self.optimizer.state.clear()
 
     def run_epoch(self) -> dict[str, Any]:
         """Learn for an epoch, judge, and say what came of it."""
@@ -157,7 +177,7 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * _share(progress)
             draws = seed_step(self.seed, self.epoch, step)
-            faces = _FACE(to_float(batch.faces), draws)
+            faces = self.change(to_float(batch.faces), draws)
             with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
                 logits = self.network(faces.contiguous(memory_format=torch.channels_last)).float()
             loss = F.cross_entropy(logits, batch.targets)

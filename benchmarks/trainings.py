@@ -142,6 +142,10 @@ def _summarise_teacher(run: Path) -> Training:
     line += f" --network {network} --sizes {settings['sizes']}"
     if network in _FOLDERS:
         line += f" --weights {_FOLDERS[network]}"
+    if "init" in settings:
+        line += f" --init {settings['init']}"
+    if settings.get("gentle"):
+        line += " --gentle"
     if settings["lr"] != HIGHEST_RATE:
         line += f" --lr {settings['lr']:g}"
     if settings["seed"]:

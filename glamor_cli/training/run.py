@@ -1,6 +1,7 @@
 """The work of a training run: epochs of steps, judged on validation, saved at every stop."""
 
 import copy
+import inspect
 import json
 import time
 from collections.abc import Callable
@@ -175,8 +176,7 @@ class Run:
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
         if self.world.shared:
-            # Sums the gradients of all processes while they are still being computed.
-            self.model = DistributedDataParallel(self.network, forward_sync_buffers=False)
+            self.model = _sum_gradients(self.network)
         try:
             with StopRequest(patient=self.world.shared) as stop:
                 while self.state.epoch < self.recipe.epochs:
@@ -372,6 +372,18 @@ class Run:
         return TrainResult(
             finished, state.best_accuracy, state.best_epoch + 1, state.epoch, stopped
         )
+
+
+def _sum_gradients(network: torch.nn.Module) -> torch.nn.Module:
+    """Sum the gradients of all processes while they are still being computed.
+
+    The batch norms' statistics are the same in all of them already.
+    """
+    # torch 2.11 knows the older name alone, and newer ones warn of it.
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    share: Callable[..., torch.nn.Module] = DistributedDataParallel
+    return share(network, **{name: False})
 
 
 def _diverged(what: str, loss: float, state: RunState) -> DataError:
