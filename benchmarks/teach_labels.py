@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("taught", type=Path)
     parser.add_argument("teachers", nargs="+")
     parser.add_argument("--share", type=float, default=0.5, help="of the answers in a soft label")
-    parser.add_argument("--provider", type=Provider, default=Provider.CPU)
+    parser.add_argument("--provider", type=Provider, help="what runs weights in ONNX files")
     asked = parser.parse_args()
 
     split = PairStore.open(asked.store).split(TRAIN_SPLIT)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def open_teacher(
-    name: str, classes: tuple[str, ...], provider: Provider
+    name: str, classes: tuple[str, ...], provider: Provider | None
 ) -> Callable[[Split], NDArray[np.float32]]:
     """Open a teacher, which answers to all pairs of a split with probabilities (N, classes).
 
@@ -84,7 +84,7 @@ def open_teacher(
     Args:
         name: Of weights, or a folder of ``train_teacher.py``.
         classes: Emotions in the order of the split's.
-        provider: What runs weights.
+        provider: What runs weights in ONNX files; None takes ONNX Runtime.
     """
     file = Path(name) / TEACHER
     if file.exists():
