@@ -63,10 +63,12 @@ def round_weights(quantized: ModelProto, network: ModelProto, pairs: Pairs) -> N
 def _second_moments(network: ModelProto, nodes: list[NodeProto], pairs: Pairs) -> dict[str, Tensor]:
     """Sum x xᵀ over what each convolution's filters see: float64 (k, k), by the weights' name."""
     generator = torch.Generator().manual_seed(0)
+    # Of the filters, because ONNX lets a node leave its kernel_shape to them.
+    sizes = {tensor.name: tuple(tensor.dims[2:]) for tensor in network.graph.initializer}
     sums: dict[str, Tensor] = {}
     for inputs in _convolution_inputs(network, nodes, pairs):
         for node in nodes:
-            seen = _unfold(inputs[node.input[0]], node)  # (positions, k)
+            seen = _unfold(inputs[node.input[0]], node, sizes[node.input[1]])  # (positions, k)
             chosen = torch.randperm(len(seen), generator=generator)[:_ROWS]
             rows = seen[chosen]
             moment = (rows.T @ rows).double()
@@ -94,7 +96,7 @@ def _convolution_inputs(
         yield {name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in found}
 
 
-def _unfold(values: Tensor, node: NodeProto) -> Tensor:
+def _unfold(values: Tensor, node: NodeProto, size: tuple[int, ...]) -> Tensor:
     """Lay out what each filter position sees: (B, C, H, W) to (positions, C * kh * kw)."""
     attributes: dict[str, Any] = {
         entry.name: helper.get_attribute_value(entry) for entry in node.attribute
@@ -102,7 +104,7 @@ def _unfold(values: Tensor, node: NodeProto) -> Tensor:
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
     columns = F.unfold(
         F.pad(values, (left, right, top, bottom)),
-        kernel_size=tuple(attributes["kernel_shape"]),
+        kernel_size=size,
         stride=tuple(attributes.get("strides", (1, 1))),
         dilation=tuple(attributes.get("dilations", (1, 1))),
     )
