@@ -43,7 +43,7 @@ from rich.progress import track
 from teacher_networks import NETWORKS, make_teacher
 from torch import nn
 
-from glamor_cli.data.batches.augment import to_float
+from glamor_cli.data.batches.augment import FaceAugmentation, to_float
 from glamor_cli.data.batches.draws import seed_step
 from glamor_cli.data.batches.training_batches import TrainingBatches
 from glamor_cli.data.store.pair_store import PairStore, Split
@@ -98,11 +98,8 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     store = PairStore.open(asked.store)
     asked.out.mkdir(parents=True, exist_ok=True)
-    training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes)
-    if asked.gentle:
-        training.change = _GENTLE
-    if asked.init is not None:
-        training.begin_with(asked.init)
+    change = _GENTLE if asked.gentle else _FACE
+    training = _Training(asked.network, asked.weights, store, asked.lr, asked.seed, sizes, change)
     settings = {"store": asked.store.name, "network": asked.network, "sizes": asked.sizes}
     settings |= {"lr": asked.lr, "seed": asked.seed}
     if asked.init is not None:
@@ -112,7 +109,10 @@ def main() -> None:
     if asked.answer_size is not None:
         settings["answer_size"] = asked.answer_size
     write_text(asked.out / SETTINGS, json.dumps(settings) + "\n")
-    training.resume(asked.out)
+    if has_checkpoint(asked.out):
+        training.resume(asked.out)
+    elif asked.init is not None:
+        training.begin_with(asked.init)
     with keep_freed_memory():
         while training.epoch < len(sizes):
             entry = training.run_epoch()
@@ -135,6 +135,7 @@ class _Training:
         rate: float,
         seed: int,
         sizes: list[int],
+        change: FaceAugmentation,
     ) -> None:
         torch.manual_seed(seed)
         self.rate, self.seed, self.sizes = rate, seed, sizes
@@ -153,7 +154,7 @@ class _Training:
         self.average = start_average(self.network)
         rows = np.arange(len(self.split))
         self.batches = TrainingBatches(self.split, rows, _BATCH, seed, with_contexts=False)
-        self.change = _FACE
+        self.change = change
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
 
@@ -211,9 +212,7 @@ class _Training:
         save_checkpoint(out, RunState(epoch=self.epoch), self.network, self.average, self.optimizer)
 
     def resume(self, out: Path) -> None:
-        """Go on from the last whole epoch, if there is one."""
-        if not has_checkpoint(out):
-            return
+        """Go on from the last whole epoch."""
         self.epoch = load_checkpoint(out, self.network, self.average, self.optimizer).epoch
         lines = (out / METRICS).read_text("utf-8").splitlines()
         self.history = [json.loads(line) for line in lines[: self.epoch]]
