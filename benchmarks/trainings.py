@@ -23,7 +23,12 @@ TEACHER_RECIPE = "EfficientNet-Lite"
 FACES_RECIPE = "face recognition network"
 FACERES_RECIPE = "MobileNet of VGGFace2"
 
-OVERRIDES = {"--epochs": "epochs", "--batch": "batch_size", "--lr": "learning_rate"}
+OVERRIDES = {
+    "--epochs": "epochs",
+    "--batch": "batch_size",
+    "--lr": "learning_rate",
+    "--teacher-share": "teacher_share",
+}
 """Options of ``glamor train`` that change a recipe."""
 
 _TEACHER_RECIPES = {FACES: FACES_RECIPE, FACERES: FACERES_RECIPE}

@@ -55,6 +55,12 @@ def train(
             help="Whose answers to learn from too: weights, or a face classifier's .onnx."
         ),
     ] = None,
+    teacher_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of the targets, how much its answers are; instead of the recipe's."
+        ),
+    ] = None,
     precision: TrainPrecisionOption = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
@@ -75,17 +81,27 @@ def train(
     try:
         from glamor_cli.data.store.pair_store import PairStore
         from glamor_cli.data.store.shared_images import note_shared
+        from glamor_cli.errors import ConfigError
         from glamor_cli.training.config import BEST, TrainConfig
         from glamor_cli.training.live_report import LIVE_REPORT
         from glamor_cli.training.progress import Progress
         from glamor_cli.training.recipes import find_recipe
         from glamor_cli.training.trainer import train as run_training
 
+        if teacher_share is not None and teacher is None:
+            raise ConfigError(
+                "--teacher-share says how much to learn from a teacher, and there is none",
+                "Give one with --teacher, or leave --teacher-share out.",
+            )
         config = TrainConfig(
             store=store,
             run=run,
             recipe=find_recipe(
-                recipe, epochs=epochs, batch_size=batch, learning_rate=learning_rate
+                recipe,
+                epochs=epochs,
+                batch_size=batch,
+                learning_rate=learning_rate,
+                teacher_share=teacher_share,
             ),
             network=NetworkConfig(encoder=network, variant=variant),
             seed=seed,

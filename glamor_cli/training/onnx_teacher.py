@@ -40,7 +40,7 @@ class OnnxTeacher(Teacher):
     """
 
     def __init__(self, path: Path, *, device: torch.device, threads: int | None) -> None:
-        self._path = path
+        self._path, self.metadata = path, None
         self._session = open_session(path, device=device.type, threads=threads)
         try:
             names = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)

@@ -93,8 +93,8 @@ class Recipe:
         context: What happens to contexts.
 
     Raises:
-        ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, or a
-            learning rate that is negative or not finite.
+        ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, a
+            learning rate that is negative or not finite, or a teacher's share that is none.
     """
 
     name: str
@@ -130,6 +130,11 @@ class Recipe:
             raise ConfigError(
                 f"the learning rate must be a finite number from 0 up, not {self.learning_rate}",
                 "Give --lr 0 or more.",
+            )
+        if not 0 <= self.teacher_share <= 1:
+            raise ConfigError(
+                f"a teacher's share must be from 0 to 1, not {self.teacher_share}",
+                "Give --teacher-share 1 to learn from its answers alone.",
             )
 
     def face_size(self, epoch: int) -> int:
@@ -305,6 +310,7 @@ def find_recipe(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    teacher_share: float | None = None,
 ) -> Recipe:
     """Find a recipe by its name, and change what is given.
 
@@ -321,4 +327,5 @@ def find_recipe(
         epochs=recipe.epochs if epochs is None else epochs,
         batch_size=recipe.batch_size if batch_size is None else batch_size,
         learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+        teacher_share=recipe.teacher_share if teacher_share is None else teacher_share,
     )

@@ -81,6 +81,7 @@ class Run:
         self.with_contexts = config.network.variant.has_context
         self._open_pairs()
         self._build_network()
+        self._describe_learnt()
         self.state = RunState()
 
     def _open_pairs(self) -> None:
@@ -99,11 +100,6 @@ class Run:
             rank=self.world.rank,
             size=self.world.size,
         )
-        initial = config.initial_weights
-        before = None if initial is None else read_metadata(initial)
-        earlier = () if before is None else before.learnt_from
-        self.learnt_from = tuple(dict.fromkeys((describe_learnt(store, config), *earlier)))
-        self.learnt_all = before is None or before.knows_learnt
         if config.network.classes != len(self.classes):
             raise ConfigError(
                 f"{config.store} has {len(self.classes)} classes, but the network "
@@ -139,6 +135,18 @@ class Run:
             device=self.device,
             threads=self.config.threads,
         )
+
+    def _describe_learnt(self) -> None:
+        """Note which splits it learns from, through its initial weights and its teacher too."""
+        others: list[Metadata | None] = []
+        if self.config.initial_weights is not None:
+            others.append(read_metadata(self.config.initial_weights))
+        if self.teacher is not None:
+            others.append(self.teacher.metadata)
+        earlier = [one for other in others if other is not None for one in other.learnt_from]
+        own = describe_learnt(self.store, self.config)
+        self.learnt_from = tuple(dict.fromkeys((own, *earlier)))
+        self.learnt_all = all(other is not None and other.knows_learnt for other in others)
 
     def foundations(self) -> dict[str, object]:
         """What the processes of a training must have in common for their work to fit together."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.training.validation import resize
+from glamor_cli.weights.metadata import Metadata
 
 
 class Teacher(ABC):
@@ -18,9 +19,11 @@ class Teacher(ABC):
 
     Attributes:
         classes: Emotions in the order of its answers.
+        metadata: What its file says of itself; None where that is not one of ours.
     """
 
     classes: tuple[str, ...]
+    metadata: Metadata | None
 
     @abstractmethod
     def answer(self, faces: Tensor, contexts: Tensor) -> Tensor:

@@ -65,8 +65,10 @@ class Metadata:
         training_data: What the weights were trained on, in a phrase.
         accuracy: Measured figures by name, each from 0 to 1.
         learnt_from: The splits that the weights have learnt from, those of the weights they began
-            with included; empty where nobody wrote them down, as in files of older versions.
-        learnt_all: Whether these are all; False where the weights began with some that named none.
+            with and of their teacher included; empty where nobody wrote them down, as in files of
+            older versions.
+        learnt_all: Whether these are all; False where the weights began with some that named none,
+            or had such a teacher.
         schema: Version of this layout.
     """
 

@@ -21,10 +21,16 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
 from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY
-from glamor_cli.training.recipes import FER2013_DISTIL, FER2013_TAUGHT, MODERN, Recipe
+from glamor_cli.training.recipes import (
+    FER2013_DISTIL,
+    FER2013_TAUGHT,
+    MODERN,
+    Recipe,
+    find_recipe,
+)
 from glamor_cli.training.trainer import train
-from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.metadata import LearntSplit, Metadata
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 from glamor_cli.weights.registry import find_weights
 
 ALWAYS = 3
@@ -106,6 +112,30 @@ def test_a_student_of_the_answers_alone_says_what_its_teacher_says(
     assert set(answers(tmp_path / "run", scene_store)) == {ALWAYS}
     last = json.loads((tmp_path / "run" / METRICS).read_text().splitlines()[-1])
     assert last["train_accuracy"] == pytest.approx(1 / 7, abs=0.08)
+
+
+def test_weights_say_what_their_teacher_learnt_from(scene_store: Path, tmp_path: Path) -> None:
+    """A pair that it has seen flatters its student too."""
+    once = replace(QUICK, epochs=1)
+    seen = LearntSplit("validation", "0" * 64, 7)
+    teacher = stubborn(tmp_path / "teacher.safetensors", learnt_from=(seen,))
+    train(config(scene_store, tmp_path / "taught", teacher, once))
+    metadata = read_metadata(tmp_path / "taught" / BEST)
+    assert [one.split for one in metadata.learnt_from] == ["train", "validation"]
+    assert metadata.learnt_from[1] == seen
+    assert metadata.knows_learnt
+    # Of a foreign network nobody knows what it has seen.
+    judge = brightness_judge(tmp_path / "judge.onnx")
+    train(config(scene_store, tmp_path / "judged", judge, once))
+    metadata = read_metadata(tmp_path / "judged" / BEST)
+    assert [one.split for one in metadata.learnt_from] == ["train"]
+    assert not metadata.knows_learnt
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="a teacher's share must be from 0 to 1"):
+        find_recipe("fer2013-distil", teacher_share=share)
 
 
 def test_a_teacher_of_other_emotions_is_refused(scene_store: Path, tmp_path: Path) -> None:
