@@ -94,7 +94,7 @@ class Recipe:
 
     Raises:
         ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, a
-            learning rate that is negative or not finite, or a teacher's share that is none.
+            learning rate that is negative or not finite, or a teacher's share beyond 0 and 1.
     """
 
     name: str
