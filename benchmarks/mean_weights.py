@@ -24,6 +24,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.checkpoints import AVERAGE, LAST
 from glamor_cli.training.config import BEST
 from glamor_cli.training.start import load_initial_weights
+from glamor_cli.weights.metadata import join_learnt
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 from glamor_cli.weights.registry import find_weights
 
@@ -51,13 +52,14 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     second = asked.second.parent if asked.second.name == LAST else asked.second
     other = read_metadata(_weights(second))
+    learnt_from, learnt_all = join_learnt((metadata, other))
     # What one of them reached, or how sure it is, says nothing of the mean.
     metadata = replace(
         metadata,
         accuracy={},
         temperature=1.0,
-        learnt_from=tuple(dict.fromkeys((*metadata.learnt_from, *other.learnt_from))),
-        learnt_all=metadata.knows_learnt and other.knows_learnt,
+        learnt_from=learnt_from,
+        learnt_all=learnt_all,
     )
     save_network(asked.out / BEST, network, metadata)
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}

@@ -57,7 +57,7 @@ from glamor_cli.training.teacher import Teacher
 from glamor_cli.training.validation import resize, validate
 from glamor_cli.training.world import World
 from glamor_cli.vision.geometry import Geometry
-from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.metadata import Metadata, join_learnt
 from glamor_cli.weights.network_file import read_metadata, save_network
 
 _TAUGHT = (RecipeName.FER2013_TAUGHT, RecipeName.FER2013_DISTIL)
@@ -143,10 +143,9 @@ class Run:
             others.append(read_metadata(self.config.initial_weights))
         if self.teacher is not None:
             others.append(self.teacher.metadata)
-        earlier = [one for other in others if other is not None for one in other.learnt_from]
+        earlier, self.learnt_all = join_learnt(others)
         own = describe_learnt(self.store, self.config)
         self.learnt_from = tuple(dict.fromkeys((own, *earlier)))
-        self.learnt_all = all(other is not None and other.knows_learnt for other in others)
 
     def foundations(self) -> dict[str, object]:
         """What the processes of a training must have in common for their work to fit together."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,21 @@ class Metadata:
                 "Use a file written by glamor train, import-checkpoint or export.",
             ) from error
         return metadata
+
+
+def join_learnt(sources: Iterable[Metadata | None]) -> tuple[tuple[LearntSplit, ...], bool]:
+    """Tell what all sources of some weights have learnt from, each split once.
+
+    Args:
+        sources: What each says of itself; None of one that says nothing.
+
+    Returns:
+        The splits, and whether these are all.
+    """
+    known = list(sources)
+    splits = [one for source in known if source is not None for one in source.learnt_from]
+    named = all(source is not None and source.knows_learnt for source in known)
+    return tuple(dict.fromkeys(splits)), named
 
 
 def take_metadata(raw: dict[str, str], path: Path) -> Metadata:
