@@ -25,8 +25,9 @@ from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime, require_cuda
 from glamor_cli.runtimes.openvino import OpenVINORuntime
+from glamor_cli.runtimes.options import TorchPrecision
 from glamor_cli.runtimes.sidecar import read_sidecar
-from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+from glamor_cli.runtimes.torch import TorchRuntime
 
 _UNKNOWN = "unknown"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.runtimes.options import Device, Provider, TorchPrecision
 from glamor_cli.settings import choose
 from glamor_cli.weights.registry import find_weights
 
@@ -15,7 +15,7 @@ def open_runtime(
     device: str = Device.AUTO,
     threads: int | None = None,
     provider: str | None = None,
-    precision: str = "fp32",
+    precision: str = TorchPrecision.FP32,
 ) -> Runtime:
     """Open weights on the engine that their kind of file asks for.
 
@@ -26,8 +26,8 @@ def open_runtime(
         threads: CPU threads; None leaves it to the engine.
         provider: What runs an ONNX file: a ``Provider`` or its value; None takes ONNX Runtime on
             ``device``. One that cannot load is an error, never silently another.
-        precision: In what numbers torch computes a ``.safetensors`` file: ``fp32``, or on CUDA
-            ``fp16`` or ``bf16``. Exported files have their own.
+        precision: In what numbers torch computes a ``.safetensors`` file: a ``TorchPrecision`` or
+            its value, half of them on CUDA alone. Exported files have their own.
 
     Raises:
         ConfigError: No such weights, device or provider, or they do not go together.
@@ -43,7 +43,7 @@ def open_runtime(
                 "Give an .onnx file, or leave --provider out.",
             )
         device = _device_of(provider, device)
-    if precision != "fp32" and path.suffix != ".safetensors":
+    if precision != TorchPrecision.FP32 and path.suffix != ".safetensors":
         raise ConfigError(
             f"{path.name} has a fixed precision; only .safetensors files leave a choice",
             "Export in the precision you want, or leave --precision out.",
@@ -54,7 +54,7 @@ def open_runtime(
 
         return OpenVINORuntime(path, device=device, threads=threads)
     if path.suffix == ".safetensors":
-        from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+        from glamor_cli.runtimes.torch import TorchRuntime
 
         chosen = choose(TorchPrecision, precision, "precision")
         return TorchRuntime(path, device=device, threads=threads, precision=chosen)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from enum import StrEnum
 from pathlib import Path
 from threading import Lock
 
@@ -18,23 +17,12 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.cuda_graphs import SIZES, GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
-from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.options import Device, TorchPrecision
 from glamor_cli.settings import choose, require_positive
 from glamor_cli.weights.network_file import load_network
 
 _ON_CUDA = Lock()
 """Held while a network runs on CUDA: cuDNN's settings are the process's, not a runtime's."""
-
-
-class TorchPrecision(StrEnum):
-    """In what numbers torch computes; inputs and answers stay float32."""
-
-    FP32 = "fp32"
-    """TF32 stays off: it would move the answers by 1e-3."""
-    FP16 = "fp16"
-    """On CUDA only; moves the probabilities by about 1e-3."""
-    BF16 = "bf16"
-    """On CUDA only; moves the probabilities by about 1e-2."""
 
 
 _DTYPES = {

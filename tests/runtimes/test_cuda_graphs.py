@@ -13,7 +13,8 @@ from glamor_cli.network.fused_core import fused_core_problem
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.cuda_graphs import recorded_size
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.runtimes.torch import TorchPrecision, TorchRuntime
+from glamor_cli.runtimes.options import TorchPrecision
+from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
 
