@@ -1,6 +1,6 @@
 """Compare weights with the package ``fer`` on FER2013's validation images, in the same run.
 
-    uv run python benchmarks/compare_fer.py VALIDATION.npz --weights glamor-original
+    uv run python benchmarks/compare_fer.py VALIDATION.npz [--weights NAME ...]
 
 VALIDATION.npz holds ``images`` uint8 [N, 48, 48], ``labels``, ``classes``, ``lossless`` and
 ``duplicate_of_train``; judged are the lossless images that are no copies of training images. The
@@ -58,7 +58,7 @@ def main() -> None:
     """Judge, time, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("validation", type=Path)
-    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
+    parser.add_argument("--weights", nargs="+", default=[DEFAULT_WEIGHTS])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--faces", type=int, default=40, help="faces timed in each round")
     parser.add_argument("--fer-python", type=Path, help="an environment that has the package")
@@ -66,17 +66,21 @@ def main() -> None:
     options = parser.parse_args()
     images, labels, classes = read_validation(options.validation)
     command = [str(options.fer_python)] if options.fer_python else list(ENVIRONMENT)
-    figures: dict[str, Any] = {"fer": FER, "images": len(images), "weights": options.weights}
+    figures: dict[str, Any] = {"fer": FER, "images": len(images)}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         whole, some = Path(folder) / "all.npy", Path(folder) / "some.npy"
         np.save(whole, images)
         np.save(some, images[: options.faces])
         workers = {count: stack.enter_context(fer_worker(command, count)) for count in THREADS}
         runtimes = {
-            count: open_runtime(options.weights, device="cpu", threads=count) for count in THREADS
+            count: {
+                name: open_runtime(name, device="cpu", threads=count) for name in options.weights
+            }
+            for count in THREADS
         }
         figures["judged"] = {
-            "glamor": judge_ours(runtimes[1], options.weights, images, labels, classes)
+            name: judge_ours(runtime, name, images, labels, classes)
+            for name, runtime in runtimes[1].items()
         }
         for network in NETWORKS:
             answer = ask(workers[1], do="classify", network=network, images=str(whole))
@@ -169,7 +173,7 @@ def judge_theirs(
 
 
 def time_rounds(
-    runtime: Runtime,
+    runtimes: dict[str, Runtime],
     worker: "subprocess.Popen[str]",
     images: NDArray[np.uint8],
     file: Path,
@@ -177,7 +181,7 @@ def time_rounds(
 ) -> dict[str, dict[str, float]]:
     """Milliseconds per face, all taking turns; the first round warms up."""
 
-    def ours() -> list[float]:
+    def ours(runtime: Runtime) -> list[float]:
         seconds = []
         for image in images:
             began = time.perf_counter()
@@ -190,7 +194,8 @@ def time_rounds(
         seconds: list[float] = answer["seconds"]
         return seconds
 
-    sides = {"glamor": ours, **{f"fer_{name}": partial(theirs, name) for name in NETWORKS}}
+    sides = {name: partial(ours, runtime) for name, runtime in runtimes.items()}
+    sides |= {f"fer_{name}": partial(theirs, name) for name in NETWORKS}
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name in in_turn(sides, number):

@@ -5,10 +5,10 @@
 STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. A teacher is weights,
 by their name or file, or a folder of ``train_teacher.py``; each answers to every pair of the
 training split and to its mirror image, and ``--share`` of each soft label becomes the mean of these
-answers. TAUGHT.csv belongs beside MANIFEST.csv, so that the paths hold; ``glamor preprocess
-TAUGHT.csv`` makes a store of it. This is distillation (Hinton et al. 2015, arXiv 1503.02531) with
-answers given once, which costs a training no time: for networks that cannot have many epochs. The
-validation split keeps its labels.
+answers, in which a teacher counts by its ``--parts``. TAUGHT.csv belongs beside MANIFEST.csv, so
+that the paths hold; ``glamor preprocess TAUGHT.csv`` makes a store of it. This is distillation
+(Hinton et al. 2015, arXiv 1503.02531) with answers given once, which costs a training no time: for
+networks that cannot have many epochs. The validation split keeps its labels.
 """
 
 import argparse
@@ -46,16 +46,20 @@ def main() -> None:
     parser.add_argument("taught", type=Path)
     parser.add_argument("teachers", nargs="+")
     parser.add_argument("--share", type=float, default=0.5, help="of the answers in a soft label")
+    parser.add_argument("--parts", type=_numbers, help="of the teachers, as 2,1; equal ones else")
     parser.add_argument("--provider", type=Provider, help="what runs weights in ONNX files")
     asked = parser.parse_args()
 
+    if asked.parts is not None and len(asked.parts) != len(asked.teachers):
+        parser.error("--parts needs a number for each teacher")
     split = PairStore.open(asked.store).split(TRAIN_SPLIT)
     if split.targets is None:
         parser.error(f"{asked.store} has no soft labels")
     # All are opened first: one that does not fit is told before the others have answered.
     teachers = [open_teacher(name, split.classes, asked.provider) for name in asked.teachers]
     answers = [answer(split) for answer in teachers]
-    mixed = split.targets + asked.share * (np.mean(answers, axis=0) - split.targets)
+    mean = np.average(answers, axis=0, weights=asked.parts)
+    mixed = split.targets + asked.share * (mean - split.targets)
     taught = dict(zip(split.sources, mixed, strict=True))
     with asked.manifest.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -72,6 +76,10 @@ def main() -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(asked.taught, text.getvalue())
+
+
+def _numbers(words: str) -> list[float]:
+    return [float(word) for word in words.split(",")]
 
 
 def open_teacher(

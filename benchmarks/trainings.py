@@ -28,6 +28,7 @@ OVERRIDES = {
     "--batch": "batch_size",
     "--lr": "learning_rate",
     "--teacher-share": "teacher_share",
+    "--mix": "mix",
 }
 """Options of ``glamor train`` that change a recipe."""
 

@@ -61,6 +61,10 @@ def train(
             min=0, max=1, help="Of the targets, how much its answers are; instead of the recipe's."
         ),
     ] = None,
+    mix: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Mix up to this share of another pair into each (mixup)."),
+    ] = None,
     precision: TrainPrecisionOption = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
@@ -102,6 +106,7 @@ def train(
                 batch_size=batch,
                 learning_rate=learning_rate,
                 teacher_share=teacher_share,
+                mix=mix,
             ),
             network=NetworkConfig(encoder=network, variant=variant),
             seed=seed,

@@ -89,12 +89,13 @@ class Recipe:
         freeze_face: Keep the initial weights' face encoder; its batch norms keep their statistics.
         synthetic_contexts: Share of the contexts replaced by generated pictures, so that the
             network learns to distrust contexts that say nothing.
+        mix: Largest share of another pair that is mixed into each, into its target too.
         face: What happens to faces.
         context: What happens to contexts.
 
     Raises:
         ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, a
-            learning rate that is negative or not finite, or a teacher's share beyond 0 and 1.
+            learning rate that is negative or not finite, or a share beyond 0 and 1.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Recipe:
     see_in_gray: bool = False
     freeze_face: bool = False
     synthetic_contexts: float = 0.0
+    mix: float = 0.0
     face: FaceAugmentation = field(default_factory=FaceAugmentation)
     context: ContextAugmentation = field(default_factory=ContextAugmentation)
 
@@ -135,6 +137,11 @@ class Recipe:
             raise ConfigError(
                 f"a teacher's share must be from 0 to 1, not {self.teacher_share}",
                 "Give --teacher-share 1 to learn from its answers alone.",
+            )
+        if not 0 <= self.mix <= 1:
+            raise ConfigError(
+                f"the share of another pair must be from 0 to 1, not {self.mix}",
+                "Give --mix 0.5 for shares of up to one half.",
             )
 
     def face_size(self, epoch: int) -> int:
@@ -311,6 +318,7 @@ def find_recipe(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     teacher_share: float | None = None,
+    mix: float | None = None,
 ) -> Recipe:
     """Find a recipe by its name, and change what is given.
 
@@ -328,4 +336,5 @@ def find_recipe(
         batch_size=recipe.batch_size if batch_size is None else batch_size,
         learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
         teacher_share=recipe.teacher_share if teacher_share is None else teacher_share,
+        mix=recipe.mix if mix is None else mix,
     )

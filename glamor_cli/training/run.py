@@ -97,6 +97,7 @@ class Run:
             config.seed,
             with_contexts=self.with_contexts,
             share=self.recipe.epoch_share,
+            mix=self.recipe.mix,
             rank=self.world.rank,
             size=self.world.size,
         )

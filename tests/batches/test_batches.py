@@ -1,10 +1,11 @@
-"""An epoch sees every pair once, or the share of them that a recipe asks for."""
+"""An epoch sees every pair once, or the share of them that a recipe asks for, mixed or not."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from glamor_cli.data.batches.training_batches import TrainingBatches
+from glamor_cli.data.batches.training_batches import Batch, TrainingBatches
 
 
 @dataclass
@@ -42,3 +43,50 @@ def test_a_share_of_the_split_is_another_one_each_epoch() -> None:
     assert all(len(set(rows)) == 10 for rows in epochs)
     assert len(batches) == 3
     assert set().union(*epochs) == set(range(40))
+
+
+CLASSES = tuple("abcdefghi")
+"""As many as pairs, so that a target tells what a pair was mixed of."""
+
+
+def telling() -> Numbered:
+    values = 25 * np.arange(len(CLASSES), dtype=np.uint8)[:, None, None, None]
+    return Numbered(values, values, np.arange(len(CLASSES)), CLASSES)
+
+
+def mixed(epoch: int, start: int = 0, *, rank: int = 0, size: int = 1) -> list[Batch]:
+    """Batches of four, four and one, each pair with up to two fifths of another."""
+    rows = np.arange(len(CLASSES))
+    batches = TrainingBatches(telling(), rows, 4, seed=3, mix=0.4, rank=rank, size=size)
+    return list(batches.epoch(epoch, start))
+
+
+def test_faces_contexts_and_targets_are_mixed_alike() -> None:
+    whole = TrainingBatches(telling(), np.arange(len(CLASSES)), 4, seed=3).epoch(0)
+    shares = []
+    for batch, before in zip(mixed(0), whole, strict=True):
+        assert batch.contexts is not None
+        assert batch.faces.dtype == torch.uint8
+        expected = (batch.targets @ (25.0 * torch.arange(len(CLASSES)))).round()
+        assert torch.equal(batch.faces.flatten().float(), expected)
+        assert torch.equal(batch.contexts.flatten().float(), expected)
+        for target, alone in zip(batch.targets, before.targets, strict=True):
+            assert torch.isclose(target.sum(), torch.tensor(1.0))
+            assert target.argmax() == alone.argmax()
+            assert not (target - alone)[before.targets.sum(0) == 0].any()  # all from the batch
+            shares.append(1 - float(target.max()))
+    assert shares.pop() == 0  # the last is alone in its batch
+    assert 0 < min(shares) < max(shares) <= 0.4
+    assert len(set(shares)) == 8
+
+
+def test_mixing_does_not_depend_on_what_went_before_or_on_processes() -> None:
+    first, again = mixed(0), mixed(0, start=1)
+    assert [batch.targets.tolist() for batch in first[1:]] == [b.targets.tolist() for b in again]
+    assert first[0].targets.tolist() != mixed(1)[0].targets.tolist()
+    parts = [mixed(0, rank=rank, size=3) for rank in range(3)]
+    for step, whole in enumerate(first):
+        shared = [batches[step] for batches in parts if not batches[step].part.idle]
+        for name in ("faces", "contexts", "targets"):
+            joined = torch.cat([getattr(batch, name) for batch in shared])
+            assert torch.equal(joined, getattr(whole, name))

@@ -171,13 +171,14 @@ def test_a_face_encoder_that_learnt_nothing_is_not_kept_still(
 def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Path) -> None:
     arguments = ["train", scene_store, "--run", tmp_path / "run", "--epochs", "1", "--threads", "1"]
     named = ["--init", "glamor-original", "--teacher", "glamor-original", "--teacher-share", "0.8"]
-    result = CliRunner().invoke(app, [*map(str, arguments), *named])
+    result = CliRunner().invoke(app, [*map(str, arguments), *named, "--mix", "0.3"])
     assert result.exit_code == 0, result.output
     settings = json.loads((tmp_path / "run" / CONFIG).read_text())
     assert Path(settings["initial_weights"]).name == "glamor-original.safetensors"
     assert settings["teacher_sha256"] == sha256(Path(settings["teacher"]))
     assert settings["initial_sha256"] == settings["teacher_sha256"]
     assert settings["recipe"]["teacher_share"] == 0.8
+    assert settings["recipe"]["mix"] == 0.3
     exported = find_weights("glamor-original", suffix=".onnx")
     arguments[3] = tmp_path / "another"
     refused = CliRunner().invoke(app, [*map(str, arguments), "--teacher", str(exported)])

@@ -136,6 +136,8 @@ def test_weights_say_what_their_teacher_learnt_from(scene_store: Path, tmp_path:
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="a teacher's share must be from 0 to 1"):
         find_recipe("fer2013-distil", teacher_share=share)
+    with pytest.raises(ConfigError, match="the share of another pair must be from 0 to 1"):
+        find_recipe("modern", mix=share)
 
 
 def test_a_teacher_of_other_emotions_is_refused(scene_store: Path, tmp_path: Path) -> None:

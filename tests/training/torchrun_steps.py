@@ -31,6 +31,7 @@ RECIPES = {
         batch_size=3,
         gradient_clip=0.5,
         synthetic_contexts=0.5,
+        mix=0.5,
         small_faces=(SmallFaces(until=0.4, size=48),),
     ),
     "paper": replace(PAPER, epochs=3, batch_size=3),

@@ -16,6 +16,9 @@ from glamor_cli.data.batches.draws import Part
 if TYPE_CHECKING:
     from glamor_cli.data.store.pair_store import Split
 
+_MIXING = 1
+"""Sets the numbers that mixing draws apart from those that augmentation is seeded by."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -48,6 +51,8 @@ class TrainingBatches:
         seed: Of the shuffling.
         with_contexts: Whether contexts are read at all.
         share: Of the rows, how many an epoch sees; each epoch draws others.
+        mix: Largest share of another pair of the batch that is mixed into a pair, into its targets
+            too (mixup, Zhang et al. 2018, arXiv 1710.09412); each pair draws its own, from 0 up.
         rank: Which part of each batch to read, where several processes share them.
         size: How many processes do.
     """
@@ -61,6 +66,7 @@ class TrainingBatches:
         *,
         with_contexts: bool = True,
         share: float = 1.0,
+        mix: float = 0.0,
         rank: int = 0,
         size: int = 1,
     ) -> None:
@@ -69,6 +75,7 @@ class TrainingBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.with_contexts = with_contexts
+        self.mix = mix
         self.rank, self.size = rank, size
         self.count = math.ceil(share * len(rows))
         self._targets = _targets(split)
@@ -84,29 +91,54 @@ class TrainingBatches:
         """
         shuffled = np.random.default_rng((self.seed, number)).permutation(len(self.rows))
         order = self.rows[shuffled[: self.count]]
-        chunks = [
-            order[step * self.batch_size : (step + 1) * self.batch_size]
-            for step in range(start, len(self))
-        ]
+
+        def read(step: int) -> Batch:
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            return self._read(rows, np.random.default_rng((self.seed, number, step, _MIXING)))
+
         with ThreadPoolExecutor(1, "read-ahead") as reader:
-            following = reader.submit(self._read, chunks[0]) if chunks else None
-            for index in range(len(chunks)):
-                assert following is not None  # noqa: S101 - one is submitted per chunk
+            following = reader.submit(read, start) if start < len(self) else None
+            for step in range(start, len(self)):
+                assert following is not None  # noqa: S101 - one is submitted per step
                 batch = following.result()
-                if index + 1 < len(chunks):
-                    following = reader.submit(self._read, chunks[index + 1])
+                if step + 1 < len(self):
+                    following = reader.submit(read, step + 1)
                 yield batch
 
-    def _read(self, rows: NDArray[np.int64]) -> Batch:
+    def _read(self, rows: NDArray[np.int64], random: np.random.Generator) -> Batch:
         # In the file's order: a batch then costs a sweep over the file, not a seek for each row.
+        rows = np.sort(rows)
         part = Part.of(len(rows), self.rank, self.size)
-        rows = np.sort(rows)[part.rows]
+        batch = self._take(rows[part.rows], part)
+        if not self.mix:
+            return batch
+        # The first of the batch with its last, and so on: which these are was shuffled.
+        others = self._take(rows[::-1][part.rows], part)
+        # Drawn for the whole batch, so that the number of processes changes nothing.
+        shares = self.mix * random.random(len(rows), np.float32)[part.rows]
+        return _mix(batch, others, torch.from_numpy(shares))
+
+    def _take(self, rows: NDArray[np.int64], part: Part) -> Batch:
         return Batch(
             torch.from_numpy(self.split.faces[rows]),
             torch.from_numpy(self.split.contexts[rows]) if self.with_contexts else None,
             torch.from_numpy(self._targets[rows]),
             part,
         )
+
+
+def _mix(batch: Batch, others: Batch, shares: Tensor) -> Batch:
+    """Replace a share of each pair, (B), by that of another."""
+
+    def mix(images: Tensor, other: Tensor) -> Tensor:
+        mixed = images.float().lerp_(other.float(), shares[:, None, None, None])
+        return mixed.round_().to(torch.uint8)
+
+    contexts = batch.contexts
+    if contexts is not None and others.contexts is not None:
+        contexts = mix(contexts, others.contexts)
+    targets = batch.targets.lerp(others.targets, shares[:, None])
+    return Batch(mix(batch.faces, others.faces), contexts, targets, batch.part)
 
 
 def _targets(split: "Split") -> NDArray[np.float32]:
