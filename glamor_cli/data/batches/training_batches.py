@@ -94,7 +94,7 @@ class TrainingBatches:
 
         def read(step: int) -> Batch:
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            return self._read(rows, np.random.default_rng((self.seed, number, step, _MIXING)))
+            return self._read(rows, (self.seed, number, step, _MIXING))
 
         with ThreadPoolExecutor(1, "read-ahead") as reader:
             following = reader.submit(read, start) if start < len(self) else None
@@ -105,7 +105,7 @@ class TrainingBatches:
                     following = reader.submit(read, step + 1)
                 yield batch
 
-    def _read(self, rows: NDArray[np.int64], random: np.random.Generator) -> Batch:
+    def _read(self, rows: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
         # In the file's order: a batch then costs a sweep over the file, not a seek for each row.
         rows = np.sort(rows)
         part = Part.of(len(rows), self.rank, self.size)
@@ -115,7 +115,8 @@ class TrainingBatches:
         # The first of the batch with its last, and so on: which these are was shuffled.
         others = self._take(rows[::-1][part.rows], part)
         # Drawn for the whole batch, so that the number of processes changes nothing.
-        shares = self.mix * random.random(len(rows), np.float32)[part.rows]
+        drawn = np.random.default_rng(seed).random(len(rows), np.float32)
+        shares = self.mix * drawn[part.rows]
         return _mix(batch, others, torch.from_numpy(shares))
 
     def _take(self, rows: NDArray[np.int64], part: Part) -> Batch:
