@@ -1,6 +1,7 @@
 """The shipped weights are what the index says, and both files give the same answers."""
 
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_registered_files_are_what_the_index_says(name: str) -> None:
         assert path.name == file
         assert sha256(path) == digest
         assert path.with_suffix(".md").is_file()
+
+
+def test_the_package_contains_what_is_registered() -> None:
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    tool = tomllib.loads(project.read_text(encoding="utf-8"))["tool"]
+    packed = tool["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    files = {file for entry in registered().values() for file in entry.files}
+    cards = {f"{name}.md" for name in registered()}
+    wanted = {"index.json", *files, *cards}
+    assert packed == {f"weights/{file}": f"glamor_cli/_weights/{file}" for file in wanted}
 
 
 def test_the_default_weights_answer_alike_from_both_files() -> None:

@@ -1,6 +1,6 @@
 """The trainings that led to registered weights, summed up, so that their cards need no run folders.
 
-``results/trainings.json`` has, for each file of weights, its trainings and means in their order.
+``trainings.json`` has, for each file of weights, its trainings and means in their order.
 """
 
 import json
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mean_weights import MEAN
-from recording import RESULTS
 from teacher_networks import FACERES, FACES
 from train_teacher import HIGHEST_RATE, SETTINGS
 
@@ -18,7 +17,7 @@ from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.recipes import find_recipe
 from glamor_cli.weights.network_file import read_metadata
 
-TRAININGS = RESULTS / "trainings.json"
+TRAININGS = Path(__file__).with_name("trainings.json")
 TEACHER_RECIPE = "EfficientNet-Lite"
 FACES_RECIPE = "face recognition network"
 FACERES_RECIPE = "MobileNet of VGGFace2"
@@ -97,7 +96,9 @@ def summarise(run: Path) -> Training:
         return _summarise_teacher(run)
     if (run / MEAN).exists():
         mean = json.loads((run / MEAN).read_text("utf-8"))
-        command = f"python benchmarks/mean_weights.py {run.name} {mean['first']} {mean['second']}"
+        command = (
+            f"python weights/making/mean_weights.py {run.name} {mean['first']} {mean['second']}"
+        )
         return Training(run.name, f"{command} --share {mean['share']:g}")
     config = json.loads((run / CONFIG).read_text("utf-8"))
     lines = _epochs(run)
@@ -142,8 +143,8 @@ def _summarise_teacher(run: Path) -> Training:
     settings = json.loads((run / SETTINGS).read_text("utf-8"))
     if "mean_of" in settings:
         of = " ".join(settings["mean_of"])
-        return Training(run.name, f"python benchmarks/mean_teachers.py {run.name} {of}")
-    line = f"python benchmarks/train_teacher.py {settings['store']} {run.name}"
+        return Training(run.name, f"python weights/making/mean_teachers.py {run.name} {of}")
+    line = f"python weights/making/train_teacher.py {settings['store']} {run.name}"
     network = settings["network"]
     line += f" --network {network} --sizes {settings['sizes']}"
     if network in _FOLDERS:

@@ -2,7 +2,7 @@
 
 One was trained on from the other: so they lie in one basin, where the mean is often the best.
 
-    uv run python benchmarks/mean_weights.py OUT FIRST SECOND [--share 0.5]
+    uv run python weights/making/mean_weights.py OUT FIRST SECOND [--share 0.5]
 
 FIRST and SECOND are folders of trainings, or of means, or names of registered weights, or SECOND is
 a training's ``last.safetensors``, of which the moving average is taken. OUT becomes a folder of a

@@ -1,9 +1,9 @@
 """Write the card of registered weights from what publish_weights.py measured.
 
-    uv run python benchmarks/weights_card.py NAME [RUN ...]
+    uv run python weights/making/weights_card.py NAME [RUN ...]
 
 RUN are the folders of the trainings that led to the weights, and of the means made by
-mean_weights.py, in their order. They are summed up in results/trainings.json, after those that are
+mean_weights.py, in their order. They are summed up in trainings.json, after those that are
 there already, and all of them go into the card.
 """
 
@@ -13,13 +13,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from recording import RESULTS
+from places import RESULTS, WEIGHTS
 from trainings import FACERES_RECIPE, FACES_RECIPE, TEACHER_RECIPE, Training, record_trainings
 
 from glamor_cli.files.atomic import write_text
 from glamor_cli.training.config import BEST
-
-ROOT = Path(__file__).resolve().parents[1]
 
 CARD = """# {name}
 
@@ -161,8 +159,8 @@ last trainings blur nothing.
     "glamor-resnet18": {
         "labels": "halves of both to begin with, a quarter and three quarters to end with.",
         "chosen": """\
-One program ran these trainings one after another, `benchmarks/train_weights.py`, and gave each as
-many epochs as fitted into its share of the time. Of each the epoch with the best accuracy on the
+One program, `weights/making/train_weights.py`, ran these trainings one after another, and gave each
+as many epochs as fitted into its share of the time. Of each the epoch with the best accuracy on the
 validation split was kept, the split below, which flatters its figures a little.""",
         "beside": """\
 FER2013's own labels and people's votes disagree on more than a third of the faces. These weights
@@ -183,7 +181,7 @@ def main() -> None:
     name = asked.name
     figures = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     trainings = record_trainings(name, asked.runs)
-    write_text(ROOT / "weights" / f"{name}.md", CARD.format(**_values(name, figures, trainings)))
+    write_text(WEIGHTS / f"{name}.md", CARD.format(**_values(name, figures, trainings)))
 
 
 def _values(name: str, figures: dict[str, Any], trainings: list[Training]) -> dict[str, Any]:
@@ -204,7 +202,7 @@ def _values(name: str, figures: dict[str, Any], trainings: list[Training]) -> di
         "encoder": figures["encoder"],
         "parameters": figures["parameters"],
         "commands": "\n".join(training.command for training in trainings),
-        "publishing": f"python benchmarks/publish_weights.py {trainings[-1].name}/{BEST} "
+        "publishing": f"python weights/making/publish_weights.py {trainings[-1].name}/{BEST} "
         f"store-half {name} --photographs PHOTOGRAPHS",
         "runs": _table(trainings),
         "count": onnx["count"],

@@ -1,6 +1,6 @@
 """Put several teachers into one that answers with their mean.
 
-    uv run python benchmarks/mean_teachers.py OUT FIRST SECOND ...
+    uv run python weights/making/mean_teachers.py OUT FIRST SECOND ...
 
 Each is a folder as ``train_teacher.py`` writes it, or of a training or a mean of ours that looks at
 faces alone; all predict the same emotions.

@@ -1,6 +1,7 @@
 """Train both networks on FER2013 within a given time, best on a GPU.
 
-    uv run python benchmarks/train_weights.py FER2013 OUT --minutes 5 [--device cuda] [--batch 256]
+    uv run python weights/making/train_weights.py FER2013 OUT --minutes 5
+        [--device cuda] [--batch 256]
 
 FER2013 is the folder of the arrays, as ``glamor fer2013`` takes it. Each step of ``PLAN`` is one
 ``glamor train``: it is tried for two epochs, which tells how many fit into its share of the time,

