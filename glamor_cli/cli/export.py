@@ -9,8 +9,8 @@ from rich.table import Table
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
+    SourceOption,
     ThreadsOption,
-    TorchWeightsOption,
     VerifyDeviceOption,
     VerifyProviderOption,
 )
@@ -35,7 +35,7 @@ _BATCH = BatchRange()
 
 
 def export(
-    weights: TorchWeightsOption = DEFAULT_WEIGHTS,
+    weights: SourceOption = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
         typer.Option(help="The .onnx or .engine file; else named by weights and precision."),
@@ -162,6 +162,21 @@ def _suffix(config: ExportConfig) -> str:
 
 
 def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
+    kept = " in half storage" if half_storage else ""
+    allowed = ""
+    # Nothing is compared for a file that was exported before.
+    if report.batches:
+        _print_checks(report)
+        allowed = f", in {report.seconds:.0f} s; differences up to {report.atol:g} were allowed"
+    console.print(
+        f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
+        f"{report.bytes / 1e6:.1f} MB{allowed}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print_checks(report: "ExportReport") -> None:
     table = Table("compared on", "largest difference", "same emotion", "accuracy (float32)")
     for check in report.batches:
         table.add_row(f"batch of {check.batch}", f"{check.max_abs_diff:.1e}", "", "")
@@ -177,14 +192,6 @@ def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
             accuracy,
         )
     console.print(table)
-    kept = " in half storage" if half_storage else ""
-    console.print(
-        f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
-        f"{report.bytes / 1e6:.1f} MB, in {report.seconds:.0f} s; "
-        f"differences up to {report.atol:g} were allowed",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def _print_engine(artefacts: "Artefacts") -> None:
@@ -197,8 +204,9 @@ def _print_engine(artefacts: "Artefacts") -> None:
             soft_wrap=True,
         )
     if not artefacts.verified:
+        how = "as ONNX" if artefacts.onnx.batches else "when the ONNX file was exported"
         console.print(
-            "compared as ONNX: there is no GPU here that runs the engine itself", soft_wrap=True
+            f"compared {how}: there is no GPU here that runs the engine itself", soft_wrap=True
         )
     if artefacts.model_folder is not None:
         console.print(f"{artefacts.model_folder}: for tritonserver", markup=False, soft_wrap=True)

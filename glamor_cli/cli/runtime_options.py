@@ -29,6 +29,13 @@ WeightsOption = Annotated[
 TorchWeightsOption = Annotated[
     str, typer.Option(help="A name from weights/ or a .safetensors file.")
 ]
+SourceOption = Annotated[
+    str,
+    typer.Option(
+        help="A name from weights/ or a .safetensors file; for --trt and --with-preprocessing "
+        "also an .onnx file, to build on as it is."
+    ),
+]
 BatchOption = Annotated[int, typer.Option(min=1, help="Pairs run at once.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
 VerifyDeviceOption = Annotated[

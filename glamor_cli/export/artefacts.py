@@ -9,14 +9,13 @@ from tempfile import TemporaryDirectory
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import (
-    Agreement,
-    BatchCheck,
     ExportConfig,
     ExportReport,
     Int8Form,
     require_suffix,
 )
 from glamor_cli.export.pairs import load_pairs
+from glamor_cli.export.source import EXPORTED, network_file, open_reference, read_source
 from glamor_cli.export.tensorrt_build import (
     EngineConfig,
     EngineReport,
@@ -32,10 +31,8 @@ from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.sidecar import sidecar_path
-from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.gpus import query_driver
-from glamor_cli.weights.network_file import read_metadata
 from glamor_cli.weights.registry import find_weights
 
 
@@ -76,11 +73,12 @@ class Artefacts:
     """What was made.
 
     Attributes:
-        onnx: The network's export and how it was found to agree; ``path`` and ``bytes`` are of the
-            file that was kept.
+        onnx: The network's export and how it was found to agree, which says nothing where it was
+            exported before; ``path`` and ``bytes`` are of the file that was kept.
         engine: The engine; None without one.
         verified: Whether the file kept was itself run and compared: an engine for which there is
-            no GPU here can only be compared as ONNX.
+            no GPU here can only be compared as ONNX, and was already where that was exported
+            before.
         model_folder: The folder in the Triton repository; None without one.
     """
 
@@ -94,25 +92,27 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
     """Export weights to one file, verified, and where asked into a Triton repository.
 
     Args:
-        weights: A name from ``weights/`` or a ``.safetensors`` file of ours.
+        weights: A name from ``weights/``, a ``.safetensors`` file of ours, or an ``.onnx`` file
+            that was exported before, on which an engine or a graph with preprocessing is built.
         out: The ``.onnx`` or ``.engine`` file. If anything fails, an older one stays.
         config: What to make.
 
     Raises:
-        ConfigError: No such weights, settings that do not go together, a folder that cannot be
-            written to, or a repository whose model of that name has other inputs or outputs.
-        CheckpointError: The weights are damaged or foreign.
+        ConfigError: No such weights, settings that do not go together or with a file that was
+            exported before, a folder that cannot be written to, or a repository whose model of that
+            name has other inputs or outputs.
+        CheckpointError: The weights or the file are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph or the engine is refused, or its answers differ too much.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
-    weights, out = find_weights(weights, exported=False), Path(out)
+    weights, out = find_weights(weights), Path(out)
+    _require_work(weights, config)
     _require_tensorrt(config)
+    metadata = read_source(weights, config.onnx, engine=config.engine is not None)
     if config.triton_repository is not None:
         require_place(
-            read_metadata(weights),
-            config.triton_repository,
-            with_preprocessing=config.with_preprocessing,
+            metadata, config.triton_repository, with_preprocessing=config.with_preprocessing
         )
     engine = None
     verified = True
@@ -127,6 +127,19 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
     if config.triton_repository is not None:
         folder = write_triton_repository(out, config.triton_repository, config.onnx.batch)
     return Artefacts(report, engine, verified, folder)
+
+
+def _require_work(weights: Path, config: ArtefactConfig) -> None:
+    """Refuse files of which nothing can be made."""
+    if weights.suffix == EXPORTED and config.engine is None and not config.with_preprocessing:
+        raise ConfigError(
+            f"{weights} has been exported already",
+            "Add --trt or --with-preprocessing to build on it, or give the weights themselves.",
+        )
+    if weights.suffix == ".engine":
+        raise ConfigError(
+            f"{weights} is an engine already", "Give the weights, or the .onnx file it was made of."
+        )
 
 
 def _require_tensorrt(config: ArtefactConfig) -> None:
@@ -147,9 +160,8 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
 def _export_with_preprocessing(weights: Path, out: Path, config: ExportConfig) -> ExportReport:
     require_suffix(out, ".onnx")
     with TemporaryDirectory() as scratch:
-        network = Path(scratch) / "network.onnx"
-        report = export_onnx(weights, network, config)
-        add_preprocessing(network, out)
+        report = network_file(weights, Path(scratch), config)
+        add_preprocessing(report.path, out)
     return report
 
 
@@ -161,14 +173,12 @@ def _export_engine(
     engine = dataclasses.replace(engine, batch=config.batch)
     require_suffix(out, ".engine")
     with TemporaryDirectory() as scratch:
-        network = Path(scratch) / "network.onnx"
-        report = export_onnx(weights, network, config)
-        built = build_engine(network, Path(scratch) / out.name, engine)
+        report = network_file(weights, Path(scratch), config)
+        built = build_engine(report.path, Path(scratch) / out.name, engine)
         # The first GPU would run it, if it is one of those that the engine was built for.
         verified = built.sidecar.runs_on(query_driver())
         if verified:
-            batches, agreement = _verify_engine(weights, built, config)
-            report = dataclasses.replace(report, batches=batches, agreement=agreement)
+            report = _verify_engine(weights, built, config, report)
         # Both are ready before either gets its name; the engine does so first.
         with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
             shutil.copyfile(built.path, temporary)
@@ -177,16 +187,18 @@ def _export_engine(
 
 
 def _verify_engine(
-    weights: Path, built: EngineReport, config: ExportConfig
-) -> tuple[tuple[BatchCheck, ...], Agreement | None]:
-    """Compare the engine itself with the float32 network."""
+    weights: Path, built: EngineReport, config: ExportConfig, report: ExportReport
+) -> ExportReport:
+    """Compare the engine itself, and report how it agrees instead of the file it was built from."""
     from glamor_cli.runtimes.tensorrt import TensorRTRuntime
 
     runtime = TensorRTRuntime(built.path)
-    reference = TorchRuntime(weights, device="cpu")
     source = config.verify or config.calibration_source
     pairs = None
     if source is not None:
         pairs = load_pairs(source, config.verification_pairs, runtime.metadata.classes)
-    tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
-    return verify_export(runtime, reference, config.batch, tolerance, pairs)
+    bfloat16 = runtime.computes_in_bfloat16
+    tolerance = config.tolerance(bfloat16=bfloat16, precision=report.precision)
+    reference = open_reference(weights, config.threads)
+    batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)
+    return dataclasses.replace(report, batches=batches, agreement=agreement)

@@ -177,9 +177,14 @@ class ExportConfig:
         """Where INT8's calibration images come from."""
         return self.calibrate or self.verify
 
-    def tolerance(self, *, bfloat16: bool) -> Tolerance:
-        """Give the default on such an engine, with ``atol`` in place where it is given."""
-        default = default_tolerance(self.precision, bfloat16=bfloat16)
+    def tolerance(self, *, bfloat16: bool, precision: ExportPrecision | None = None) -> Tolerance:
+        """Give the default on such an engine, with ``atol`` in place where it is given.
+
+        Args:
+            bfloat16: Whether the engine computes floats in bfloat16.
+            precision: Of a file that was exported before; None is the one that is exported in.
+        """
+        default = default_tolerance(precision or self.precision, bfloat16=bfloat16)
         return Tolerance(self.atol or default.atol, default.top1, default.accuracy)
 
 

@@ -40,7 +40,8 @@ class ExportedFile:
     Attributes:
         path: The file.
         metadata: Of the network's weights.
-        precision: What it was exported in; empty where it does not say.
+        how: How it was exported, by the names that ``glamor_cli.export`` wrote; empty where it does
+            not say.
         inputs: Names of what goes in, in the graph's order: the network's pair, or a photograph
             and boxes where the preprocessing is in the graph.
         outputs: Names of what comes out.
@@ -48,7 +49,7 @@ class ExportedFile:
 
     path: Path
     metadata: Metadata
-    precision: str
+    how: Mapping[str, object]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -76,7 +77,12 @@ class ExportedFile:
                 f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
             )
         metadata = Metadata.from_json(properties[METADATA_KEY], path)
-        return cls(path, metadata, _read_precision(properties), tuple(inputs), tuple(outputs))
+        return cls(path, metadata, _read_how(properties), tuple(inputs), tuple(outputs))
+
+    @property
+    def precision(self) -> str:
+        """What it was exported in; empty where it does not say."""
+        return str(self.how.get("precision", ""))
 
     def require_network(self) -> None:
         """Check that it is a network of pairs, without preprocessing.
@@ -172,9 +178,9 @@ def not_utf8(path: Path) -> CheckpointError:
     return CheckpointError(f"{path} holds names that are not UTF-8", _REMEDY)
 
 
-def _read_precision(properties: Mapping[str, str]) -> str:
-    """Read how the file was made; nothing else depends on it, so damage is not an error."""
+def _read_how(properties: Mapping[str, str]) -> dict[str, object]:
+    """Read how the file was made; running it does not depend on that: damage is no error."""
     try:
-        return str(json.loads(properties[EXPORT_KEY])["precision"])
+        return dict(json.loads(properties[EXPORT_KEY]))
     except MALFORMED:
-        return ""
+        return {}

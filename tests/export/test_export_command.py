@@ -15,12 +15,15 @@ from skimage.data import astronaut
 
 from glamor_cli.__main__ import main
 from glamor_cli.errors import BackendUnavailable
+from glamor_cli.export.onnx_export import export_onnx
+from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.vision.pairs import make_pair, round_box
+from glamor_cli.weights.metadata import METADATA_KEY
 from glamor_cli.weights.network_file import load_network, save_network
 
 SMALL = ("--batch-opt", "1", "--batch-max", "2", "--threads", "1")
@@ -188,6 +191,77 @@ def test_rtx_engine_is_built_for_the_generations_asked_for(run, weights_file, sc
     assert (sidecar.batch_min, sidecar.batch_opt, sidecar.batch_max) == (1, 2, 3)
     names = sorted(path.name for path in Path().iterdir())
     assert names == ["varied-int8.engine", "varied-int8.engine.json"]
+
+
+@needs_rtx
+def test_an_engine_is_built_from_a_file_that_was_exported_before(run, weights_file):
+    run("--weights", weights_file, "--precision", "fp16", *SMALL)
+    exported = Path("varied-fp16.onnx").read_bytes()
+    code, said = run("--weights", "varied-fp16.onnx", "--trt", "--target", "rtx", *SMALL)
+    assert code == 0, said
+    assert "compared when the ONNX file was exported" in " ".join(said.split())
+    assert read_sidecar(Path("varied-fp16.engine")).precision == "fp16"
+    assert Path("varied-fp16.onnx").read_bytes() == exported
+
+
+def test_preprocessing_goes_in_front_of_a_file_that_was_exported_before(run, exported, graph):
+    code, said = run(
+        *("--weights", exported, "--with-preprocessing", "--triton-repository", "models")
+    )
+    assert code == 0, said
+    assert Path("varied-image.onnx").read_bytes() == graph.read_bytes()
+    assert Path("models/varied/1/model.onnx").read_bytes() == graph.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def forms(weights_file, exported, graph, scene_store):
+    """Files that were exported before, by what is particular about them."""
+    folder = exported.parent
+    network, metadata = load_network(weights_file)
+    save_network(folder / "half.safetensors", network, metadata, half=True)
+    few = BatchRange(1, 1, 2)
+    for name, weights, config in (
+        ("int8", weights_file, ExportConfig(ExportPrecision.INT8, batch=few, verify=scene_store)),
+        ("small", folder / "half.safetensors", ExportConfig(batch=few, half_storage=True)),
+    ):
+        export_onnx(weights, folder / f"{name}.onnx", config)
+    silent = onnx.load(exported)
+    del silent.metadata_props[:]
+    onnx.helper.set_model_props(silent, {METADATA_KEY: metadata.to_json()})
+    onnx.save(silent, folder / "silent.onnx")
+    (folder / "built.engine").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "says"),
+    [
+        ("varied.onnx", (), 3, "Add --trt or --with-preprocessing"),
+        (
+            "varied.onnx",
+            ("--with-preprocessing", "--precision", "fp16"),
+            3,
+            "Leave --precision out",
+        ),
+        ("varied.onnx", ("--with-preprocessing", "--verify", "x"), 3, "Leave --verify out"),
+        ("varied-image.onnx", ("--with-preprocessing",), 5, "holds the preprocessing"),
+        ("silent.onnx", ("--with-preprocessing",), 5, "does not say how it was exported"),
+        ("built.engine", (), 3, "is an engine already"),
+        pytest.param(
+            *("int8.onnx", ("--trt", "--target", "rtx"), 3, "with --int8-form tensorrt"),
+            marks=needs_rtx,
+        ),
+        pytest.param(
+            *("small.onnx", ("--trt", "--target", "rtx"), 3, "without --half-storage"),
+            marks=needs_rtx,
+        ),
+    ],
+)
+def test_exported_files_that_cannot_be_built_on_are_refused(run, forms, name, options, code, says):
+    found, said = run("--weights", forms / name, *options)
+    assert found == code, said
+    assert says in " ".join(said.split())
+    assert list(Path().iterdir()) == []
 
 
 REFUSED = [
