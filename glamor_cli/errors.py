@@ -80,8 +80,11 @@ def no_memory_to(task: str) -> BackendUnavailable:
 def reason_of(error: BaseException) -> str:
     """Give the first line that a library's exception says, or its name where it says nothing.
 
-    For libraries whose first line is the reason, and the rest where in their source it was.
+    For libraries whose first line is the reason, and the rest where in their source it was. Of what
+    the operating system says, the file's name is left out: messages name it themselves.
     """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).strip().splitlines()
     return lines[0].rstrip() if lines else type(error).__name__
 

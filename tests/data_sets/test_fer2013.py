@@ -86,7 +86,7 @@ def test_the_command(folder, tmp_path):
 
 
 def test_other_files_are_refused(folder, tmp_path):
-    with pytest.raises(DataError, match=r"cannot read .*train\.npz"):
+    with pytest.raises(DataError, match=r"cannot read [^\[']*train\.npz: No such file"):
         convert_fer2013(tmp_path, tmp_path / "out")
     path = folder / "train.npz"
     whole = path.read_bytes()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from glamor_cli.data.data_sets.class_names import find_class
 from glamor_cli.data.options import VOTES_SHARE
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.atomic import cannot_write, write_text
 from glamor_cli.labels import EMOTIONS
 
@@ -113,7 +113,7 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
             arrays = {name: archive[name] for name in (*names, "lossless", duplicates)}
     except Exception as error:
         # Damaged, encrypted or otherwise packed archives raise whatever their unpackers do.
-        raise DataError(f"cannot read {path}: {error}", _REMEDY) from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}", _REMEDY) from error
     count, voted = arrays["labels"].size, arrays["ferplus_classes"]
     shapes = {
         "images": (count, 48, 48),

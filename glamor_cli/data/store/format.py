@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_json
 from glamor_cli.files.reading import MALFORMED, read_bounded
 from glamor_cli.labels import EMOTIONS
@@ -191,7 +191,9 @@ class StoreInfo:
                 "Make one with: glamor preprocess SOURCE OUT",
             ) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"cannot read {path}: {error}", "Check the store's files.") from error
+            raise DataError(
+                f"cannot read {path}: {reason_of(error)}", "Check the store's files."
+            ) from error
         try:
             values: dict[str, Any] = json.loads(text)
             schema = values["schema"]
