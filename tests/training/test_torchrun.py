@@ -18,9 +18,14 @@ from glamor_cli.training.live_report import LIVE_REPORT
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 STEPS = Path(__file__).with_name("torchrun_steps.py")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def logs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """torchrun keeps each run's logs among the temporary files, and never removes them."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("logs")))
 
 
 def start(*command: object) -> subprocess.Popen[str]:
@@ -29,7 +34,7 @@ def start(*command: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=ENVIRONMENT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
 
