@@ -93,6 +93,19 @@ def test_export_verifies_the_engine_itself(target, weights_file, scene_store, tm
 
 
 @pytest.mark.gpu
+def test_an_engine_is_compared_with_the_file_it_was_built_from(
+    target, exported, scene_store, tmp_path
+):
+    onnx_config = ExportConfig(batch=BatchRange(1, 2, 3), verify=scene_store, atol=5e-3)
+    config = ArtefactConfig(onnx_config, engine=EngineConfig(target))
+    made = export_artefacts(exported, tmp_path / "x.engine", config)
+    assert made.verified
+    assert [check.batch for check in made.onnx.batches] == [1, 2, 3]
+    assert made.onnx.agreement is not None
+    assert made.onnx.agreement.pairs == 14
+
+
+@pytest.mark.gpu
 def test_engine_under_another_ones_sidecar_is_refused(target, exported, tmp_path):
     path = tmp_path / "here.engine"
     build_engine(exported, path, EngineConfig(target=target, batch=BatchRange(1, 4, 16)))
