@@ -9,7 +9,7 @@ detect`, with a split `test`. Fits the temperature on STORE's validation split, 
 NAME.safetensors (float16) and NAME.onnx (the same values, computing in float32), enters both with
 their SHA-256 into index.json, and writes what it measured to benchmarks/results/NAME.json, from
 which weights_card.py writes the card. With --measure-only the registered files stay as they are,
-and the first of them may stand for the run.
+and are measured; the run is not read.
 """
 
 import argparse
@@ -60,37 +60,52 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="pairs to judge by as well")
     parser.add_argument("--measure-only", action="store_true", help="write no weights")
     asked = parser.parse_args()
-    best, name = asked.best, asked.name
     split = PairStore.open(asked.store).split("validation")
-    temperature = read_metadata(best).temperature
-    if temperature != 1 and not asked.measure_only:
-        parser.error(f"{best} has a temperature already: give what the training wrote")
-    raw = _without_temperature(evaluate(open_runtime(best, device="cpu"), split), temperature)
-
-    weights = WEIGHTS / f"{name}.safetensors"
-    exported = weights.with_suffix(".onnx")
+    photographs = asked.photographs and PairStore.open(asked.photographs).split("test")
+    weights = WEIGHTS / f"{asked.name}.safetensors"
     if not asked.measure_only:
-        network, metadata = load_network(best)
-        metadata = replace(
-            metadata,
-            name=name,
-            temperature=fit_temperature(raw.probabilities, raw.labels),
-            training_data=TRAINING_DATA,
-            accuracy={},
-        )
-        save_network(weights, network, metadata, half=True)
-        # Of the values that are kept: float16 has moved an answer or two.
-        kept = evaluate(open_runtime(weights, device="cpu"), split).metrics.accuracy
-        metadata = replace(metadata, accuracy={"fer2013-validation": round(kept, 4)})
-        save_network(weights, network, metadata, half=True)
-        export_onnx(weights, exported, ExportConfig(half_storage=True))
-        register(weights, exported, SUMMARIES[name])
+        if read_metadata(asked.best).temperature != 1:
+            parser.error(f"{asked.best} has a temperature already: give what the training wrote")
+        publish(asked.best, weights, split)
+    figures = {
+        "environment": describe_environment().to_dict(),
+        "name": asked.name,
+        **measure(weights, split, photographs),
+    }
+    text = json.dumps(figures, indent=2)
+    write_text(RESULTS / f"{asked.name}.json", text + "\n")
+    print(text)
 
+
+def publish(best: Path, weights: Path, split: Split) -> None:
+    """Write a run's best weights as registered files, with the temperature that fits the split."""
+    raw = evaluate(open_runtime(best, device="cpu"), split)
+    network, metadata = load_network(best)
+    metadata = replace(
+        metadata,
+        name=weights.stem,
+        temperature=fit_temperature(raw.probabilities, raw.labels),
+        training_data=TRAINING_DATA,
+        accuracy={},
+    )
+    save_network(weights, network, metadata, half=True)
+    # Of the values that are kept: float16 has moved an answer or two.
+    kept = evaluate(open_runtime(weights, device="cpu"), split).metrics.accuracy
+    metadata = replace(metadata, accuracy={"fer2013-validation": round(kept, 4)})
+    save_network(weights, network, metadata, half=True)
+    exported = weights.with_suffix(".onnx")
+    export_onnx(weights, exported, ExportConfig(half_storage=True))
+    register(weights, exported, SUMMARIES[weights.stem])
+
+
+def measure(weights: Path, split: Split, photographs: Split | None) -> dict[str, Any]:
+    """Measure registered files: both on the split, the ONNX file in whatever else is asked."""
+    exported = weights.with_suffix(".onnx")
     network, metadata = load_network(weights)
     runtimes = {file: open_runtime(file, device="cpu") for file in (weights, exported)}
     judged = {file.suffix[1:]: evaluate(runtimes[file], split) for file in runtimes}
+    raw = _without_temperature(judged["safetensors"], metadata.temperature)
     figures = {
-        "name": name,
         "encoder": str(metadata.network.encoder),
         "temperature": metadata.temperature,
         "calibration_error_without_temperature": raw.metrics.calibration_error,
@@ -101,15 +116,11 @@ def main() -> None:
         "flip": judge_flip(runtimes[exported], split),
         **_measure_changes(runtimes[exported], judged["onnx"], split),
     }
-    if asked.photographs is not None:
-        photographs = PairStore.open(asked.photographs).split("test")
+    if photographs is not None:
         figures["photographs"] = judge_photographs(runtimes[exported], photographs)
         mirrored = judge_photographs(MirroredRuntime(runtimes[exported]), photographs)
         figures["flip"]["photographs"] = mirrored["accuracy"]
-    result = {"environment": describe_environment().to_dict(), **figures}
-    text = json.dumps(result, indent=2)
-    write_text(RESULTS / f"{name}.json", text + "\n")
-    print(text)
+    return figures
 
 
 def register(weights: Path, exported: Path, summary: str) -> None:
