@@ -163,14 +163,15 @@ def _suffix(config: ExportConfig) -> str:
 
 def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
     kept = " in half storage" if half_storage else ""
+    took = f", in {report.seconds:.0f} s" if report.seconds else ""
     allowed = ""
     # Nothing is compared for a file that was exported before.
     if report.batches:
         _print_checks(report)
-        allowed = f", in {report.seconds:.0f} s; differences up to {report.atol:g} were allowed"
+        allowed = f"; differences up to {report.atol:g} were allowed"
     console.print(
         f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
-        f"{report.bytes / 1e6:.1f} MB{allowed}",
+        f"{report.bytes / 1e6:.1f} MB{took}{allowed}",
         markup=False,
         soft_wrap=True,
     )

@@ -15,7 +15,7 @@ from glamor_cli.export.options import (
     require_suffix,
 )
 from glamor_cli.export.pairs import load_pairs
-from glamor_cli.export.source import EXPORTED, network_file, open_reference, read_source
+from glamor_cli.export.source import Source, open_source
 from glamor_cli.export.tensorrt_build import (
     EngineConfig,
     EngineReport,
@@ -106,40 +106,33 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
         ExportError: The graph or the engine is refused, or its answers differ too much.
         BackendUnavailable: TensorRT, or the GPU it needs, is not here.
     """
-    weights, out = find_weights(weights), Path(out)
-    _require_work(weights, config)
+    out = Path(out)
+    source = open_source(
+        find_weights(weights),
+        config.onnx,
+        engine=config.engine is not None,
+        with_preprocessing=config.with_preprocessing,
+    )
     _require_tensorrt(config)
-    metadata = read_source(weights, config.onnx, engine=config.engine is not None)
     if config.triton_repository is not None:
         require_place(
-            metadata, config.triton_repository, with_preprocessing=config.with_preprocessing
+            source.metadata,
+            config.triton_repository,
+            with_preprocessing=config.with_preprocessing,
         )
     engine = None
     verified = True
     if config.engine is not None:
-        report, engine, verified = _export_engine(weights, out, config.onnx, config.engine)
+        report, engine, verified = _export_engine(source, out, config.onnx, config.engine)
     elif config.with_preprocessing:
-        report = _export_with_preprocessing(weights, out, config.onnx)
+        report = _export_with_preprocessing(source, out, config.onnx)
     else:
-        report = export_onnx(weights, out, config.onnx)
+        report = export_onnx(source.path, out, config.onnx)
     report = dataclasses.replace(report, path=out, bytes=out.stat().st_size)
     folder = None
     if config.triton_repository is not None:
         folder = write_triton_repository(out, config.triton_repository, config.onnx.batch)
     return Artefacts(report, engine, verified, folder)
-
-
-def _require_work(weights: Path, config: ArtefactConfig) -> None:
-    """Refuse files of which nothing can be made."""
-    if weights.suffix == EXPORTED and config.engine is None and not config.with_preprocessing:
-        raise ConfigError(
-            f"{weights} has been exported already",
-            "Add --trt or --with-preprocessing to build on it, or give the weights themselves.",
-        )
-    if weights.suffix == ".engine":
-        raise ConfigError(
-            f"{weights} is an engine already", "Give the weights, or the .onnx file it was made of."
-        )
 
 
 def _require_tensorrt(config: ArtefactConfig) -> None:
@@ -157,28 +150,28 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
         require_served(target)
 
 
-def _export_with_preprocessing(weights: Path, out: Path, config: ExportConfig) -> ExportReport:
+def _export_with_preprocessing(source: Source, out: Path, config: ExportConfig) -> ExportReport:
     require_suffix(out, ".onnx")
     with TemporaryDirectory() as scratch:
-        report = network_file(weights, Path(scratch), config)
+        report = source.as_onnx(Path(scratch), config)
         add_preprocessing(report.path, out)
     return report
 
 
 def _export_engine(
-    weights: Path, out: Path, config: ExportConfig, engine: EngineConfig
+    source: Source, out: Path, config: ExportConfig, engine: EngineConfig
 ) -> tuple[ExportReport, EngineReport, bool]:
     # The only form of INT8 that TensorRT takes; it has no effect on other precisions.
     config = dataclasses.replace(config, int8_form=Int8Form.TENSORRT)
     engine = dataclasses.replace(engine, batch=config.batch)
     require_suffix(out, ".engine")
     with TemporaryDirectory() as scratch:
-        report = network_file(weights, Path(scratch), config)
+        report = source.as_onnx(Path(scratch), config)
         built = build_engine(report.path, Path(scratch) / out.name, engine)
         # The first GPU would run it, if it is one of those that the engine was built for.
         verified = built.sidecar.runs_on(query_driver())
         if verified:
-            report = _verify_engine(weights, built, config, report)
+            report = _verify_engine(source, built, config, report)
         # Both are ready before either gets its name; the engine does so first.
         with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
             shutil.copyfile(built.path, temporary)
@@ -187,18 +180,18 @@ def _export_engine(
 
 
 def _verify_engine(
-    weights: Path, built: EngineReport, config: ExportConfig, report: ExportReport
+    source: Source, built: EngineReport, config: ExportConfig, report: ExportReport
 ) -> ExportReport:
     """Compare the engine itself, and report how it agrees instead of the file it was built from."""
     from glamor_cli.runtimes.tensorrt import TensorRTRuntime
 
     runtime = TensorRTRuntime(built.path)
-    source = config.verify or config.calibration_source
+    images = config.verify or config.calibration_source
     pairs = None
-    if source is not None:
-        pairs = load_pairs(source, config.verification_pairs, runtime.metadata.classes)
+    if images is not None:
+        pairs = load_pairs(images, config.verification_pairs, runtime.metadata.classes)
     bfloat16 = runtime.computes_in_bfloat16
     tolerance = config.tolerance(bfloat16=bfloat16, precision=report.precision)
-    reference = open_reference(weights, config.threads)
+    reference = source.open_reference(config.threads)
     batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)
     return dataclasses.replace(report, batches=batches, agreement=agreement)

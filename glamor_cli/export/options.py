@@ -244,7 +244,7 @@ class ExportReport:
         atol: The difference that was allowed.
         batches: The check at each batch size.
         agreement: The check on real pairs; None if none were given.
-        seconds: Time that all of it took.
+        seconds: Time that all of it took; 0 where it was exported before.
     """
 
     path: Path

@@ -3,7 +3,7 @@
 It is exported from weights for the purpose, or it is one that was exported before.
 """
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.errors import CheckpointError, ConfigError
@@ -24,78 +24,99 @@ from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import read_metadata
 
-EXPORTED = ".onnx"
+_EXPORTED = ".onnx"
 
 
-def read_source(weights: Path, config: ExportConfig, *, engine: bool) -> Metadata:
-    """Find out, before the slow part, whether something can be built on weights or a file.
+@dataclass(frozen=True)
+class Source:
+    """What is exported, or built on.
+
+    Attributes:
+        path: A ``.safetensors`` file of ours, or an ``.onnx`` file from ``glamor export``.
+        metadata: What it says of the network.
+        precision: In what a file that was exported before computes; None for weights.
+        opset: Of such a file.
+    """
+
+    path: Path
+    metadata: Metadata
+    precision: ExportPrecision | None = None
+    opset: int = DEFAULT_OPSET
+
+    def as_onnx(self, scratch: Path, config: ExportConfig) -> ExportReport:
+        """Export weights into a folder; an exported file is taken as it is, and where it is.
+
+        Returns:
+            How it was found to agree: nothing is compared for a file that was exported before.
+        """
+        if self.precision is None:
+            return export_onnx(self.path, scratch / "network.onnx", config)
+        return ExportReport(
+            path=self.path,
+            precision=self.precision,
+            opset=self.opset,
+            bytes=self.path.stat().st_size,
+            atol=config.tolerance(bfloat16=False, precision=self.precision).atol,
+            batches=(),
+            agreement=None,
+            seconds=0.0,
+        )
+
+    def open_reference(self, threads: int | None) -> Runtime:
+        """Open what an engine is compared with: the float32 network, or the file it is of."""
+        if self.precision is None:
+            return TorchRuntime(self.path, device=Device.CPU, threads=threads)
+        # Unoptimised, INT8 is computed as the graph says, and not by ONNX Runtime's own kernels.
+        optimize = self.precision is not ExportPrecision.INT8
+        return OnnxRuntime(self.path, device=Device.CPU, threads=threads, optimize=optimize)
+
+
+def open_source(
+    path: Path, config: ExportConfig, *, engine: bool, with_preprocessing: bool
+) -> Source:
+    """Find out, before the slow part, whether weights or a file can become what is asked for.
 
     Args:
-        weights: A ``.safetensors`` file of ours, or an ``.onnx`` file from ``glamor export``.
-        config: How to export; what a file that was exported cannot follow is refused.
+        path: The file.
+        config: How to export; what a file that was exported before cannot follow is refused.
         engine: Whether a TensorRT engine is to be built.
-
-    Returns:
-        What it says of the network.
+        with_preprocessing: Whether preprocessing is to go in front.
 
     Raises:
-        ConfigError: Such settings, or a file in a form that TensorRT does not take.
-        CheckpointError: The weights or the file are damaged or foreign.
+        ConfigError: Such settings, or a file of which nothing, or not this, can be made.
+        CheckpointError: It is damaged or foreign.
     """
-    if weights.suffix != EXPORTED:
-        return read_metadata(weights)
-    exported = read_exported(weights)
+    if path.suffix == ".engine":
+        raise ConfigError(
+            f"{path} is an engine already", "Give the weights, or the .onnx file it was made of."
+        )
+    if path.suffix != _EXPORTED:
+        return Source(path, read_metadata(path))
+    if not engine and not with_preprocessing:
+        raise ConfigError(
+            f"{path} has been exported already",
+            "Add --trt or --with-preprocessing to build on it, or give the weights themselves.",
+        )
+    exported = read_exported(path)
     exported.require_network()
-    precision, _ = _how(exported)
+    precision, opset = _how(exported)
     given = [option for option, given in _without_effect(config, engine=engine).items() if given]
     if given:
         raise ConfigError(
-            f"{weights} has been exported already, in {precision}, and stays as it is",
+            f"{path} has been exported already, in {precision}, and stays as it is",
             f"Leave {', '.join(given)} out, or give the weights that it was made of.",
         )
     if engine and exported.how.get("int8_form") == Int8Form.CPU:
         raise ConfigError(
-            f"{weights} has the INT8 form {Int8Form.CPU}, which TensorRT does not take",
+            f"{path} has the INT8 form {Int8Form.CPU}, which TensorRT does not take",
             f"Give one exported with --int8-form {Int8Form.TENSORRT}, or the weights.",
         )
     if engine and exported.how.get("half_storage"):
         raise ConfigError(
-            f"{weights} keeps its weights in float16 to be small, which TensorRT does not take",
+            f"{path} keeps its weights in float16 to be small, which TensorRT does not take",
             "Give one exported without --half-storage, or the weights.",
         )
-    return exported.metadata
-
-
-def network_file(weights: Path, scratch: Path, config: ExportConfig) -> ExportReport:
-    """Export weights into a folder; a file that was exported is taken as it is, and where it is.
-
-    Returns:
-        How it was found to agree: nothing is compared for a file that was exported before.
-    """
-    if weights.suffix != EXPORTED:
-        return export_onnx(weights, scratch / "network.onnx", config)
-    started = time.perf_counter()
-    precision, opset = _how(read_exported(weights))
-    return ExportReport(
-        path=weights,
-        precision=precision,
-        opset=opset,
-        bytes=weights.stat().st_size,
-        atol=config.tolerance(bfloat16=False, precision=precision).atol,
-        batches=(),
-        agreement=None,
-        seconds=time.perf_counter() - started,
-    )
-
-
-def open_reference(weights: Path, threads: int | None) -> Runtime:
-    """Open what an engine is compared with: the float32 network, or the file it was built from."""
-    if weights.suffix != EXPORTED:
-        return TorchRuntime(weights, device=Device.CPU, threads=threads)
-    # Unoptimised, INT8 is computed as the graph says, and not by ONNX Runtime's own kernels.
-    precision, _ = _how(read_exported(weights))
-    optimize = precision is not ExportPrecision.INT8
-    return OnnxRuntime(weights, device=Device.CPU, threads=threads, optimize=optimize)
+    return Source(path, exported.metadata, precision, opset)
 
 
 def _without_effect(config: ExportConfig, *, engine: bool) -> dict[str, bool]:
