@@ -18,6 +18,7 @@ from glamor_cli.cli.runtime_options import (
     TrainStoreArgument,
 )
 from glamor_cli.data.split_names import TRAIN_SPLIT
+from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
 from glamor_cli.system.torchrun import is_follower
@@ -174,7 +175,7 @@ def train(
 def _find_teacher(name_or_path: str) -> Path:
     """Find weights, or take the ONNX file of a classifier that is not ours."""
     path = Path(name_or_path)
-    return path if path.suffix == ".onnx" and path.is_file() else _find_trainable(name_or_path)
+    return path if path.suffix == ".onnx" and is_file(path) else _find_trainable(name_or_path)
 
 
 def _find_trainable(name_or_path: str) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
 from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.errors import DataError
+from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.interface import INPUT_NAMES
 
@@ -97,7 +98,7 @@ def load_pairs(
         DataError: The store is damaged, there are no images, or no face in any of them.
         BackendUnavailable: Of images: a package that the detector needs is not installed.
     """
-    if (source / STORE_FILE).is_file():
+    if is_file(source / STORE_FILE):
         return _from_store(source, limit, classes, calibration=calibration)
     return _from_images(source, limit)
 

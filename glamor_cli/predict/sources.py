@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError, GlamorError
+from glamor_cli.files.kinds import exists, is_file
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
@@ -103,12 +104,12 @@ def list_sources(
             if not str(source):
                 raise DataError("a source has no name", "Name a file, a folder or a glob.")
             require_local(source)
-            is_file = Path(source).is_file()
+            is_named = is_file(Path(source))
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
                 saved = is_saved(path, saved_in)
-                if saved and not is_file:
+                if saved and not is_named:
                     left_out = True
                     on_saved(path)
                     continue
@@ -141,7 +142,7 @@ def require_local(source: str | Path) -> None:
         what = f"{source} is an address, and addresses are not opened"
     else:
         return
-    if not Path(source).exists():
+    if not exists(Path(source)):
         raise DataError(what, "Save it to a file first, and name that.")
 
 

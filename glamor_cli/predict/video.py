@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.errors import DataError
+from glamor_cli.files.kinds import is_file
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
 from glamor_cli.predict.saved_names import is_saved
@@ -169,7 +170,7 @@ def _list_media(source: Path, report: Report, on_unread: Callable[[Path], None])
     if not _names_video(source):
         suffixes = IMAGE_SUFFIXES | FOUND_SUFFIXES
         return list_files(source, suffixes, "images or videos", report, on_unread)
-    if glob.has_magic(str(source)) and not source.is_file():
+    if glob.has_magic(str(source)) and not is_file(source):
         return list_files(source, VIDEO_SUFFIXES, "videos", report)
     return iter((source,))
 
@@ -186,7 +187,7 @@ def _holds_video(source: Source, saved_in: Path | None) -> bool:
     if isinstance(source, SourceImage):
         return False
     try:
-        if Path(source).is_file():
+        if is_file(Path(source)):
             return False
         found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
         return any(not is_saved(path, saved_in) for path in found)

@@ -20,6 +20,7 @@ from torch import Tensor
 from glamor_cli.errors import CheckpointError
 from glamor_cli.files import atomic
 from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.files.kinds import exists
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.files.tensor_files import check_bounds, write_tensors
 from glamor_cli.training.epoch_metrics import EpochMetrics
@@ -87,13 +88,13 @@ def save_checkpoint(
     last = folder / LAST
     with atomic.atomic_path(last) as temporary:
         write_tensors(temporary, tensors, metadata, of=last)
-        if last.exists():
+        if exists(last):
             last.replace(folder / PREVIOUS)
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Tell whether a run in this folder can be resumed."""
-    return (folder / LAST).exists() or (folder / PREVIOUS).exists()
+    return exists(folder / LAST) or exists(folder / PREVIOUS)
 
 
 def set_aside(damaged: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from glamor_cli.errors import DataError
+from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names, sort_bounded
 from glamor_cli.system.extras import find_in_package
 
@@ -105,7 +106,7 @@ def list_files(
         DataError: There is no such source, a folder cannot be read, or none is in it.
         OSError: The system does not accept the name, or lets nobody see whether it is a file.
     """
-    if source.is_file():
+    if is_file(source):
         yield source
         return
     reported: list[DataError] = []
@@ -116,11 +117,11 @@ def list_files(
         reported.append(error)
         report(error)
 
-    if source.is_dir():
+    if is_folder(source):
         paths, place = _walk(source, pass_over), "folder"
     elif glob.has_magic(str(source)):
         paths, place = _matches(source, pass_over), "pattern"
-    elif source.exists():
+    elif exists(source):
         raise DataError(f"{source} is neither a file nor a folder", "Give a file.")
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
@@ -148,9 +149,9 @@ def _walk(top: Path, pass_over: Report) -> Iterator[Path]:
     waiting = [(top, _entries(top, seen, pass_over))]
     while waiting:
         folder, entries = waiting[-1]
-        for name, is_folder in entries:
+        for name, nested in entries:
             path = folder / name
-            if is_folder and not name.startswith("."):
+            if nested and not name.startswith("."):
                 waiting.append((path, _entries(path, seen, pass_over)))
                 break
             yield path
@@ -178,7 +179,7 @@ def _entries(
 def _is_file(path: Path, pass_over: Report) -> bool:
     """Whether a path is a file; in a folder that may be listed but not entered nobody can tell."""
     try:
-        return path.is_file()
+        return is_file(path)
     except OSError as error:
         pass_over(DataError(f"cannot open {path}: {error.strerror}", "Check its permissions."))
         return False
@@ -220,14 +221,14 @@ def _folders_below(tops: Iterable[Path], pass_over: Report) -> Iterator[Path]:
     """List folders and those in them, as ``_walk`` goes through them."""
     seen: set[tuple[int, int]] = set()
     for top in tops:
-        waiting = [top] if top.is_dir() else []
+        waiting = [top] if is_folder(top) else []
         while waiting:
             folder = waiting.pop()
             known = len(seen)
             within = [
                 folder / name
-                for name, is_folder in _entries(folder, seen, pass_over)
-                if is_folder and not name.startswith(".")
+                for name, nested in _entries(folder, seen, pass_over)
+                if nested and not name.startswith(".")
             ]
             if len(seen) > known:
                 yield folder

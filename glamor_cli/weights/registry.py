@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.kinds import is_file, is_folder
 from glamor_cli.files.reading import sha256
 
 DEFAULT_WEIGHTS = "glamor-original"
@@ -69,7 +70,7 @@ def find_weights(
     """
     path = Path(name_or_path)
     if path.suffix in _ENDINGS:
-        if path.is_file():
+        if is_file(path):
             return path
         raise ConfigError(f"there is no file {path}", "Check the path.")
     for folder in _FOLDERS:
@@ -81,12 +82,12 @@ def find_weights(
         f"Give the path of a {kinds} file, or one of: "
         f"{', '.join(registered()) or 'none installed'}."
     )
-    if path.is_dir():
+    if is_folder(path):
         best = path / "best.safetensors"
-        if best.is_file():
+        if is_file(best):
             remedy = f"Give {best}, the weights of that run."
         raise ConfigError(f"{path} is a folder, not a file of weights", remedy)
-    if path.is_file():
+    if is_file(path):
         hint = " (in small letters)" if path.suffix.lower() in _ENDINGS else ""
         raise ConfigError(f"{path} does not end in {kinds}{hint}", remedy)
     raise ConfigError(

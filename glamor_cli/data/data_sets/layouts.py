@@ -16,6 +16,7 @@ from glamor_cli.data.data_sets.data_set import (
 from glamor_cli.data.data_sets.manifest import ManifestDataSet
 from glamor_cli.data.split_names import WHOLE_SPLIT
 from glamor_cli.errors import DataError
+from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES
 
@@ -40,10 +41,10 @@ def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
     if split is not None:
         check_split_name(split)
     source = Path(source)
-    if not source.exists():
+    if not exists(source):
         raise DataError(f"there is no data set at {source}", "Check the path.")
-    manifest = source / "manifest.csv" if source.is_dir() else source
-    if manifest.is_file():
+    manifest = source / "manifest.csv" if is_folder(source) else source
+    if is_file(manifest):
         if manifest.suffix.lower() != ".csv":
             raise DataError(f"{source} is neither a folder nor a manifest .csv", _REMEDY)
         return ManifestDataSet.open(manifest, split=split)
@@ -94,7 +95,7 @@ class _FolderDataSet(DataSet):
 def _open_folders(root: Path, split: str | None) -> DataSet:
     """Tell class folders from splits of class folders."""
     images, crop = root / "images", root / _CROP
-    base = images if images.is_dir() else root
+    base = images if is_folder(images) else root
     folders = _folders_but(base, _CROP)
     if any(find_class(folder.name) for folder in folders):
         for folder in folders:
@@ -102,7 +103,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         name = split or WHOLE_SPLIT
         layout = Layout.AUTHORS if base is images else Layout.CLASSES
         # Crop files that were exported have a folder for the split.
-        boxes = next((place for place in (crop / name, crop) if place.is_dir()), None)
+        boxes = next((place for place in (crop / name, crop) if is_folder(place)), None)
         return _FolderDataSet(root, layout, {name: base}, {name: boxes} if boxes else {}, base)
     splits = {folder.name: folder for folder in folders}
     if split is not None:
@@ -127,7 +128,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         root,
         Layout.AUTHORS if base is images else Layout.SPLITS,
         splits,
-        {name: crop / name for name in splits} if crop.is_dir() else {},
+        {name: crop / name for name in splits} if is_folder(crop) else {},
         base if split is None else splits[split],
     )
 
