@@ -128,7 +128,8 @@ class SplitWriter:
         self._committed = time.monotonic()
         with ExitStack() as stack, _writing(folder):
             folder.mkdir(exist_ok=True)
-            self._arrays = [stack.enter_context(_open(folder / array.file)) for array in arrays]
+            # Without a buffer: of a full disk, only the row that it refused is lost.
+            self._arrays = [stack.enter_context(_open(folder / array.file, 0)) for array in arrays]
             self._index = stack.enter_context(_open(folder / INDEX_FILE))
             self._cut()
             self._files = stack.pop_all()
@@ -142,6 +143,8 @@ class SplitWriter:
             return
         # Keep what is done; but the error that stopped the run matters more than one from here.
         with suppress(ConfigError, OSError):
+            # Half a row takes room that the index may need.
+            self._truncate()
             self.commit()
         with suppress(OSError):
             self._files.close()
@@ -161,7 +164,7 @@ class SplitWriter:
                 if values.shape != array.row_shape or values.dtype != np.dtype(array.dtype):
                     raise ValueError(f"{array.file} takes {array}, not {values.shape}")
                 with _writing(self.folder):
-                    handle.write(np.ascontiguousarray(values).data)
+                    _write(handle, np.ascontiguousarray(values).data.cast("B"))
             entry = replace(entry, row=self.counts.stored, crc32=row_crc32(*pixels))
         self._count(entry)
         self._lines.append(entry.to_line())
@@ -197,7 +200,7 @@ class SplitWriter:
         with _writing(self.folder):
             for handle, array in zip(self._arrays, self._formats, strict=True):
                 handle.seek(0)
-                handle.write(array.header(rows))
+                _write(handle, memoryview(array.header(rows)))
                 _sync(handle)
                 handle.seek(0, os.SEEK_END)
 
@@ -217,9 +220,13 @@ class SplitWriter:
         self._index.write(HEADER)
         self._index.truncate(end)
         self._index.seek(end)
+        self._truncate()
+        self._write_headers(0)
+
+    def _truncate(self) -> None:
+        """Cut off what lies behind the last whole row of each array."""
         for handle, array in zip(self._arrays, self._formats, strict=True):
             handle.truncate(HEADER_BYTES + self.counts.stored * array.row_bytes)
-        self._write_headers(0)
 
     def _count(self, entry: IndexRow) -> None:
         self.counts = count(self.counts, entry)
@@ -227,11 +234,16 @@ class SplitWriter:
             self.failures.append((entry.source, entry.reason))
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, buffering: int = -1) -> BinaryIO:
     """Open for reading and writing without emptying, making the file if it is missing."""
-    return os.fdopen(
-        os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b"
-    )
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+b", buffering)
+
+
+def _write(handle: BinaryIO, values: memoryview) -> None:
+    """Write it whole, where the system takes a part at a time."""
+    while values:
+        values = values[handle.write(values) :]
 
 
 def _sync(handle: BinaryIO) -> None:
