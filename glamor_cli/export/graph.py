@@ -92,6 +92,8 @@ def export_module(
         # Deprecations inside torch and copyreg, which do not concern whoever exports.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # The exporter keeps no guards, which Python 3.13.0 slows down.
+        warnings.filterwarnings("ignore", message="Guards may run slower on Python 3.13.0")
         program = torch.onnx.export(
             module,
             example,

@@ -152,7 +152,7 @@ def _open(path: Path) -> Any:
             # The prefix keeps names like "concat:x" from being taken for another protocol's.
             f"file:{path.absolute()}",
             options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
-            metadata_errors="replace",
+            **_any_text(av),
         )
     except Exception as error:
         # On hostile bytes nearly anything is raised, ValueError and MemoryError included.
@@ -160,6 +160,11 @@ def _open(path: Path) -> Any:
             f"{path} is not a video, or its beginning or end is damaged: {_reason(error)}",
             "Give MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg or ASF files.",
         ) from error
+
+
+def _any_text(av: Any) -> dict[str, str]:
+    """Let titles that are not UTF-8 pass, which PyAV does by itself from 19 on."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class _Reader:
