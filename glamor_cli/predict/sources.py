@@ -126,7 +126,7 @@ def list_sources(
         except OSError as error:
             # Names that the system does not accept, too long ones for example.
             what = f"cannot open {source}: {error.strerror}"
-            yield SourceImage.failed(source, DataError(what, "Give another name."))
+            yield SourceImage.failed(source, DataError(what, "Check its name and its permissions."))
 
 
 def require_local(source: str | Path) -> None:
