@@ -22,10 +22,13 @@ def write_clip(
     codec: str = "libx264",
     turned: tuple[float, bool] | None = None,
     aspect: Fraction | None = None,
+    title: str | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Encode images, a key frame in each ten, at ``times`` in seconds or else evenly."""
     with av.open(str(path), "w", options=options or {}) as container:
+        if title is not None:
+            container.metadata["title"] = title
         stream = container.add_stream(codec, rate=rate)
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)

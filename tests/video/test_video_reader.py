@@ -18,7 +18,7 @@ from video_clips import crossing, gray, grays, write_clip
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.options import Sampling
-from glamor_cli.vision.video_reader import Frame, is_video, read_video
+from glamor_cli.vision.video_reader import Frame, is_video, read_comment, read_video
 
 GRAY_CLIPS = (
     "gray.mp4",
@@ -248,6 +248,16 @@ def test_a_name_that_is_no_unicode(clips, tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     shutil.copy(clips / "gray.mp4", path)
     assert len(read(path)) == 30
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi"])
+def test_a_title_that_is_no_unicode(tmp_path, ending):
+    path = write_clip(tmp_path / f"titled.{ending}", grays(3), title="CAFE")
+    content = path.read_bytes()
+    assert b"CAFE" in content
+    path.write_bytes(content.replace(b"CAFE", b"CAF\xe9"))
+    assert len(read(path)) == 3
+    assert read_comment(path) is None
 
 
 @pytest.mark.parametrize("name", GRAY_CLIPS)
