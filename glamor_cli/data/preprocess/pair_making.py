@@ -16,7 +16,7 @@ from glamor_cli import __version__
 from glamor_cli.data.data_sets.crop_files import read_box
 from glamor_cli.data.data_sets.data_set import Record
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess.source_summary import is_folder
+from glamor_cli.data.preprocess.source_summary import is_reachable
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detectors import open_detector
@@ -218,7 +218,7 @@ def _failed(record: Record, error: DataError, note: str = "") -> MadePair:
     absent = None
     if isinstance(error.__cause__, OSError) and error.__cause__.filename:
         folder = Path(error.__cause__.filename).parent
-        absent = None if is_folder(folder) else folder
+        absent = None if is_reachable(folder) else folder
     # A store holds no paths of a machine, so that equal work gives equal bytes everywhere.
     # Spaces at its ends, as manifests come by, would not be seen.
     name = record.name if record.name == record.name.strip() else repr(record.name)

@@ -19,7 +19,7 @@ from glamor_cli.data.preprocess.pair_making import (
     make_pairs,
 )
 from glamor_cli.data.preprocess.process_pool import leave_if_worker
-from glamor_cli.data.preprocess.source_summary import Source, is_folder, summarise
+from glamor_cli.data.preprocess.source_summary import Source, is_reachable, summarise
 from glamor_cli.data.preprocess.workers import Workers, process_pool, run_in_order
 from glamor_cli.data.store.format import Counts, StoreInfo
 from glamor_cli.data.store.pair_store import PairStore
@@ -259,7 +259,7 @@ class _Run:
         folder = pair.absent_folder
         if folder is None or folder in self._source.absent:
             return
-        if is_folder(folder):
+        if is_reachable(folder):
             raise DataError(
                 f"a worker does not see the folder {folder}, which this process sees",
                 "Mount the data set at the same place on every machine of the cluster.",

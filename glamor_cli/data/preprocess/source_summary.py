@@ -5,6 +5,7 @@ for the same.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +73,10 @@ def _box_text(path: Path, absent: set[Path]) -> bytes:
 
 
 def _note_absent(folder: Path, absent: set[Path]) -> None:
-    if folder not in absent and not is_folder(folder):
+    if folder not in absent and not is_reachable(folder):
         absent.add(folder)
 
 
-def is_folder(folder: Path) -> bool:
-    """Tell whether a folder can be reached; what a name does wrong only makes it no folder."""
-    try:
-        return folder.is_dir()
-    except (OSError, ValueError):
-        return False
+def is_reachable(folder: Path) -> bool:
+    """Tell whether a folder can be reached; what a name does wrong only makes it unreachable."""
+    return os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises before Python 3.14
