@@ -4,7 +4,6 @@ One source that cannot be read must not end the run, so errors travel in the ima
 """
 
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError, GlamorError
-from glamor_cli.files.kinds import exists, is_file
+from glamor_cli.files.kinds import is_file
+from glamor_cli.files.local import require_local
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.vision.image_files import Report, list_images
 from glamor_cli.vision.images import count_pixels, read_image
@@ -127,23 +127,6 @@ def list_sources(
             # Names that the system does not accept, too long ones for example.
             what = f"cannot open {source}: {error.strerror}"
             yield SourceImage.failed(source, DataError(what, "Check its name and its permissions."))
-
-
-def require_local(source: str | Path) -> None:
-    """Refuse sources that are in no file; a ``Path`` of an address has lost one of its slashes.
-
-    Raises:
-        DataError: It is an address, or ``-`` for standard input, and no file is called so.
-    """
-    if str(source) == "-":
-        what = "standard input is not read"
-    # A single letter is a drive of Windows.
-    elif re.match(r"[a-z][a-z0-9+.-]+://", str(source), re.IGNORECASE):
-        what = f"{source} is an address, and addresses are not opened"
-    else:
-        return
-    if not exists(Path(source)):
-        raise DataError(what, "Save it to a file first, and name that.")
 
 
 def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.kinds import is_file, is_folder
+from glamor_cli.files.local import require_local
 from glamor_cli.files.reading import sha256
 
 DEFAULT_WEIGHTS = "glamor-original"
@@ -68,6 +69,7 @@ def find_weights(
     Raises:
         ConfigError: There is no such name or file; the message says where they were looked for.
     """
+    require_local(name_or_path, ConfigError)
     path = Path(name_or_path)
     if path.suffix in _ENDINGS:
         if is_file(path):

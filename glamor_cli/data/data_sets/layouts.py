@@ -18,6 +18,7 @@ from glamor_cli.data.split_names import WHOLE_SPLIT
 from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names
+from glamor_cli.files.local import require_local
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES
 
 _REMEDY = (
@@ -40,6 +41,7 @@ def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
     """
     if split is not None:
         check_split_name(split)
+    require_local(source)
     source = Path(source)
     if not exists(source):
         raise DataError(f"there is no data set at {source}", "Check the path.")

@@ -18,6 +18,7 @@ import numpy as np
 
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_json
+from glamor_cli.files.local import require_local
 from glamor_cli.files.reading import MALFORMED, read_bounded
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.settings import flatten
@@ -182,6 +183,7 @@ class StoreInfo:
         Raises:
             DataError: It is missing, damaged or of another schema.
         """
+        require_local(store)
         path = store / STORE_FILE
         try:
             text = read_bounded(path, MAX_BYTES).decode("utf-8")

@@ -1,0 +1,36 @@
+"""Addresses and pipes in the place of a path, which are refused: nothing is downloaded."""
+
+import re
+from pathlib import Path
+
+from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.kinds import exists
+
+# A single letter before the colon is a drive of Windows.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SHORTENED = re.compile(r"^(https?|s?ftp|file|s3|gs|rtsp):[/\\](?![/\\])", re.IGNORECASE)
+"""What a ``Path`` makes of them: one of the slashes is gone."""
+
+
+def require_local(
+    source: str | Path, error: type[DataError] | type[ConfigError] = DataError
+) -> None:
+    """Refuse what is in no file, unless a file is called so.
+
+    Args:
+        source: What was given as the path of a file or a folder.
+        error: What is raised.
+
+    Raises:
+        DataError: It is an address, or ``-`` for standard input (or ``error``).
+        OSError: The system does not say whether there is such a file.
+    """
+    name = _SHORTENED.sub(r"\1://", str(source), count=1)
+    if name == "-":
+        what = "standard input is not read"
+    elif _ADDRESS.match(name):
+        what = f"{name} is an address, and addresses are not opened"
+    else:
+        return
+    if not exists(Path(source)):
+        raise error(what, "Save it to a file first, and name that.")
