@@ -107,7 +107,7 @@ def measure_stages(paths: list[Path]) -> dict[str, dict[str, float]]:
 
 def find(detector: Detector, images: list[Any]) -> list[Box]:
     """Find the box of every image."""
-    found = detector.detect_batch(images)
+    found = (detector.detect(image) for image in images)
     return [round_box(faces.boxes[0]) if len(faces) else NO_FACE for faces in found]
 
 

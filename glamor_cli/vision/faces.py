@@ -1,6 +1,5 @@
 """Where the faces are: what a detector answers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,13 +62,6 @@ class Detector(Protocol):
         Raises:
             DataError: The image has another shape or type, or the detector fails on it, as where it
                 is too large or memory does not suffice.
-        """
-
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
-        """Find the faces of several images of any sizes: the same answers as one by one.
-
-        Raises:
-            DataError: As `detect`, of any of them.
         """
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,17 @@ def test_the_authors_detector_and_jpeg_step(tmp_path, glamor, face_and_blank):
     assert split.boxes[0].any()
     assert not split.boxes[1].any()
     assert not split.faces[1].any()
+
+
+def test_an_image_that_the_detector_refuses_is_reported_alone(tmp_path, glamor, face_and_blank):
+    pytest.importorskip("dlib", reason="the extra dlib is not installed")
+    shutil.copytree(face_and_blank, tmp_path / "set")
+    Image.new("RGB", (4000, 3000)).save(tmp_path / "set" / "Happy" / "large.jpg")
+    words = ("preprocess", tmp_path / "set", tmp_path / "store", "--workers", 1)
+    done = glamor(*words, "--detector", "dlib")
+    assert done.exit_code == 1
+    assert "Happy/large.jpg: an image of 4000x3000 pixels is too large for dlib" in done.stderr
+    assert len(PairStore.open(tmp_path / "store").split("all")) == 2
 
 
 def test_images_without_a_face_can_be_left_out(tmp_path, glamor, face_and_blank):

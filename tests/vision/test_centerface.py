@@ -84,30 +84,6 @@ def test_tiny_and_very_long_images_are_no_trouble(centerface, shape):
     assert isinstance(centerface.detect(image), Faces)
 
 
-def test_a_batch_of_mixed_sizes_gives_the_answers_of_single_images(centerface, astronaut):
-    images = [
-        astronaut,
-        astronaut[:, ::-1],
-        np.zeros((64, 64, 3), np.uint8),
-        astronaut[:256],
-        np.hstack([astronaut, astronaut]),
-        astronaut[::-1],
-        astronaut[::2, ::2],
-        astronaut,
-        np.roll(astronaut, 40, axis=1),
-    ]
-    batch = centerface.detect_batch(images)
-    assert len(batch) == len(images)
-    for image, faces in zip(images, batch, strict=True):
-        alone = centerface.detect(image)
-        np.testing.assert_array_equal(faces.boxes, alone.boxes)
-        np.testing.assert_array_equal(faces.scores, alone.scores)
-
-
-def test_an_empty_batch_has_no_answers(centerface):
-    assert centerface.detect_batch([]) == []
-
-
 def test_detecting_leaves_the_image_as_it_was(centerface, astronaut):
     before = astronaut.copy()
     centerface.detect(astronaut)

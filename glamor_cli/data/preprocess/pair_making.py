@@ -2,7 +2,6 @@
 
 import importlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from glamor_cli.data.preprocess.source_summary import is_reachable
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detectors import open_detector
-from glamor_cli.vision.faces import Detector, Faces
+from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.images import is_turned, read_image
 from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import (
@@ -35,8 +34,6 @@ from glamor_cli.vision.pairs import (
 )
 from glamor_cli.vision.status import Status
 
-# Images that wait to be detected together may take this many pixels in all (24 MB).
-_BATCH_PIXELS = 8_000_000
 _ENGINES = {
     DetectorKind.CENTERFACE: "onnxruntime",
     DetectorKind.DLIB: "dlib",
@@ -109,79 +106,16 @@ def make_pairs(
         BackendUnavailable: The detector or the JPEG step is not installed here.
     """
     _check_versions(versions, deciding_versions(making))
-    made: list[MadePair] = []
-    for waiting in _batches(records):
-        boxes = _find_boxes(waiting, making)
-        made.extend(
-            _make_pair(record, image, found, making)
-            for (record, image), found in zip(waiting, boxes, strict=True)
-        )
-    return made
+    return [_make_pair(record, making) for record in records]
 
 
-_Read = tuple[Record, NDArray[np.uint8] | DataError]
-_Found = tuple[Box, float | None] | DataError
-
-
-def _batches(records: tuple[Record, ...]) -> Iterator[list[_Read]]:
-    """Read images, and pass them on in batches of bounded size."""
-    batch: list[_Read] = []
-    pixels = 0
-    for record in records:
-        try:
-            image = read_image(record.source)
-        except DataError as error:
-            batch.append((record, error))
-            continue
-        batch.append((record, image))
-        pixels += image.shape[0] * image.shape[1]
-        if pixels > _BATCH_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
-def _find_boxes(batch: list[_Read], making: PairMaking) -> list[_Found]:
-    """Find the box of every image, and the detector's score where it was asked."""
-    if making.boxes is not BoxSource.DETECT:
-        return [_given_box(record, image, making.boxes) for record, image in batch]
-    images = [image for _, image in batch if not isinstance(image, DataError)]
-    faces = iter(detector_of_thread(making.detector).detect_batch(images) if images else [])
-    return [image if isinstance(image, DataError) else _best_box(next(faces)) for _, image in batch]
-
-
-def _best_box(faces: Faces) -> tuple[Box, float | None]:
-    if len(faces) == 0:
-        return NO_FACE, None
-    return round_box(faces.boxes[0]), float(faces.scores[0])
-
-
-def _given_box(record: Record, image: NDArray[np.uint8] | DataError, boxes: BoxSource) -> _Found:
-    """Look up the box that came with an image."""
-    if isinstance(image, DataError):
-        return image
-    if boxes is BoxSource.WHOLE:
-        return Box(0, 0, image.shape[1], image.shape[0]), None
+def _make_pair(record: Record, making: PairMaking) -> MadePair:
+    """Read an image, find its box, and cut face and context out of it."""
     try:
-        if boxes is BoxSource.CROP_FILES and record.box_file is not None:
-            return read_box(record.box_file), None
+        image = read_image(record.source)
+        box, score = _find_box(record, image, making)
     except DataError as error:
-        return error
-    if boxes is BoxSource.MANIFEST and record.box is not None:
-        return record.box, None
-    return DataError(f"no box is given for {record.name}", "Give it a box, or leave the image out.")
-
-
-def _make_pair(
-    record: Record, image: NDArray[np.uint8] | DataError, found: _Found, making: PairMaking
-) -> MadePair:
-    """Cut face and context out of an image."""
-    if isinstance(image, DataError):
-        return _failed(record, image)
-    if isinstance(found, DataError):
-        return _failed(record, found)
-    box, score = found
+        return _failed(record, error)
     try:
         # A box above or left of the image is what the authors' program takes for no face.
         box = NO_FACE if clip_box(box, *image.shape[:2]) == NO_FACE else box
@@ -199,6 +133,25 @@ def _make_pair(
     if record.targets is not None:
         pixels = (*pixels, np.array(record.targets, np.float32))
     return MadePair(entry, pixels)
+
+
+def _find_box(
+    record: Record, image: NDArray[np.uint8], making: PairMaking
+) -> tuple[Box, float | None]:
+    """Find the box of an image, and the detector's score where it was asked."""
+    boxes = making.boxes
+    if boxes is BoxSource.DETECT:
+        faces = detector_of_thread(making.detector).detect(image)
+        if len(faces) == 0:
+            return NO_FACE, None
+        return round_box(faces.boxes[0]), float(faces.scores[0])
+    if boxes is BoxSource.WHOLE:
+        return Box(0, 0, image.shape[1], image.shape[0]), None
+    if boxes is BoxSource.CROP_FILES and record.box_file is not None:
+        return read_box(record.box_file), None
+    if boxes is BoxSource.MANIFEST and record.box is not None:
+        return record.box, None
+    raise DataError(f"no box is given for {record.name}", "Give it a box, or leave the image out.")
 
 
 def lost_pair(record: Record) -> MadePair:
