@@ -190,8 +190,7 @@ def _verify_engine(
     pairs = None
     if images is not None:
         pairs = load_pairs(images, config.verification_pairs, runtime.metadata.classes)
-    bfloat16 = runtime.computes_in_bfloat16
-    tolerance = config.tolerance(bfloat16=bfloat16, precision=report.precision)
+    tolerance = config.tolerance(runtime.arithmetic, report.precision)
     reference = source.open_reference(config.threads)
     batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)
     return dataclasses.replace(report, batches=batches, agreement=agreement)

@@ -65,7 +65,7 @@ def export_onnx(
         onnx.save(model, temporary)
         check_structure(temporary, config.opset, metadata.network)
         runtime = _open(temporary, config)
-        tolerance = config.tolerance(bfloat16=runtime.computes_in_bfloat16)
+        tolerance = config.tolerance(runtime.arithmetic)
         reference = TorchRuntime(weights, device="cpu", threads=config.threads)
         # INT8 is only right within the ranges it has seen, which noise is not.
         pairs = calibration if verification is None else verification

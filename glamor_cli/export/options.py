@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.runtimes.options import Arithmetic, Device, Provider
 from glamor_cli.settings import settle_choices, settle_paths
 
 DEFAULT_OPSET = 20
@@ -56,10 +56,16 @@ BFLOAT16_TOLERANCE = Tolerance(atol=5e-2, top1=0.99, accuracy=0.005)
 """The default where an engine computes a float graph in bfloat16, whose significand has 8 bits."""
 
 
-def default_tolerance(precision: ExportPrecision, *, bfloat16: bool) -> Tolerance:
-    """Give the default of a precision, on an engine that computes floats in bfloat16 or not."""
-    if bfloat16 and precision is not ExportPrecision.INT8:
+HALF_SUMS_TOLERANCE = Tolerance(atol=2e-2, top1=0.99, accuracy=0.005)
+"""FP16's default where an engine also adds up in half precision, as ONNX Runtime on ARM does."""
+
+
+def default_tolerance(precision: ExportPrecision, arithmetic: Arithmetic) -> Tolerance:
+    """Give the default of a precision, on an engine that computes so."""
+    if arithmetic is Arithmetic.BFLOAT16 and precision is not ExportPrecision.INT8:
         return BFLOAT16_TOLERANCE
+    if arithmetic is Arithmetic.HALF_SUMS and precision is ExportPrecision.FP16:
+        return HALF_SUMS_TOLERANCE
     return TOLERANCES[precision]
 
 
@@ -177,14 +183,18 @@ class ExportConfig:
         """Where INT8's calibration images come from."""
         return self.calibrate or self.verify
 
-    def tolerance(self, *, bfloat16: bool, precision: ExportPrecision | None = None) -> Tolerance:
+    def tolerance(
+        self,
+        arithmetic: Arithmetic = Arithmetic.AS_WRITTEN,
+        precision: ExportPrecision | None = None,
+    ) -> Tolerance:
         """Give the default on such an engine, with ``atol`` in place where it is given.
 
         Args:
-            bfloat16: Whether the engine computes floats in bfloat16.
+            arithmetic: How the engine computes.
             precision: Of a file that was exported before; None is the one that is exported in.
         """
-        default = default_tolerance(precision or self.precision, bfloat16=bfloat16)
+        default = default_tolerance(precision or self.precision, arithmetic)
         return Tolerance(self.atol or default.atol, default.top1, default.accuracy)
 
 

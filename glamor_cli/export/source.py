@@ -56,7 +56,7 @@ class Source:
             precision=self.precision,
             opset=self.opset,
             bytes=self.path.stat().st_size,
-            atol=config.tolerance(bfloat16=False, precision=self.precision).atol,
+            atol=config.tolerance(precision=self.precision).atol,
             batches=(),
             agreement=None,
             seconds=0.0,

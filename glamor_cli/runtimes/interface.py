@@ -16,6 +16,7 @@ from glamor_cli.errors import (
     whole_reason_of,
 )
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
+from glamor_cli.runtimes.options import Arithmetic
 from glamor_cli.weights.metadata import Metadata
 
 INPUT_NAMES = ("face", "context")
@@ -59,14 +60,14 @@ class Runtime(ABC):
         metadata: What its weights say of themselves.
         backend: The engine's name: ``torch``, ``onnxruntime``, ...
         provider: What truly runs it: ``cpu``, ``cuda``, ``CPUExecutionProvider``, ...
-        computes_in_bfloat16: Whether it multiplies floats so; moves answers by about 1e-2.
+        arithmetic: How it computes what the graph says.
         largest_batch: A larger batch is run in pieces of this size, so that memory is bounded.
     """
 
     metadata: Metadata
     backend: str
     provider: str
-    computes_in_bfloat16: bool = False
+    arithmetic: Arithmetic = Arithmetic.AS_WRITTEN
     largest_batch: int = 64
 
     def __call__(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:

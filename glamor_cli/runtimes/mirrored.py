@@ -27,7 +27,7 @@ class MirroredRuntime(Runtime):
         self.metadata = runtime.metadata
         self.backend = runtime.backend
         self.provider = runtime.provider
-        self.computes_in_bfloat16 = runtime.computes_in_bfloat16
+        self.arithmetic = runtime.arithmetic
         self.largest_batch = runtime.largest_batch
         self._symmetric = runtime.metadata.network.encoder is Encoder.ORIGINAL
 

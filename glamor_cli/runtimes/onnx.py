@@ -1,5 +1,6 @@
 """ONNX Runtime: the default engine, and the only one that ``predict`` needs. Never torch."""
 
+import platform
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from glamor_cli.errors import BackendUnavailable, reason_of
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
-from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.options import Arithmetic, Device
 from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.system.onnx_sessions import session_options
 from glamor_cli.weights.metadata import Metadata
+
+_ARM = ("aarch64", "arm64", "ARM64")
+"""What Linux, macOS and Windows call the CPUs whose half-precision units ONNX Runtime uses."""
 
 
 class OnnxRuntime(Runtime):
@@ -50,6 +54,8 @@ class OnnxRuntime(Runtime):
         self._path, self._version, self._start = path.absolute(), _version(path), start
         self._session = start(path)
         self.provider = self._session.get_providers()[0]
+        if self.provider == CPU_PROVIDER and platform.machine() in _ARM:
+            self.arithmetic = Arithmetic.HALF_SUMS
         self.metadata = _read_metadata(self._session, path)
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from glamor_cli.errors import CheckpointError, ConfigError, is_lack_of_memory, no_memory_to
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
-from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.options import Arithmetic, Device
 from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing, install_extra
 
@@ -66,7 +66,8 @@ class OpenVINORuntime(Runtime):
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
         # What it says it does, not what it was asked.
         self.provider = f"CPU {used.to_string() if hasattr(used, 'to_string') else used}"
-        self.computes_in_bfloat16 = "bf16" in self.provider
+        if "bf16" in self.provider:
+            self.arithmetic = Arithmetic.BFLOAT16
         self._request = compiled.create_infer_request()
         self._turn = Lock()
 

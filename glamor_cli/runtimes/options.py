@@ -33,6 +33,17 @@ class Provider(StrEnum):
         return Device.CUDA if self is Provider.CUDA else Device.CPU
 
 
+class Arithmetic(StrEnum):
+    """How an engine computes what a graph says; it decides how far its answers may be off."""
+
+    AS_WRITTEN = "as written"
+    """In the graph's own numbers; what is in half precision is added up in float32."""
+    BFLOAT16 = "bfloat16"
+    """Floats are multiplied so, which moves answers by about 1e-2."""
+    HALF_SUMS = "half sums"
+    """What is in half precision is added up in it, too: by as much as 5e-3."""
+
+
 class TorchPrecision(StrEnum):
     """In what numbers torch computes; inputs and answers stay float32."""
 

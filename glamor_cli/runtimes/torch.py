@@ -17,7 +17,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.inference import Answer, FewLaunches, InferenceNetwork
 from glamor_cli.runtimes.cuda_graphs import SIZES, GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
-from glamor_cli.runtimes.options import Device, TorchPrecision
+from glamor_cli.runtimes.options import Arithmetic, Device, TorchPrecision
 from glamor_cli.settings import choose, require_positive
 from glamor_cli.weights.network_file import load_network
 
@@ -79,7 +79,8 @@ class TorchRuntime(Runtime):
             torch.set_num_threads(threads)
         network, self.metadata = load_network(path)
         self._dtype = _DTYPES[precision]
-        self.computes_in_bfloat16 = self._dtype is torch.bfloat16
+        if self._dtype is torch.bfloat16:
+            self.arithmetic = Arithmetic.BFLOAT16
         where, temperature = torch.device(self.provider), self.metadata.temperature
         self._plain = InferenceNetwork(network, temperature, where, self._dtype)
         self._fast: FewLaunches | None = None

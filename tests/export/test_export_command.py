@@ -1,6 +1,7 @@
 """The command as its users call it: every option does what it says, and a bad export is no file."""
 
 import json
+import platform
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
+from glamor_cli.runtimes.options import Arithmetic
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
@@ -78,8 +80,24 @@ def test_openvino_may_differ_as_far_as_it_computes(run, weights_file, scene_stor
         *("--weights", weights_file, "--provider", "openvino", "--verify", scene_store, *SMALL)
     )
     assert code == 0, said
-    bfloat16 = open_runtime(Path("varied.onnx"), provider="openvino").computes_in_bfloat16
-    assert f"up to {'0.05' if bfloat16 else '1e-05'} were allowed" in said
+    arithmetic = open_runtime(Path("varied.onnx"), provider="openvino").arithmetic
+    atol = "0.05" if arithmetic is Arithmetic.BFLOAT16 else "1e-05"
+    assert f"up to {atol} were allowed" in said
+
+
+@pytest.mark.parametrize(
+    ("machine", "atol"), [("x86_64", "0.005"), ("aarch64", "0.02"), ("arm64", "0.02")]
+)
+def test_float16_may_differ_further_where_halves_are_added_up(
+    run, weights_file, monkeypatch, machine, atol
+):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    options = ("--weights", weights_file, *SMALL, "--device", "cpu")
+    code, said = run(*options, "--precision", "fp16")
+    assert code == 0, said
+    assert f"up to {atol} were allowed" in said
+    code, said = run(*options, "--output", "other.onnx")
+    assert "up to 1e-05 were allowed" in said
 
 
 def test_float16_takes_opset_batches_and_provider(run, weights_file, scene_store):
