@@ -1,6 +1,7 @@
 """One process at a time in a folder: the system drops the lock of one that was killed."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,22 +30,22 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
         if folder.is_file():
             raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
         raise cannot_write(folder, error.strerror or error) from error
-    try:
+    if sys.platform == "win32":
+        yield
+    else:
         import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    try:
-        opened = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise cannot_write(folder, error.strerror or error) from error
-    try:
+
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"another process is {work} {folder}", remedy) from error
-        except OSError:
-            pass  # some network file systems have no locks
-        yield
-    finally:
-        os.close(opened)
+            opened = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(folder, error.strerror or error) from error
+        try:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(f"another process is {work} {folder}", remedy) from error
+            except OSError:
+                pass  # some network file systems have no locks
+            yield
+        finally:
+            os.close(opened)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 RUN_NAMES = 100_000
 """Up to this many names are sorted in memory; of larger folders, runs are merged from a file."""
@@ -55,7 +55,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _write(file: BinaryIO, run: list[tuple[str, bool]]) -> tuple[int, int]:
+def _write(file: IO[bytes], run: list[tuple[str, bool]]) -> tuple[int, int]:
     """Append a sorted run; a name cannot hold a NUL, so that ends it. Returns where it lies."""
     start = file.tell()
     for name, is_folder in run:
@@ -63,7 +63,7 @@ def _write(file: BinaryIO, run: list[tuple[str, bool]]) -> tuple[int, int]:
     return start, file.tell()
 
 
-def _read(file: BinaryIO, start: int, end: int) -> Iterator[tuple[str, bool]]:
+def _read(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, bool]]:
     """Stream a run, a piece at a time; the file is shared, so its position is not relied on."""
     rest = b""
     while start < end:

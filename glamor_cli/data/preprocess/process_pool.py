@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.spawn import get_preparation_data
 from pathlib import Path
@@ -23,6 +23,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.system.stop_signals import HANGUP
+
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
