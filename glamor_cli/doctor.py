@@ -52,6 +52,7 @@ _EXTRAS = (
     "dlib-bin",
     "simplejpeg",
     "av",
+    "pillow-heif",
     "distributed",
     "captum",
 )
@@ -322,6 +323,7 @@ def _extras() -> Iterator[Finding]:
     for name, module, extra, use in (
         ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
         ("PyAV", "av", "video", "videos as sources of predict"),
+        ("pillow-heif", "pillow_heif", "heif", "HEIC photographs, as phones take them"),
         ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
         ("Captum", "captum", "attribution", "Grad-CAM beside the attention"),
     ):

@@ -6,6 +6,8 @@ from pathlib import Path
 from rich.text import Text
 
 from glamor_cli.cli.render import console, printable
+from glamor_cli.system.extras import install_extra
+from glamor_cli.vision.heif import HEIF_SUFFIXES
 
 
 class SourceNotes:
@@ -50,6 +52,8 @@ class SourceNotes:
         if self.left_out:
             files, kinds = count(self.left_out.total(), "file"), ", ".join(sorted(self.left_out))
             _say(f"left out {files} of kinds that are not read: {kinds}")
+            if not HEIF_SUFFIXES.isdisjoint(self.left_out):
+                _say(f"HEIF pictures can be read. {install_extra('heif')}")
 
 
 def count(number: int, thing: str) -> str:

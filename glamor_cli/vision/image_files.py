@@ -11,9 +11,11 @@ from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names, sort_bounded
 from glamor_cli.system.extras import find_in_package
+from glamor_cli.vision.heif import HEIF_SUFFIXES, reads_heif
 
 IMAGE_SUFFIXES = frozenset(
     {
+        *(HEIF_SUFFIXES if reads_heif() else ()),
         ".avif",
         ".bmp",
         ".gif",
@@ -37,14 +39,12 @@ IMAGE_SUFFIXES = frozenset(
 
 UNREAD_SUFFIXES = frozenset(
     {
+        *(HEIF_SUFFIXES - IMAGE_SUFFIXES),
         ".arw",
         ".cr2",
         ".cr3",
         ".dng",
         ".exr",
-        ".heic",
-        ".heif",
-        ".hif",
         ".jxl",
         ".nef",
         ".nrw",

@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from glamor_cli.errors import DataError, is_lack_of_memory, whole_reason_of
 from glamor_cli.files.reading import open_file
+from glamor_cli.vision.heif import HEIF_FORMAT, is_heif, require_heif
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
@@ -55,7 +56,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
     8, not clipped; CMYK and palettes are converted. Transparent pixels are composited over black,
     the value of "nothing here" in this network's contexts. Of an animation the first frame is
-    read. The number of pixels is checked before any is decoded.
+    read. The number of pixels is checked before any is decoded. HEIF needs the extra ``heif``.
 
     Args:
         path: The file; or one that is open for reading bytes, as uploads are, or
@@ -77,7 +78,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
                     f"{name} has more than {MAX_FILE_BYTES >> 20} MiB",
                     "Shrink it first; so large a file is refused unread.",
                 )
-            with Image.open(handle, formats=_FORMATS) as image:
+            with _open_image(handle, name) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(name)
                 _refuse_planes(image)
@@ -93,7 +94,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name} is not an image of a known kind",
-            "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM files.",
+            "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIF or PPM files.",
         ) from error
     except io.UnsupportedOperation as error:
         raise DataError(
@@ -131,6 +132,18 @@ def _opened(path: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
     return open_file(Path(path)) if isinstance(path, str | Path) else nullcontext(path)
 
 
+def _open_image(file: BinaryIO, name: str) -> Image.Image:
+    """Read an image's header.
+
+    Raises:
+        DataError: It is a HEIF picture, and the extra for these is not installed.
+    """
+    if not is_heif(file):
+        return Image.open(file, formats=_FORMATS)
+    require_heif(name)
+    return Image.open(file, formats=(HEIF_FORMAT,))
+
+
 def count_pixels(path: Path) -> int:
     """Say how many pixels an image file holds, from its header; 0 if it cannot be read."""
     try:
@@ -139,7 +152,7 @@ def count_pixels(path: Path) -> int:
             # WebP and AVIF are read whole for their header.
             if os.fstat(handle.fileno()).st_size > MAX_FILE_BYTES:
                 return 0
-            with Image.open(handle, formats=_FORMATS) as image:
+            with _open_image(handle, str(path)) as image:
                 return image.width * image.height
     except Exception:
         # Reading it will say what is wrong.
@@ -150,7 +163,7 @@ def is_turned(path: Path) -> bool:
     """Say whether an image is turned or mirrored as it is read, because of its EXIF orientation."""
     try:
         _ignore_warnings()
-        with open_file(path) as handle, Image.open(handle, formats=_FORMATS) as image:
+        with open_file(path) as handle, _open_image(handle, str(path)) as image:
             return _turn(image) is not None
     except Exception:
         return False

@@ -43,16 +43,16 @@ def test_named_pictures_of_earlier_runs_are_taken_and_counted(folder):
 
 def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(folder):
     (folder / "sub").mkdir()
-    for name in ("c.HEIC", "sub/d.heic", "sub/e.Dng", "._f.heic", "notes.txt"):
+    for name in ("c.NEF", "sub/d.nef", "sub/e.Dng", "._f.nef", "notes.txt"):
         (folder / name).touch()
-    (folder / "g.heic").mkdir()
+    (folder / "g.nef").mkdir()
     for source in (folder, folder / "**/*"):
         code, rows, said = run(source)
         assert (code, len(rows)) == (0, 2)
-        assert said[-1] == "left out 3 files of kinds that are not read: .dng, .heic"
+        assert said[-1] == "left out 3 files of kinds that are not read: .dng, .nef"
     code, rows, said = run(folder / "sub")
     assert (code, rows[0]["status"]) == (1, "error")
-    assert said[-1] == "left out 2 files of kinds that are not read: .dng, .heic"
+    assert said[-1] == "left out 2 files of kinds that are not read: .dng, .nef"
     assert run(folder / "*.png")[2] == ["2 faces"]
 
 

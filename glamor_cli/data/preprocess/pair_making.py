@@ -1,6 +1,7 @@
 """From images to stored pairs, the part of preprocessing that worker processes run."""
 
 import importlib
+import importlib.metadata
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from glamor_cli.data.store.index import IndexRow
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector
+from glamor_cli.vision.heif import PACKAGE, reads_heif
 from glamor_cli.vision.images import is_turned, read_image
 from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import (
@@ -80,6 +82,8 @@ def deciding_versions(making: PairMaking) -> dict[str, str]:
         BackendUnavailable: The detector is not installed here.
     """
     versions = {"glamor": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    if reads_heif():
+        versions[PACKAGE] = importlib.metadata.version(PACKAGE)
     if making.boxes is BoxSource.DETECT:
         detector_of_thread(making.detector)
         engine = _ENGINES[making.detector]

@@ -1,0 +1,135 @@
+"""HEIC photographs: read as other files are with the extra, and without it, how to get it."""
+
+import io
+import subprocess
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from glamor_cli.errors import DataError
+from glamor_cli.vision import images
+from glamor_cli.vision.heif import is_heif
+from glamor_cli.vision.image_files import list_images
+from glamor_cli.vision.images import count_pixels, read_image
+
+pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules["pillow_heif"] = None
+from glamor_cli.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _writes_heif():
+    pillow_heif.register_heif_opener()
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    path = tmp_path / "IMG_0001.HEIC"
+    Image.fromarray(astronaut()).save(path, "HEIF", quality=90)
+    return path
+
+
+def test_pixels_are_those_of_the_picture(photograph):
+    pixels = read_image(photograph)
+    assert (pixels.shape, pixels.dtype) == ((512, 512, 3), np.uint8)
+    assert np.abs(pixels.astype(int) - astronaut()).mean() < 3
+    assert count_pixels(photograph) == 512 * 512
+    with photograph.open("rb") as file:
+        np.testing.assert_array_equal(read_image(file), pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright_as_jpegs_are(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(astronaut()[:200, :300])
+    for name in ("a.heic", "a.jpg"):
+        # As bytes, of which the HEIF file's own rotation is made, as phones write it.
+        image.save(tmp_path / name, quality=95, exif=exif.tobytes())
+    heif, jpeg = (read_image(tmp_path / name).astype(int) for name in ("a.heic", "a.jpg"))
+    assert heif.shape == jpeg.shape
+    assert np.abs(heif - jpeg).mean() < 3
+
+
+def test_transparent_pixels_are_black(tmp_path):
+    rgba = np.full((64, 64, 4), 255, np.uint8)
+    rgba[:32, :, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.heic", quality=95)
+    pixels = read_image(tmp_path / "a.heic")
+    assert pixels[:24].max() < 16
+    assert pixels[40:].min() > 240
+
+
+def test_gray_has_three_equal_channels(tmp_path):
+    Image.fromarray(astronaut()).convert("L").save(tmp_path / "a.heic", quality=95)
+    pixels = read_image(tmp_path / "a.heic")
+    assert pixels.shape == (512, 512, 3)
+    assert np.ptp(pixels, axis=2).max() <= 2
+
+
+def test_the_container_alone_makes_none(tmp_path):
+    Image.fromarray(astronaut()).save(tmp_path / "a.avif")
+    with (tmp_path / "a.avif").open("rb") as file:
+        assert not is_heif(file)
+    assert read_image(tmp_path / "a.avif").shape == (512, 512, 3)
+    # The kind may stand among the compatible brands only.
+    assert is_heif(io.BytesIO(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"))
+    assert not is_heif(io.BytesIO(b"\0\0\0\x14ftypmif1\0\0\0\0mif1heic"))
+    for head in (b"", b"\0\0\0\x18ftyp", b"heic" * 8):
+        assert not is_heif(io.BytesIO(head))
+
+
+def test_damaged_pictures_are_refused_with_their_name(photograph, tmp_path):
+    whole = photograph.read_bytes()
+    for size in (24, 100, 500, len(whole) // 2, len(whole) - 1000):
+        path = tmp_path / f"{size}.heic"
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=f"{size}.heic"):
+            read_image(path)
+
+
+def test_hostile_bytes_give_an_image_or_one_error(photograph):
+    random, whole = np.random.default_rng(0), photograph.read_bytes()
+    for _ in range(100):
+        data = bytearray(whole)
+        for place in random.integers(0, 1200, 3):
+            data[place] = random.integers(256)
+        with suppress(DataError):
+            assert read_image(io.BytesIO(bytes(data))).dtype == np.uint8
+
+
+def test_the_number_of_pixels_is_checked_first(photograph, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 512 * 512 - 1)
+    with pytest.raises(DataError, match="million pixels"):
+        read_image(photograph)
+
+
+def test_they_are_found_in_folders(photograph):
+    assert list(list_images(photograph.parent)) == [photograph]
+
+
+def test_without_the_extra_it_is_named(photograph):
+    Image.fromarray(astronaut()).save(photograph.parent / "b.png")
+
+    def predict(source):
+        command = [sys.executable, "-c", WITHOUT_THE_EXTRA, "predict", source, "--format", "jsonl"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    named = predict(photograph)
+    assert named.returncode == 1
+    assert f"{photograph} is a HEIF picture: pillow-heif is not installed" in named.stderr
+    assert "--extra heif" in named.stderr
+    found = predict(photograph.parent)
+    assert found.returncode == 0
+    assert len(found.stdout.splitlines()) == 1
+    assert "left out 1 file of kinds that are not read: .heic\n" in found.stderr
+    assert "HEIF pictures can be read. Install the extra" in found.stderr
