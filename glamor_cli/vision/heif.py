@@ -7,7 +7,7 @@ from typing import BinaryIO
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.system.extras import importing, install_extra
 
-PACKAGE = "pillow-heif"
+HEIF_PACKAGE = "pillow-heif"
 HEIF_FORMAT = "HEIF"
 """What Pillow calls them."""
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
@@ -53,6 +53,6 @@ def require_heif(name: str) -> None:
 
 @cache
 def _register() -> None:
-    with importing("pillow_heif", f"{PACKAGE} is not installed", install_extra("heif")):
+    with importing("pillow_heif", f"{HEIF_PACKAGE} is not installed", install_extra("heif")):
         import pillow_heif
     pillow_heif.register_heif_opener()

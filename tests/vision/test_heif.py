@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import DataError
 from glamor_cli.vision import images
 from glamor_cli.vision.heif import is_heif
@@ -115,6 +117,14 @@ def test_the_number_of_pixels_is_checked_first(photograph, monkeypatch):
 
 def test_they_are_found_in_folders(photograph):
     assert list(list_images(photograph.parent)) == [photograph]
+
+
+@pytest.mark.parametrize(("name", "counts"), [("a.heic", True), ("a.png", False)])
+def test_the_extra_decides_the_pairs_of_such_pictures_alone(tmp_path, name, counts):
+    (tmp_path / "set" / "Happy").mkdir(parents=True)
+    Image.fromarray(astronaut()).save(tmp_path / "set" / "Happy" / name)
+    preprocess(PreprocessConfig(tmp_path / "set", tmp_path / "store", workers=1))
+    assert ("pillow-heif" in PairStore.open(tmp_path / "store").info.versions) == counts
 
 
 def test_without_the_extra_it_is_named(photograph):

@@ -21,7 +21,7 @@ from glamor_cli.data.store.index import IndexRow
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector
-from glamor_cli.vision.heif import PACKAGE, reads_heif
+from glamor_cli.vision.heif import HEIF_PACKAGE, reads_heif
 from glamor_cli.vision.images import is_turned, read_image
 from glamor_cli.vision.options import DetectorKind
 from glamor_cli.vision.pairs import (
@@ -83,7 +83,7 @@ def deciding_versions(making: PairMaking) -> dict[str, str]:
     """
     versions = {"glamor": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
     if reads_heif():
-        versions[PACKAGE] = importlib.metadata.version(PACKAGE)
+        versions[HEIF_PACKAGE] = importlib.metadata.version(HEIF_PACKAGE)
     if making.boxes is BoxSource.DETECT:
         detector_of_thread(making.detector)
         engine = _ENGINES[making.detector]
@@ -103,7 +103,7 @@ def make_pairs(
     Args:
         records: The images.
         making: How.
-        versions: What ``deciding_versions`` has to be here, lest a store hold two kinds of pairs.
+        versions: What ``deciding_versions`` has to hold here, lest a store hold two kinds of pairs.
 
     Raises:
         ConfigError: Other versions are installed here.

@@ -27,6 +27,7 @@ from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.cpus import available_cpus
+from glamor_cli.vision.heif import HEIF_PACKAGE
 from glamor_cli.vision.status import Status
 
 
@@ -343,13 +344,16 @@ def _pool(
 def _describe(making: PairMaking, data_set: DataSet, source: Source) -> StoreInfo:
     """Say how the store is made; this also finds out early whether the detector is installed."""
     detector = detector_of_thread(making.detector) if making.boxes is BoxSource.DETECT else None
+    versions = dict(deciding_versions(making))
+    if not source.has_heif:
+        versions.pop(HEIF_PACKAGE, None)
     return StoreInfo(
         boxes=making.boxes.value,
         detector=detector.kind.value if detector else None,
         detector_settings=dict(detector.settings) if detector else {},
         official_jpeg=making.official_jpeg,
         skip_no_face=making.skip_no_face,
-        versions=deciding_versions(making),
+        versions=versions,
         source=source.splits,
         soft_labels=data_set.has_targets,
     )

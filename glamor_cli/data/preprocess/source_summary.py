@@ -13,6 +13,7 @@ from glamor_cli.data.data_sets.crop_files import MAX_BYTES
 from glamor_cli.data.data_sets.data_set import DataSet, Record
 from glamor_cli.data.store.format import SourceSummary
 from glamor_cli.files.reading import read_bounded
+from glamor_cli.vision.heif import HEIF_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class Source:
         splits: By name.
         absent: Folders of images or box files that were not there, though the data set speaks of
             them. A folder that cannot be reached and is not one of these has vanished.
+        has_heif: Whether any image is named like a HEIF picture.
     """
 
     splits: dict[str, SourceSummary]
     absent: frozenset[Path]
+    has_heif: bool
 
 
 def summarise(data_set: DataSet, *, box_files: bool) -> Source:
@@ -42,6 +45,7 @@ def summarise(data_set: DataSet, *, box_files: bool) -> Source:
     digests = {name: hashlib.sha256() for name in data_set.splits}
     images = dict.fromkeys(data_set.splits, 0)
     absent: set[Path] = set()
+    has_heif = False
     for record in data_set.all_records():
         line = f"{record.name}\0{record.label}\0{_size(record, absent)}\0{record.box}"
         line += f"\0{record.targets}\n"
@@ -50,10 +54,11 @@ def summarise(data_set: DataSet, *, box_files: bool) -> Source:
         if box_files and record.box_file is not None:
             digest.update(_box_text(record.box_file, absent) + b"\0")
         images[record.split] += 1
+        has_heif = has_heif or record.source.suffix.lower() in HEIF_SUFFIXES
     splits = {
         name: SourceSummary(images[name], digest.hexdigest()) for name, digest in digests.items()
     }
-    return Source(splits, frozenset(absent))
+    return Source(splits, frozenset(absent), has_heif)
 
 
 def _size(record: Record, absent: set[Path]) -> int:
