@@ -5,5 +5,13 @@ import signal
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """What comes, often more than once, when the terminal is closed; Windows has no such signal."""
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
-"""From Ctrl-C, from schedulers and service managers, and from a terminal that is closed."""
+TERMINAL_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGHUP", "SIGBREAK")
+    if name in signal.Signals.__members__
+)
+"""What a terminal sends to everything that runs in it: on Ctrl-C, when it is closed, and, on
+Windows alone, on Ctrl-Break, which programs send there too."""
+
+STOP_SIGNALS = (*TERMINAL_SIGNALS, signal.SIGTERM)
+"""Those, and what schedulers and service managers send."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.system.stop_signals import HANGUP
+from glamor_cli.system.stop_signals import TERMINAL_SIGNALS
 
 if sys.platform == "win32":
     from multiprocessing.connection import PipeConnection as Connection
@@ -198,9 +198,8 @@ def _leave_interrupts_to_others() -> None:
 
 def _serve(connection: "Connection[Any, Any]") -> None:
     """Run task after task, in a process of its own, until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if HANGUP is not None:
-        signal.signal(HANGUP, signal.SIG_IGN)
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
