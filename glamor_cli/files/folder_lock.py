@@ -3,18 +3,51 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import cannot_write
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FILE = ".lock"
+    """Is locked instead, as Windows opens no folders. A process that is killed leaves it."""
+    _TAKEN = PermissionError
+
+    def _open(folder: Path) -> int:
+        return os.open(folder / _FILE, os.O_RDWR | os.O_CREAT)
+
+    def _lock(opened: int) -> None:
+        msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
+
+    def _close(opened: int, folder: Path) -> None:
+        os.close(opened)
+        # Windows keeps it while another process has it open.
+        with suppress(OSError):
+            (folder / _FILE).unlink()
+
+else:
+    import fcntl
+
+    _TAKEN = BlockingIOError
+
+    def _open(folder: Path) -> int:
+        return os.open(folder, os.O_RDONLY)
+
+    def _lock(opened: int) -> None:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _close(opened: int, folder: Path) -> None:  # noqa: ARG001
+        os.close(opened)
 
 
 @contextmanager
 def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
     """Keep every other process from doing the same in a folder, as long as the block runs.
 
-    On Windows and on file systems that know no such lock, that is up to the user.
+    On file systems that know no such lock, that is up to the user.
 
     Args:
         folder: Is made if it is missing.
@@ -30,22 +63,17 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
         if folder.is_file():
             raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
         raise cannot_write(folder, error.strerror or error) from error
-    if sys.platform == "win32":
+    try:
+        opened = _open(folder)
+    except OSError as error:
+        raise cannot_write(folder, error.strerror or error) from error
+    try:
+        try:
+            _lock(opened)
+        except _TAKEN as error:
+            raise ConfigError(f"another process is {work} {folder}", remedy) from error
+        except OSError:
+            pass  # some network file systems have no locks
         yield
-    else:
-        import fcntl
-
-        try:
-            opened = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(folder, error.strerror or error) from error
-        try:
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(f"another process is {work} {folder}", remedy) from error
-            except OSError:
-                pass  # some network file systems have no locks
-            yield
-        finally:
-            os.close(opened)
+    finally:
+        _close(opened, folder)
