@@ -171,7 +171,7 @@ def cannot_write(path: Path | str, reason: object) -> ConfigError:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` atomically.
+    """Write ``text`` as UTF-8 to ``path`` atomically, with the line ends that it has.
 
     Text that is not valid Unicode, as file names may be, is written as escapes.
 
@@ -179,7 +179,7 @@ def write_text(path: Path, text: str) -> None:
         ConfigError: ``path`` is a folder, or its folder cannot be written to.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(

@@ -38,6 +38,12 @@ def test_json_of_figures_that_are_not_finite_is_not_written(tmp_path: Path) -> N
     assert path.read_text() == before
 
 
+def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+    """Windows would end every line of JSON, and of CSV twice, with a carriage return."""
+    write_text(tmp_path / "a.txt", "of JSON\nof CSV\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"of JSON\nof CSV\r\n"
+
+
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         write_text(tmp_path, "text")

@@ -71,7 +71,7 @@ def write_box(path: Path, box: Box) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # No fsync as in atomic_path: a data set has tens of thousands, and writing again is cheap.
         temporary = path.with_suffix(".partial")
-        temporary.write_text(text, encoding="ascii")
+        temporary.write_text(text, encoding="ascii", newline="")
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
