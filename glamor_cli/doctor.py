@@ -154,7 +154,8 @@ def _silence() -> Iterator[None]:
 def _machine(driver: Driver) -> Iterator[Finding]:
     flags = cpu_flags()
     known = f", {' '.join(flags)}" if flags else ""
-    detail = f"{platform.machine()}, {available_cpus()} cores{known}"
+    cores = available_cpus()
+    detail = f"{platform.machine()}, {cores} core{'s' * (cores != 1)}{known}"
     yield Finding("machine", "CPU", FindingStatus.OK, detail)
     yield Finding("machine", "Python", FindingStatus.OK, f"{_python()} on {platform.system()}")
     yield _gpu(driver)
@@ -388,4 +389,4 @@ def _problem(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     """The first line that says something, without ONNX Runtime's places in its source."""
-    return re.sub(r"^/\S+ .*?\) ", "", reason_of(error))
+    return re.sub(r"^(/|\w:\\)\S+ .*?\) ", "", reason_of(error))

@@ -53,7 +53,7 @@ def _print(examination: "Examination") -> None:
             table.add_row(f"[bold]{group}[/]")
         found = escape(row.detail)
         if row.remedy:
-            found += f"\n[dim]→ {escape(row.remedy)}[/]"
+            found += f"\n[dim]-> {escape(row.remedy)}[/]"
         table.add_row(f"  {row.name}", _MARKS[row.status], found)
     console.print(table)
     versions = " · ".join(f"{name} {known}" for name, known in examination.versions.items())
