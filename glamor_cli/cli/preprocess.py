@@ -12,6 +12,7 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, printable, say_notes, stopped
+from glamor_cli.cli.source_notes import say_left_out
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.vision.options import DetectorKind
@@ -119,6 +120,7 @@ def preprocess(
     except KeyboardInterrupt:
         stopped("what is done is stored")
     _print(report, out)
+    say_left_out(report.left_out)
     if json_file is not None:
         write_json(json_file, asdict(report), "report")
     say_notes(note_shared(PairStore.open(out), same_names=True))

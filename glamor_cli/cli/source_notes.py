@@ -1,6 +1,7 @@
 """What people are told of files that a search passed over, or that were taken all the same."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.text import Text
@@ -49,11 +50,20 @@ class SourceNotes:
                 f"{self.taken} of the files named {are} that earlier runs saved; "
                 "a pattern in quotes passes them over"
             )
-        if self.left_out:
-            files, kinds = count(self.left_out.total(), "file"), ", ".join(sorted(self.left_out))
-            _say(f"left out {files} of kinds that are not read: {kinds}")
-            if not HEIF_SUFFIXES.isdisjoint(self.left_out):
-                _say(f"HEIF pictures can be read. {install_extra('heif')}")
+        say_left_out(self.left_out)
+
+
+def say_left_out(kinds: Mapping[str, int]) -> None:
+    """Say how many pictures were left out because nobody reads their kind, if any.
+
+    Args:
+        kinds: How many, by the ending of their names.
+    """
+    if kinds:
+        files, named = count(sum(kinds.values()), "file"), ", ".join(sorted(kinds))
+        _say(f"left out {files} of kinds that are not read: {named}")
+        if not HEIF_SUFFIXES.isdisjoint(kinds):
+            _say(f"HEIF pictures can be read. {install_extra('heif')}")
 
 
 def count(number: int, thing: str) -> str:

@@ -1,6 +1,7 @@
 """HEIC photographs: read as other files are with the extra, and without it, how to get it."""
 
 import io
+import json
 import subprocess
 import sys
 from contextlib import suppress
@@ -143,3 +144,29 @@ def test_without_the_extra_it_is_named(photograph):
     assert len(found.stdout.splitlines()) == 1
     assert "left out 1 file of kinds that are not read: .heic\n" in found.stderr
     assert "HEIF pictures can be read. Install the extra" in found.stderr
+
+
+def test_without_the_extra_data_sets_tell_what_they_leave_out(photograph, tmp_path):
+    folder = tmp_path / "set" / "Happy"
+    folder.mkdir(parents=True)
+    photograph.rename(folder / photograph.name)
+
+    def preprocess_set():
+        command = ["preprocess", tmp_path / "set", tmp_path / "store", "--boxes", "whole"]
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_THE_EXTRA, *command, "--json", tmp_path / "report.json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    alone = preprocess_set()
+    assert alone.returncode == DataError.exit_code
+    assert "holds no images of a kind that is read, but .heic\nHEIF pictures can" in alone.stderr
+    (folder / "a.NEF").touch()
+    Image.fromarray(astronaut()).save(folder / "b.png")
+    beside = preprocess_set()
+    assert beside.returncode == 0
+    assert "left out 2 files of kinds that are not read: .heic, .nef\n" in beside.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["read"], report["left_out"]) == (1, {".heic": 1, ".nef": 1})

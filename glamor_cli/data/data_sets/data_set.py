@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,6 +88,14 @@ class DataSet(ABC):
         Raises:
             DataError: The data set changed on disk while it was read.
         """
+
+    def count_unread(self) -> Counter[str]:
+        """Count the pictures that are passed over, for nobody reads their kind, by their ending.
+
+        Raises:
+            DataError: The data set changed on disk while it was read.
+        """
+        return Counter()
 
     def all_records(self) -> Iterator[Record]:
         """Stream the images of all splits; those of each are in its order.

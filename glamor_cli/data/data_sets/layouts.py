@@ -1,6 +1,7 @@
 """Opening data sets as they lie on disk: a manifest, or folders of images."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names
 from glamor_cli.files.local import require_local
-from glamor_cli.vision.image_files import IMAGE_SUFFIXES
+from glamor_cli.vision.image_files import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
 _REMEDY = (
     "Give a folder <split>/<Class>/<image>, images/<split>/<Class>/<image> with "
@@ -84,7 +85,7 @@ class _FolderDataSet(DataSet):
             label = _class_of(class_folder)
             prefix = class_folder.relative_to(self.root).as_posix()
             crops = crop_folder and crop_folder / class_folder.name
-            for name in _image_names(class_folder):
+            for name in _file_names(class_folder, IMAGE_SUFFIXES):
                 yield Record(
                     class_folder / name,
                     label,
@@ -92,6 +93,14 @@ class _FolderDataSet(DataSet):
                     f"{prefix}/{name}",
                     box_file=crops and crops / box_file_name(name),
                 )
+
+    def count_unread(self) -> Counter[str]:
+        return Counter(
+            Path(name).suffix.lower()
+            for folder in self._folders.values()
+            for class_folder in _folders_but(folder, _CROP)
+            for name in _file_names(class_folder, UNREAD_SUFFIXES)
+        )
 
 
 def _open_folders(root: Path, split: str | None) -> DataSet:
@@ -163,8 +172,8 @@ def _folders(folder: Path) -> list[Path]:
         raise _vanished(folder, error) from error
 
 
-def _image_names(folder: Path) -> Iterator[str]:
-    """Stream the names of a class folder's images, sorted, without hidden files."""
+def _file_names(folder: Path, suffixes: frozenset[str]) -> Iterator[str]:
+    """Stream the names of a class folder's files of a kind, sorted, without hidden files."""
     try:
         for name, is_folder in list_names(folder):
             if name.startswith("."):
@@ -175,7 +184,7 @@ def _image_names(folder: Path) -> Iterator[str]:
                     "belong",
                     "Move its images up, or list the images in a manifest .csv.",
                 )
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if Path(name).suffix.lower() in suffixes:
                 yield name
     except OSError as error:
         raise _vanished(folder, error) from error

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,8 @@ from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.cpus import available_cpus
-from glamor_cli.vision.heif import HEIF_PACKAGE
+from glamor_cli.system.extras import install_extra
+from glamor_cli.vision.heif import HEIF_PACKAGE, HEIF_SUFFIXES
 from glamor_cli.vision.status import Status
 
 
@@ -105,6 +106,7 @@ class PreprocessReport:
         resumed: Of the images, those that earlier runs had done.
         seconds: What this run took.
         images_per_second: Of this run.
+        left_out: Pictures in class folders whose kind nobody reads, by the ending of their names.
     """
 
     read: int
@@ -114,6 +116,7 @@ class PreprocessReport:
     resumed: int
     seconds: float
     images_per_second: float
+    left_out: dict[str, int]
 
 
 def preprocess(
@@ -151,9 +154,7 @@ def preprocess(
     _check(config, data_set)
     source = summarise(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
     if not any(summary.images for summary in source.splits.values()):
-        raise DataError(
-            f"{config.source} holds no images", "Put images into its class folders first."
-        )
+        raise _without_images(config.source, data_set.count_unread())
     info = _describe(config.making, data_set, source)
     with StoreWriter.open(config.out, info) as store:
         run = _Run(
@@ -253,6 +254,7 @@ class _Run:
             resumed=self._resumed,
             seconds=time.monotonic() - self._started,
             images_per_second=progress.images_per_second,
+            left_out=dict(self._data_set.count_unread()),
         )
 
     def _check_source(self, pair: MadePair) -> None:
@@ -284,6 +286,17 @@ class _Run:
     def _show(self) -> None:
         if self._on_progress:
             self._on_progress(self._progress())
+
+
+def _without_images(source: Path, unread: Mapping[str, int]) -> DataError:
+    if not unread:
+        return DataError(f"{source} holds no images", "Put images into its class folders first.")
+    return DataError(
+        f"{source} holds no images of a kind that is read, but {', '.join(sorted(unread))}",
+        "Convert them to JPEG or PNG."
+        if HEIF_SUFFIXES.isdisjoint(unread)
+        else f"HEIF pictures can be read. {install_extra('heif')}",
+    )
 
 
 def _changed() -> DataError:
