@@ -131,6 +131,7 @@ class ProcessPool(Executor):
                     raise OSError("the pool is shut down")
                 worker = self._own.worker = _Worker.begin()
                 self._workers.add(worker)
+            worker.wait_for_it()
         return worker
 
     def _drop_worker(self) -> int | None:
@@ -143,7 +144,8 @@ class ProcessPool(Executor):
             if self._closed:
                 return None
             self._workers.discard(worker)
-        worker.process.kill()
+        if worker.process.is_alive():
+            worker.process.kill()
         worker.end()
         return worker.process.exitcode
 
@@ -169,6 +171,20 @@ class _Worker:
                 ours.close()
                 raise
         return cls(process, ours)
+
+    def wait_for_it(self) -> None:
+        """Wait until it serves.
+
+        On Windows a process takes its end of the pipe late, and if it dies before, that end stays
+        open: to read from ours or to write to it could then wait forever.
+
+        Raises:
+            EOFError: It has ended instead.
+        """
+        wait([self.connection, self.process.sentinel])
+        if not self.connection.poll():
+            raise EOFError
+        self.connection.recv_bytes()
 
     def end(self) -> None:
         """Wait for the killed process, and close the pipe."""
@@ -204,6 +220,7 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     with suppress(EOFError, OSError):
+        connection.send_bytes(b"begun")
         while True:
             connection.send_bytes(_answer(connection.recv_bytes()))
 
