@@ -8,7 +8,7 @@ from glamor_cli.files.kinds import exists
 
 # A single letter before the colon is a drive of Windows.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-# Of which a Path has left one slash.
+# Of which a Path has left one slash, on Windows the other one.
 _SHORTENED = re.compile(r"^(https?|s?ftp|file|s3|gs|rtsp):[/\\](?![/\\])", re.IGNORECASE)
 
 
@@ -25,7 +25,9 @@ def require_local(
         DataError: It is an address, or ``-`` for standard input (or ``error``).
         OSError: The system does not say whether there is such a file.
     """
-    name = _SHORTENED.sub(r"\1://", str(source))
+    name = str(source)
+    if _SHORTENED.match(name):
+        name = _SHORTENED.sub(r"\1://", Path(source).as_posix())
     if name == "-":
         what = "standard input is not read"
     elif _ADDRESS.match(name):
