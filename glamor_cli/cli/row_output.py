@@ -1,5 +1,6 @@
 """Where the rows of predictions go: a table, standard output, or a file written atomically."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -108,9 +109,17 @@ def _end_with_reader(stream: str) -> Iterator[None]:
     try:
         with report_full_disk(stream):
             yield
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_closed_pipe(error):
+            raise
         # The reader has enough (`| head`).
         raise typer.Exit(CLOSED_PIPE) from None
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    # Windows calls it an invalid argument, but then names no file.
+    on_windows = sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
+    return isinstance(error, BrokenPipeError) or on_windows
 
 
 class _Noticed:
