@@ -196,7 +196,8 @@ SCENES = Recipe(
     name=RecipeName.SCENES,
     optimizer=Optimizer.ADAMW,
     schedule=Schedule.ONE_CYCLE,
-    learning_rate=3e-3,
+    # At twice the rate, one seed of seven did not find the disc that counts in three epochs.
+    learning_rate=1.5e-3,
     epochs=4,
     batch_size=16,
     weight_decay=0.01,
