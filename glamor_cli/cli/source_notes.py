@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from glamor_cli.cli.render import console, printable
-from glamor_cli.system.extras import install_extra
-from glamor_cli.vision.heif import HEIF_SUFFIXES
+from glamor_cli.vision.heif import HEIF_SUFFIXES, say_how
 
 
 class SourceNotes:
@@ -63,7 +62,7 @@ def say_left_out(kinds: Mapping[str, int]) -> None:
         files, named = count(sum(kinds.values()), "file"), ", ".join(sorted(kinds))
         _say(f"left out {files} of kinds that are not read: {named}")
         if not HEIF_SUFFIXES.isdisjoint(kinds):
-            _say(f"HEIF pictures can be read. {install_extra('heif')}")
+            _say(say_how())
 
 
 def count(number: int, thing: str) -> str:

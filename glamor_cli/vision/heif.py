@@ -23,6 +23,11 @@ def reads_heif() -> bool:
     return find_spec("pillow_heif") is not None
 
 
+def say_how() -> str:
+    """Tell people, where the extra is not installed, that such pictures can be read, and how."""
+    return f"HEIF pictures can be read. {install_extra('heif')}"
+
+
 def is_heif(file: BinaryIO) -> bool:
     """Whether a file begins like such a picture; it is then at its beginning again."""
     file.seek(0)

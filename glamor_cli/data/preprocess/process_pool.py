@@ -144,6 +144,7 @@ class ProcessPool(Executor):
             if self._closed:
                 return None
             self._workers.discard(worker)
+        # Of one that has ended, the exit code must stay as it is.
         if worker.process.is_alive():
             worker.process.kill()
         worker.end()
@@ -209,7 +210,7 @@ def _leave_interrupts_to_others() -> None:
 
         # Whoever begins this process of the standard library's gets its signals unblocked.
         resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:

@@ -27,8 +27,7 @@ from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.cpus import available_cpus
-from glamor_cli.system.extras import install_extra
-from glamor_cli.vision.heif import HEIF_PACKAGE, HEIF_SUFFIXES
+from glamor_cli.vision.heif import HEIF_PACKAGE, HEIF_SUFFIXES, say_how
 from glamor_cli.vision.status import Status
 
 
@@ -293,9 +292,7 @@ def _without_images(source: Path, unread: Mapping[str, int]) -> DataError:
         return DataError(f"{source} holds no images", "Put images into its class folders first.")
     return DataError(
         f"{source} holds no images of a kind that is read, but {', '.join(sorted(unread))}",
-        "Convert them to JPEG or PNG."
-        if HEIF_SUFFIXES.isdisjoint(unread)
-        else f"HEIF pictures can be read. {install_extra('heif')}",
+        "Convert them to JPEG or PNG." if HEIF_SUFFIXES.isdisjoint(unread) else say_how(),
     )
 
 
