@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
 from glamor_cli.predict.sources import SourceImage
-from glamor_cli.predict.video import FramePrediction
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.vision.pairs import Box
 

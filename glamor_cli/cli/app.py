@@ -9,6 +9,8 @@ from glamor_cli.cli.lazy import lazy_group
 
 COMMANDS = {
     "predict": "Find the faces in images and videos and tell their emotions, one row a face.",
+    "watch": "Watch a camera: find the faces, follow the people, and tell their emotions as they "
+    "are now.",
     "preprocess": "Turn a data set into face/context pairs. Run it again after a stop: it goes on.",
     "store": "Look at pair stores, check them, merge them, take their boxes out.",
     "scenes": "Generate scenes in which neither face nor context suffices, with box files and "

@@ -17,8 +17,8 @@ _BAR = 10
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column after the image's name, which takes the rest.
+class Column:
+    """A column of what is said of a face.
 
     Attributes:
         title: What stands above.
@@ -33,13 +33,13 @@ class _Column:
     leaves: int = 0
 
 
-_COLUMNS = (
-    _Column("", 2, "right"),
-    _Column("emotion", 9, "left"),
-    _Column("", _BAR, "left", leaves=1),
-    _Column("", 4, "right"),
-    _Column("second", 13, "left", leaves=2),
-    _Column("face:context", 12, "right", leaves=3),
+FACE_COLUMNS = (
+    Column("", 2, "right"),
+    Column("emotion", 9, "left"),
+    Column("", _BAR, "left", leaves=1),
+    Column("", 4, "right"),
+    Column("second", 13, "left", leaves=2),
+    Column("face:context", 12, "right", leaves=3),
 )
 _NAME_WIDTHS = (16, 48)
 _LEAST_NAME = 4
@@ -57,15 +57,14 @@ class FaceTable:
         self._is_all = is_all
         self._started = False
         self._errors = ErrorLines()
-        columns = list(_COLUMNS)
-        for leaving in sorted(filter(_leaves, _COLUMNS), key=_leaves):
+        columns = list(FACE_COLUMNS)
+        for leaving in sorted(filter(_leaves, FACE_COLUMNS), key=_leaves):
             if _room_beside(columns) >= _NAME_WIDTHS[0]:
                 break
             columns.remove(leaving)
         self._columns = tuple(columns)
         # Rich would take what is missing from all columns, and cut the figures.
         self._name_width = min(max(_room_beside(columns), _LEAST_NAME), _NAME_WIDTHS[1])
-        self._bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Print rows.
@@ -86,37 +85,21 @@ class FaceTable:
             self._errors.print(row)
             return
         if not self._started:
-            self._print("bold", "image", *(column.title for column in _COLUMNS))
+            self._print("bold", "image", *(column.title for column in FACE_COLUMNS))
             self._started = True
         # An image is named once, before its first face.
         name = "" if row.face and row.face > 1 else _keep_end(_place(row), self._name_width)
-        if row.probabilities is None or row.probability is None or row.face_weight is None:
-            self._print("dim", name, "", "no face", *[""] * (len(_COLUMNS) - 2))
+        if row.status is Status.NO_FACE:
+            self._print("dim", name, "", "no face", *[""] * (len(FACE_COLUMNS) - 2))
         else:
-            self._print("", name, *self._cells(row, row.probabilities))
-
-    def _cells(self, row: FaceRow, probabilities: dict[str, float]) -> tuple[str, ...]:
-        # Of videos, what is said of a person over time: the network's answers for single frames
-        # are for programs.
-        probabilities = row.smoothed_probabilities or probabilities
-        # Of equal ones the first, as in rows.
-        emotion, second = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:2]
-        best, weight = probabilities[emotion], row.face_weight or 0.0
-        return (
-            str(row.face if row.track is None else row.track),
-            emotion,
-            self._bar * max(1, round(_BAR * best)),
-            f"{best:.0%}",
-            f"{second} {probabilities[second]:.0%}",
-            f"{weight:.0%}:{1 - weight:.0%}",
-        )
+            self._print("", name, *face_cells(row))
 
     def _print(self, style: str, *cells: str) -> None:
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=self._name_width, no_wrap=True)
         name, *others = cells
         shown = [name]
-        for column, cell in zip(_COLUMNS, others, strict=True):
+        for column, cell in zip(FACE_COLUMNS, others, strict=True):
             if column in self._columns:
                 shown.append(cell)
                 grid.add_column(
@@ -127,11 +110,35 @@ class FaceTable:
         console.print(grid)
 
 
-def _leaves(column: _Column) -> int:
+def face_cells(row: FaceRow) -> tuple[str, ...]:
+    """Say what is known of a face: its number, and what the columns of ``FACEFACE_COLUMNS`` hold.
+
+    Of videos, that is what is said of a person over time: the network's answers for single frames
+    are for programs.
+
+    Args:
+        row: Of a face.
+    """
+    probabilities = row.smoothed_probabilities or row.probabilities or {}
+    # Of equal ones the first, as in rows.
+    emotion, second = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:2]
+    best, weight = probabilities[emotion], row.face_weight or 0.0
+    bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
+    return (
+        str(row.face if row.track is None else row.track),
+        emotion,
+        bar * max(1, round(_BAR * best)),
+        f"{best:.0%}",
+        f"{second} {probabilities[second]:.0%}",
+        f"{weight:.0%}:{1 - weight:.0%}",
+    )
+
+
+def _leaves(column: Column) -> int:
     return column.leaves
 
 
-def _room_beside(columns: Iterable[_Column]) -> int:
+def _room_beside(columns: Iterable[Column]) -> int:
     """How wide an image's name may be beside columns."""
     return console.width - sum(column.width + 1 for column in columns)
 

@@ -8,32 +8,23 @@ import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import is_file
+from glamor_cli.predict.following import FrameFollower, FramePlace
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
-from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS, FaceRow, by_emotion, rounded
+from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.predict.sources import Source, SourceImage, Sources, each_source, list_sources
 from glamor_cli.system.extras import install_extra
-from glamor_cli.vision.cuts import CutDetector
+from glamor_cli.vision.ffmpeg import has_av, import_av
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
-from glamor_cli.vision.tracks import FaceTracker, TrackedFace
-from glamor_cli.vision.video_reader import (
-    FOUND_SUFFIXES,
-    VIDEO_SUFFIXES,
-    has_av,
-    import_av,
-    is_video,
-    read_video,
-)
+from glamor_cli.vision.video_reader import FOUND_SUFFIXES, VIDEO_SUFFIXES, is_video, read_video
 
 
 @dataclass(frozen=True)
@@ -47,39 +38,6 @@ class VideoConfig:
 
     sampling: Sampling = EVERY_FRAME
     tracking: TrackingConfig = TRACKING
-
-
-@dataclass(frozen=True, eq=False)
-class FramePrediction(ImagePrediction):
-    """One frame's answers; its ``faces`` hold those of this frame alone.
-
-    Attributes:
-        frame: Its number in the video, from 0.
-        time: Seconds since the file's beginning, which may be that of its sound.
-        people: Whose faces they are, and their smoothed emotions; one for each face.
-    """
-
-    frame: int = 0
-    time: float = 0.0
-    people: tuple[TrackedFace, ...] = ()
-
-    def rows(self) -> list[FaceRow]:
-        """Give one row per face, or the one that says that there is none in this frame."""
-        rows = [replace(row, frame=self.frame, time=rounded(self.time)) for row in super().rows()]
-        if not self.people:
-            return rows
-        return [self._track(row, person) for row, person in zip(rows, self.people, strict=True)]
-
-    def _track(self, row: FaceRow, person: TrackedFace) -> FaceRow:
-        probabilities = by_emotion(self.classes, person.probabilities)
-        emotion = self.classes[int(person.probabilities.argmax())]
-        return replace(
-            row,
-            track=person.track,
-            smoothed_emotion=emotion,
-            smoothed_probability=probabilities[emotion],
-            smoothed_probabilities=probabilities,
-        )
 
 
 def choose_columns(
@@ -203,14 +161,14 @@ def _predict_video(
     path: Path, predictor: Predictor, config: PredictConfig, video: VideoConfig
 ) -> Iterator[ImagePrediction]:
     """Answer one video's frames, and say at the end what of it could not be read."""
-    tracker, cuts = FaceTracker(video.tracking), CutDetector()
-    # The predictor answers in order, a batch later: the frames' numbers, times, and cuts before.
-    ahead: deque[tuple[int, float, bool] | None] = deque()
+    follower = FrameFollower(video.tracking)
+    # The predictor answers in order, a batch later.
+    ahead: deque[FramePlace | None] = deque()
 
     def frames() -> Iterator[SourceImage]:
         try:
             for frame in read_video(path, video.sampling, threads=config.threads):
-                ahead.append((frame.index, frame.time, cuts.update(frame.image)))
+                ahead.append(follower.place(frame))
                 yield SourceImage(str(path), frame.image)
         except DataError as error:
             ahead.append(None)
@@ -218,28 +176,4 @@ def _predict_video(
 
     for answer in predictor.predict(frames(), copy=False):
         place = ahead.popleft()
-        if place is None:
-            yield answer
-            continue
-        frame, time, is_cut = place
-        if is_cut:
-            tracker.cut()
-        yield _follow(tracker, answer, frame, time)
-
-
-def _follow(
-    tracker: FaceTracker, answer: ImagePrediction, frame: int, time: float
-) -> FramePrediction:
-    boxes = np.array([face.box for face in answer.faces], np.float32)
-    people = tracker.update(time, boxes, [face.probabilities for face in answer.faces])
-    return FramePrediction(
-        source=answer.source,
-        classes=answer.classes,
-        faces=answer.faces,
-        reason=answer.reason,
-        remedy=answer.remedy,
-        image=answer.image,
-        frame=frame,
-        time=time,
-        people=tuple(people),
-    )
+        yield answer if place is None else follower.follow(answer, place)

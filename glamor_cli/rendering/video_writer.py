@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glamor_cli.files.atomic import atomic_path, cannot_write
 from glamor_cli.predict.saved_names import MARK
 from glamor_cli.system.undisturbed import undisturbed
-from glamor_cli.vision.video_reader import import_av
+from glamor_cli.vision.ffmpeg import import_av
 
 _TICK = Fraction(1, 60_000)
 """Seconds in a unit of time: fine enough for any rate, and MPEG-4 has 16 bits for it."""

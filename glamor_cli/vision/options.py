@@ -113,3 +113,43 @@ class TrackingConfig:
 
 TRACKING = TrackingConfig()
 """The default."""
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """How a camera is watched.
+
+    Attributes:
+        every: Look once in each interval of so many seconds; None looks as often as it can.
+        tracking: How faces are followed and their emotions smoothed.
+        patience: Seconds without a picture after which the camera counts as lost.
+        retry: Seconds after which a camera that is lost, or ended, is opened again, for as long as
+            it takes; None ends then.
+        duration: Seconds after which to end; None goes on.
+
+    Raises:
+        ConfigError: A time is not above 0 and finite.
+    """
+
+    every: float | None = None
+    tracking: TrackingConfig = TRACKING
+    patience: float = 10.0
+    retry: float | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in (
+            ("--every", self.every),
+            ("--patience", self.patience),
+            ("--retry", self.retry),
+            ("--for", self.duration),
+        ):
+            if value is not None and not SHORTEST <= value < math.inf:
+                raise ConfigError(
+                    f"{option} must be a time above 0 and finite, not {value} seconds",
+                    f"Give {option} a time, such as 5s.",
+                )
+
+
+WATCHING = WatchConfig()
+"""The default."""

@@ -6,18 +6,20 @@ the decoder itself needs, however long the video is.
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from glamor_cli.errors import DataError, whole_reason_of
-from glamor_cli.system.extras import importing, install_extra
+from glamor_cli.errors import DataError
+from glamor_cli.vision.ffmpeg import (
+    choose_stream,
+    decoder_reason,
+    import_av,
+    tolerate_any_text,
+    too_large,
+)
 from glamor_cli.vision.frame_pixels import FramePixels
+from glamor_cli.vision.frames import Frame, FrameChoice
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.options import EVERY_FRAME, SHORTEST, Sampling
 
@@ -51,7 +53,6 @@ FOUND_SUFFIXES = VIDEO_SUFFIXES - {".ts", ".mts"}
 
 # Containers that hold their own frames. Playlists, which name other files, are not among them.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
-_REMEDY = install_extra("video")
 _MOST_THREADS = 4
 _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
@@ -67,43 +68,9 @@ _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a video.
-
-    Attributes:
-        index: Its number in the order of showing, from 0, counting those passed over.
-        time: Seconds since the file's beginning, which may be its sound's; rises frame by frame.
-        image: uint8 [H, W, 3], RGB, upright.
-    """
-
-    index: int
-    time: float
-    image: NDArray[np.uint8]
-
-
 def is_video(source: str | Path) -> bool:
     """Say whether a source's name ends like a video's."""
     return Path(source).suffix.lower() in VIDEO_SUFFIXES
-
-
-def has_av() -> bool:
-    """Say whether PyAV is installed, without loading it."""
-    try:
-        return find_spec("av") is not None
-    except ValueError:  # where it was forbidden to load
-        return False
-
-
-def import_av() -> Any:
-    """Import PyAV.
-
-    Raises:
-        BackendUnavailable: It is not installed, or does not load.
-    """
-    with importing("av", "videos need PyAV, which is not installed", _REMEDY):
-        import av
-    return av
 
 
 def read_video(
@@ -152,19 +119,14 @@ def _open(path: Path) -> Any:
             # The prefix keeps names like "concat:x" from being taken for another protocol's.
             f"file:{path.absolute()}",
             options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
-            **_any_text(av),
+            **tolerate_any_text(av),
         )
     except Exception as error:
         # On hostile bytes nearly anything is raised, ValueError and MemoryError included.
         raise DataError(
-            f"{path} is not a video, or its beginning or end is damaged: {_reason(error)}",
+            f"{path} is not a video, or its beginning or end is damaged: {decoder_reason(error)}",
             "Give MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg or ASF files.",
         ) from error
-
-
-def _any_text(av: Any) -> dict[str, str]:
-    """Let titles that are not UTF-8 pass, which PyAV does by itself from 19 on."""
-    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class _Reader:
@@ -173,7 +135,7 @@ class _Reader:
     def __init__(self, av: Any, path: Path, container: Any, threads: int | None) -> None:
         self._path = path
         self._container = container
-        self._stream = _video_stream(av, path, container)
+        self._stream = choose_stream(av, path, container)
         self._clock = _Clock(self._stream, container.start_time)
         self._pixels = FramePixels(av, self._stream.sample_aspect_ratio)
         self._damaged = 0
@@ -183,14 +145,14 @@ class _Reader:
         context = self._stream.codec_context
         pixels = context.width * context.height
         if pixels > MAX_PIXELS:
-            raise _too_large(path)
+            raise too_large(path)
         # Frames that grow later are refused by the decoder itself.
         context.options = {"max_pixels": str(MAX_PIXELS)}
         context.thread_count = min(threads or _MOST_THREADS, _MOST_THREADS)
         context.thread_type = "AUTO" if pixels <= _FRAME_THREADS_PIXELS else "SLICE"
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
-        index, wanted = 0, _Wanted(sampling)
+        index, wanted = 0, FrameChoice(sampling)
         for decoded in self._decoded():
             time = self._clock.time(decoded)
             if wanted(index, time):
@@ -200,7 +162,7 @@ class _Reader:
                     self._note_damage(error)
                 else:
                     if image.shape[0] * image.shape[1] > MAX_PIXELS:
-                        raise _too_large(self._path)
+                        raise too_large(self._path)
                     yield Frame(index, time, image)
             index += 1
         self._raise_what_was_wrong(index)
@@ -228,11 +190,11 @@ class _Reader:
                 self._damaged += damaged
                 yield from decoded
         except Exception as error:
-            self._broken = _reason(error)
+            self._broken = decoder_reason(error)
 
     def _note_damage(self, error: Exception) -> None:
         self._damaged += 1
-        self._why = _reason(error)
+        self._why = decoder_reason(error)
 
     def _note_end(self, packet: Any) -> None:
         stamp = packet.dts if packet.pts is None else packet.pts
@@ -320,24 +282,6 @@ class _Clock:
         return min(start, begins)
 
 
-class _Wanted:
-    """Says of each frame whether it is looked at."""
-
-    def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
-        self._due = 0.0
-
-    def __call__(self, index: int, time: float) -> bool:
-        every = self._sampling.every
-        if every is None:
-            return index % self._sampling.stride == 0
-        if index and time < self._due - SHORTEST:
-            return False
-        # Intervals count from the beginning, so that late frames do not add up.
-        self._due = (np.floor((time + SHORTEST) / every) + 1) * every
-        return True
-
-
 def _check_file(path: Path) -> None:
     """Refuse what cannot hold a video before FFmpeg, whose messages say less, sees it."""
     try:
@@ -349,41 +293,9 @@ def _check_file(path: Path) -> None:
         raise DataError(f"there is no file {path}", "Check the path.") from error
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot open {path}: {_reason(error)}", "Give a readable video file."
+            f"cannot open {path}: {decoder_reason(error)}", "Give a readable video file."
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{path} is not a file", "Give a video file.")
     if status.st_size == 0:
         raise DataError(f"{path} is empty", "Replace the file, or leave it out.")
-
-
-def _video_stream(av: Any, path: Path, container: Any) -> Any:
-    """Choose the stream to look at: the best one that is not a cover picture."""
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    if not streams:
-        raise DataError(
-            f"{path} holds no video, only sound or data"
-            if len(container.streams)
-            else f"{path} holds no video",
-            "Give a file with moving pictures in it.",
-        )
-    best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise DataError(
-            f"{path} is coded in a way that FFmpeg cannot decode", "Convert it to MP4 first."
-        )
-    return stream
-
-
-def _too_large(path: Path) -> DataError:
-    return DataError(
-        f"{path} has frames of more than {MAX_PIXELS / 1e6:.0f} million pixels",
-        "Shrink it first; frames so large are refused.",
-    )
-
-
-def _reason(error: Exception) -> str:
-    # FFmpeg's own words, where it has some, without its numbers.
-    return str(getattr(error, "strerror", None) or whole_reason_of(error))

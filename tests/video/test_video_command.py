@@ -21,8 +21,8 @@ from glamor_cli.cli.app import app
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
-from glamor_cli.predict.video import FramePrediction
 from glamor_cli.rendering.video_writer import write_video
 from glamor_cli.rendering.videos import VideoFolder
 from glamor_cli.system.extras import install_extra

@@ -16,9 +16,10 @@ import pytest
 from video_clips import crossing, gray, grays, write_clip
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.frames import Frame
 from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.options import Sampling
-from glamor_cli.vision.video_reader import Frame, is_video, read_comment, read_video
+from glamor_cli.vision.video_reader import is_video, read_comment, read_video
 
 GRAY_CLIPS = (
     "gray.mp4",

@@ -1,0 +1,58 @@
+"""Who is before a camera now, on a terminal."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from glamor_cli.cli.face_table import FACE_COLUMNS, ErrorLines, face_cells
+from glamor_cli.cli.render import console
+from glamor_cli.predict.rows import FaceRow
+from glamor_cli.vision.status import Status
+
+
+class LiveTable:
+    """A sink that shows the newest frame's people in the place of those before.
+
+    What is shown goes when the block ends: it was about now.
+    """
+
+    def __init__(self) -> None:
+        self._live = Live(console=console, transient=True, redirect_stdout=False)
+        self._errors = ErrorLines()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def write(self, rows: Iterable[FaceRow]) -> None:
+        """Show one frame's rows."""
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+        for column in FACE_COLUMNS:
+            table.add_column(
+                column.title,
+                justify=column.side,
+                min_width=column.width,
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+        for row in rows:
+            if row.status is Status.ERROR:
+                self._errors.print(row)
+            elif row.status is Status.OK:
+                table.add_row(*face_cells(row))
+        self._live.update(table if table.row_count else Text("nobody is seen", "dim"))
+
+    def close(self) -> None:
+        """Nothing is left to show."""
