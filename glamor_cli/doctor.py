@@ -323,7 +323,7 @@ def _detectors() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     for name, module, extra, use in (
         ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
-        ("PyAV", "av", "video", "videos as sources of predict"),
+        ("PyAV", "av", "video", "videos for predict, cameras for watch"),
         ("pillow-heif", "pillow_heif", "heif", "HEIC photographs, as phones take them"),
         ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
         ("Captum", "captum", "attribution", "Grad-CAM beside the attention"),

@@ -64,8 +64,8 @@ def test_uploads_and_cameras_are_answered_as_documented(tmp_path, capsys):
         assert (wrong.source, wrong.status) == ("bad", Status.ERROR)
         assert "not an image" in wrong.reason
 
-    code["watch"](Camera([portrait, np.zeros_like(portrait)] * 3))
+    code["watch_camera"](Camera([portrait, np.zeros_like(portrait)] * 3))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["ok", "no_face"] * 3
     # The colours are those of the file.
-    assert lines[0] == f"ok {fine.emotion} {fine.probability} {fine.box}"
+    assert lines[0] == f"ok 1 {fine.emotion} {fine.probability} {fine.box}"

@@ -64,7 +64,7 @@ def test_what_is_in_no_file_is_said_to_be_saved_first(folder, monkeypatch):
     assert [row["source"] for row in rows] == ["a.png", "-", *addresses]
     assert said[:2] == [
         "error: -: standard input is not read",
-        "Save it to a file first, and name that.",
+        "Save it to a file first, and name that; glamor watch opens cameras.",
     ]
     assert said[2] == f"error: {addresses[0]} is an address, and addresses are not opened"
     # Unless there is such a file.
