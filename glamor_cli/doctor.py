@@ -246,9 +246,11 @@ def _provider_problem(provider: str) -> str | None:
     import onnxruntime
     from onnx import TensorProto, helper
 
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
-    node = helper.make_node("Relu", ["x"], ["y"])
-    graph = helper.make_graph([node], "tiny", values[:1], values[1:])
+    # A convolution, for which CUDA's provider loads cuDNN; other nodes do not need it.
+    shape = (1, 1, 1, 1)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xyz"]
+    node = helper.make_node("Conv", ["x", "y"], ["z"])
+    graph = helper.make_graph([node], "tiny", values[:2], values[2:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SILENT
@@ -256,7 +258,7 @@ def _provider_problem(provider: str) -> str | None:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=[provider]
         )
-        session.run(None, {"x": np.ones(2, np.float32)})
+        session.run(None, dict.fromkeys("xy", np.ones(shape, np.float32)))
     except Exception as error:
         return _first_line(error)
     used = session.get_providers()[0]

@@ -16,6 +16,7 @@ from glamor_cli.bench.torch_backends import (
     make_call,
     on_device,
     output_of_tensors,
+    read_in_place,
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.graph import export_module
@@ -78,9 +79,7 @@ def _enter(
         placed = placed.to(setup.device, dtype)
         run = make_call(backend, placed, setup.compile_mode)
         if backend is Backend.COMPILE:
-            # Its graphs would else copy the inputs on every call; the others read them in place.
-            for values in on_it:
-                torch._dynamo.mark_static_address(values)
+            read_in_place(*on_it)
         device_run = on_device(run, *on_it)
         provider = setup.device if backend is not Backend.COMPILE else setup.compile_mode
         return [

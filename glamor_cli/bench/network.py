@@ -15,6 +15,7 @@ from glamor_cli.bench.torch_backends import (
     TorchBackendRuntime,
     make_call,
     output_of_tensors,
+    read_in_place,
 )
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.options import BatchRange
@@ -48,7 +49,7 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
         runtime.largest_batch = max(runtime.largest_batch, batch)
         itemsize = 2 if precision in (Precision.FP16, Precision.BF16) else 4
         try:
-            device_run = _device_run(runtime, pairs)
+            device_run = _device_run(backend, runtime, pairs)
         except Exception as error:
             # Recording is the driver's to refuse.
             entries.append(Absent(backend, precision, reason(error)))
@@ -177,11 +178,13 @@ def _output_of_runtime(answer: object) -> Output:
     return answer
 
 
-def _device_run(runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
+def _device_run(backend: Backend, runtime: Runtime, pairs: Pairs) -> Callable[[], object] | None:
     """A call of the GPU alone, where a runtime lets us at it."""
     if runtime.device != "cuda" or not isinstance(runtime, TorchRuntime | TorchBackendRuntime):
         return None
     face, context = (torch.from_numpy(v).cuda() for v in (pairs.face, pairs.context))
+    if backend is Backend.COMPILE:
+        read_in_place(face, context)
     return runtime.on_device(face, context)
 
 

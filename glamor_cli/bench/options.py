@@ -166,7 +166,7 @@ class Row:
         floor_ratio: Time over floor: of the GPU where it has its own, else of the host.
         max_abs_diff: Of any output, against float32 eager; None where nothing is compared.
         top1_agreement: Share of the batch with the same most probable emotion.
-        status: ``ok``, or why it did not run.
+        status: ``ok``, or why it did not run; or why the GPU's clock alone was not read.
     """
 
     what: Target

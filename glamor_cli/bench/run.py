@@ -47,6 +47,7 @@ class _Trial:
         failure: What it raised, at first or while it was timed.
         times: Seconds of each run; none where it failed.
         device_times: The same by the GPU's clock; None where that was not read.
+        device_failure: What the work raised then.
     """
 
     contender: Contender
@@ -54,6 +55,7 @@ class _Trial:
     failure: Exception | None = None
     times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     device_times: NDArray[np.float64] | None = None
+    device_failure: Exception | None = None
 
 
 def run_bench(
@@ -102,7 +104,10 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
             # Once for all: each call would pay for entering them. no_grad, because the graphs of
             # torch.compile are recorded anew under inference mode.
             settings.enter_context(torch.no_grad())
-            settings.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+            # cuDNN searches for the fastest algorithm, for everybody as for our runtime.
+            settings.enter_context(
+                torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+            )
         return _compare_line_up(setup, target, batch)
 
 
@@ -126,7 +131,10 @@ def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
     on_device = [(trial, call) for trial, call in calls if call is not None]
     lasted = _time(setup, [call for _, call in on_device], device_clock)
     for (trial, _), found in zip(on_device, lasted, strict=True):
-        trial.device_times = None if isinstance(found, Exception) else found
+        if isinstance(found, Exception):
+            trial.device_failure = found
+        else:
+            trial.device_times = found
     return [_row(setup, target, batch, entry, line_up.reference) for entry in entries]
 
 
@@ -150,7 +158,7 @@ def _row(
     row = replace(row, provider=contender.provider, device=contender.device)
     row = _fill(row, entry, reference)
     if row.p50_ms is not None:
-        row = _add_device_time(row, entry.device_times)
+        row = _add_device_time(row, entry.device_times, entry.device_failure)
         row = _add_floor(row, contender, setup.threads)
     return row
 
@@ -203,7 +211,11 @@ def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
     )
 
 
-def _add_device_time(row: Row, lasted: NDArray[np.float64] | None) -> Row:
+def _add_device_time(
+    row: Row, lasted: NDArray[np.float64] | None, failure: Exception | None
+) -> Row:
+    if failure is not None:
+        return replace(row, status=f"ok by the host's clock; by the GPU's: {reason(failure)}")
     if lasted is None:
         return row
     p50, p90 = (float(value) for value in np.percentile(lasted, (50, 90)) * 1e3)

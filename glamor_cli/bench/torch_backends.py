@@ -115,6 +115,15 @@ class TorchBackendRuntime(Runtime):
         return output_of_tensors(self._call(*tensors))
 
 
+def read_in_place(*inputs: Tensor) -> None:
+    """Let the graphs of ``torch.compile`` read inputs where they are, as the other backends do.
+
+    They would else copy them on every call.
+    """
+    for values in inputs:
+        torch._dynamo.mark_static_address(values)
+
+
 def on_device(call: PairCall, face: Tensor, context: Tensor) -> Callable[[], object]:
     """Bind a call to inputs where they must be."""
     if isinstance(call, _Recorded):

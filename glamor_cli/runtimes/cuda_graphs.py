@@ -74,6 +74,8 @@ class GraphedCall:
         recording = self.recording(count, face.shape[1:], context.shape[1:])
         for buffer, values in zip(recording.inputs, (face, context), strict=True):
             buffer[:count].copy_(values, non_blocking=True)
+            # Numbers of earlier batches that overflow would reach those that share a program.
+            buffer[count:].zero_()
         recording.replay()
         probabilities, attention, stream_weights = recording.answers
         return probabilities[:count], attention[:count], stream_weights[:count]

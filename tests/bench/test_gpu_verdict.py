@@ -17,6 +17,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def row(backend: str, milliseconds: float | None, batch: int = 32, **figures: object) -> dict:
     known = {"backend": backend, "batch": batch, "precision": "fp16", "provider": "cuda"}
+    known["max_abs_diff"] = 2e-3
     return known | {"device_p50_ms": milliseconds} | figures
 
 
@@ -35,6 +36,8 @@ def result() -> dict[str, dict]:
         "core_compiled": {
             "failed": "the time was up",
             "result": [
+                # Not tuned yet at the next batch size, when it was stopped.
+                row("compile", 0.001, provider="reduce-overhead", batch=1),
                 row("compile", 0.04, provider="reduce-overhead"),
                 row("fused", 0.0125),
                 row("compile", 0.025, provider="max-autotune"),
@@ -48,7 +51,13 @@ def result() -> dict[str, dict]:
                 row("fused", 2.0, batch=256, floor_ratio=4.5),
             ]
         },
-        "network_compiled": {"result": [row("compile", 0.6), row("fused", 0.3)]},
+        "network_compiled": {
+            "result": [
+                row("compile", 0.6, provider="reduce-overhead"),
+                row("compile", 0.7, provider="max-autotune"),
+                row("fused", 0.3, provider="fused"),
+            ]
+        },
     }
 
 
@@ -88,6 +97,29 @@ def test_what_was_not_measured_is_null(verdict: ModuleType) -> None:
     for part in whole:
         values = [f["value"] for f in verdict.judge(result() | {part: {}}).values()]
         assert 0 < values.count(None) < len(values), part
+
+
+def test_a_fast_answer_that_is_wrong_does_not_count(verdict: ModuleType) -> None:
+    for wrong in ({"max_abs_diff": 0.02}, {"max_abs_diff": None}, {"provider": "plain: no Triton"}):
+        parts = result()
+        for part in ("core", "core_compiled", "network", "network_compiled"):
+            for entry in parts[part]["result"]:
+                if entry["backend"] == "fused":
+                    entry.update(wrong)
+        assert {finding["met"] for finding in verdict.judge(parts).values()} == {None}, wrong
+
+
+def test_the_better_mode_of_the_compiler_is_not_known_while_one_is_missing(
+    verdict: ModuleType,
+) -> None:
+    parts = result()
+    for part in ("core_compiled", "network_compiled"):
+        rows = parts[part]["result"]
+        parts[part]["result"] = [entry for entry in rows if entry["provider"] != "max-autotune"]
+    found = verdict.judge(parts)
+    assert found["core_compile_ratio"]["value"] is None
+    assert found["network_compile_ratio"]["value"] is None
+    assert found["core_eager_ratio"]["met"] is True
 
 
 def test_the_parts_that_the_verdict_needs_always_have_their_time(verdict: ModuleType) -> None:
