@@ -35,7 +35,8 @@ def watch(
 
     Raises:
         ConfigError: No such address, weights, device or settings.
-        DataError: The camera cannot be opened, or is lost, and is not to be tried again.
+        DataError: The camera cannot be opened, or is lost, and is not to be tried again; or it sent
+            nothing in the time that was given.
         CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
         BackendUnavailable: PyAV, the device or the detector's libraries are not here, or the engine
             fails.
@@ -50,16 +51,15 @@ def watch(
             yield from _look(camera.name, camera.frames(until=until), predictor, follower)
             lost = DataError(f"{camera.name} has ended", "--retry 5s opens it again.")
         except DataError as error:
-            if watching.retry is None:
+            if watching.retry is None or _has_passed(until):
                 raise
             lost = error
         if watching.retry is None or _has_passed(until):
             return
         on_lost(lost)
         follower.cut()
-        _sleep(watching.retry, until)
-        if _has_passed(until):
-            return
+        left = watching.retry if until is None else min(watching.retry, until - time.monotonic())
+        time.sleep(max(0.0, left))
 
 
 def follow_frames(
@@ -101,8 +101,3 @@ def _look(
 
 def _has_passed(until: float | None) -> bool:
     return until is not None and time.monotonic() >= until
-
-
-def _sleep(seconds: float, until: float | None) -> None:
-    left = seconds if until is None else min(seconds, until - time.monotonic())
-    time.sleep(max(0.0, left))

@@ -36,7 +36,6 @@ _PROTOCOLS = {
     "rtp": "rtp,udp",
     "udp": "udp",
     "tcp": "tcp",
-    "srt": "srt",
     "rtmp": "rtmp,tcp",
     "rtmps": "rtmps,rtmp,tcp,tls,crypto",
     "http": "http,tcp,httpproxy",
@@ -52,6 +51,8 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*@)?([^?#]*)(.*)", re.IGNOREC
 _LIVE = {
     # What came before the first key frame is not waited for.
     "fflags": "nobuffer",
+    # Microseconds: sound that is announced, and never comes, is waited for no longer.
+    "analyzeduration": "1000000",
     # Through firewalls, and without torn pictures, where the camera can.
     "rtsp_flags": "prefer_tcp",
 }
@@ -136,8 +137,8 @@ class Camera:
             until: When to stop, in seconds of ``time.monotonic``; None goes on until it ends.
 
         Raises:
-            DataError: It cannot be opened, sends nothing that can be decoded or pictures that are
-                too large, or breaks off.
+            DataError: It cannot be opened, sends nothing that can be decoded, or not in time, or
+                pictures that are too large, or breaks off.
         """
         newest = _Newest()
         reading = threading.Thread(target=self._read, args=(newest,), name="camera", daemon=True)
@@ -161,6 +162,8 @@ class Camera:
                 return arrival
             if time.monotonic() - begun > self._patience:
                 raise self._lost(f"no picture came for {self._patience:g} s")
+        if self._began is None:
+            raise self._lost("no picture came in time")
         return None
 
     def _read(self, newest: "_Newest") -> None:
