@@ -34,7 +34,7 @@ def watch(
         str,
         typer.Argument(
             metavar="CAMERA",
-            help="rtsp://host/path, http://host/path and the like; on Linux also /dev/video0.",
+            help="rtsp://host/path, http://host/path and the like; on Linux /dev/video0, or 0.",
         ),
     ],
     weights: WeightsOption = DEFAULT_WEIGHTS,

@@ -45,7 +45,7 @@ _PROTOCOLS = {
 _FORMATS = (
     "rtsp,rtp,mpegts,mpjpeg,mjpeg,jpeg_pipe,flv,matroska,webm,mov,mp4,ogg,h264,hevc,mpegvideo"
 )
-_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
+_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 # Kind, passwords, host and path, and what is asked for, where passwords are too.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*@)?([^?#]*)(.*)", re.IGNORECASE)
 _LIVE = {
@@ -76,14 +76,16 @@ class CameraAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an address: ``rtsp://host/path`` and its like, or ``/dev/video0`` on Linux.
+        """Read an address: ``rtsp://host/path`` and its like; on Linux ``/dev/video0``, or ``0``.
 
         Raises:
             ConfigError: It is neither.
         """
-        if _DEVICE.fullmatch(text) and sys.platform == "linux":
-            return cls(text, text, None)
         text = text.strip()
+        if sys.platform == "linux":
+            device = f"/dev/video{text}" if re.fullmatch(r"\d+", text, re.ASCII) else text
+            if _DEVICE.fullmatch(device):
+                return cls(device, device, None)
         form = _ADDRESS.fullmatch(text)
         kind, _, place, _ = form.groups() if form else ("", "", text, "")
         name = f"{kind}://{place}" if form else text
@@ -202,7 +204,7 @@ class Camera:
         if decoder.width * decoder.height > MAX_PIXELS:
             raise too_large(self.name)
         # Frames that grow later are refused by the decoder itself.
-        decoder.options = {"max_pixels": str(MAX_PIXELS), "flags": "low_delay"}
+        decoder.options = {"max_pixels": str(MAX_PIXELS)}
         # Threads that take a frame each would hold as many back.
         decoder.thread_type = "SLICE"
         if self._threads is not None:
