@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.ffmpeg import (
     choose_stream,
@@ -148,8 +151,11 @@ class Camera:
         try:
             while (arrival := self._await(newest, until)) is not None:
                 if self._is_wanted(arrival.index, arrival.seconds):
-                    image = arrival.pixels.rgb(arrival.decoded)
-                    yield Frame(arrival.index, arrival.seconds, image)
+                    image = self._convert(arrival)
+                    if image is not None:
+                        yield Frame(arrival.index, arrival.seconds, image)
+            if self._began is None:
+                raise self._lost("no picture came")
         finally:
             newest.close()
             # Where it waits for the network it ends later, by its own patience.
@@ -164,9 +170,17 @@ class Camera:
                 return arrival
             if time.monotonic() - begun > self._patience:
                 raise self._lost(f"no picture came for {self._patience:g} s")
-        if self._began is None:
-            raise self._lost("no picture came in time")
         return None
+
+    def _convert(self, arrival: "_Arrival") -> NDArray[np.uint8] | None:
+        """Make pixels of a frame; what cannot be shown gives none."""
+        try:
+            image = arrival.pixels.rgb(arrival.decoded)
+        except Exception:
+            return None
+        if image.shape[0] * image.shape[1] > MAX_PIXELS:
+            raise too_large(self.name)
+        return image
 
     def _read(self, newest: "_Newest") -> None:
         """Open the camera and hand on all that it sends; runs in a thread of its own."""

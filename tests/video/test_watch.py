@@ -195,6 +195,14 @@ def test_a_camera_cannot_lead_to_other_places(playlist, tmp_path):
         list(Camera(address).frames())
 
 
+def test_a_camera_that_ends_before_it_has_sent_a_picture_is_told():
+    broken = b"\xff\xd8\xff\xe0" + bytes(500)
+    with http_camera(lambda: [broken] * 3) as (address, _):
+        done = run(address)
+    assert isinstance(done.exception, DataError)
+    assert f"cannot open {address}: " in done.exception.what
+
+
 def test_damaged_pictures_are_passed_over():
     good = portraits(0.8)[0]
     torn = good[:200] + bytes(len(good) - 200)
