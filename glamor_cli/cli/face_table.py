@@ -111,7 +111,7 @@ class FaceTable:
 
 
 def face_cells(row: FaceRow) -> tuple[str, ...]:
-    """Say what is known of a face: its number, and what the columns of ``FACEFACE_COLUMNS`` hold.
+    """Say what is known of a face: its number, and what the columns of ``FACE_COLUMNS`` hold.
 
     Of videos, that is what is said of a person over time: the network's answers for single frames
     are for programs.

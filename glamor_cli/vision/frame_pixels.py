@@ -1,11 +1,13 @@
 """From a decoded frame to RGB pixels as they are meant to be seen."""
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+_Matrix: TypeAlias = tuple[int, int, int, int]
+"""a, b, c, d of FFmpeg's display matrix."""
 _HD_ROWS = 576
 """Frames with more rows that do not name their colours are taken for BT.709, as players do."""
 _UNSPECIFIED = 2
@@ -27,6 +29,7 @@ class FramePixels:
         self._reformatter = av.video.reformatter.VideoReformatter()
         told = float(aspect or 1)
         self._aspect = told if 1 / _STRANGEST_ASPECT <= told <= _STRANGEST_ASPECT else 1.0
+        self._matrices: dict[int, _Matrix | None] = {}
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
         """Convert a decoded frame.
@@ -50,8 +53,18 @@ class FramePixels:
         pixels = _over_black(converted.to_ndarray())
         return np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
 
-    def _matrix(self, frame: Any) -> tuple[int, int, int, int] | None:
-        """Read how the file wants the frame turned: a, b, c, d of FFmpeg's display matrix."""
+    def _matrix(self, frame: Any) -> _Matrix | None:
+        """Tell how the file wants the frame turned; read anew only where that changes.
+
+        A frame and PyAV's view of its side data hold each other: one that was looked at stays in
+        memory until Python's collector comes, and that counts objects, not megabytes.
+        """
+        rotation = frame.rotation
+        if rotation not in self._matrices:
+            self._matrices[rotation] = self._read_matrix(frame)
+        return self._matrices[rotation]
+
+    def _read_matrix(self, frame: Any) -> _Matrix | None:
         try:
             data = frame.side_data.get(self._matrix_type)
         except ValueError:
@@ -81,9 +94,7 @@ def _over_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 _ROTATIONS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
 
 
-def _upright(
-    image: NDArray[np.uint8], matrix: tuple[int, int, int, int] | None
-) -> NDArray[np.uint8]:
+def _upright(image: NDArray[np.uint8], matrix: _Matrix | None) -> NDArray[np.uint8]:
     """Turn and mirror an image so that pixel (x, y) goes towards (a x + c y, b x + d y).
 
     Angles between are brought to the next right one.

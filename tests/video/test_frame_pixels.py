@@ -1,5 +1,6 @@
 """A video's pictures are upright, of square pixels, and of the colours that were filmed."""
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,3 +79,20 @@ def test_colours_are_those_that_were_filmed(tmp_path, tagged):
         container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="itu709")))
         container.mux(stream.encode(None))
     np.testing.assert_allclose(images(path)[0].mean((0, 1)), colour, atol=4)
+
+
+def test_frames_leave_memory_as_they_go_and_not_when_the_collector_comes(tmp_path):
+    """It counts objects: of large frames a few hundred would be gigabytes."""
+    path = write_clip(tmp_path / "gray.mp4", grays(30))
+    gc.collect()
+    gc.disable()
+    try:
+        held = [
+            sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+            for _ in read_video(path)
+        ]
+    finally:
+        gc.enable()
+    assert len(held) == 30
+    # The first one's side data is looked at; the decoder and the reader hold some.
+    assert max(held) <= 10
