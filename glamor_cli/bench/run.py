@@ -46,16 +46,15 @@ class _Trial:
         answer: What it answered; None where there is nothing to compare.
         failure: What it raised, at first or while it was timed.
         times: Seconds of each run; none where it failed.
-        device_times: The same by the GPU's clock; None where that was not read.
-        device_failure: What the work raised then.
+        device_times: The same by the GPU's clock, or what the work raised then; None where that
+            clock is not read.
     """
 
     contender: Contender
     answer: Output | None = None
     failure: Exception | None = None
     times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    device_times: NDArray[np.float64] | None = None
-    device_failure: Exception | None = None
+    device_times: NDArray[np.float64] | Exception | None = None
 
 
 def run_bench(
@@ -131,10 +130,7 @@ def _compare_line_up(setup: Setup, target: Target, batch: int) -> list[Row]:
     on_device = [(trial, call) for trial, call in calls if call is not None]
     lasted = _time(setup, [call for _, call in on_device], device_clock)
     for (trial, _), found in zip(on_device, lasted, strict=True):
-        if isinstance(found, Exception):
-            trial.device_failure = found
-        else:
-            trial.device_times = found
+        trial.device_times = found
     return [_row(setup, target, batch, entry, line_up.reference) for entry in entries]
 
 
@@ -158,7 +154,7 @@ def _row(
     row = replace(row, provider=contender.provider, device=contender.device)
     row = _fill(row, entry, reference)
     if row.p50_ms is not None:
-        row = _add_device_time(row, entry.device_times, entry.device_failure)
+        row = _add_device_time(row, entry.device_times)
         row = _add_floor(row, contender, setup.threads)
     return row
 
@@ -211,13 +207,11 @@ def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
     )
 
 
-def _add_device_time(
-    row: Row, lasted: NDArray[np.float64] | None, failure: Exception | None
-) -> Row:
-    if failure is not None:
-        return replace(row, status=f"ok by the host's clock; by the GPU's: {reason(failure)}")
+def _add_device_time(row: Row, lasted: NDArray[np.float64] | Exception | None) -> Row:
     if lasted is None:
         return row
+    if isinstance(lasted, Exception):
+        return replace(row, status=f"ok by the host's clock; by the GPU's: {reason(lasted)}")
     p50, p90 = (float(value) for value in np.percentile(lasted, (50, 90)) * 1e3)
     return replace(row, device_p50_ms=p50, device_p90_ms=p90)
 

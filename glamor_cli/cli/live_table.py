@@ -1,8 +1,7 @@
 """Who is before a camera now, on a terminal."""
 
-from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.live import Live
 from rich.table import Table
@@ -14,27 +13,19 @@ from glamor_cli.predict.rows import FaceRow
 from glamor_cli.vision.status import Status
 
 
+@contextmanager
+def live_table() -> Iterator["LiveTable"]:
+    """Lend a table that goes when the block ends: it was about now."""
+    with Live(console=console, transient=True, redirect_stdout=False) as live:
+        yield LiveTable(live)
+
+
 class LiveTable:
-    """A sink that shows the newest frame's people in the place of those before.
+    """A sink that shows the newest frame's people in the place of those before."""
 
-    What is shown goes when the block ends: it was about now.
-    """
-
-    def __init__(self) -> None:
-        self._live = Live(console=console, transient=True, redirect_stdout=False)
+    def __init__(self, live: Live) -> None:
+        self._live = live
         self._errors = ErrorLines()
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._live.stop()
 
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Show one frame's rows."""

@@ -122,9 +122,9 @@ def watch(
 
 def _open_sink(row_format: RowFormat) -> AbstractContextManager[RowSink]:
     if row_format is RowFormat.TABLE and console.is_terminal:
-        from glamor_cli.cli.live_table import LiveTable
+        from glamor_cli.cli.live_table import live_table
 
-        return LiveTable()
+        return live_table()
     return open_rows(row_format, None, VIDEO_COLUMNS)
 
 

@@ -12,6 +12,8 @@ from glamor_cli.predict.saved_names import MARK
 from glamor_cli.rendering.frames import annotate_frame, frame_size
 
 _ENDINGS = (".jpg", ".jpeg")
+_EVERY = 1.0
+"""Seconds between two pictures, at least."""
 
 
 class LivePicture:
@@ -19,19 +21,17 @@ class LivePicture:
 
     Args:
         path: The file; it is replaced.
-        every: Seconds between two pictures, at least.
 
     Raises:
         ConfigError: The name has another ending.
     """
 
-    def __init__(self, path: Path, every: float = 1.0) -> None:
+    def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in _ENDINGS:
             raise ConfigError(
                 f"{path} is not the name of a JPEG file", "Give --picture a name that ends in .jpg."
             )
         self._path = path
-        self._every = every
         self._due = 0.0
 
     def update(self, prediction: FramePrediction) -> None:
@@ -46,7 +46,7 @@ class LivePicture:
         now = time.monotonic()
         if prediction.image is None or now < self._due:
             return
-        self._due = now + self._every
+        self._due = now + _EVERY
         picture = Image.fromarray(annotate_frame(prediction, frame_size(prediction.image)))
         with atomic_path(self._path) as temporary:
             picture.save(temporary, "JPEG", quality=90, comment=MARK)
