@@ -51,6 +51,7 @@ def max_abs_diff(ours: Output, theirs: Output) -> float:
 
 _SLACK = 0.01
 """How far outside 0 to 1 a value may lie: rounding, but neither bytes nor other scales."""
+_BITS_OF_ONE = np.float32(1).view(np.uint32)
 
 
 class Runtime(ABC):
@@ -225,7 +226,8 @@ def _check(name: str, values: NDArray[np.float32], size: int) -> None:
             f"{name} is {values.dtype} {list(values.shape)}, not float32 [B, 3, {size}, {size}]",
             "Make pairs with glamor_cli.vision.pairs.make_pair and stack them.",
         )
-    if not values.size:
+    # As whole numbers, the bits of what is not from 0 to 1, or not finite, are larger than one's.
+    if not values.size or values.view(np.uint32).max() <= _BITS_OF_ONE:
         return
     # Both are NaN where one value is.
     low, high = values.min(), values.max()

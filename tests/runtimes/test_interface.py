@@ -1,10 +1,10 @@
-"""What no runtime does: pass on an answer that is no answer."""
+"""What every engine is kept from: pixels that are none, and passing on what is no answer."""
 
 import numpy as np
 import pytest
 from lively import inputs
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, DataError
 from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.weights.metadata import Metadata
 
@@ -33,3 +33,20 @@ def test_an_answer_of_which_any_part_is_not_finite_is_refused(part: str, value: 
     with pytest.raises(CheckpointError, match="values that are not finite"):
         runtime.about(face)(context)
     assert not np.isfinite(getattr(runtime.unchecked(face, context), part)).all()
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e-45, -1e-45, -0.009, 1.009])
+def test_one_pixel_may_be_off_by_what_rounding_does(value: float) -> None:
+    face, context = inputs(2)
+    context[1, 2, 111, 111] = value
+    assert Broken("attention", 0.0)(face, context).probabilities.shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    "value", [-0.02, 1.02, 255.0, -1e30, np.inf, -np.inf, np.nan, np.copysign(np.nan, -1)]
+)
+def test_one_pixel_that_is_none_is_refused(value: float) -> None:
+    face, context = inputs(2)
+    context[1, 2, 111, 111] = value
+    with pytest.raises(DataError, match="context holds values"):
+        Broken("attention", 0.0)(face, context)

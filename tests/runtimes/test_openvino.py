@@ -10,8 +10,10 @@ import torch
 from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
+from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.runtimes.interface import max_abs_diff
 from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
@@ -45,6 +47,47 @@ def test_named_providers_are_the_ones_used(exported):
     if cuda_problem() is not None:
         with pytest.raises(BackendUnavailable, match="CUDA"):
             open_runtime(exported, provider="CUDAExecutionProvider")
+
+
+def ask_often(runtime, monkeypatch, refuse=False):
+    """Ask about 48 pairs until they are worth a graph of their own, and on; give its sizes."""
+    sizes = []
+    compile_model = openvino.Core.compile_model
+
+    def note(core, graph, *options):
+        sizes.append(graph.input("face").shape[0])
+        if refuse:
+            raise RuntimeError("bad allocation")
+        return compile_model(core, graph, *options)
+
+    pairs = random_pairs(48)
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino.Core, "compile_model", note)
+        for _ in range(5):
+            runtime(pairs.face, pairs.context)
+        assert sizes == [], "it is not worth it yet"
+        for _ in range(7):
+            runtime(pairs.face, pairs.context)
+    return sizes
+
+
+def answers_alike(runtime, exported):
+    for count in (48, 3):
+        pairs = random_pairs(count, seed=1)
+        expected = open_runtime(exported, provider="openvino", threads=1)(pairs.face, pairs.context)
+        assert max_abs_diff(runtime(pairs.face, pairs.context), expected) < 1e-3
+
+
+def test_a_batch_size_asked_about_often_gets_its_own_graph(exported, monkeypatch):
+    runtime = open_runtime(exported, provider="openvino", threads=1)
+    assert ask_often(runtime, monkeypatch) == [48]
+    answers_alike(runtime, exported)
+
+
+def test_where_no_graph_can_be_compiled_any_more_answers_go_on(exported, monkeypatch):
+    runtime = open_runtime(exported, provider="openvino", threads=1)
+    assert ask_often(runtime, monkeypatch, refuse=True) == [48], "it is not tried for every batch"
+    answers_alike(runtime, exported)
 
 
 @pytest.mark.parametrize(
