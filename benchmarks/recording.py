@@ -35,9 +35,10 @@ def hardware(*, gpu: bool = False) -> str:
 
 
 def processor(environment: Environment) -> str:
-    """Name the processor; many virtual ones are called alike, with and without AVX-512."""
-    wide = "avx512f" in environment.instructions.split()
-    return f"{environment.cpu} avx512" if wide else environment.cpu
+    """Name the processor; many virtual ones are called alike, with and without AVX-512 or AMX."""
+    known = environment.instructions.split()
+    kind = "amx" if "amx_int8" in known else "avx512" if "avx512f" in known else ""
+    return f"{environment.cpu} {kind}".rstrip()
 
 
 def write_result(

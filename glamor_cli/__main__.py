@@ -10,10 +10,19 @@ from typing import NoReturn
 from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
 from glamor_cli.system.stop_signals import STOP_SIGNALS
 from glamor_cli.system.torchrun import is_follower
+from glamor_cli.system.waiting_threads import end_beside_waiting_threads
 
 
 def main() -> None:
     """Run the command line; a user's error becomes two lines and an exit code."""
+    try:
+        _run()
+    except SystemExit as end:
+        end_beside_waiting_threads(end.code)
+        raise
+
+
+def _run() -> None:
     _open_closed_streams()
     verbose = _take_verbose(sys.argv)
     # A notebook's matplotlib backend may not load here; figures only ever go into files.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.system.waiting_threads import WaitingThread
 from glamor_cli.vision.ffmpeg import (
     choose_stream,
     decoder_reason,
@@ -107,7 +108,8 @@ class Camera:
     Args:
         address: ``rtsp://host/path`` or its like, or ``/dev/video0`` on Linux.
         every: Seconds of which each has one frame that is looked at; None takes what comes.
-        patience: Seconds without a picture after which it counts as lost.
+        patience: Seconds without a picture after which it counts as lost. A program that ends while
+            one is waited for ends after them.
         threads: CPU threads of the decoder; None leaves it to FFmpeg.
 
     Attributes:
@@ -146,7 +148,9 @@ class Camera:
                 pictures that are too large, or breaks off.
         """
         newest = _Newest()
-        reading = threading.Thread(target=self._read, args=(newest,), name="camera", daemon=True)
+        # A device that hangs has no patience that would ever let a program end.
+        is_device = self._address.protocols is None
+        reading = WaitingThread(target=self._read, args=(newest,), name="camera", daemon=is_device)
         reading.start()
         try:
             while (arrival := self._await(newest, until)) is not None:

@@ -270,6 +270,41 @@ def test_ctrl_c_ends_it_at_once_while_a_camera_is_waited_for():
             assert process.stderr.read() == "interrupted: no row was written yet\n"
 
 
+_NEVER_PAST_PYTHONS_END = """
+import ctypes, sys
+from glamor_cli.__main__ import main
+ctypes.CDLL(None).on_exit(ctypes.CDLL(None).pause, None)
+sys.argv[0] = "glamor"
+main()
+"""
+_LEFT_WHILE_IT_OPENS = """
+import atexit, sys, threading, time
+from glamor_cli.errors import DataError
+from glamor_cli.vision.camera import Camera
+atexit.register(lambda: print(threading.active_count()))
+try:
+    next(Camera(sys.argv[1], patience=2).frames(until=time.monotonic() + 1))
+except DataError:
+    print(threading.active_count())
+"""
+
+
+def run_program(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="delays a process's end by glibc")
+def test_what_waits_for_a_camera_does_not_meet_the_end_of_python():
+    with silent_camera() as address:
+        words = ["watch", address, *OPTIONS, "--patience", "60s", "--for", "1s"]
+        done = run_program(_NEVER_PAST_PYTHONS_END, *words)
+        assert done.returncode == 4
+        assert "no picture came" in done.stderr
+        done = run_program(_LEFT_WHILE_IT_OPENS, address)
+        assert (done.returncode, done.stdout) == (0, "2\n1\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_a_terminal_shows_who_is_there_now():
     with http_camera(lambda: portraits(*[0] * 5, *[0.8] * 5), rate=5) as (address, _):
