@@ -27,7 +27,7 @@ def _run() -> None:
     verbose = _take_verbose(sys.argv)
     # A notebook's matplotlib backend may not load here; figures only ever go into files.
     os.environ["MPLBACKEND"] = "agg"
-    _end_by_other_signals_as_by_ctrl_c()
+    _end_by_signals()
     try:
         # Imported here so that Ctrl-C ends a command in its first moment too.
         from glamor_cli.cli.app import app
@@ -70,25 +70,44 @@ def _print_traceback(error: Exception) -> None:
     sys.excepthook(type(error), error, error.__traceback__)
 
 
-def _end_by_other_signals_as_by_ctrl_c() -> None:
-    """Let schedulers, service managers and closed terminals end it so that it keeps what it has.
+class _Interrupted(KeyboardInterrupt):
+    """What a signal raises.
 
-    The exit code is that of Ctrl-C. A training listens by itself while it runs.
+    Where ``KeyboardInterrupt`` itself ends code in a string, as when a dataclass is being made,
+    CPython ends by SIGINT later on, whatever the exit code.
+    """
+
+
+def _end_by_signals() -> None:
+    """Let a command end in one way by Ctrl-C, schedulers, service managers and closed terminals.
+
+    It keeps what it has, and the exit code is ``INTERRUPTED``. A training listens by itself while
+    it runs.
     """
     own = threading.current_thread() is threading.main_thread()
     for number in STOP_SIGNALS:
         # A command that was started with the signal ignored, as by nohup, is meant to ignore it.
-        if own and signal.getsignal(number) is signal.SIG_DFL:
+        if own and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
+    # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
+    if _is_loading_torch(frame):
+        os._exit(INTERRUPTED)
     # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
-    for other in STOP_SIGNALS:
+    for other in () if number == signal.SIGINT else STOP_SIGNALS:
         if other != signal.SIGINT:
             signal.signal(other, _pass_over)
-    raise KeyboardInterrupt
+    raise _Interrupted
+
+
+def _is_loading_torch(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:

@@ -37,8 +37,34 @@ def test_a_library_that_makes_an_import_error_of_it(library: str, tmp_path: Path
     assert done.stderr in ("", "interrupted: no row was written yet\n")
 
 
-def test_a_training_stopped_while_torch_loads_says_so(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("import signal; signal.raise_signal(signal.SIGTERM)\n")
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_class_that_was_just_being_made_of_a_string(number: str, tmp_path: Path) -> None:
+    code = f"import signal; exec('signal.raise_signal(signal.{number})')"
+    (tmp_path / "PIL.py").write_text(f"{code}\n")
+    (tmp_path / "photo.png").write_bytes(b"")
+    done = run(tmp_path, "predict", str(tmp_path / "photo.png"), "--format", "csv")
+    assert done.returncode == 130
+    assert done.stderr in ("", "interrupted: no row was written yet\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_while_torch_loads_a_training_ends_at_once(number: str, tmp_path: Path) -> None:
+    # As the real one does when it is interrupted in the middle.
+    (tmp_path / "torch.py").write_text(
+        "import atexit, os, signal\n"
+        "atexit.register(os.abort)\n"
+        f"try: signal.raise_signal(signal.{number})\n"
+        "except BaseException: raise TypeError('half loaded')\n"
+    )
+    done = run(tmp_path, "train", str(tmp_path), "--run", str(tmp_path / "run"))
+    assert (done.returncode, done.stderr) == (130, "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_stopped_before_it_begins_says_so(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("import signal; signal.raise_signal(signal.SIGTERM)\n")
     done = run(tmp_path, "train", str(tmp_path), "--run", str(tmp_path / "run"))
     said = "stopped before the first step; nothing to save\n"
     assert (done.returncode, done.stderr) == (130, said)
