@@ -120,7 +120,7 @@ def compare(
     labels: NDArray[np.int64],
 ) -> Row:
     """Hold one runtime's answers against the reference's."""
-    bound = default_tolerance(EXPORTS[export].precision, bfloat16=runtime.computes_in_bfloat16)
+    bound = default_tolerance(EXPORTS[export].precision, runtime.arithmetic)
     difference = max_abs_diff(answer, expected)
     same = answer.probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)
     change = accuracy(answer, labels) - accuracy(expected, labels)

@@ -1,14 +1,10 @@
 """The command ``glamor``."""
 
 import os
-import signal
 import sys
-import threading
-from types import FrameType
-from typing import NoReturn
 
 from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
-from glamor_cli.system.stop_signals import STOP_SIGNALS
+from glamor_cli.system.interrupting import let_signals_interrupt
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.system.waiting_threads import end_beside_waiting_threads
 
@@ -27,7 +23,7 @@ def _run() -> None:
     verbose = _take_verbose(sys.argv)
     # A notebook's matplotlib backend may not load here; figures only ever go into files.
     os.environ["MPLBACKEND"] = "agg"
-    _end_by_signals()
+    let_signals_interrupt()
     try:
         # Imported here so that Ctrl-C ends a command in its first moment too.
         from glamor_cli.cli.app import app
@@ -68,50 +64,6 @@ def _run() -> None:
 def _print_traceback(error: Exception) -> None:
     """Print what Python prints of an exception that nobody catches, whose exit code is always 1."""
     sys.excepthook(type(error), error, error.__traceback__)
-
-
-class _Interrupted(KeyboardInterrupt):
-    """What a signal raises.
-
-    Where ``KeyboardInterrupt`` itself ends code in a string, as when a dataclass is being made,
-    CPython ends by SIGINT later on, whatever the exit code.
-    """
-
-
-def _end_by_signals() -> None:
-    """Let a command end in one way by Ctrl-C, schedulers, service managers and closed terminals.
-
-    It keeps what it has, and the exit code is ``INTERRUPTED``. A training listens by itself while
-    it runs.
-    """
-    own = threading.current_thread() is threading.main_thread()
-    for number in STOP_SIGNALS:
-        # A command that was started with the signal ignored, as by nohup, is meant to ignore it.
-        if own and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
-    if _is_loading_torch(frame):
-        os._exit(INTERRUPTED)
-    # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
-    for other in () if number == signal.SIGINT else STOP_SIGNALS:
-        if other != signal.SIGINT:
-            signal.signal(other, _pass_over)
-    raise _Interrupted
-
-
-def _is_loading_torch(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Do nothing: of a signal that is on its way when it begins to be ignored, Python complains."""
 
 
 def _open_closed_streams() -> None:

@@ -1,0 +1,76 @@
+"""How a signal interrupts a command: as Ctrl-C does, and never where that would break something."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from glamor_cli.errors import INTERRUPTED
+from glamor_cli.system.stop_signals import STOP_SIGNALS
+
+_SOON = 0.005
+"""Seconds after which a signal that came at a bad moment comes again."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """What a signal raises.
+
+    Where ``KeyboardInterrupt`` itself ends code in a string, as when a dataclass is being made,
+    CPython ends by SIGINT later on, whatever the exit code.
+    """
+
+
+def let_signals_interrupt() -> None:
+    """Let a command end in one way by Ctrl-C, schedulers, service managers and closed terminals.
+
+    It keeps what it has, and the exit code is ``INTERRUPTED``. A training listens by itself while
+    it runs.
+    """
+    own = threading.current_thread() is threading.main_thread()
+    for number in STOP_SIGNALS:
+        # A command that was started with the signal ignored, as by nohup, is meant to ignore it.
+        if own and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
+    if _is_loading_torch(frame):
+        os._exit(INTERRUPTED)
+    if _is_at_an_import_lock(frame):
+        threading.Timer(_SOON, _send, (number,)).start()
+        return
+    # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
+    for other in () if number == signal.SIGINT else STOP_SIGNALS:
+        if other != signal.SIGINT:
+            signal.signal(other, _pass_over)
+    raise Interrupted
+
+
+def _is_loading_torch(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_at_an_import_lock(frame: FrameType | None) -> bool:
+    """Tell whether an exception might leave a lock taken, for which other threads wait for ever.
+
+    Python takes the locks of imports in one line and sees to their release in the next.
+    """
+    return frame is not None and frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+
+
+def _send(number: int) -> None:
+    if sys.platform == "win32":
+        signal.raise_signal(number)
+    else:
+        # Another thread's would not wake the main one where it waits.
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing: of a signal that is on its way when it begins to be ignored, Python complains."""
