@@ -28,13 +28,17 @@ def run(libraries: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def assert_predict_is_interrupted(libraries: Path) -> None:
+    (libraries / "photo.png").write_bytes(b"")
+    done = run(libraries, "predict", str(libraries / "photo.png"), "--format", "csv")
+    assert done.returncode == 130
+    assert done.stderr in ("", "interrupted: no row was written yet\n")
+
+
 @pytest.mark.parametrize("library", ["onnxruntime", "PIL", "numpy"])
 def test_a_library_that_makes_an_import_error_of_it(library: str, tmp_path: Path) -> None:
     (tmp_path / f"{library}.py").write_text(INTERRUPTED_LIBRARY)
-    (tmp_path / "photo.png").write_bytes(b"")
-    done = run(tmp_path, "predict", str(tmp_path / "photo.png"), "--format", "csv")
-    assert done.returncode == 130
-    assert done.stderr in ("", "interrupted: no row was written yet\n")
+    assert_predict_is_interrupted(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
@@ -42,10 +46,7 @@ def test_a_library_that_makes_an_import_error_of_it(library: str, tmp_path: Path
 def test_a_class_that_was_just_being_made_of_a_string(number: str, tmp_path: Path) -> None:
     code = f"import signal; exec('signal.raise_signal(signal.{number})')"
     (tmp_path / "PIL.py").write_text(f"{code}\n")
-    (tmp_path / "photo.png").write_bytes(b"")
-    done = run(tmp_path, "predict", str(tmp_path / "photo.png"), "--format", "csv")
-    assert done.returncode == 130
-    assert done.stderr in ("", "interrupted: no row was written yet\n")
+    assert_predict_is_interrupted(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")

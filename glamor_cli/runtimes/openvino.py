@@ -96,11 +96,12 @@ class OpenVINORuntime(Runtime):
             request = self._of_size.get(len(face), self._of_any_size)
             request.infer(feeds, share_inputs=True)
             answer = Output(*(np.array(request.get_tensor(name).data) for name in OUTPUT_NAMES))
-            self._count({name: list(values.shape) for name, values in feeds.items()}, len(face))
+            self._count(feeds)
         return answer
 
-    def _count(self, shapes: dict[str, list[int]], size: int) -> None:
+    def _count(self, feeds: dict[str, NDArray[np.float32]]) -> None:
         """Note an answered batch, and compile the graph for its size once that is worth it."""
+        size = len(feeds[INPUT_NAMES[0]])
         if size in self._of_size or len(self._of_size) == _KEPT_SIZES:
             return
         self._pairs_of_size[size] += size
@@ -110,7 +111,7 @@ class OpenVINORuntime(Runtime):
         self._of_size[size] = self._of_any_size
         with suppress(Exception):
             graph = self._graph.clone()
-            graph.reshape(shapes)
+            graph.reshape({name: list(values.shape) for name, values in feeds.items()})
             self._of_size[size] = self._compile(graph).create_infer_request()
 
 

@@ -41,10 +41,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_at_an_import_lock(frame):
         threading.Timer(_SOON, _send, (number,)).start()
         return
-    # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
-    for other in () if number == signal.SIGINT else STOP_SIGNALS:
-        if other != signal.SIGINT:
-            signal.signal(other, _pass_over)
+    if number != signal.SIGINT:
+        # Whoever closes terminals and sessions sends several, which must not disturb what it keeps.
+        for other in STOP_SIGNALS:
+            if other != signal.SIGINT:
+                signal.signal(other, _pass_over)
     raise Interrupted
 
 
