@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -9,6 +10,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # torch looks at this when it first calls cuBLAS, which may be long before the test that needs it.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+# Containers often set it; every command that a test starts would compile torch's modules anew, for
+# longer than it works.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell's background job ignores Ctrl-C and hands that down to the processes the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

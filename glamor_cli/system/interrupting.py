@@ -1,5 +1,6 @@
 """How a signal interrupts a command: as Ctrl-C does, and never where that would break something."""
 
+import atexit
 import os
 import signal
 import sys
@@ -32,6 +33,15 @@ def let_signals_interrupt() -> None:
         # A command that was started with the signal ignored, as by nohup, is meant to ignore it.
         if own and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
+            # First of all that ends with Python, it is called last.
+            atexit.register(_ignore, number)
+
+
+def _ignore(number: int) -> None:
+    # Python puts back what a signal does by default, and so a command that has done its work would
+    # end by one that comes in its last milliseconds. What is ignored, it leaves.
+    signal.signal(number, _pass_over)
+    signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""A signal during an import leaves no lock of imports taken, for which other threads would wait."""
+"""A signal leaves no lock of imports taken, and does not end what has done its work."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = """
+IMPORTS = """
 import _imp, signal, sys, threading, time
 from glamor_cli.system.interrupting import let_signals_interrupt
 
@@ -36,11 +36,32 @@ for _ in range(int(sys.argv[1])):
 print(taken)
 """
 
+ENDING = """
+import os, signal, sys
+from glamor_cli.system.interrupting import let_signals_interrupt
+
+class Last:
+    own, kill, number = os.getpid(), os.kill, signal.Signals[sys.argv[1]]
+    def __del__(self):
+        Last.kill(Last.own, Last.number)
+
+let_signals_interrupt()
+last = Last()
+"""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals to a thread")
 def test_no_lock_of_imports_stays_taken(tmp_path: Path) -> None:
     for name in ("small.py", "other.py"):
         (tmp_path / name).write_text("")
-    command = [sys.executable, "-c", PROGRAM, "300"]
+    command = [sys.executable, "-c", IMPORTS, "300"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals to a process")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_command_that_has_done_its_work_ends_as_if_nothing_came(number: str) -> None:
+    command = [sys.executable, "-c", ENDING, number]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,7 +1,7 @@
-"""Ten steps of a training in float64, alone or under torchrun: give STORE OUT NAME.
+"""Ten steps of trainings in float64, alone or under torchrun: give STORE OUT NAME...
 
 float32's own rounding moves the gradients of early kernels by half a percent, batch norms being
-what they are; in float64 what is left is a mistake. NAME is a recipe of `RECIPES` below.
+what they are; in float64 what is left is a mistake. Each NAME is a recipe of `RECIPES` below.
 """
 
 import os
@@ -21,7 +21,7 @@ from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.recipes import MODERN, PAPER, SmallFaces
 from glamor_cli.training.run import Run
-from glamor_cli.training.world import join_world
+from glamor_cli.training.world import World, join_world
 
 # 28 pairs in batches of 3: no batch can be halved, and of the tenth one process has nothing.
 RECIPES = {
@@ -41,42 +41,48 @@ STEPS = 10
 
 def main() -> None:
     """Take the steps, and write parameters and losses."""
-    store, out, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    store, out, *names = sys.argv[1:]
     torch.set_num_threads(1)
     with join_world(torch.device("cpu")) as world:
-        config = TrainConfig(
-            store,
-            out / f"run-{world.size}-{world.rank}",
-            RECIPES[name],
-            precision=TrainPrecision.FP32,
-        )
-        run = Run(config, world)
-        run.begin(print)
-        run.network.double()
-        run.average = start_average(run.network) if run.recipe.ema_decay else None
-        augment = run._augment
-
-        def in_double(*arguments: object) -> tuple[torch.Tensor, ...]:
-            return tuple(images.double() for images in augment(*arguments))
-
-        run._augment = in_double
-        losses: list[float] = []
-
-        def stop_at_ten(progress: Progress) -> None:
-            losses.append(progress.loss)
-            if len(losses) == STEPS:
-                os.kill(os.getpid(), signal.SIGINT)
-
-        run.go(stop_at_ten)
-        if world.leads:
-            values = run.network.state_dict() | {"losses": torch.tensor(losses).double()}
-            values |= {f"average/{key}": value for key, value in (run.average or {}).items()}
-            values = {key: value.contiguous() for key, value in values.items()}
-            save_file(values, out / f"{name}-{world.size}.safetensors")
+        for name in names:
+            take_steps(Path(store), Path(out), name, world)
     # One that is left may abort the process while Python ends, after all the work is done.
     deadline = time.monotonic() + 10
     while any("gloo" in name for name in threads()):
         assert time.monotonic() < deadline, threads()
+
+
+def take_steps(store: Path, out: Path, name: str, world: World) -> None:
+    """Take one recipe's."""
+    config = TrainConfig(
+        store,
+        out / f"run-{name}-{world.size}-{world.rank}",
+        RECIPES[name],
+        precision=TrainPrecision.FP32,
+    )
+    run = Run(config, world)
+    run.begin(print)
+    run.network.double()
+    run.average = start_average(run.network) if run.recipe.ema_decay else None
+    augment = run._augment
+
+    def in_double(*arguments: object) -> tuple[torch.Tensor, ...]:
+        return tuple(images.double() for images in augment(*arguments))
+
+    run._augment = in_double
+    losses: list[float] = []
+
+    def stop_at_ten(progress: Progress) -> None:
+        losses.append(progress.loss)
+        if len(losses) == STEPS:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run.go(stop_at_ten)
+    if world.leads:
+        values = run.network.state_dict() | {"losses": torch.tensor(losses).double()}
+        values |= {f"average/{key}": value for key, value in (run.average or {}).items()}
+        values = {key: value.contiguous() for key, value in values.items()}
+        save_file(values, out / f"{name}-{world.size}.safetensors")
 
 
 def threads() -> list[str]:

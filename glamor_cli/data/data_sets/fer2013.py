@@ -19,6 +19,7 @@ from glamor_cli.data.options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.atomic import cannot_write, write_text
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.system.undisturbed import undisturbed
 
 SPLITS = ("train", "validation")
 # Marks in one split the copies of the other's images.
@@ -141,6 +142,8 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
 def _write_png(path: Path, pixels: NDArray[Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path, "PNG")
+        # A Ctrl-C leaves no half image among those that are there.
+        with undisturbed():
+            Image.fromarray(pixels).save(path, "PNG")
     except OSError as error:
         raise cannot_write(path, error.strerror or error) from error
