@@ -47,6 +47,8 @@ from glamor_cli.labels import EMOTIONS
 
 PATIENCE = 60.0
 """Seconds after which a stopped command counts as hanging."""
+LONG = 120.0
+"""Seconds beyond which a command is stopped a quarter as often."""
 PYTHONS_START = 1.0
 """Seconds until Python has reached the package, beside many others; before, the signal ends it."""
 PYTHONS_OWN = ("Traceback", "Exception ignored", "Fatal Python error", "KeyboardInterrupt")
@@ -141,7 +143,11 @@ def main() -> int:
             names, threads.map(lambda name: run_whole(name, inputs), names), strict=True
         ):
             tallies[name].seconds = round(seconds, 2)
-        work = [name for name in names for _ in range(options.stops)]
+        work = [
+            name
+            for name in names
+            for _ in range(options.stops // (4 if tallies[name].seconds > LONG else 1))
+        ]
         chance.shuffle(work)
         # Not over the whole time: beside fewer others a command is faster.
         moments = [chance.uniform(0, 0.8 * tallies[name].seconds) for name in work]
