@@ -50,7 +50,8 @@ PATIENCE = 60.0
 LONG = 120.0
 """Seconds beyond which a command is stopped a quarter as often."""
 PYTHONS_START = 1.0
-"""Seconds until Python has reached the package, beside many others; before, the signal ends it."""
+"""Seconds until Python has reached the package, beside many others; before, a stop is Python's own
+to tell of."""
 PYTHONS_OWN = ("Traceback", "Exception ignored", "Fatal Python error", "KeyboardInterrupt")
 """What Python itself prints where something was not expected."""
 FERPLUS = (
@@ -70,7 +71,7 @@ class Tally:
         seconds: What the whole command took, beside others.
         stops: How many runs were told to stop.
         done: Of these, those that had done their work and ended with 0.
-        unclean: What was wrong with the others, one sentence each.
+        unclean: What was wrong, one line for each stop that was not clean.
         slowest_end: Most seconds between the signal and the end.
     """
 
@@ -174,7 +175,8 @@ def add(tally: Tally, seconds: float, wrong: str, *, done: bool) -> None:
     tally.done += done
     tally.slowest_end = max(tally.slowest_end, round(seconds, 2))
     if wrong:
-        tally.unclean.append(wrong)
+        # The rest names folders of this machine.
+        tally.unclean.append(wrong.partition("\\n")[0])
 
 
 def make_inputs(folder: Path) -> None:
@@ -288,7 +290,9 @@ def stop(
             ended = f"it did not end: {said.decode()[-3000:]}"
             return name, PATIENCE, at(moment, number, ended), False
         seconds = time.monotonic() - began
-        early = process.returncode == -number and moment < PYTHONS_START
+        early = moment < PYTHONS_START and (
+            process.returncode == -number or b"init_import_site" in said
+        )
         wrong = "" if early else judge(process.returncode, said.decode())
         wrong = wrong or look_at(Path(output), besides=RESUMED.get(name))
         if not wrong and name in RESUMED and process.returncode:

@@ -14,6 +14,7 @@ from glamor_cli.errors import BackendUnavailable
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor
 from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Output
+from glamor_cli.vision.centerface import gains_from_openvino
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.image_files import find_photograph, list_images
 from glamor_cli.vision.images import read_image
@@ -25,9 +26,21 @@ _FRAME = (712, 400)
 
 def detector_line_up(setup: Setup, batch: int) -> LineUp:
     """The default detector on decoded images, one after another."""
-    detector = open_detector(threads=setup.threads)
     images = [read_image(path) for path in photographs(setup, batch)]
-    return _alone(detector.kind, lambda: [detector.detect(image) for image in images])
+    detector = open_detector(threads=setup.threads)
+    alone = _alone(detector.kind, lambda: [detector.detect(image) for image in images])
+    if Backend.OPENVINO not in setup.backends:
+        return alone
+    if not gains_from_openvino():
+        absent = Absent(Backend.OPENVINO, Precision.BF16, "it runs the detector on AMX alone")
+        return LineUp((*alone.entries, absent))
+    faster = open_detector(threads=setup.threads, openvino=True)
+
+    def run() -> object:
+        return [faster.detect(image) for image in images]
+
+    contender = Contender(Backend.OPENVINO, str(faster.kind), Precision.BF16, "cpu", run)
+    return LineUp((*alone.entries, contender))
 
 
 def preprocess_line_up(setup: Setup, batch: int) -> LineUp:
@@ -44,17 +57,23 @@ def preprocess_line_up(setup: Setup, batch: int) -> LineUp:
 
 
 def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
-    """From image files to answers, with each backend as the network."""
-    detector = open_detector(threads=setup.threads)
+    """From image files to answers, with each backend as the network.
+
+    OpenVINO also runs the detector where ``glamor predict --provider openvino`` lets it.
+    """
     paths = photographs(setup, batch)
     config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
+    detectors = {
+        openvino: open_detector(threads=setup.threads, openvino=openvino)
+        for openvino in {backend is Backend.OPENVINO for backend in setup.backends} | {False}
+    }
     entries: list[Entry] = []
     reference = None
     for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
             entries.append(Absent(backend, precision, runtime))
             continue
-        predictor = Predictor(detector, runtime, config)
+        predictor = Predictor(detectors[backend is Backend.OPENVINO], runtime, config)
 
         def run(predictor: Predictor = predictor) -> object:
             images = (SourceImage(str(path), read_image(path)) for path in paths)

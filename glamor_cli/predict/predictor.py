@@ -55,7 +55,8 @@ class PredictConfig:
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine; None leaves it to them. Torch, which runs
             ``.safetensors`` files, has one number for the whole process, and keeps it.
-        provider: What runs an ONNX file of the network; None chooses by ``device``.
+        provider: What runs an ONNX file of the network; None chooses by ``device``. OpenVINO also
+            runs CenterFace where the CPU has AMX.
         flip: Also ask the network about each pair's mirror image, and average the answers.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
@@ -235,6 +236,7 @@ def open_predictor(config: PredictConfig) -> "Predictor":
             threads=config.threads,
             long_side=config.long_side,
             min_score=config.min_score,
+            openvino=config.provider is Provider.OPENVINO,
         )
         runtime = opening.result()
     return Predictor(detector, MirroredRuntime(runtime) if config.flip else runtime, config)

@@ -81,7 +81,7 @@ def require_runtime(device: str, provider: str | None) -> None:
     if provider is not None:
         device = _device_of(provider, device)
     if provider == Provider.OPENVINO:
-        from glamor_cli.runtimes.openvino import load_openvino
+        from glamor_cli.system.openvino_graphs import load_openvino
 
         load_openvino()
     elif device == Device.CUDA:

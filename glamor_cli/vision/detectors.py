@@ -18,6 +18,7 @@ def open_detector(
     threads: int | None = None,
     long_side: int | None = None,
     min_score: float | None = None,
+    openvino: bool = False,
 ) -> Detector:
     """Open a detector.
 
@@ -28,6 +29,7 @@ def open_detector(
             default. A larger one finds smaller faces and takes longer.
         min_score: CenterFace looks for faces of this score too, down to 0.01; None is its default.
             dlib's detector has a bound of its own.
+        openvino: Let OpenVINO run CenterFace where that is faster: on CPUs with AMX.
 
     Raises:
         ConfigError: There is no such detector, it does not have an option, or a value is one that
@@ -49,7 +51,7 @@ def open_detector(
             )
         if min_score is not None and min_score < config.min_score:
             config = replace(config, min_score=max(min_score, _LOWEST_SCORE))
-        return CenterFace(config, threads=threads)
+        return CenterFace(config, threads=threads, openvino=openvino)
     if long_side is not None:
         raise ConfigError(
             "dlib's detector has no working size: it always doubles the image",

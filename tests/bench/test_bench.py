@@ -463,6 +463,21 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("gains", [True, False])
+def test_openvino_runs_the_detector_where_it_gains(
+    weights: Path, gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    for module in ("bench.photographs", "vision.centerface"):
+        monkeypatch.setattr(f"glamor_cli.{module}.gains_from_openvino", lambda: gains)
+    chosen = {"targets": (Target.DETECTOR,), "backends": (Backend.ORT, Backend.OPENVINO)}
+    result = run_bench(quick(weights, batches=(1,), **chosen))
+    assert {row.backend: row.status for row in result.rows} == {
+        "ort": "ok",
+        "openvino": "ok" if gains else "it runs the detector on AMX alone",
+    }
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the child is a shell script")
 @pytest.mark.parametrize("child", ["exit 3", "read request; exit 3"])
 def test_a_twin_that_dies_is_told(tmp_path: Path, child: str) -> None:

@@ -35,8 +35,8 @@ def test_openvino_predicts_what_onnx_runtime_predicts(run):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     ours = predict(run, "--provider", "openvino")
     theirs = predict(run, "--provider", "CPUExecutionProvider")
-    assert ours["box"] == theirs["box"]
-    # Wide enough for bfloat16.
+    # Wide enough for bfloat16, in which faces are found too where the CPU has AMX.
+    assert ours["box"] == pytest.approx(theirs["box"], abs=2)
     assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=3e-2)
 
 

@@ -225,3 +225,30 @@ except BackendUnavailable as error:
     said = run_python(code)
     assert str(package) in said
     assert "--force-reinstall" in said
+
+
+def test_openvino_finds_the_same_faces(centerface, astronaut, monkeypatch):
+    """On a CPU without AMX it is not chosen, and answers alike if it were."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    monkeypatch.setattr("glamor_cli.vision.centerface.gains_from_openvino", lambda: True)
+    monkeypatch.setattr("glamor_cli.vision.centerface._OWN_AFTER", 2)
+    detector = CenterFace(threads=1, openvino=True)
+    images = [astronaut, astronaut[::2, ::2], np.hstack([astronaut, astronaut])]
+    # The second time each has a graph of its own.
+    for image in [*images, *images, *images]:
+        expected, found = (
+            one.detect(image).at_least(one.min_score_predict) for one in (centerface, detector)
+        )
+        assert len(found) == len(expected)
+        order = [np.argsort(faces.boxes[:, 0]) for faces in (expected, found)]
+        for one, other in zip(expected.boxes[order[0]], found.boxes[order[1]], strict=True):
+            assert overlap(other[None], one)[0] > 0.95
+        np.testing.assert_allclose(
+            np.sort(found.scores), np.sort(expected.scores), rtol=0, atol=0.03
+        )
+
+
+def test_openvino_is_left_alone_where_it_is_no_faster(monkeypatch):
+    monkeypatch.setattr("glamor_cli.vision.centerface.cpu_flags", lambda: ["avx512_bf16"])
+    monkeypatch.setattr("glamor_cli.vision.centerface.OpenVINOGraph", None)
+    CenterFace(threads=1, openvino=True)
