@@ -56,7 +56,7 @@ class OpenVINOGraph:
         self._of_any_shape = compiled.create_infer_request()
         self._own_after = own_after
         self._of_shape: dict[tuple[tuple[int, ...], ...], Any] = {}
-        self._weights: Counter[tuple[tuple[int, ...], ...]] = Counter()
+        self._weighed: Counter[tuple[tuple[int, ...], ...]] = Counter()
         self._turn = Lock()
 
     def __call__(
@@ -84,8 +84,8 @@ class OpenVINOGraph:
         key = tuple(shapes.values())
         if key in self._of_shape or len(self._of_shape) == _KEPT_SHAPES:
             return
-        self._weights[key] += weight
-        if self._weights[key] < self._own_after:
+        self._weighed[key] += weight
+        if self._weighed[key] < self._own_after:
             return
         # Where compiling fails, as for want of memory, the shapes go on as they were.
         self._of_shape[key] = self._of_any_shape

@@ -110,7 +110,15 @@ def image_seeds() -> list[bytes]:
         from PIL import _avif  # noqa: F401
 
         saved.append((rgb, "AVIF", {}))
-    return [_encoded(image, kind, options) for image, kind, options in saved]
+    seeds = [_encoded(image, kind, options) for image, kind, options in saved]
+    with suppress(ImportError):
+        import pillow_heif
+
+        for name in ("RGB", "RGBA"):
+            buffer = io.BytesIO()
+            pillow_heif.from_pillow(rgba.convert(name)).save(buffer)
+            seeds.append(buffer.getvalue())
+    return seeds
 
 
 def _encoded(image: Image.Image, kind: str, options: dict) -> bytes:
