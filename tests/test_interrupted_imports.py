@@ -25,6 +25,7 @@ def run(libraries: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
 
 
@@ -62,6 +63,20 @@ def test_while_torch_loads_a_training_ends_at_once(number: str, tmp_path: Path) 
     done = run(tmp_path, "train", str(tmp_path), "--run", str(tmp_path / "run"))
     assert (done.returncode, done.stderr) == (130, "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_while_a_thread_loads_torch_nobody_waits_for_it(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(600)\n"
+    )
+    (tmp_path / "photo.png").write_bytes(b"")
+    weights = Path(__file__).parents[1] / "weights" / "glamor-original.safetensors"
+    words = ["predict", str(tmp_path / "photo.png"), "--weights", str(weights)]
+    done = run(tmp_path, *words, "--output", str(tmp_path / "out" / "rows.csv"))
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_training_stopped_before_it_begins_says_so(tmp_path: Path) -> None:

@@ -223,7 +223,8 @@ def open_predictor(config: PredictConfig) -> "Predictor":
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: The device or the detector's libraries are not here.
     """
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         opening = pool.submit(
             open_runtime,
             config.weights,
@@ -239,6 +240,9 @@ def open_predictor(config: PredictConfig) -> "Predictor":
             openvino=config.provider is Provider.OPENVINO,
         )
         runtime = opening.result()
+    finally:
+        # A command that is stopped while torch loads need not wait for that.
+        pool.shutdown(wait=False)
     return Predictor(detector, MirroredRuntime(runtime) if config.flip else runtime, config)
 
 

@@ -9,6 +9,7 @@ from types import FrameType
 
 from glamor_cli.errors import INTERRUPTED
 from glamor_cli.system.stop_signals import STOP_SIGNALS
+from glamor_cli.system.waiting_threads import is_loading_torch
 
 _SOON = 0.005
 """Seconds after which a signal that came at a bad moment comes again."""
@@ -46,7 +47,7 @@ def _ignore(number: int) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
-    if _is_loading_torch(frame):
+    if is_loading_torch(frame):
         os._exit(INTERRUPTED)
     if _is_at_an_import_lock(frame):
         threading.Timer(_SOON, _send, (number,)).start()
@@ -57,14 +58,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
             if other != signal.SIGINT:
                 signal.signal(other, _pass_over)
     raise Interrupted
-
-
-def _is_loading_torch(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _is_at_an_import_lock(frame: FrameType | None) -> bool:

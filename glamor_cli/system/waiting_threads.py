@@ -1,13 +1,14 @@
-"""Threads that wait inside a library, where nothing reaches them, and a command that ends then.
+"""Threads that wait inside a library, or load one, and a command that ends then.
 
-Python must not end before them: what the library calls of it would be gone, and the process crash.
-So Python waits for them. A command that was told to stop should not.
+Nothing reaches them there. Python must not end before them: what the library calls of it would be
+gone, and the process crash. So Python waits for them. A command that was told to stop should not.
 """
 
 import os
 import sys
 import threading
 from contextlib import suppress
+from types import FrameType
 
 
 class WaitingThread(threading.Thread):
@@ -15,12 +16,13 @@ class WaitingThread(threading.Thread):
 
 
 def end_beside_waiting_threads(code: object) -> None:
-    """End the process, without Python's own end, if such a thread is alive; else do nothing.
+    """End the process, without Python's own end, if there is such a thread; else do nothing.
 
     Args:
         code: As ``SystemExit`` has it; a message of its is left to Python.
     """
-    if not any(isinstance(thread, WaitingThread) for thread in threading.enumerate()):
+    waiting = any(isinstance(thread, WaitingThread) for thread in threading.enumerate())
+    if not waiting and not any(map(is_loading_torch, sys._current_frames().values())):
         return
     if code is not None and not isinstance(code, int):
         return
@@ -28,3 +30,12 @@ def end_beside_waiting_threads(code: object) -> None:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit((code or 0) & 0xFF)
+
+
+def is_loading_torch(frame: FrameType | None) -> bool:
+    """Tell whether a thread, by what it is in, is in the middle of torch's import."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
+            return True
+        frame = frame.f_back
+    return False
