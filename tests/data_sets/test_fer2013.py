@@ -1,6 +1,7 @@
 """FER2013's arrays become images and a manifest: generated arrays of the real form."""
 
 import csv
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,19 @@ def test_the_real_files_hold_what_their_description_says(tmp_path):
     with (tmp_path / "out" / "manifest.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert all(abs(sum(float(row[name]) for name in EMOTIONS) - 1) < 1e-4 for row in rows)
+
+
+def test_ctrl_c_leaves_no_half_image(folder, tmp_path, monkeypatch):
+    save = Image.Image.save
+
+    def stop_within(image, path, kind):
+        path.write_bytes(b"half of it")
+        signal.raise_signal(signal.SIGINT)
+        save(image, path, kind)
+
+    monkeypatch.setattr(Image.Image, "save", stop_within)
+    with pytest.raises(KeyboardInterrupt):
+        convert_fer2013(folder, tmp_path / "out")
+    (written,) = (tmp_path / "out").rglob("*.png")
+    with Image.open(written) as image:
+        image.load()
