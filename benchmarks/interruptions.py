@@ -291,7 +291,7 @@ def stop(
             return name, PATIENCE, at(moment, number, ended), False
         seconds = time.monotonic() - began
         early = moment < PYTHONS_START and (
-            process.returncode == -number or b"init_import_site" in said
+            process.returncode == -number or (b"Traceback" in said and b"glamor_cli" not in said)
         )
         wrong = "" if early else judge(process.returncode, said.decode())
         wrong = wrong or look_at(Path(output), besides=RESUMED.get(name))
