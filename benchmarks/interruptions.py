@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,7 @@ import av
 import numpy as np
 import onnx
 import skimage.data
+from memory import make_video
 from PIL import Image
 from recording import RESULTS, record
 from safetensors import safe_open
@@ -176,7 +178,7 @@ def add(tally: Tally, seconds: float, wrong: str, *, done: bool) -> None:
     tally.slowest_end = max(tally.slowest_end, round(seconds, 2))
     if wrong:
         # The rest names folders of this machine.
-        tally.unclean.append(wrong.partition("\\n")[0])
+        tally.unclean.append(wrong.partition("\n")[0])
 
 
 def make_inputs(folder: Path) -> None:
@@ -186,24 +188,13 @@ def make_inputs(folder: Path) -> None:
     astronaut = Image.fromarray(skimage.data.astronaut())
     for number in range(24):
         astronaut.rotate(number - 12).save(photographs / f"{number}.jpg")
-    write_clip(folder / "clip.mp4", astronaut)
+    make_video(folder / "clip.mp4", 300)
     write_arrays(folder / "fer2013")
     for seed, beginning in enumerate(("", "other-")):
         glamor(f"scenes OUT/{beginning}scenes {SCENES} --seed {seed}", folder)
         glamor(f"preprocess IN/{beginning}scenes OUT/{beginning}store", folder)
     glamor("train IN/store --run OUT/first-run --recipe scenes --epochs 1", folder)
     (folder / "first-run" / "best.safetensors").rename(folder / "network.safetensors")
-
-
-def write_clip(path: Path, picture: Image.Image) -> None:
-    """Write three seconds of a picture that turns."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = *picture.size, "yuv420p"
-        for number in range(75):
-            pixels = np.asarray(picture.rotate(number / 8))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-        container.mux(stream.encode(None))
 
 
 def write_arrays(folder: Path) -> None:
@@ -270,30 +261,34 @@ def stop(
         The command, the seconds it took to end, what was wrong, if anything, and whether it had
         done its work.
     """
-    with tempfile.TemporaryDirectory(dir=inputs) as output:
+    with tempfile.TemporaryDirectory(dir=inputs) as output, tempfile.TemporaryFile() as errors:
         words = command(COMMANDS[name], inputs, Path(output))
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
         )
-        said = b""
-        try:
-            said = process.communicate(timeout=moment)[1]
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        # One that has ended hears nothing.
+        process.send_signal(number)
         began = time.monotonic()
+        wrong = ""
         try:
-            said = said or process.communicate(timeout=PATIENCE)[1]
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
+            wrong = "it did not end"
             # Tells where its threads are.
             process.send_signal(signal.SIGABRT)
-            said = process.communicate()[1]
-            ended = f"it did not end: {said.decode()[-3000:]}"
-            return name, PATIENCE, at(moment, number, ended), False
+            process.wait()
         seconds = time.monotonic() - began
+        errors.seek(0)
+        said = errors.read().decode()
         early = moment < PYTHONS_START and (
-            process.returncode == -number or (b"Traceback" in said and b"glamor_cli" not in said)
+            process.returncode == -number or ("Traceback" in said and "glamor_cli" not in said)
         )
-        wrong = "" if early else judge(process.returncode, said.decode())
+        if wrong:
+            wrong += f"\n{said[-3000:]}"
+        elif not early:
+            wrong = judge(process.returncode, said)
         wrong = wrong or look_at(Path(output), besides=RESUMED.get(name))
         if not wrong and name in RESUMED and process.returncode:
             wrong = go_on(words, name, Path(output))
@@ -309,8 +304,8 @@ def judge(code: int, said: str) -> str:
     """Say what is wrong with how a command ended; nothing if it is as it should be."""
     for words in PYTHONS_OWN:
         if words in said:
-            return f"exit code {code}, and {said[-3000:]!r}"
-    return "" if code in (0, INTERRUPTED) else f"exit code {code}, and {said[-600:]!r}"
+            return f"exit code {code}, and it says {words}\n{said[-3000:]}"
+    return "" if code in (0, INTERRUPTED) else f"exit code {code}\n{said[-600:]}"
 
 
 def go_on(words: list[str], name: str, output: Path) -> str:
@@ -320,7 +315,7 @@ def go_on(words: list[str], name: str, output: Path) -> str:
         [*words, *(["--resume"] if there else [])], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        return f"did not go on: exit code {done.returncode}, and {done.stderr[-600:]!r}"
+        return f"did not go on: exit code {done.returncode}\n{done.stderr[-600:]}"
     return look_at(output)
 
 
@@ -340,7 +335,7 @@ def look_at(folder: Path, besides: Path | None = None) -> str:
         try:
             read(path)
         except Exception as error:
-            return f"{name} cannot be read: {error!r}"
+            return f"{name} cannot be read: {type(error).__name__}\n{error}"
     return ""
 
 

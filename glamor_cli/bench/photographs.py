@@ -63,17 +63,17 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     """
     paths = photographs(setup, batch)
     config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
-    detectors = {
-        openvino: open_detector(threads=setup.threads, openvino=openvino)
-        for openvino in {backend is Backend.OPENVINO for backend in setup.backends} | {False}
-    }
+    detector = of_openvino = open_detector(threads=setup.threads)
+    if Backend.OPENVINO in setup.backends and gains_from_openvino():
+        of_openvino = open_detector(threads=setup.threads, openvino=True)
     entries: list[Entry] = []
     reference = None
     for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
             entries.append(Absent(backend, precision, runtime))
             continue
-        predictor = Predictor(detectors[backend is Backend.OPENVINO], runtime, config)
+        finder = of_openvino if backend is Backend.OPENVINO else detector
+        predictor = Predictor(finder, runtime, config)
 
         def run(predictor: Predictor = predictor) -> object:
             images = (SourceImage(str(path), read_image(path)) for path in paths)
