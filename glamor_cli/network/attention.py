@@ -56,7 +56,7 @@ class GlobalLocalAttention(nn.Module):
             Attention map, (B, h, w); each sums to 1.
         """
         batch, channels, height, width = context.shape
-        positions = context.flatten(2).transpose(1, 2)  # (B, hw, C), row-major
+        positions = _positions(context)
         if face is None:
             hidden = self.hidden(positions)  # (B, hw, hidden)
         else:
@@ -73,4 +73,13 @@ class GlobalLocalAttention(nn.Module):
 
 def attend(context: Tensor, attention: Tensor) -> Tensor:
     """Sum the context's positions, weighted: (B, C, h, w), (B, h, w) -> (B, C)."""
-    return torch.einsum("bchw,bhw->bc", context, attention)
+    return torch.bmm(attention.flatten(1)[:, None], _positions(context))[:, 0]
+
+
+def _positions(feature_map: Tensor) -> Tensor:
+    """List a map's positions row by row, (B, C, h, w) -> (B, hw, C).
+
+    The same values as ``flatten(2).transpose(1, 2)``, but where channels lie last, as in the
+    engines, this order moves nothing.
+    """
+    return feature_map.permute(0, 2, 3, 1).flatten(1, 2)

@@ -41,7 +41,8 @@ class OpenVINOGraph:
 
     def __init__(self, model: Path | bytes, *, threads: int | None, own_after: int) -> None:
         require_positive(threads, "the number of threads", "--threads")
-        self._core = load_openvino().Core()
+        openvino = load_openvino()
+        self._tensor, self._core = openvino.Tensor, openvino.Core()
         half = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._options: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -69,12 +70,16 @@ class OpenVINOGraph:
             names: Which outputs.
             weight: What this call counts towards a graph for its shapes.
         """
-        feeds = {name: np.ascontiguousarray(values) for name, values in feeds.items()}
+        # OpenVINO shares no memory that is read-only.
+        feeds = {name: np.require(values, None, ("C", "W")) for name, values in feeds.items()}
         shapes = tuple(values.shape for values in feeds.values())
         # A request's own memory is written again by the next call, another thread's too.
         with self._turn:
             request = self._of_shape.get(shapes, self._of_any_shape)
-            request.infer(feeds, share_inputs=True)
+            # Handed over as a dictionary the same inputs take some 50 microseconds longer.
+            for name, values in feeds.items():
+                request.set_tensor(name, self._tensor(values, shared_memory=True))
+            request.infer()
             outputs = [np.array(request.get_tensor(name).data) for name in names]
             self._count(dict(zip(feeds, shapes, strict=True)), weight)
         return outputs
