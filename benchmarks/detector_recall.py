@@ -32,7 +32,7 @@ from glamor_cli.vision.centerface import (
 from glamor_cli.vision.faces import Faces
 from glamor_cli.vision.image_files import list_images
 from glamor_cli.vision.images import read_image
-from glamor_cli.vision.options import LONG_SIDE
+from glamor_cli.vision.options import LONG_SIDE, DetectorEngine
 
 WIDTHS = (20, 24, 32, 40, 64, 100, 200)
 LONG_SIDES = (640, 736, 832, 960, 1280)
@@ -72,7 +72,7 @@ def main() -> None:
     scenes = {width: list(compose(heads, width)) for width in WIDTHS}
     rows = [measure(long_side, scenes) for long_side in options.long_sides]
     if gains_from_openvino():
-        rows += [measure(LONG_SIDE, scenes, openvino=True)]
+        rows += [measure(LONG_SIDE, scenes, DetectorEngine.OPENVINO)]
     figures = {
         "heads": len(heads),
         "scenes": sum(map(len, scenes.values())),
@@ -125,13 +125,13 @@ def compose(heads: list[Head], width: int) -> Iterator[Scene]:
 
 
 def measure(
-    long_side: int, scenes: dict[int, list[Scene]], *, openvino: bool = False
+    long_side: int, scenes: dict[int, list[Scene]], engine: DetectorEngine = DetectorEngine.CPU
 ) -> dict[str, object]:
     """Look for the faces at one working size."""
     # A small image is enlarged to the same size, up to twice.
     small_side = min(long_side, 2 * WIDTH) if long_side > WIDTH else CenterFaceConfig.small_side
     config = CenterFaceConfig(long_side=long_side, small_side=small_side)
-    detector = CenterFace(config, threads=1, openvino=openvino)
+    detector = CenterFace(config, threads=1, engine=engine)
     recall: dict[str, float] = {}
     false, times = 0, []
     for width, of_width in scenes.items():
@@ -146,7 +146,7 @@ def measure(
         recall[str(width)] = round(found / sum(len(scene.boxes) for scene in of_width), 3)
     return {
         "long_side": long_side,
-        "engine": "openvino bf16" if openvino else "onnxruntime fp32",
+        "engine": "openvino bf16" if engine is DetectorEngine.OPENVINO else "onnxruntime fp32",
         "cpu_p50_ms": round(statistics.median(times), 1),
         "false_finds": false,
         "recall_by_face_width": recall,

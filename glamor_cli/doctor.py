@@ -21,11 +21,11 @@ import numpy as np
 from glamor_cli import __version__
 from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
 from glamor_cli.files.reading import sha256
-from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.system.cpus import available_cpus, cpu_flags
 from glamor_cli.system.extras import heed_interrupt, install_extra
 from glamor_cli.system.gpus import Driver, query_driver
+from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.system.openvino_graphs import load_openvino
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered
 

@@ -16,31 +16,38 @@ from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.vision.centerface import gains_from_openvino
 from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.image_files import find_photograph, list_images
 from glamor_cli.vision.images import read_image
+from glamor_cli.vision.options import DetectorEngine
 from glamor_cli.vision.pairs import NO_FACE, Pair, make_pair, round_box
 
+_DETECTOR_ENGINES = {
+    Backend.ORT_CUDA: DetectorEngine.CUDA,
+    Backend.OPENVINO: DetectorEngine.OPENVINO,
+}
 _FRAME = (712, 400)
 """Width and height of a CAER-S frame."""
 
 
 def detector_line_up(setup: Setup, batch: int) -> LineUp:
-    """The default detector on decoded images, one after another."""
+    """The default detector on decoded images, one after another, on each engine asked for."""
     images = [read_image(path) for path in photographs(setup, batch)]
     detector = open_detector(threads=setup.threads)
-    alone = _alone(detector.kind, lambda: [detector.detect(image) for image in images])
-    if Backend.OPENVINO not in setup.backends:
-        return alone
-    if not gains_from_openvino():
-        absent = Absent(Backend.OPENVINO, Precision.BF16, "it runs the detector on AMX alone")
-        return LineUp((*alone.entries, absent))
-    faster = open_detector(threads=setup.threads, openvino=True)
+    here = _on_cpu(detector.kind, lambda: [detector.detect(image) for image in images])
+    entries: list[Entry] = [here]
+    for backend, other in _other_detectors(setup).items():
+        precision = Precision.BF16 if backend is Backend.OPENVINO else Precision.FP32
+        if isinstance(other, str):
+            entries.append(Absent(backend, precision, other))
+            continue
 
-    def run() -> object:
-        return [faster.detect(image) for image in images]
+        def run(detector: Detector = other) -> object:
+            return [detector.detect(image) for image in images]
 
-    contender = Contender(Backend.OPENVINO, str(faster.kind), Precision.BF16, "cpu", run)
-    return LineUp((*alone.entries, contender))
+        device = "cuda" if backend is Backend.ORT_CUDA else "cpu"
+        entries.append(Contender(backend, str(other.kind), precision, device, run))
+    return LineUp(tuple(entries))
 
 
 def preprocess_line_up(setup: Setup, batch: int) -> LineUp:
@@ -53,27 +60,26 @@ def preprocess_line_up(setup: Setup, batch: int) -> LineUp:
         faces = detector.detect(image)
         return make_pair(image, round_box(faces.boxes[0]) if len(faces) else NO_FACE)
 
-    return _alone(detector.kind, lambda: [pair(path) for path in paths])
+    return LineUp((_on_cpu(detector.kind, lambda: [pair(path) for path in paths]),))
 
 
 def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     """From image files to answers, with each backend as the network.
 
-    OpenVINO also runs the detector where ``glamor predict --provider openvino`` lets it.
+    OpenVINO and CUDA also run the detector where ``glamor predict --provider`` lets them.
     """
     paths = photographs(setup, batch)
     config = PredictConfig(weights=setup.weights, threads=setup.threads, batch=batch)
-    detector = of_openvino = open_detector(threads=setup.threads)
-    if Backend.OPENVINO in setup.backends and gains_from_openvino():
-        of_openvino = open_detector(threads=setup.threads, openvino=True)
+    detector, others = open_detector(threads=setup.threads), _other_detectors(setup)
     entries: list[Entry] = []
     reference = None
     for backend, precision, runtime in open_runtimes(setup, batch):
         if isinstance(runtime, str):
             entries.append(Absent(backend, precision, runtime))
             continue
-        finder = of_openvino if backend is Backend.OPENVINO else detector
-        predictor = Predictor(finder, runtime, config)
+        finder = others.get(backend, detector)
+        # An engine that does not run the detector gets its faces from the CPU.
+        predictor = Predictor(detector if isinstance(finder, str) else finder, runtime, config)
 
         def run(predictor: Predictor = predictor) -> object:
             images = (SourceImage(str(path), read_image(path)) for path in paths)
@@ -88,9 +94,25 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     return LineUp(tuple(entries), reference)
 
 
-def _alone(detector: str, run: Callable[[], object]) -> LineUp:
-    """Line up the single way there is to do it, on the detector's engine."""
-    return LineUp((Contender(Backend.ORT, str(detector), Precision.FP32, "cpu", run),))
+def _on_cpu(detector: str, run: Callable[[], object]) -> Contender:
+    """Enter the usual way to do it, on the detector's usual engine."""
+    return Contender(Backend.ORT, str(detector), Precision.FP32, "cpu", run)
+
+
+def _other_detectors(setup: Setup) -> dict[Backend, Detector | str]:
+    """Open the detector on the other engines asked for, or say why one does not run it."""
+    found: dict[Backend, Detector | str] = {}
+    for backend, engine in _DETECTOR_ENGINES.items():
+        if backend not in setup.backends:
+            continue
+        if engine is DetectorEngine.OPENVINO and not gains_from_openvino():
+            found[backend] = "it runs the detector on AMX alone"
+            continue
+        try:
+            found[backend] = open_detector(threads=setup.threads, engine=engine)
+        except BackendUnavailable as error:
+            found[backend] = error.what
+    return found
 
 
 def photographs(setup: Setup, count: int) -> list[Path]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.interface import INPUT_NAMES
-from glamor_cli.runtimes.providers import CPU_PROVIDER
+from glamor_cli.system.onnx_providers import CPU_PROVIDER
 
 _BATCH = 16
 _ROWS = 384

@@ -19,7 +19,7 @@ from glamor_cli.errors import ExportError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import identify, load_model, require_network
 from glamor_cli.runtimes.interface import OUTPUT_NAMES
-from glamor_cli.runtimes.providers import CPU_PROVIDER
+from glamor_cli.system.onnx_providers import CPU_PROVIDER
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,
     EVALUATION_COLUMNS,

@@ -32,7 +32,7 @@ from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
-from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorEngine, DetectorKind
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.vision.status import Status
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
@@ -43,6 +43,10 @@ MAX_WORKERS = 16
 """Threads that look at images; with more, Python itself would be what they wait for."""
 HELD_PIXELS = 48_000_000
 """A batch is closed early when its images, kept for drawing, hold more pixels than this."""
+_DETECTOR_ENGINES: dict[str | None, DetectorEngine] = {
+    Provider.CUDA: DetectorEngine.CUDA,
+    Provider.OPENVINO: DetectorEngine.OPENVINO,
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class PredictConfig:
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine; None leaves it to them. Torch, which runs
             ``.safetensors`` files, has one number for the whole process, and keeps it.
-        provider: What runs an ONNX file of the network; None chooses by ``device``. OpenVINO also
-            runs CenterFace where the CPU has AMX.
+        provider: What runs an ONNX file of the network; None chooses by ``device``. It runs
+            CenterFace, too, OpenVINO only where the CPU has AMX; None leaves that to the CPU.
         flip: Also ask the network about each pair's mirror image, and average the answers.
         min_score: Faces of which the detector is less sure are left out; None takes the
             detector's own bound.
@@ -237,7 +241,7 @@ def open_predictor(config: PredictConfig) -> "Predictor":
             threads=config.threads,
             long_side=config.long_side,
             min_score=config.min_score,
-            openvino=config.provider is Provider.OPENVINO,
+            engine=_DETECTOR_ENGINES.get(config.provider, DetectorEngine.CPU),
         )
         runtime = opening.result()
     finally:

@@ -9,12 +9,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from glamor_cli.errors import BackendUnavailable, reason_of
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Arithmetic, Device
-from glamor_cli.runtimes.providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
-from glamor_cli.system.onnx_sessions import session_options
+from glamor_cli.system.onnx_providers import CPU_PROVIDER, cuda_problem
+from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
 from glamor_cli.weights.metadata import Metadata
 
 _ARM = ("aarch64", "arm64", "ARM64")
@@ -121,13 +120,13 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if device != "cpu":
-        session, problem = _on_cuda(path, options)
+        session, problem = try_cuda(path, options)
         if session is not None:
             return session
         if device == "cuda":
             # A file that nothing can read is not CUDA's fault.
             _on_cpu(path, options)
-            raise _no_cuda(problem)
+            raise no_cuda(problem)
     return _on_cpu(path, options)
 
 
@@ -139,34 +138,7 @@ def require_cuda() -> None:
     """
     problem = cuda_problem()
     if problem is not None:
-        raise _no_cuda(problem)
-
-
-def _no_cuda(problem: str) -> BackendUnavailable:
-    return BackendUnavailable(
-        f"ONNX Runtime cannot use CUDA: {problem}",
-        "Install what is missing (see glamor doctor), or choose --device cpu and no --provider.",
-    )
-
-
-def _on_cuda(
-    path: Path | bytes, options: onnxruntime.SessionOptions
-) -> tuple[onnxruntime.InferenceSession | None, str]:
-    """Open a file on CUDA, or say why not."""
-    problem = cuda_problem()
-    if problem is not None:
-        return None, problem
-    # TF32 would move the answers by 1e-3; speed on a GPU is asked for with FP16.
-    providers = [(CUDA_PROVIDER, {"use_tf32": "0"}), CPU_PROVIDER]
-    try:
-        # Without the flag both opening and running fall back to the CPU, with a line printed.
-        session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
-    except Exception as error:
-        # ONNX Runtime's exceptions share no base but Exception.
-        return None, reason_of(error)
-    if session.get_providers()[0] != CUDA_PROVIDER:
-        return None, "its provider refuses to start"
-    return session, ""
+        raise no_cuda(problem)
 
 
 def _on_cpu(

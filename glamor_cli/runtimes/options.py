@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER
+
 FACES_AT_ONCE = 16
 """How many faces of photographs the network sees at once, unless told otherwise."""
 PAIRS_AT_ONCE = 32
@@ -20,9 +22,9 @@ class Device(StrEnum):
 class Provider(StrEnum):
     """What runs an ONNX file."""
 
-    CPU = "CPUExecutionProvider"
+    CPU = CPU_PROVIDER
     """ONNX Runtime on the CPU."""
-    CUDA = "CUDAExecutionProvider"
+    CUDA = CUDA_PROVIDER
     """ONNX Runtime on an NVIDIA GPU."""
     OPENVINO = "openvino"
     """OpenVINO on the CPU, in bfloat16 where the CPU has it."""

@@ -1,4 +1,4 @@
-"""CenterFace through ONNX Runtime or OpenVINO: the default detector.
+"""CenterFace, the default detector, through ONNX Runtime on a CPU or GPU, or OpenVINO.
 
 CenterFace (Xu et al., arXiv 1911.03599) is an anchor-free network: a heat map whose peaks are the
 faces' centres, and at each place the face's size and the centre's offset inside its cell. The
@@ -30,11 +30,12 @@ from glamor_cli.errors import (
 )
 from glamor_cli.system.cpus import cpu_flags
 from glamor_cli.system.extras import find_in_package, importing
-from glamor_cli.system.onnx_sessions import session_options
+from glamor_cli.system.onnx_providers import CPU_PROVIDER
+from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
 from glamor_cli.system.openvino_graphs import OpenVINOGraph
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
-from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
+from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorEngine, DetectorKind
 
 _STRIDE = 32
 """The network halves its input five times, so both sides must be multiples of this."""
@@ -88,7 +89,7 @@ class CenterFaceConfig:
 class CenterFace:
     """The detector ``centerface``; see ``faces.Detector``.
 
-    It runs on the CPU, through ONNX Runtime unless told otherwise, and may be used from several
+    It runs through ONNX Runtime on the CPU unless told otherwise, and may be used from several
     threads.
 
     Prediction's least score was chosen by what passes for a face and is not one, tried once (the
@@ -106,19 +107,20 @@ class CenterFace:
         config: CenterFaceConfig = CenterFaceConfig(),
         *,
         threads: int | None = None,
-        openvino: bool = False,
+        engine: DetectorEngine = DetectorEngine.CPU,
     ) -> None:
         """Load the network.
 
         Args:
             config: Working size, thresholds and framing.
             threads: CPU threads; None takes every core.
-            openvino: Run through OpenVINO, in bfloat16, where ``gains_from_openvino``.
+            engine: What runs it; OpenVINO only where ``gains_from_openvino``.
 
         Raises:
             ConfigError: The working size is too small or not whole, or the number of threads is
                 not positive.
-            BackendUnavailable: The network's file or the engine is missing or does not load.
+            BackendUnavailable: The network's file or the engine is missing or does not load, or
+                CUDA was asked for and cannot load.
         """
         if not float(config.long_side).is_integer():
             raise ConfigError(
@@ -131,8 +133,9 @@ class CenterFace:
                 f"Give at least {_STRIDE}; the default is {CenterFaceConfig.long_side}.",
             )
         self._config = config
-        opening = _open_openvino if openvino and gains_from_openvino() else _open_onnxruntime
-        self._maps = _open(find_network(), opening, threads)
+        if engine is DetectorEngine.OPENVINO and not gains_from_openvino():
+            engine = DetectorEngine.CPU
+        self._maps = _open(find_network(), _OPENINGS[engine], threads)
         self.settings: dict[str, str | float | bool | int] = asdict(config)
 
     def detect(self, image: NDArray[np.uint8]) -> Faces:
@@ -304,12 +307,25 @@ def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
     missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
     with importing("onnxruntime", missing, remedy):
         import onnxruntime
-    session = onnxruntime.InferenceSession(
-        model, session_options(threads), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model, session_options(threads), [CPU_PROVIDER])
+    return lambda pixels: session.run(list(_OUTPUTS), {_INPUT: pixels})
+
+
+def _open_cuda(model: bytes, threads: int | None) -> _Maps:
+    # The exhaustive search, the default, would time every algorithm anew for each size of image.
+    session, problem = try_cuda(model, session_options(threads), cudnn_conv_algo_search="HEURISTIC")
+    if session is None:
+        raise no_cuda(problem)
     return lambda pixels: session.run(list(_OUTPUTS), {_INPUT: pixels})
 
 
 def _open_openvino(model: bytes, threads: int | None) -> _Maps:
     graph = OpenVINOGraph(model, threads=threads, own_after=_OWN_AFTER)
     return lambda pixels: graph({_INPUT: pixels}, list(_OUTPUTS))
+
+
+_OPENINGS = {
+    DetectorEngine.CPU: _open_onnxruntime,
+    DetectorEngine.CUDA: _open_cuda,
+    DetectorEngine.OPENVINO: _open_openvino,
+}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from glamor_cli.errors import ConfigError
 from glamor_cli.settings import choose
 from glamor_cli.vision.faces import Detector
-from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorEngine, DetectorKind
 
 _LOWEST_SCORE = 0.01
 """Below it every cell of CenterFace's heat map would be a face to compare with all others."""
@@ -18,7 +18,7 @@ def open_detector(
     threads: int | None = None,
     long_side: int | None = None,
     min_score: float | None = None,
-    openvino: bool = False,
+    engine: DetectorEngine = DetectorEngine.CPU,
 ) -> Detector:
     """Open a detector.
 
@@ -29,12 +29,13 @@ def open_detector(
             default. A larger one finds smaller faces and takes longer.
         min_score: CenterFace looks for faces of this score too, down to 0.01; None is its default.
             dlib's detector has a bound of its own.
-        openvino: Let OpenVINO run CenterFace where that is faster: on CPUs with AMX.
+        engine: What runs CenterFace.
 
     Raises:
         ConfigError: There is no such detector, it does not have an option, or a value is one that
             it cannot work with.
-        BackendUnavailable: A package the detector needs is not installed or does not load.
+        BackendUnavailable: A package the detector needs is not installed or does not load, or
+            CUDA was asked for and cannot load.
     """
     kind = choose(DetectorKind, kind, "detector")
     # Imported here because each needs a library of its own.
@@ -51,7 +52,7 @@ def open_detector(
             )
         if min_score is not None and min_score < config.min_score:
             config = replace(config, min_score=max(min_score, _LOWEST_SCORE))
-        return CenterFace(config, threads=threads, openvino=openvino)
+        return CenterFace(config, threads=threads, engine=engine)
     if long_side is not None:
         raise ConfigError(
             "dlib's detector has no working size: it always doubles the image",

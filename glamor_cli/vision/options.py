@@ -19,6 +19,17 @@ class DetectorKind(StrEnum):
     DLIB_CORRECTED = "dlib-corrected"
 
 
+class DetectorEngine(StrEnum):
+    """What runs CenterFace; dlib's detectors have one of their own."""
+
+    CPU = "cpu"
+    """ONNX Runtime on the CPU."""
+    CUDA = "cuda"
+    """ONNX Runtime on an NVIDIA GPU, in float32 as on the CPU."""
+    OPENVINO = "openvino"
+    """OpenVINO, in bfloat16, where that is faster (on CPUs with AMX); elsewhere the CPU's."""
+
+
 DEFAULT_DETECTOR = DetectorKind.CENTERFACE
 """Finds the faces, unless told otherwise."""
 MIN_SCORES = {

@@ -33,6 +33,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
@@ -476,6 +477,15 @@ def test_openvino_runs_the_detector_where_it_gains(
         "ort": "ok",
         "openvino": "ok" if gains else "it runs the detector on AMX alone",
     }
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")
+def test_without_cuda_the_detector_is_measured_on_the_cpu_and_says_why(weights: Path) -> None:
+    chosen = {"targets": (Target.DETECTOR,), "backends": (Backend.ORT, Backend.ORT_CUDA)}
+    measured, absent = run_bench(quick(weights, batches=(1,), **chosen)).rows
+    assert (measured.backend, measured.status) == ("ort", "ok")
+    assert absent.backend == "ort-cuda"
+    assert cuda_problem() in absent.status
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the child is a shell script")

@@ -21,9 +21,9 @@ from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.options import Arithmetic
-from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
+from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.vision.pairs import make_pair, round_box
 from glamor_cli.weights.metadata import METADATA_KEY
 from glamor_cli.weights.network_file import load_network, save_network

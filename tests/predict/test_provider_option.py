@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from glamor_cli.__main__ import main
-from glamor_cli.runtimes.providers import cuda_problem
+from glamor_cli.system.onnx_providers import cuda_problem
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.runtimes.providers import cuda_problem
+from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
 

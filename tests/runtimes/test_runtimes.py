@@ -24,10 +24,10 @@ from glamor_cli.network.folding import fold_batch_norms
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime, max_abs_diff
 from glamor_cli.runtimes.options import Provider, TorchPrecision
-from glamor_cli.runtimes.providers import cuda_problem
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.system.gpus import query_driver
+from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
 from glamor_cli.weights.registry import find_weights

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
+from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.vision.centerface import (
     CenterFace,
     CenterFaceConfig,
@@ -14,7 +15,7 @@ from glamor_cli.vision.centerface import (
 )
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Faces
-from glamor_cli.vision.options import DetectorKind
+from glamor_cli.vision.options import DetectorEngine, DetectorKind
 
 # Around the astronaut's face from brow to chin and cheek to cheek, seen by eye.
 ASTRONAUT = np.array([180, 75, 270, 168], np.float32)
@@ -232,7 +233,7 @@ def test_openvino_finds_the_same_faces(centerface, astronaut, monkeypatch):
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     monkeypatch.setattr("glamor_cli.vision.centerface.gains_from_openvino", lambda: True)
     monkeypatch.setattr("glamor_cli.vision.centerface._OWN_AFTER", 2)
-    detector = CenterFace(threads=1, openvino=True)
+    detector = CenterFace(threads=1, engine=DetectorEngine.OPENVINO)
     images = [astronaut, astronaut[::2, ::2], np.hstack([astronaut, astronaut])]
     # The second time each has a graph of its own.
     for image in [*images, *images, *images]:
@@ -248,7 +249,26 @@ def test_openvino_finds_the_same_faces(centerface, astronaut, monkeypatch):
         )
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(cuda_problem() is not None, reason="ONNX Runtime cannot use CUDA here")
+def test_cuda_finds_the_same_faces(centerface, astronaut):
+    detector = CenterFace(threads=1, engine=DetectorEngine.CUDA)
+    for image in (astronaut, astronaut[::2, ::2], np.hstack([astronaut, astronaut])):
+        expected, found = (
+            one.detect(image).at_least(one.min_score_predict) for one in (centerface, detector)
+        )
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=0.1)
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")
+def test_cuda_that_cannot_load_is_named_and_never_the_cpu():
+    with pytest.raises(BackendUnavailable) as raised:
+        open_detector(engine=DetectorEngine.CUDA)
+    assert cuda_problem() in raised.value.what
+
+
 def test_openvino_is_left_alone_where_it_is_no_faster(monkeypatch):
     monkeypatch.setattr("glamor_cli.vision.centerface.cpu_flags", lambda: ["avx512_bf16"])
     monkeypatch.setattr("glamor_cli.vision.centerface.OpenVINOGraph", None)
-    CenterFace(threads=1, openvino=True)
+    CenterFace(threads=1, engine=DetectorEngine.OPENVINO)

@@ -7,11 +7,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from glamor_cli.runtimes.options import Provider
 from glamor_cli.system.gpus import query_driver
 
-CPU_PROVIDER = Provider.CPU.value
-CUDA_PROVIDER = Provider.CUDA.value
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
 
 _CAPI = "capi"
 # Loaded in this order, the first one's symbols open to the second.
