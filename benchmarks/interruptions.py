@@ -21,6 +21,7 @@ clean.
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import random
@@ -46,6 +47,9 @@ from safetensors import safe_open
 
 from glamor_cli.errors import INTERRUPTED
 from glamor_cli.labels import EMOTIONS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from cameras import as_jpeg, http_camera
 
 PATIENCE = 60.0
 """Seconds after which a stopped command counts as hanging."""
@@ -94,6 +98,7 @@ COMMANDS = {
     "predict, torch": "predict IN/photographs --output OUT/rows.json "
     "--weights IN/network.safetensors",
     "predict, video": "predict IN/clip.mp4 --save OUT/saved --output OUT/rows.jsonl",
+    "watch": "watch CAMERA/video --for 6s --picture OUT/now.jpg --format jsonl",
     "explain": "explain IN/photographs/0.jpg --output OUT/why.png",
     "scenes": f"scenes OUT/scenes {SCENES}",
     "fer2013": "fer2013 IN/fer2013 OUT/images",
@@ -112,7 +117,9 @@ COMMANDS = {
     "--json OUT/bench.json --csv OUT/bench.csv --plot OUT/bench.png",
     "demo": "demo --output OUT/demo",
 }
-"""Every command that needs no camera, no GPU and no file of others."""
+"""Every command that needs no GPU and no file of others."""
+CAMERA = "camera"
+"""The file among the inputs that holds the camera's address."""
 
 RESUMED = {
     "preprocess": Path("store"),
@@ -135,12 +142,15 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     chance = random.Random(options.seed)
     tallies = {name: Tally() for name in options.commands}
+    pictures = [as_jpeg(turned) for turned in astronauts()]
     with (
+        http_camera(lambda: itertools.cycle(pictures)) as (camera, _),
         tempfile.TemporaryDirectory() as temporary,
         ThreadPoolExecutor(options.together) as threads,
     ):
         inputs = Path(temporary)
         make_inputs(inputs)
+        (inputs / CAMERA).write_text(camera.removesuffix("/video"))
         names = list(tallies)
         for name, seconds in zip(
             names, threads.map(lambda name: run_whole(name, inputs), names), strict=True
@@ -185,9 +195,8 @@ def make_inputs(folder: Path) -> None:
     """Make what the commands read: photographs, a video, scenes, a store and a network."""
     photographs = folder / "photographs"
     photographs.mkdir()
-    astronaut = Image.fromarray(skimage.data.astronaut())
-    for number in range(24):
-        astronaut.rotate(number - 12).save(photographs / f"{number}.jpg")
+    for number, turned in enumerate(astronauts()):
+        turned.save(photographs / f"{number}.jpg")
     make_video(folder / "clip.mp4", 300)
     write_arrays(folder / "fer2013")
     for seed, beginning in enumerate(("", "other-")):
@@ -195,6 +204,12 @@ def make_inputs(folder: Path) -> None:
         glamor(f"preprocess IN/{beginning}scenes OUT/{beginning}store", folder)
     glamor("train IN/store --run OUT/first-run --recipe scenes --epochs 1", folder)
     (folder / "first-run" / "best.safetensors").rename(folder / "network.safetensors")
+
+
+def astronauts() -> list[Image.Image]:
+    """Turn one portrait to either side."""
+    astronaut = Image.fromarray(skimage.data.astronaut())
+    return [astronaut.rotate(number - 12) for number in range(24)]
 
 
 def write_arrays(folder: Path) -> None:
@@ -227,9 +242,12 @@ def glamor(line: str, inputs: Path, output: Path | None = None) -> None:
 
 
 def command(line: str, inputs: Path, output: Path) -> list[str]:
-    """Give the words that start a command whose folders are called IN and OUT."""
+    """Give the words that start a command whose folders and camera are called IN, OUT, CAMERA."""
+    places = {"IN": str(inputs), "OUT": str(output)}
+    if (inputs / CAMERA).exists():
+        places["CAMERA"] = (inputs / CAMERA).read_text()
     words = [
-        re.sub("^(IN|OUT)(?=/)", lambda found: str({"IN": inputs, "OUT": output}[found[0]]), word)
+        re.sub("^(IN|OUT|CAMERA)(?=/)", lambda found: places[found[0]], word)
         for word in line.split()
     ]
     return [sys.executable, "-X", "faulthandler", "-m", "glamor_cli", *words]
