@@ -53,6 +53,14 @@ def test_people_who_pass_each_other_keep_their_numbers(rate):
         assert seen == ([1] if hidden else [1, 2])
 
 
+def test_who_runs_on_unseen_is_met_where_the_speed_leads():
+    """By then nothing is left of the place where it was last seen."""
+    tracker, rate, step = FaceTracker(), 25, 25
+    for number in range(50):
+        assert numbers(tracker, number / rate, box(step * number)) == [1]
+    assert numbers(tracker, 55 / rate, box(step * 55)) == [1]
+
+
 def test_neighbours_cheek_to_cheek_are_not_mixed_up():
     """Even when the detector misses one of them now and then."""
     tracker = FaceTracker()

@@ -10,6 +10,7 @@ from glamor_cli.vision.centerface import (
     CenterFace,
     CenterFaceConfig,
     decode,
+    gains_from_openvino,
     intersection_over_union,
     non_maximum_suppression,
 )
@@ -37,6 +38,20 @@ def test_boxes_are_square_as_the_authors_are(centerface, astronaut):
         np.diff(centerface.detect(astronaut).boxes.reshape(-1, 2, 2), axis=1), 2, axis=-1
     )
     np.testing.assert_allclose(width, height, rtol=1e-4)
+
+
+def test_the_square_is_framed_as_its_rule_says(astronaut):
+    framed, bare = (
+        CenterFace(CenterFaceConfig(framing_side=side, framing_drop=drop), threads=1)
+        .detect(astronaut)
+        .boxes[0]
+        for side, drop in ((0.9, 0.1), (1, 0))
+    )
+    length = bare[2] - bare[0]
+    assert length > 80, "a face this large tells a share of it from pixels"
+    inset = 0.05 * length
+    moved = [inset, inset + 0.1 * length, -inset, -inset + 0.1 * length]
+    np.testing.assert_allclose(framed, bare + moved, rtol=0, atol=0.01)
 
 
 def test_two_astronauts_side_by_side_have_two_faces(centerface, astronaut):
@@ -269,6 +284,8 @@ def test_cuda_that_cannot_load_is_named_and_never_the_cpu():
 
 
 def test_openvino_is_left_alone_where_it_is_no_faster(monkeypatch):
+    monkeypatch.setattr("glamor_cli.vision.centerface.cpu_flags", lambda: ["amx_bf16"])
+    assert gains_from_openvino()
     monkeypatch.setattr("glamor_cli.vision.centerface.cpu_flags", lambda: ["avx512_bf16"])
     monkeypatch.setattr("glamor_cli.vision.centerface.OpenVINOGraph", None)
     CenterFace(threads=1, engine=DetectorEngine.OPENVINO)
