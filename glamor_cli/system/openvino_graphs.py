@@ -71,7 +71,9 @@ class OpenVINOGraph:
             weight: What this call counts towards a graph for its shapes.
         """
         # OpenVINO shares no memory that is read-only.
-        feeds = {name: np.require(values, None, ("C", "W")) for name, values in feeds.items()}
+        feeds = {
+            name: np.require(values, requirements=["C", "W"]) for name, values in feeds.items()
+        }
         shapes = tuple(values.shape for values in feeds.values())
         # A request's own memory is written again by the next call, another thread's too.
         with self._turn:
