@@ -13,6 +13,7 @@ best score is 0.79 for RGB in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -316,7 +317,15 @@ def _open_cuda(model: bytes, threads: int | None) -> _Maps:
     session, problem = try_cuda(model, session_options(threads), cudnn_conv_algo_search="HEURISTIC")
     if session is None:
         raise no_cuda(problem)
-    return lambda pixels: session.run(list(_OUTPUTS), {_INPUT: pixels})
+    turn = Lock()
+
+    def run(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        # The GPU computes one after the other anyway, and each run at once holds a workspace.
+        with turn:
+            maps: list[NDArray[np.float32]] = session.run(list(_OUTPUTS), {_INPUT: pixels})
+        return maps
+
+    return run
 
 
 def _open_openvino(model: bytes, threads: int | None) -> _Maps:
