@@ -30,11 +30,13 @@ def test_a_face_may_be_missed_twice_in_a_row(missed, track):
     assert follow([True] + [False] * missed + [True])[-1] == track
 
 
-def test_boxes_grow_for_a_second_and_no_longer():
+@pytest.mark.parametrize(("moved", "track"), [(55, 1), (70, 2)])
+def test_boxes_grow_for_a_second_and_no_longer(moved, track):
+    """By half a side each way: 120 wide, they overlap by 65 of 175, or only by 50 of 190."""
     tracker, answers = FaceTracker(), [np.ones(1, np.float32)]
-    for time, x, track in ((0, 0, 1), (SECONDS, 150, 2)):
-        (face,) = tracker.update(time, np.array([[x, 0, x + 60, 60]], np.float32), answers)
-        assert face.track == track
+    for time, x, expected in ((100, 1000, 1), (100 + SECONDS, 1000 + moved, track)):
+        (face,) = tracker.update(time, np.array([[x, 800, x + 60, 860]], np.float32), answers)
+        assert face.track == expected
 
 
 @pytest.mark.parametrize(
