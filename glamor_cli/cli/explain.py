@@ -11,9 +11,9 @@ from glamor_cli.cli.render import console, printable
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
     DeviceOption,
+    FacesProviderOption,
     LongSideOption,
     MinScoreOption,
-    ProviderOption,
     ThreadsOption,
     WeightsOption,
 )
@@ -37,7 +37,7 @@ def explain(
     detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
-    provider: ProviderOption = None,
+    provider: FacesProviderOption = None,
     min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
 ) -> None:

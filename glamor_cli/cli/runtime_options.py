@@ -86,6 +86,13 @@ ProviderOption = Annotated[
     Provider | None,
     typer.Option(help="What runs an ONNX file; default: ONNX Runtime on --device."),
 ]
+FacesProviderOption = Annotated[
+    Provider | None,
+    typer.Option(
+        help="What runs an ONNX file, and centerface (openvino only where the CPU has AMX); "
+        "default: ONNX Runtime, the file on --device and centerface on the CPU."
+    ),
+]
 VerifyProviderOption = Annotated[
     Provider | None,
     typer.Option(help="What verifies the ONNX file; default: ONNX Runtime on --device."),

@@ -14,10 +14,10 @@ from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
     DeviceOption,
+    FacesProviderOption,
     FlipOption,
     LongSideOption,
     MinScoreOption,
-    ProviderOption,
     ThreadsOption,
     WeightsOption,
 )
@@ -70,7 +70,7 @@ def watch(
     detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
-    provider: ProviderOption = None,
+    provider: FacesProviderOption = None,
     flip: FlipOption = False,
     min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
