@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -305,14 +306,13 @@ def _open(path: Path, opening: Callable[[bytes, int | None], _Maps], threads: in
 
 
 def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
-    missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
-    with importing("onnxruntime", missing, remedy):
-        import onnxruntime
+    onnxruntime = _import_onnxruntime()
     session = onnxruntime.InferenceSession(model, session_options(threads), [CPU_PROVIDER])
     return lambda pixels: session.run(list(_OUTPUTS), {_INPUT: pixels})
 
 
 def _open_cuda(model: bytes, threads: int | None) -> _Maps:
+    _import_onnxruntime()
     # The exhaustive search, the default, would time every algorithm anew for each size of image.
     session, problem = try_cuda(model, session_options(threads), cudnn_conv_algo_search="HEURISTIC")
     if session is None:
@@ -325,7 +325,19 @@ def _open_cuda(model: bytes, threads: int | None) -> _Maps:
             maps: list[NDArray[np.float32]] = session.run(list(_OUTPUTS), {_INPUT: pixels})
         return maps
 
+    try:
+        # The first convolution loads cuDNN, which may be missing or not fit.
+        run(np.zeros((1, 3, _STRIDE, _STRIDE), np.float32))
+    except Exception as error:
+        raise no_cuda(reason_of(error)) from error
     return run
+
+
+def _import_onnxruntime() -> Any:
+    missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
+    with importing("onnxruntime", missing, remedy):
+        import onnxruntime
+    return onnxruntime
 
 
 def _open_openvino(model: bytes, threads: int | None) -> _Maps:

@@ -18,7 +18,7 @@ def open_detector(
     threads: int | None = None,
     long_side: int | None = None,
     min_score: float | None = None,
-    engine: DetectorEngine = DetectorEngine.CPU,
+    engine: DetectorEngine | str = DetectorEngine.CPU,
 ) -> Detector:
     """Open a detector.
 
@@ -32,12 +32,13 @@ def open_detector(
         engine: What runs CenterFace.
 
     Raises:
-        ConfigError: There is no such detector, it does not have an option, or a value is one that
-            it cannot work with.
+        ConfigError: There is no such detector or engine, it does not have an option, or a value is
+            one that it cannot work with.
         BackendUnavailable: A package the detector needs is not installed or does not load, or
             CUDA was asked for and cannot load.
     """
     kind = choose(DetectorKind, kind, "detector")
+    engine = choose(DetectorEngine, engine, "engine")
     # Imported here because each needs a library of its own.
     if kind is DetectorKind.CENTERFACE:
         from glamor_cli.vision.centerface import CenterFace, CenterFaceConfig

@@ -1,6 +1,7 @@
 """The default detector on real photographs, and its arithmetic on maps made by hand."""
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -158,6 +159,9 @@ def test_a_detector_may_be_named_in_plain_text():
     with pytest.raises(ConfigError, match="there is no detector 'retina'") as error:
         open_detector("retina")
     assert "centerface, dlib" in error.value.remedy
+    with pytest.raises(ConfigError, match="there is no engine 'tpu'") as error:
+        open_detector(engine="tpu")
+    assert "cpu, cuda, openvino" in error.value.remedy
 
 
 def test_decoding_places_a_box_by_cell_offset_and_size():
@@ -274,6 +278,25 @@ def test_cuda_finds_the_same_faces(centerface, astronaut):
         )
         np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-3)
         np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=0.1)
+
+
+def test_what_cuda_only_finds_out_when_it_computes_is_told_at_once(monkeypatch, astronaut):
+    """As that cuDNN is missing; a session on the CPU stands in for the GPU's."""
+
+    def on_cpu(model, options, **_):
+        return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"]), ""
+
+    monkeypatch.setattr("glamor_cli.vision.centerface.try_cuda", on_cpu)
+    detector = open_detector(engine="cuda", threads=1)
+    assert overlap(detector.detect(astronaut).boxes[:1], ASTRONAUT)[0] > 0.85
+
+    class Broken:
+        def run(self, *_):
+            raise RuntimeError("libcudnn.so.9: cannot open shared object file")
+
+    monkeypatch.setattr("glamor_cli.vision.centerface.try_cuda", lambda *_, **__: (Broken(), ""))
+    with pytest.raises(BackendUnavailable, match=r"cannot use CUDA: .*libcudnn"):
+        open_detector(engine="cuda", threads=1)
 
 
 @pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")
