@@ -152,6 +152,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         if values["schema"] != SCHEMA:
             raise CheckpointError(f"{path} is of schema {values['schema']}, not {SCHEMA}", remedy)
         values = {entry.name: values[entry.name] for entry in fields(Sidecar)}
+        _require_types(values)
         values["target"] = Target(values["target"])
         values["architectures"] = tuple(values["architectures"])
         values["metadata"] = Metadata.from_json(json.dumps(values["metadata"]), path)
@@ -169,3 +170,17 @@ def read_sidecar(engine: Path) -> Sidecar:
             sidecar.rebuild_remedy(engine),
         )
     return sidecar
+
+
+def _require_types(values: dict[str, Any]) -> None:
+    """Check that texts are texts and numbers whole ones.
+
+    Raises:
+        TypeError: One is not.
+    """
+    for entry in fields(Sidecar):
+        if entry.type in (str, int) and type(values[entry.name]) is not entry.type:
+            raise TypeError(f"{entry.name} is {values[entry.name]!r}")
+    architectures = values["architectures"]
+    if type(architectures) is not list or any(type(name) is not str for name in architectures):
+        raise TypeError(f"architectures is {architectures!r}")

@@ -204,6 +204,10 @@ def test_damaged_engine_is_told_from_its_checksum(copied):
         ({"schema": 2}, "schema 2, not 1"),
         ({"target": "other"}, "cannot be read"),
         ({"batch_max": 0}, "cannot be read"),
+        ({"batch_max": 16.5}, "batch_max is 16.5"),
+        ({"precision": 32}, "precision is 32"),
+        ({"architectures": [float("nan")]}, "architectures is [nan]"),
+        ({"architectures": "SM89"}, "architectures is 'SM89'"),
         ({"metadata": {}}, "metadata"),
     ],
 )
