@@ -11,6 +11,7 @@ def test_reliability_by_hand():
     right = np.array([True, False, True, True])
     found = measure_reliability(confidence, right, bins=10)
     np.testing.assert_array_equal(found.counts, [0, 0, 0, 0, 0, 2, 0, 0, 0, 2])
+    np.testing.assert_allclose(found.edges, np.arange(11) / 10, atol=1e-12)
     assert found.confidence[5] == pytest.approx(0.575)
     assert (found.accuracy[5], found.accuracy[9]) == (0.5, 1.0)
     assert np.isnan(found.accuracy[0])

@@ -8,6 +8,7 @@ import pytest
 from glamor_cli.errors import DataError
 from glamor_cli.evaluation.metrics import (
     compute_metrics,
+    confidence_bins,
     expected_calibration_error,
     share_macro_f1,
 )
@@ -65,6 +66,7 @@ def test_two_networks_are_averaged_over_the_same_classes():
     assert [one.macro_f1 for one in alone] == pytest.approx([1, 1 / 3])
     shared = share_macro_f1(alone)
     assert [one.macro_f1 for one in shared] == pytest.approx([2 / 3, 1 / 3])
+    assert [one.averaged for one in shared] == [3, 3]
 
 
 def test_negative_log_likelihood_by_hand(metrics):
@@ -89,6 +91,11 @@ def test_calibration_error_by_hand(metrics):
     right = [1, 1, 0, 1, 0, 1]
     expected = sum(abs(c - r) for c, r in zip(confidence, right, strict=True)) / 6
     assert metrics.calibration_error == pytest.approx(expected)
+
+
+def test_a_confidence_on_a_border_belongs_to_the_lower_bin():
+    confidence = np.array([0, 0.1, 0.25, 0.3, 0.5, 0.75, 1])
+    assert confidence_bins(confidence, 4).tolist() == [0, 0, 0, 1, 1, 2, 3]
 
 
 def test_calibration_error_averages_within_a_bin():
