@@ -269,7 +269,7 @@ def test_openvino_finds_the_same_faces(centerface, astronaut, monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(cuda_problem() is not None, reason="ONNX Runtime cannot use CUDA here")
+@pytest.mark.skipif(cuda_problem() is not None, reason=str(cuda_problem()))
 def test_cuda_finds_the_same_faces(centerface, astronaut):
     detector = CenterFace(threads=1, engine=DetectorEngine.CUDA)
     for image in (astronaut, astronaut[::2, ::2], np.hstack([astronaut, astronaut])):
