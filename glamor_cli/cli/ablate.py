@@ -37,7 +37,8 @@ def ablate(
     recipe: RecipeOption = RecipeName.MODERN,
     network: EncoderOption = NetworkConfig.encoder,
     variant: Annotated[
-        list[Variant] | None, typer.Option(help="Only these variants; repeat it for several.")
+        list[Variant] | None,
+        typer.Option(help="Train only this variant; may be given several times."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help=f"Trainings of each variant; default: {SEEDS}.")
@@ -45,17 +46,18 @@ def ablate(
     epochs: EpochsOption = None,
     test_split: Annotated[str, typer.Option(help="Split to judge by.")] = TEST_SPLIT,
     scenes: Annotated[
-        Path | None, typer.Option(help="Folder of generated scenes: measures the attention too.")
+        Path | None,
+        typer.Option(help="Folder of the generated scenes; the attention is measured too."),
     ] = None,
     table_only: Annotated[
-        bool, typer.Option("--table-only", help="Train nothing: show what is finished in --run.")
+        bool, typer.Option("--table-only", help="Train nothing; show what is finished in --run.")
     ] = False,
     json_file: Annotated[Path | None, json_option("the table")] = None,
     precision: TrainPrecisionOption = TrainPrecision.AUTO,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train the whole network and its ablations alike, and compare them on the test split."""
+    """Train the whole network and its ablations in the same way, and compare them."""
     from glamor_cli.ablation.run import (
         PICTURE,
         AblationConfig,

@@ -35,16 +35,18 @@ def attention(
     split: SplitOption = None,
     scenes: Annotated[
         Path | None,
-        typer.Option(help="Folder of generated scenes: measures against the disc that decides."),
+        typer.Option(help="Folder of the generated scenes; measures against the disc that counts."),
     ] = None,
     gradcam: Annotated[
         bool, typer.Option("--gradcam", help="Measure Grad-CAM beside the attention.")
     ] = False,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs drawn from the split.")] = PAIRS,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the drawing.")] = 0,
-    fill: Annotated[Fill, typer.Option(help="What hidden parts show.")] = Fill.BLACK,
-    regions: Annotated[int, typer.Option(min=1, help="Random squares for each pair.")] = REGIONS,
-    steps: Annotated[int, typer.Option(min=1, help="Of the curves.")] = STEPS,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed for drawing the pairs.")] = 0,
+    fill: Annotated[Fill, typer.Option(help="What hidden parts are filled with.")] = Fill.BLACK,
+    regions: Annotated[
+        int, typer.Option(min=1, help="Random squares hidden for each pair.")
+    ] = REGIONS,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the curves.")] = STEPS,
     device: DeviceOption = Device.AUTO,
     batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,
@@ -52,7 +54,7 @@ def attention(
     json_file: Annotated[Path | None, json_option("the figures")] = None,
     save: Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")] = None,
 ) -> None:
-    """Measure the attention: what it points at, and what hiding that costs."""
+    """Measure the attention: what it points at, and what hiding that place costs."""
     from glamor_cli.evaluation.attention.hiding import HidingConfig
     from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
 

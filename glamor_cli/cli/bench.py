@@ -1,4 +1,4 @@
-"""``glamor bench``: how fast is what, here."""
+"""``glamor bench``: how fast everything is on this machine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,32 +51,38 @@ def bench(
         typer.Option(help=f"Comma-separated: {', '.join(Precision)}; else what suits the device."),
     ] = None,
     compile_mode: Annotated[
-        str | None, typer.Option(help="Mode of torch.compile; else the device's fastest.")
+        str | None, typer.Option(help="Mode of torch.compile; default: the fastest for the device.")
     ] = None,
     weights: TorchWeightsOption = DEFAULT_WEIGHTS,
     exports: Annotated[
         list[Path] | None,
-        typer.Option("--export", help="An exported file to measure beside it; may be repeated."),
+        typer.Option(
+            "--export", help="An exported file to measure as well; may be given several times."
+        ),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Photographs for pipeline, detector and preprocess; else one that comes along."
+            help="Photographs for pipeline, detector and preprocess; default: one that is included."
         ),
     ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     seconds: Annotated[
-        float, typer.Option(help="Least seconds measured for each row.")
+        float, typer.Option(help="Measure each row for at least this many seconds.")
     ] = _DEFAULT.seconds,
     iterations: Annotated[
-        int, typer.Option(help="Least calls measured for each row.")
+        int, typer.Option(help="Measure each row for at least this many calls.")
     ] = _DEFAULT.iterations,
     json_file: Annotated[Path | None, json_option("the figures")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write CSV.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture (.png, .svg, .pdf).")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the rows as CSV to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a chart (.png, .svg, .pdf) to this file.")
+    ] = None,
 ) -> None:
-    """Measure latency, throughput and agreement of backends, interleaved.
+    """Measure latency, throughput and agreement of several backends, taking turns.
 
     Ctrl-C keeps what is measured so far.
     Exits with 7 if none of the backends that --backends names could be measured.

@@ -45,10 +45,10 @@ def compare(
     json_file: Annotated[Path | None, json_option("the figures")] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write comparison.html, a picture and all disagreements to this folder."),
+        typer.Option(help="Write comparison.html, a chart and all disagreements into this folder."),
     ] = None,
 ) -> None:
-    """Compare networks on the same pairs: accuracy with significance, disagreements, latency."""
+    """Compare networks on the same pairs: accuracy and significance, disagreements, latency."""
     from glamor_cli.evaluation.compare import CompareConfig, compare_store
     from glamor_cli.evaluation.comparison_report import REPORT, comparison_files, write_comparison
 

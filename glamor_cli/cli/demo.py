@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
 
 def demo(
-    output: Annotated[
-        Path, typer.Option(help="Folder that receives everything.")
-    ] = DemoConfig.folder,
+    output: Annotated[Path, typer.Option(help="Folder for everything.")] = DemoConfig.folder,
     full: Annotated[
-        bool, typer.Option("--full", help="Also train all ablations over three seeds: hours.")
+        bool, typer.Option("--full", help="Also train all ablations over three seeds; takes hours.")
     ] = False,
     device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph."""
+    """Try every step: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     console.print("Loading torch ...", style="dim")
     from glamor_cli.demo.run import DemoCallbacks
     from glamor_cli.demo.run import demo as go

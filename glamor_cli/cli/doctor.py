@@ -23,7 +23,7 @@ def doctor(
 ) -> None:
     """Show what works here, what is missing, and what to do about it.
 
-    Exits with 7 if something is broken that every command needs.
+    Exits with 7 if the base installation is broken.
     """
     require_writable(json_file)
     with console.status("trying devices, engines, detectors and weights"):

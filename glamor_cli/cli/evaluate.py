@@ -45,7 +45,7 @@ def evaluate(
         typer.Option(help="Write report.html, figures and every answer into this folder."),
     ] = None,
 ) -> None:
-    """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusions.
+    """Judge a network on a pair store: accuracy, macro-F1, figures per class, confusion.
 
     Classes without pairs have no figures: - in the table, null in --json.
     """

@@ -29,7 +29,7 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="The picture to write (.png, .svg, .pdf); else <image>-explained.png, here."
+            help="The picture to write (.png, .svg, .pdf); default: <image>-explained.png, here."
         ),
     ] = None,
     weights: WeightsOption = DEFAULT_WEIGHTS,

@@ -38,12 +38,12 @@ def export(
     weights: SourceOption = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
-        typer.Option(help="The .onnx or .engine file; else named by weights and precision."),
+        typer.Option(help="The .onnx or .engine file; default: named after weights and precision."),
     ] = None,
     precision: Annotated[
-        ExportPrecision, typer.Option(help="What the graph computes in.")
+        ExportPrecision, typer.Option(help="Precision of the graph.")
     ] = ExportPrecision.FP32,
-    opset: Annotated[int, typer.Option(help="Version of ONNX's operators.")] = DEFAULT_OPSET,
+    opset: Annotated[int, typer.Option(help="Version of the ONNX operator set.")] = DEFAULT_OPSET,
     batch_min: Annotated[int, typer.Option(help="Smallest batch.")] = _BATCH.minimum,
     batch_opt: Annotated[
         int | None,
@@ -54,10 +54,11 @@ def export(
     ] = None,
     batch_max: Annotated[int, typer.Option(help="Largest batch.")] = _BATCH.maximum,
     verify: Annotated[
-        Path | None, typer.Option(help="Pair store or images to compare answers on.")
+        Path | None, typer.Option(help="Pair store or images to compare the answers on.")
     ] = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Pair store or images for INT8; else those of --verify.")
+        Path | None,
+        typer.Option(help="Pair store or images to calibrate INT8; default: those of --verify."),
     ] = None,
     int8_form: Annotated[
         Int8Form | None,
@@ -67,37 +68,44 @@ def export(
         ),
     ] = None,
     half_storage: Annotated[
-        bool, typer.Option("--half-storage", help="FP32 whose weights are kept in float16.")
+        bool, typer.Option("--half-storage", help="Keep the weights of an fp32 graph in float16.")
     ] = False,
     atol: Annotated[
-        float | None, typer.Option(help="Largest difference allowed; else the precision's.")
+        float | None,
+        typer.Option(help="Largest difference allowed; default: depends on the precision."),
     ] = None,
     device: VerifyDeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     provider: VerifyProviderOption = None,
     with_preprocessing: Annotated[
-        bool, typer.Option("--with-preprocessing", help="Graph from image and boxes to answers.")
+        bool,
+        typer.Option("--with-preprocessing", help="Make a graph that takes an image and boxes."),
     ] = False,
     trt: Annotated[bool, typer.Option("--trt", help="Build a TensorRT engine.")] = False,
     target: Annotated[
-        Target | None, typer.Option(help="TensorRT or TensorRT-RTX; else what is installed.")
+        Target | None, typer.Option(help="TensorRT or TensorRT-RTX; default: what is installed.")
     ] = None,
     gpu: Annotated[
         list[str] | None,
-        typer.Option(help="GPU generation for TensorRT-RTX, as SM89; may be given again."),
+        typer.Option(
+            help="GPU generation for TensorRT-RTX, such as SM89; may be given several times."
+        ),
     ] = None,
     workspace: Annotated[
         int | None,
-        typer.Option(help="Memory that an engine may work in, in MiB; default: the builder's."),
+        typer.Option(
+            help="Memory that an engine may use as workspace, in MiB; default: the builder's."
+        ),
     ] = None,
     timing_cache: Annotated[
-        Path | None, typer.Option(help="File that keeps TensorRT's measurements.")
+        Path | None,
+        typer.Option(help="File that keeps TensorRT's kernel timings for later builds."),
     ] = None,
     triton_repository: Annotated[
-        Path | None, typer.Option(help="Folder of models for Triton Inference Server.")
+        Path | None, typer.Option(help="Also write a model repository for Triton Inference Server.")
     ] = None,
 ) -> None:
-    """Export to ONNX or TensorRT and compare the answers; a file that disagrees is not kept."""
+    """Export to ONNX or TensorRT, and compare the answers; a file that disagrees is not kept."""
     if precision is not ExportPrecision.INT8 and (calibrate or int8_form):
         raise ConfigError(
             "--calibrate and --int8-form are for --precision int8 only",

@@ -10,10 +10,14 @@ from glamor_cli.data.options import VOTES_SHARE
 
 
 def fer2013(
-    folder: Annotated[Path, typer.Argument(help="Holds train.npz and validation.npz.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the images and manifest.csv.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder with train.npz and validation.npz.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for the images and manifest.csv.")
+    ],
     votes_share: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of a soft label are FER+'s votes.")
+        float, typer.Option(min=0, max=1, help="Share of FER+'s votes in each soft label.")
     ] = VOTES_SHARE,
 ) -> None:
     """Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess."""

@@ -11,9 +11,12 @@ from glamor_cli.cli.render import console
 def import_checkpoint(
     path: Annotated[
         Path,
-        typer.Argument(help="What the checkpoint's file names begin with: path/to/Model."),
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="What the names of the checkpoint's files begin with, such as path/to/Model.",
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file to write.")],
 ) -> None:
     """Import the authors' TensorFlow checkpoint, without TensorFlow."""
     from glamor_cli.export.tensorflow_checkpoint import VARIABLE_NAMES

@@ -45,13 +45,13 @@ def predict(
         RowFormat | None,
         typer.Option(
             "--format",
-            help="Default: a table, on standard error; with --output, by its ending. "
+            help="Default: a table on standard error; with --output, by its ending. "
             "Without --output, jsonl, json and csv go to standard output.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Write the rows to this file; - is standard output, with --format."),
+        typer.Option(help="Write the rows to this file; - is standard output, and needs --format."),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Save annotated pictures and videos into this folder.")
@@ -64,9 +64,7 @@ def predict(
     ] = None,
     smooth: Annotated[
         str,
-        typer.Option(
-            help="Videos: time constant of the smoothing of a person's emotion; 0 for none."
-        ),
+        typer.Option(help="Videos: time constant for smoothing each person's emotion; 0 for none."),
     ] = f"{TrackingConfig.smoothing}s",
     detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
@@ -77,7 +75,7 @@ def predict(
     long_side: LongSideOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Faces recognised at once.")] = FACES_AT_ONCE,
 ) -> None:
-    """Find the faces in images and videos and tell their emotions, one row a face.
+    """Find the faces in images and videos and tell their emotions, one row per face.
 
     Exits with 1 if a source could not be read; the others are answered all the same.
     """

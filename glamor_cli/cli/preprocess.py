@@ -28,15 +28,21 @@ def preprocess(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a data set (NCAER-S, CAER-S, class folders), or manifest .csv."
+            metavar="SOURCE",
+            help="Folder of a data set (NCAER-S, CAER-S, class folders), or a manifest .csv.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Folder of the pair store; a begun one goes on.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STORE", help="Folder of the pair store; an unfinished one is resumed."
+        ),
+    ],
     boxes: Annotated[
         BoxSource,
         typer.Option(
-            help="Faces' boxes: found by a detector, from the authors' box files, from the "
-            "manifest's columns, or the whole images."
+            help="Where the faces' boxes come from: a detector, the authors' box files, the "
+            "manifest's columns, or the whole image is the face."
         ),
     ] = _DEFAULTS.boxes,
     detector: Annotated[
@@ -47,7 +53,7 @@ def preprocess(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; all CPUs by default.")
+        int | None, typer.Option(min=1, help="Processes; default: one per CPU.")
     ] = None,
     dask: Annotated[
         str | None,
@@ -57,15 +63,15 @@ def preprocess(
         bool, typer.Option("--official-jpeg", help="Repeat the JPEG step of the authors' program.")
     ] = _DEFAULTS.official_jpeg,
     skip_no_face: Annotated[
-        bool, typer.Option("--skip-no-face", help="Leave images without a face out of the arrays.")
+        bool, typer.Option("--skip-no-face", help="Store no pairs of images without a face.")
     ] = _DEFAULTS.skip_no_face,
     split: Annotated[
         str | None,
-        typer.Option(help="Only this split; of data without splits, what to call it."),
+        typer.Option(help="Only this split; for data without splits, the name to give them."),
     ] = None,
     json_file: Annotated[Path | None, json_option("the report")] = None,
 ) -> None:
-    """Turn a data set into face/context pairs. Run it again after a stop: it goes on.
+    """Turn a data set into face/context pairs. Run again after a stop, it goes on from there.
 
     Exits with 1 if an image could not be used, also when run again; the others are stored all the
     same.

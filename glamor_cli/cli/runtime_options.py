@@ -19,12 +19,12 @@ StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair sto
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Default: test, validation, val, or the only one; of one that was learnt from, what "
-        "was held out."
+        help="Split to judge by; default: test, else validation or val, else the only one. Of a "
+        "split the network learnt from, only the held-out pairs are used by default."
     ),
 ]
 WeightsOption = Annotated[
-    str, typer.Option(help="A name from weights/, a .safetensors, .onnx or .engine.")
+    str, typer.Option(help="A name from weights/, or a .safetensors, .onnx or .engine file.")
 ]
 TorchWeightsOption = Annotated[
     str, typer.Option(help="A name from weights/ or a .safetensors file.")
@@ -32,8 +32,8 @@ TorchWeightsOption = Annotated[
 SourceOption = Annotated[
     str,
     typer.Option(
-        help="A name from weights/ or a .safetensors file; for --trt and --with-preprocessing "
-        "also an .onnx file, to build on as it is."
+        help="A name from weights/ or a .safetensors file; with --trt and --with-preprocessing "
+        "also an .onnx file, which is built on as it is."
     ),
 ]
 BatchOption = Annotated[int, typer.Option(min=1, help="Pairs run at once.")]
@@ -47,50 +47,52 @@ VerifyDeviceOption = Annotated[
 DetectorOption = Annotated[
     DetectorKind,
     typer.Option(
-        help="Who finds the faces; dlib (as the authors use it) and dlib-corrected (without their "
-        "mistakes) take at most 2 million pixels."
+        help="What finds the faces. dlib (as the authors use it) and dlib-corrected (without "
+        "their mistakes) take images of at most 2 million pixels."
     ),
 ]
 LongSideOption = Annotated[
     int | None,
     typer.Option(
-        help="For centerface: shrink images to this long side, in pixels, to look for faces; "
-        f"default: {LONG_SIDE}. A larger one finds smaller faces and takes longer."
+        help="For centerface: long side, in pixels, that images are shrunk to before looking for "
+        f"faces; default: {LONG_SIDE}. A larger one finds smaller faces and takes longer."
     ),
 ]
 MinScoreOption = Annotated[
     float | None,
     typer.Option(
-        help="Leave out faces the detector is less sure of; default: "
+        help="Leave out faces with a lower detector score; default: "
         + ", ".join(f"{score} for {kind}" for kind, score in MIN_SCORES.items())
         + "."
     ),
 ]
 FlipOption = Annotated[
     bool,
-    typer.Option("--flip", help="Also ask about the mirror image, and average; twice the work."),
+    typer.Option(
+        "--flip", help="Also run the mirror image and average both answers; twice the work."
+    ),
 ]
-TrainStoreArgument = Annotated[Path, typer.Argument(help="Pair store made by glamor preprocess.")]
-RecipeOption = Annotated[
-    RecipeName, typer.Option(help="How to train; docs/training.md explains each.")
+TrainStoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A pair store made by glamor preprocess.")
 ]
-EncoderOption = Annotated[Encoder, typer.Option(help="The encoders.")]
-EpochsOption = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
+RecipeOption = Annotated[RecipeName, typer.Option(help="How to train; see docs/training.md.")]
+EncoderOption = Annotated[Encoder, typer.Option(help="Which encoders to use.")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="Overrides the recipe.")]
 TrainPrecisionOption = Annotated[
-    TrainPrecision, typer.Option(help="Of convolutions and matrix products.")
+    TrainPrecision, typer.Option(help="Precision of convolutions and matrix products.")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, max=_MAX_THREADS, help="CPU threads; default: all cores.")
 ]
 ProviderOption = Annotated[
     Provider | None,
-    typer.Option(help="What runs an ONNX file; default: ONNX Runtime on --device."),
+    typer.Option(help="What runs ONNX files; default: ONNX Runtime on --device."),
 ]
 FacesProviderOption = Annotated[
     Provider | None,
     typer.Option(
-        help="What runs an ONNX file, and centerface (openvino only where the CPU has AMX); "
-        "default: ONNX Runtime, the file on --device and centerface on the CPU."
+        help="What runs ONNX files and centerface (openvino runs centerface only where the CPU has "
+        "AMX); default: ONNX Runtime, on --device for the network and on the CPU for centerface."
     ),
 ]
 VerifyProviderOption = Annotated[

@@ -10,10 +10,14 @@ from glamor_cli.data.options import SceneConfig
 
 
 def scenes(
-    out: Annotated[Path, typer.Argument(help="Folder to make; it must be empty or new.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for the scenes; new or empty.")
+    ],
     train: Annotated[int, typer.Option(help="Scenes to train on.")] = SceneConfig.train,
-    validation: Annotated[int, typer.Option(help="Scenes to choose by.")] = SceneConfig.validation,
-    test: Annotated[int, typer.Option(help="Scenes to judge by.")] = SceneConfig.test,
+    validation: Annotated[
+        int, typer.Option(help="Scenes to validate on.")
+    ] = SceneConfig.validation,
+    test: Annotated[int, typer.Option(help="Scenes to test on.")] = SceneConfig.test,
     seed: Annotated[
         int, typer.Option(help="The same seed gives the same scenes.")
     ] = SceneConfig.seed,
@@ -24,7 +28,7 @@ def scenes(
         int, typer.Option(help="Discs in a scene, 2 or 3; three are harder.")
     ] = SceneConfig.cues,
 ) -> None:
-    """Generate scenes in which neither face nor context suffices, with box files and cues.csv.
+    """Generate scenes in which neither face nor context is enough, with box files and cues.csv.
 
     The person's mouth says which disc counts; that disc's colour is the emotion.
     """

@@ -1,4 +1,4 @@
-"""``glamor store``: look at pair stores, check them, merge them, and take their boxes out."""
+"""``glamor store``: inspect, check and merge pair stores, and export their boxes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from glamor_cli.cli.render import console, printable, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
 
 store = typer.Typer(
-    help="Look at pair stores, check them, merge them, take their boxes out.",
+    help="Inspect, check and merge pair stores, and export their boxes.",
     no_args_is_help=True,
 )
 
@@ -51,7 +51,7 @@ def info(path: StoreArgument) -> None:
 
 @store.command("verify")
 def verify(path: StoreArgument) -> None:
-    """Compare every stored pair, and the indexes with the labels, with their checksums."""
+    """Check every stored pair, the indexes and the labels against their checksums."""
     from glamor_cli.data.store.pair_store import PairStore
 
     opened = PairStore.open(path)
@@ -68,10 +68,10 @@ def verify(path: StoreArgument) -> None:
 def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE", help="Two stores or more.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of the new store; a begun one goes on.")
+        Path, typer.Option("--out", help="Folder of the new store; an unfinished one is resumed.")
     ],
 ) -> None:
-    """Write several stores, made alike, into one; splits of one name are joined in this order."""
+    """Merge stores that were made alike; splits of one name are joined in the order given."""
     from glamor_cli.data.store.merge import merge_stores, total_images
     from glamor_cli.data.store.shared_images import note_shared
 
@@ -95,9 +95,12 @@ def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], Non
 @store.command("export-crops")
 def export_crops(
     path: StoreArgument,
-    out: Annotated[Path, typer.Argument(help="Folder that gets crop/, beside images/ if it has.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder to write crop/ into, such as the data set's."),
+    ],
 ) -> None:
-    """Write the boxes as crop/<split>/<Class>/<name>.txt, as the authors keep them."""
+    """Write the boxes as the authors' files, crop/<split>/<Class>/<name>.txt."""
     from glamor_cli.data.store.export_crops import export_crops as run
     from glamor_cli.data.store.pair_store import PairStore
 

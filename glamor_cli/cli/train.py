@@ -32,34 +32,36 @@ def train(
     recipe: RecipeOption = RecipeName.MODERN,
     network: EncoderOption = NetworkConfig.encoder,
     variant: Annotated[
-        Variant, typer.Option(help="Whole network or ablation.")
+        Variant, typer.Option(help="The whole network, or an ablation.")
     ] = NetworkConfig.variant,
     epochs: EpochsOption = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Overrides the recipe.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--lr", min=0, help="Instead of the recipe's.")
+        float | None, typer.Option("--lr", min=0, help="Overrides the recipe.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     train_split: Annotated[
-        str, typer.Option(help="Split to learn from; all, where the data have no splits.")
+        str, typer.Option(help="Split to learn from; data without splits are used whole.")
     ] = TRAIN_SPLIT,
     validation_split: Annotated[
         str | None,
-        typer.Option(help="Split to choose by; else validation, val, or a held-out tenth."),
+        typer.Option(
+            help="Split to choose the best epoch by; default: validation, val, or a held-out tenth."
+        ),
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Weights to start from: a name or a .safetensors.")
+        str | None, typer.Option(help="Weights to start from: a name or a .safetensors file.")
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(
-            help="Whose answers to learn from too: weights, or a face classifier's .onnx."
-        ),
+        typer.Option(help="Network that teaches: weights, or a face classifier's .onnx."),
     ] = None,
     teacher_share: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Of the targets, how much its answers are; instead of the recipe's."
+            min=0,
+            max=1,
+            help="Share of the teacher's answers in each target; overrides the recipe.",
         ),
     ] = None,
     mix: Annotated[
@@ -70,14 +72,16 @@ def train(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = None,
     checkpoint_every: Annotated[
-        str, typer.Option(help="Longest stretch of work that a kill may cost: 30s, 10min.")
+        str, typer.Option(help="Save at least this often: 30s, 10min.")
     ] = f"{CHECKPOINT_SECONDS / 60:g}min",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits on every run, on a GPU too.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run, or begin it.")
+    ] = False,
 ) -> None:
-    """Train a network; Ctrl-C saves, and --resume goes on.
+    """Train a network. Ctrl-C saves, and --resume goes on.
 
     With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
     """

@@ -1,4 +1,4 @@
-"""``glamor watch``: who is before a camera, and what their faces say, as it happens."""
+"""``glamor watch``: who is in front of a camera, and what their faces say, as it happens."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -42,7 +42,7 @@ def watch(
         RowFormat,
         typer.Option(
             "--format",
-            help="A table on standard error, or rows on standard output, passed on as they come.",
+            help="A live table on standard error, or rows on standard output as they come.",
         ),
     ] = RowFormat.TABLE,
     picture: Annotated[
@@ -51,21 +51,21 @@ def watch(
     ] = None,
     every: Annotated[
         str | None,
-        typer.Option(help="Look once per interval, such as 0.5s; default: as often as it can."),
+        typer.Option(help="Look once per interval, such as 0.5s; default: as often as possible."),
     ] = None,
     smooth: Annotated[
         str,
-        typer.Option(help="Time constant of the smoothing of a person's emotion; 0 for none."),
+        typer.Option(help="Time constant for smoothing each person's emotion; 0 for none."),
     ] = f"{TrackingConfig.smoothing}s",
     duration: Annotated[
         str | None, typer.Option("--for", help="End after this time; default: never.")
     ] = None,
     patience: Annotated[
-        str, typer.Option(help="After this time without a picture the camera is lost.")
+        str, typer.Option(help="Treat the camera as lost after this long without a frame.")
     ] = f"{WatchConfig.patience:g}s",
     retry: Annotated[
         str | None,
-        typer.Option(help="Open a camera that is lost again after this time; default: end."),
+        typer.Option(help="Open a lost camera again after this time; default: end."),
     ] = None,
     detector: DetectorOption = DEFAULT_DETECTOR,
     device: DeviceOption = Device.AUTO,
@@ -75,9 +75,9 @@ def watch(
     min_score: MinScoreOption = None,
     long_side: LongSideOption = None,
 ) -> None:
-    """Watch a camera: find the faces, follow the people, and tell their emotions as they are now.
+    """Watch a camera: find the faces, follow the people, and tell their emotions right now.
 
-    Of what comes while a picture is looked at only the newest is looked at next. Ctrl-C ends it.
+    Of the frames that arrive while one is processed, only the newest is kept. Ctrl-C ends it.
     """
     require_writable(picture)
     watching = WatchConfig(

@@ -76,7 +76,9 @@ def check_batches(
     tolerance: Tolerance,
     pairs: Pairs | None = None,
 ) -> tuple[BatchCheck, ...]:
-    """Compare two runtimes at batch 1, 2, the optimum and the maximum.
+    """Compare two runtimes at the smallest, the usual and the largest batch, at 1 and at 2.
+
+    The runtime takes batches of these sizes from then on.
 
     Args:
         runtime: What was exported.
