@@ -3,7 +3,7 @@
 import os
 import sys
 
-from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed
+from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed, reason_of
 from glamor_cli.system.interrupting import let_signals_interrupt
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.system.waiting_threads import end_beside_waiting_threads
@@ -43,7 +43,7 @@ def _run() -> None:
 
         named = "" if error.filename is None else f"cannot use {error.filename}: "
         report = ConfigError(
-            f"{named}{error.strerror or error}",
+            f"{named}{reason_of(error)}",
             "Check the path and its permissions; --verbose shows where it was used.",
         )
         if verbose:

@@ -7,25 +7,24 @@ import contextlib
 import importlib
 import os
 import platform
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glamor_cli import __version__
-from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
+from glamor_cli.errors import BackendUnavailable, GlamorError
 from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.system.cpus import available_cpus, cpu_flags
-from glamor_cli.system.extras import heed_interrupt, install_extra
+from glamor_cli.system.extras import heed_interrupt, install_extra, installed_version
 from glamor_cli.system.gpus import Driver, query_driver
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
+from glamor_cli.system.onnx_sessions import onnx_reason
 from glamor_cli.system.openvino_graphs import load_openvino
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered
 
@@ -67,7 +66,7 @@ class FindingStatus(StrEnum):
     MISSING = "missing"
     """Optional, and not installed."""
     BROKEN = "broken"
-    """The base needs it: without it ``glamor predict`` or ``glamor train`` fails."""
+    """Part of the base installation is missing or damaged: some command fails without it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def examine() -> Examination:
             *_weights(),
         ]
     names = (*_BASE, "onnxruntime-gpu", "onnxruntime", *_EXTRAS)
-    found = {name: known for name in names if (known := _version(name)) is not None}
+    found = {name: known for name in names if (known := installed_version(name)) is not None}
     return Examination(tuple(rows), {"glamor": __version__, "python": _python(), **found})
 
 
@@ -172,7 +171,7 @@ def _gpu(driver: Driver) -> Finding:
 
 
 def _libraries(driver: Driver) -> Iterator[Finding]:
-    missing = [name for name in _BASE if _version(name) is None]
+    missing = [name for name in _BASE if installed_version(name) is None]
     detail = (
         f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages are installed"
     )
@@ -211,7 +210,7 @@ def _providers() -> Iterator[Finding]:
         import onnxruntime
     except ImportError as error:
         heed_interrupt(error)
-        yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, _first_line(error), _REINSTALL)
+        yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, onnx_reason(error), _REINSTALL)
         return
     listed = onnxruntime.get_available_providers()
     problem = _provider_problem(CPU_PROVIDER)
@@ -260,7 +259,7 @@ def _provider_problem(provider: str) -> str | None:
         )
         session.run(None, dict.fromkeys("xy", np.ones(shape, np.float32)))
     except Exception as error:
-        return _first_line(error)
+        return onnx_reason(error)
     used = session.get_providers()[0]
     return None if used == provider else f"listed, but falls back to {used}"
 
@@ -276,7 +275,7 @@ def _engines(driver: Driver) -> Iterator[Finding]:
     except Exception as error:
         yield _extra_missing("engines", "OpenVINO", "openvino", error)
     else:
-        detail = f"{_version('openvino')} on {devices}, CPU in {precision}"
+        detail = f"{installed_version('openvino')} on {devices}, CPU in {precision}"
         yield Finding("engines", "OpenVINO", FindingStatus.OK, detail)
 
 
@@ -315,7 +314,7 @@ def _detectors() -> Iterator[Finding]:
             status = FindingStatus.BROKEN if default else FindingStatus.MISSING
             remedy = error.remedy if isinstance(error, GlamorError) else _REINSTALL
             optional = "" if default else "Optional. "
-            yield Finding("detectors", kind, status, _first_line(error), optional + remedy)
+            yield Finding("detectors", kind, status, onnx_reason(error), optional + remedy)
         else:
             yield Finding(
                 "detectors", kind, FindingStatus.OK, "finds faces" + " (default)" * default
@@ -370,13 +369,6 @@ def _checked_weights(name: str, entry: RegisteredWeights) -> Finding:
     return Finding("weights", name, FindingStatus.OK, f"{entry.summary} ({found})")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _python() -> str:
     return platform.python_version()
 
@@ -386,9 +378,4 @@ def _problem(error: Exception) -> str:
     if isinstance(error, GlamorError):
         return error.what
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
-    return _first_line(error) if absent is None else f"{absent} is not installed"
-
-
-def _first_line(error: Exception) -> str:
-    """The first line that says something, without ONNX Runtime's places in its source."""
-    return re.sub(r"^(/|\w:\\)\S+ .*?\) ", "", reason_of(error))
+    return onnx_reason(error) if absent is None else f"{absent} is not installed"

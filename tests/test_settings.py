@@ -13,6 +13,9 @@ from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.options import Fill
+from glamor_cli.evaluation.attention.report import AttentionConfig
+from glamor_cli.evaluation.compare import CompareConfig
+from glamor_cli.evaluation.evaluate import EvaluateConfig
 from glamor_cli.export.options import ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.tensorrt_build import EngineConfig
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
@@ -43,6 +46,12 @@ CHOICES = [
     (PredictConfig(), "detector", DetectorKind.DLIB),
     (PredictConfig(), "device", Device.CUDA),
     (PredictConfig(), "provider", Provider.CPU),
+    (EvaluateConfig(Path("store")), "device", Device.CUDA),
+    (EvaluateConfig(Path("store")), "provider", Provider.OPENVINO),
+    (CompareConfig(Path("store"), ("a", "b")), "device", Device.CUDA),
+    (CompareConfig(Path("store"), ("a", "b")), "provider", Provider.OPENVINO),
+    (AttentionConfig(Path("store")), "device", Device.CUDA),
+    (AttentionConfig(Path("store")), "provider", Provider.OPENVINO),
 ]
 MANY = [
     (ABLATION, "variants", (Variant.FULL, Variant.FACE_ONLY)),
@@ -83,9 +92,15 @@ def test_so_are_the_texts_of_several(settings, name, choices) -> None:
         (SCENES, {"epochs": 0}, "the number of epochs must be at least 1, not 0"),
         (SCENES, {"batch_size": -4}, "the batch size must be at least 1, not -4"),
         (SCENES, {"learning_rate": float("nan")}, "the learning rate must be a finite number"),
+        (SCENES, {"warm_up": 5}, "the warm-up must be from 0 to 1, not 5"),
+        (SCENES, {"label_smoothing": -1}, "the label smoothing must be from 0 to 1, not -1"),
+        (SCENES, {"synthetic_contexts": float("nan")}, "generated contexts must be from 0 to 1"),
+        (SCENES, {"epoch_share": 2}, "an epoch's share of the training split must be from 0 to 1"),
+        (SCENES, {"epoch_share": 0}, "an epoch must see some of the training split"),
         (TRAINING, {"seed": -1}, "the seed must be 0 or more, not -1"),
+        (TRAINING, {"threads": 0}, "the number of threads must be at least 1, not 0"),
     ],
 )
-def test_a_training_of_nothing_is_refused(settings, wrong, says) -> None:
+def test_a_training_that_cannot_work_is_refused(settings, wrong, says) -> None:
     with pytest.raises(ConfigError, match=says):
         replace(settings, **wrong)

@@ -17,7 +17,7 @@ from glamor_cli.bench.options import (
     BenchConfig,
     Precision,
 )
-from glamor_cli.errors import ConfigError, GlamorError
+from glamor_cli.errors import ConfigError, GlamorError, reason_of
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.options import DEFAULT_OPSET
 from glamor_cli.export.pairs import Pairs, random_pairs
@@ -82,8 +82,8 @@ def reason(error: Exception) -> str:
     heed_interrupt(error)
     if isinstance(error, GlamorError):
         return error.what
-    lines = str(error).strip().splitlines() or [""]
-    return f"failed: {type(error).__name__}: {lines[0]}"
+    kind, said = type(error).__name__, reason_of(error)
+    return f"failed: {kind}" if said == kind else f"failed: {kind}: {said}"
 
 
 @dataclass(frozen=True, eq=False)

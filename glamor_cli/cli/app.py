@@ -8,29 +8,29 @@ from glamor_cli import __version__
 from glamor_cli.cli.lazy import lazy_group
 
 COMMANDS = {
-    "predict": "Find the faces in images and videos and tell their emotions, one row a face.",
-    "watch": "Watch a camera: find the faces, follow the people, and tell their emotions as they "
-    "are now.",
-    "preprocess": "Turn a data set into face/context pairs. Run it again after a stop: it goes on.",
-    "store": "Look at pair stores, check them, merge them, take their boxes out.",
-    "scenes": "Generate scenes in which neither face nor context suffices, with box files and "
+    "predict": "Find the faces in images and videos and tell their emotions, one row per face.",
+    "watch": "Watch a camera: find the faces, follow the people, and tell their emotions right "
+    "now.",
+    "preprocess": "Turn a data set into face/context pairs. Run again after a stop, it goes on "
+    "from there.",
+    "store": "Inspect, check and merge pair stores, and export their boxes.",
+    "scenes": "Generate scenes in which neither face nor context is enough, with box files and "
     "cues.csv.",
     "fer2013": "Turn FER2013 with FER+'s votes into images and a manifest for glamor preprocess.",
-    "train": "Train a network; Ctrl-C saves, and --resume goes on.",
+    "train": "Train a network. Ctrl-C saves, and --resume goes on.",
     "evaluate": "Judge a network on a pair store: accuracy, macro-F1, figures per class, "
-    "confusions.",
-    "compare": "Compare networks on the same pairs: accuracy with significance, disagreements, "
+    "confusion.",
+    "compare": "Compare networks on the same pairs: accuracy and significance, disagreements, "
     "latency.",
-    "attention": "Measure the attention: what it points at, and what hiding that costs.",
-    "ablate": "Train the whole network and its ablations alike, and compare them on the test "
-    "split.",
-    "export": "Export to ONNX or TensorRT and compare the answers; a file that disagrees is not "
+    "attention": "Measure the attention: what it points at, and what hiding that place costs.",
+    "ablate": "Train the whole network and its ablations in the same way, and compare them.",
+    "export": "Export to ONNX or TensorRT, and compare the answers; a file that disagrees is not "
     "kept.",
-    "bench": "Measure latency, throughput and agreement of backends, interleaved.",
+    "bench": "Measure latency, throughput and agreement of several backends, taking turns.",
     "import-checkpoint": "Import the authors' TensorFlow checkpoint, without TensorFlow.",
     "explain": "Show one person's answer: attention, streams, second choice, and what hiding "
     "changes.",
-    "demo": "Try everything: scenes, pairs, training, report, ONNX, speed, a real photograph.",
+    "demo": "Try every step: scenes, pairs, training, report, ONNX, speed, a real photograph.",
     "doctor": "Show what works here, what is missing, and what to do about it.",
 }
 """Each command, and the first paragraph of its own help.
@@ -42,7 +42,7 @@ one, imported when it is run.
 app = typer.Typer(
     name="glamor",
     cls=lazy_group(COMMANDS),
-    help="Context-aware emotion recognition with GLAMOR-Net: from photographs to running engines.",
+    help="Context-aware emotion recognition with GLAMOR-Net: from photographs to engines.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

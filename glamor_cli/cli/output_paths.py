@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
@@ -128,4 +128,4 @@ def _require(path: Path, *, is_file: bool) -> None:
         if not os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
             raise cannot_write(path, f"{there} may not be written to")
     except OSError as error:
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error

@@ -267,7 +267,7 @@ def _claim(folder: Path) -> None:
 
 
 def _headline(result: BenchResult) -> str:
-    """Say how the fastest engine does at the largest batch."""
+    """Say which engine answered most pairs a second, and at which batch."""
     rows = [row for row in result.rows if row.what is Target.NETWORK and row.images_per_second]
     best = max(rows, key=lambda row: row.images_per_second or 0)
     return (

@@ -29,8 +29,8 @@ from glamor_cli.evaluation.metrics import Metrics, compute_metrics, share_macro_
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive, settle_paths
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
+from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import find_weights
@@ -58,7 +58,8 @@ class CompareConfig:
         provider: What runs the ONNX files among them; None chooses by ``device``.
 
     Raises:
-        ConfigError: Fewer than two, one twice, or too many; or a batch of less than one pair.
+        ConfigError: Fewer than two, one twice, or too many; no such device or provider; or a batch
+            of less than one pair.
     """
 
     store: Path
@@ -72,6 +73,7 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "store")
+        settle_choices(self, device=Device, provider=Provider)
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(

@@ -19,8 +19,8 @@ from glamor_cli.files.csv_line import csv_line
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive, settle_paths
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
+from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
@@ -42,7 +42,7 @@ class EvaluateConfig:
         flip: Also ask about each pair's mirror image, and average the answers.
 
     Raises:
-        ConfigError: A batch of less than one pair.
+        ConfigError: No such device or provider, or a batch of less than one pair.
     """
 
     store: Path
@@ -56,6 +56,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "store")
+        settle_choices(self, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
 
 

@@ -1,1 +1,1 @@
-"""From weights to files that run elsewhere, verified."""
+"""From weights to verified files that run elsewhere; from the authors' checkpoint to weights."""

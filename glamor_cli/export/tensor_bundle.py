@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, reason_of
 from glamor_cli.export.leveldb_table import masked_crc32c, read_table
 from glamor_cli.files.protobuf_wire import read_fields
 from glamor_cli.files.reading import open_file, read_bounded
@@ -130,7 +130,7 @@ class TensorBundle:
                 handle.seek(entry.offset)
                 data = handle.read(entry.size)
         except OSError as error:
-            raise self._error(key, f"cannot be read: {error.strerror or error}") from error
+            raise self._error(key, f"cannot be read: {reason_of(error)}") from error
         if len(data) != entry.size or masked_crc32c(data) != entry.crc32c:
             raise self._error(key, f"does not match its checksum in {self._shard(entry).name}")
         return np.frombuffer(data, "<f4").reshape(shape)
@@ -142,7 +142,7 @@ class TensorBundle:
         try:
             available = shard.stat().st_size
         except OSError as error:
-            reason = error.strerror or error
+            reason = reason_of(error)
             raise self._error(
                 key, f"lies in {shard.name}, which cannot be read: {reason}"
             ) from error

@@ -62,6 +62,7 @@ def add_preprocessing(source: Path, out: Path) -> float:
     Raises:
         CheckpointError: The file is damaged, or not a network that glamor exported.
         ExportError: Its batch is fixed, or the graph's values differ.
+        ConfigError: The file cannot be written.
     """
     network = load_model(source)
     identify(network, source)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.system.undisturbed import undisturbed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -64,7 +64,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             suffix=f"{_PARTIAL}{_begin(path.suffix, _SUFFIX_BYTES)}",
         )
     except OSError as error:
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -101,7 +101,7 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
                 os.fsync(handle.fileno())
             temporary.replace(path)
     except OSError as error:
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error
 
 
 def _permit(temporary: Path, mode: int) -> None:
@@ -159,7 +159,7 @@ def report_full_disk(path: Path | str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error
 
 
 def cannot_write(path: Path | str, reason: object) -> ConfigError:

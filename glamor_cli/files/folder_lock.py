@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
 
 if sys.platform == "win32":
@@ -62,11 +62,11 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
     except OSError as error:
         if folder.is_file():
             raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
-        raise cannot_write(folder, error.strerror or error) from error
+        raise cannot_write(folder, reason_of(error)) from error
     try:
         opened = _open(folder)
     except OSError as error:
-        raise cannot_write(folder, error.strerror or error) from error
+        raise cannot_write(folder, reason_of(error)) from error
     try:
         try:
             _lock(opened)

@@ -1,1 +1,1 @@
-"""GLAMOR-Net, one file per block of the paper's figure 2; `glamor_net` composes them."""
+"""GLAMOR-Net: a file for each block of the paper's figure, `glamor_net`, and its fast forms."""

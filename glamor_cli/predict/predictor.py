@@ -57,13 +57,14 @@ class PredictConfig:
         weights: A name from ``weights/`` or a file.
         detector: Who finds the faces.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
-        threads: CPU threads for each engine; None leaves it to them. Torch, which runs
-            ``.safetensors`` files, has one number for the whole process, and keeps it.
+        threads: CPU threads for each engine, images read at once, and threads of the video decoder;
+            None takes all cores. Torch, which runs ``.safetensors`` files, has one number for the
+            whole process, and keeps it.
         provider: What runs an ONNX file of the network; None chooses by ``device``. It runs
             CenterFace, too, OpenVINO only where the CPU has AMX; None leaves that to the CPU.
         flip: Also ask the network about each pair's mirror image, and average the answers.
-        min_score: Faces of which the detector is less sure are left out; None takes the
-            detector's own bound.
+        min_score: Faces of which the detector is less sure are left out; None takes the detector's
+            bound of ``MIN_SCORES``.
         long_side: The long side, in pixels, that CenterFace shrinks an image to; None is its
             default.
         batch: How many faces the network sees at once, across images.

@@ -30,11 +30,12 @@ def open_runtime(
             its value, half of them on CUDA alone. Exported files have their own.
 
     Raises:
-        ConfigError: No such weights, device or provider, or they do not go together.
+        ConfigError: No such weights, device, provider or precision, or they do not go together.
         CheckpointError: The file is damaged or foreign.
         BackendUnavailable: The device or its libraries are not here.
     """
     device = choose(Device, device, "device")
+    chosen = choose(TorchPrecision, precision, "precision")
     path = find_weights(weights, suffix=".onnx")
     if provider is not None:
         if path.suffix != ".onnx":
@@ -43,10 +44,10 @@ def open_runtime(
                 "Give an .onnx file, or leave --provider out.",
             )
         device = _device_of(provider, device)
-    if precision != TorchPrecision.FP32 and path.suffix != ".safetensors":
+    if chosen is not TorchPrecision.FP32 and path.suffix != ".safetensors":
         raise ConfigError(
             f"{path.name} has a fixed precision; only .safetensors files leave a choice",
-            "Export in the precision you want, or leave --precision out.",
+            "Export in the precision you want, or leave the precision at fp32.",
         )
     # Imported here because each engine is heavy and only one is needed.
     if provider == Provider.OPENVINO:
@@ -56,7 +57,6 @@ def open_runtime(
     if path.suffix == ".safetensors":
         from glamor_cli.runtimes.torch import TorchRuntime
 
-        chosen = choose(TorchPrecision, precision, "precision")
         return TorchRuntime(path, device=device, threads=threads, precision=chosen)
     if path.suffix == ".onnx":
         from glamor_cli.runtimes.onnx import OnnxRuntime

@@ -5,7 +5,6 @@ all that is asked here, and ``glamor predict`` must not pay for more.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from glamor_cli.errors import (
     GlamorError,
     is_lack_of_memory,
     no_memory_to,
-    reason_of,
 )
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.system.onnx_sessions import onnx_reason
 from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
 if TYPE_CHECKING:
@@ -160,8 +159,7 @@ def unreadable(name: Path | str, error: Exception) -> GlamorError:
     """Say that something is not ONNX, newer than what reads it here, or that memory ran out."""
     if is_lack_of_memory(error):
         return no_memory_to(f"open {name}")
-    # ONNX Runtime says first where in its source it was.
-    reason = re.sub(r"/\S+ .*?\) ", "", reason_of(error))
+    reason = onnx_reason(error)
     if "Unsupported model IR version" in reason or "is under development" in reason:
         return CheckpointError(
             f"{name} is written in a newer ONNX than the ONNX Runtime here reads",

@@ -72,7 +72,7 @@ class TorchRuntime(Runtime):
         if precision is not TorchPrecision.FP32 and self.provider == "cpu":
             raise ConfigError(
                 "torch computes in half precision only on CUDA",
-                "Leave --precision out, or choose --device cuda.",
+                "Leave the precision at fp32, or choose the device cuda.",
             )
         if threads is not None:
             require_positive(threads, "the number of threads", "--threads")

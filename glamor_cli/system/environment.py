@@ -5,11 +5,11 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glamor_cli import __version__
 from glamor_cli.system.cpus import available_cpus, cpu_flags
+from glamor_cli.system.extras import installed_version
 from glamor_cli.system.gpus import query_driver
 
 _PACKAGES = (
@@ -92,13 +92,8 @@ def describe_environment() -> Environment:
 
 
 def _installed(packages: tuple[str, ...]) -> dict[str, str]:
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    versions = {package: installed_version(package) for package in packages}
+    return {package: known for package, known in versions.items() if known is not None}
 
 
 def _cpu_name() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def install_extra(name: str) -> str:
         f"Install the extra in glamor's checkout: uv sync --inexact --extra {name}, "
         f"or pip install '.[{name}]'"
     )
+
+
+def installed_version(package: str) -> str | None:
+    """Give the version of an installed package, by its name for pip; None where it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def find_in_package(package: str, name: str) -> Path | None:

@@ -1,5 +1,6 @@
 """How a session of ONNX Runtime is set up, whatever network it is for."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ def session_options(threads: int | None) -> "onnxruntime.SessionOptions":
     # Spinning threads take the cores from decoding and detection between two batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def onnx_reason(error: BaseException) -> str:
+    """Give the first line that ONNX Runtime says, without the place in its source before it."""
+    return re.sub(r"^(/|\w:\\)\S+ .*?\) ", "", reason_of(error))
 
 
 def try_cuda(

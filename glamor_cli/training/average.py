@@ -17,7 +17,17 @@ def start_average(network: torch.nn.Module) -> dict[str, Tensor]:
 def move_average(
     average: dict[str, Tensor], network: torch.nn.Module, decay: float, step: int
 ) -> None:
-    """Move parameters and batch norms' statistics alike, so that they belong together."""
+    """Move parameters and batch norms' statistics alike, so that they belong together.
+
+    Early on the decay is (1 + step) / (10 + step), so that the first weights are soon forgotten, as
+    in TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
+
+    Args:
+        average: From ``start_average``; changed in place.
+        network: What it moves towards.
+        decay: How much of itself the average keeps at a step, in the end.
+        step: The step's number, from 0.
+    """
     weight = 1 - min(decay, (1 + step) / (10 + step))
     current = network.state_dict()
     values = [current[name] for name in average]

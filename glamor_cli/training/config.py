@@ -14,7 +14,13 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.reading import MALFORMED, sha256
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import flatten, require_seed, settle_choices, settle_paths
+from glamor_cli.settings import (
+    flatten,
+    require_positive,
+    require_seed,
+    settle_choices,
+    settle_paths,
+)
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import TrainPrecision
@@ -67,7 +73,8 @@ class TrainConfig:
             where they are slower.
 
     Raises:
-        ConfigError: There is no such precision or device, or the seed is negative.
+        ConfigError: There is no such precision or device, less than one thread, or the seed is
+            negative.
     """
 
     store: Path
@@ -89,6 +96,7 @@ class TrainConfig:
         settle_paths(self, "store", "run", "initial_weights", "teacher")
         settle_choices(self, precision=TrainPrecision, device=Device)
         require_seed(self.seed)
+        require_positive(self.threads, "the number of threads", "--threads")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""
@@ -107,7 +115,11 @@ def settle_precision(config: TrainConfig, device: torch.device) -> TrainConfig:
 
 
 def keep_precision(config: TrainConfig) -> TrainConfig:
-    """Replace ``auto`` by what the run in the folder was begun with, if there is one."""
+    """Replace ``auto`` by what the run in the folder was begun with, if there is one.
+
+    Raises:
+        DataError: The run's ``config.json`` cannot be read.
+    """
     if config.precision is not TrainPrecision.AUTO or not has_checkpoint(config.run):
         return config
     return replace(config, precision=TrainPrecision(_read_config(config.run)["precision"]))

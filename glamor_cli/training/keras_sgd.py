@@ -50,7 +50,7 @@ class KerasSGD(Optimizer):
                     self.state[parameter]["velocity"] = torch.zeros_like(parameter)
             if not parameters:
                 continue
-            # All parameters in one call: eighty by themselves cost a small batch its time.
+            # All parameters in one call: one by one they would cost a small batch its time.
             velocities = [self.state[parameter]["velocity"] for parameter in parameters]
             gradients = [parameter.grad for parameter in parameters]
             torch._foreach_mul_(velocities, group["momentum"])

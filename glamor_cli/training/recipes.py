@@ -16,7 +16,7 @@ from enum import StrEnum
 from glamor_cli.data.batches.augment import ContextAugmentation, FaceAugmentation
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import FACE_SIZE
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import require_positive, require_share, settle_choices
 from glamor_cli.training.options import RecipeName
 
 
@@ -95,7 +95,8 @@ class Recipe:
 
     Raises:
         ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, a
-            learning rate that is negative or not finite, or a share beyond 0 and 1.
+            learning rate that is negative or not finite, a share beyond 0 and 1, or epochs that see
+            nothing.
     """
 
     name: str
@@ -143,6 +144,12 @@ class Recipe:
                 f"the share of another pair must be from 0 to 1, not {self.mix}",
                 "Give --mix 0.5 for shares of up to one half.",
             )
+        require_share(self.warm_up, "the warm-up")
+        require_share(self.label_smoothing, "the label smoothing")
+        require_share(self.synthetic_contexts, "the share of generated contexts")
+        require_share(self.epoch_share, "an epoch's share of the training split")
+        if self.epoch_share == 0:
+            raise ConfigError("an epoch must see some of the training split", "Give 1 for all.")
 
     def face_size(self, epoch: int) -> int:
         """Give the height and width of the faces of an epoch, from 0, in pixels."""

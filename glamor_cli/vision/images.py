@@ -35,7 +35,8 @@ _WHITE_IS_ZERO = 0
 _SEPARATE = 2
 _UNSIGNED = 1
 
-_METADATA = ("ignore", None, UserWarning, re.compile(r"PIL\b"), 0)
+_PILLOW = r"PIL\b"
+_METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)
 """A filter, as the standard library keeps them, of what Pillow says of damaged metadata."""
 
 _ORIENTATION_TAG = 0x0112
@@ -205,11 +206,11 @@ class _DeepGray:
 
     Attributes:
         largest: The largest value there can be.
-        is_black: Whether that is black, and not white.
+        white_is_zero: Whether 0 is white and the largest value black, and not the other way.
     """
 
     largest: int = 65535
-    is_black: bool = False
+    white_is_zero: bool = False
 
 
 def _deep_gray(image: Image.Image) -> _DeepGray:
@@ -225,8 +226,8 @@ def _deep_gray(image: Image.Image) -> _DeepGray:
     if bits > 16 or sample_format != _UNSIGNED:
         signed = "" if sample_format == _UNSIGNED else "signed "
         raise ValueError(f"pixels are {signed}{bits}-bit integers, whose range is not known")
-    is_black = image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
-    return _DeepGray((1 << bits) - 1, is_black)
+    white_is_zero = image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
+    return _DeepGray((1 << bits) - 1, white_is_zero)
 
 
 def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
@@ -265,7 +266,7 @@ def _from_deep_gray(
     if values.min() < 0 or values.max() > gray.largest:
         raise ValueError("pixels are 32-bit integers, whose range is not known")
     bytes_ = ((510 * values + gray.largest) // (2 * gray.largest)).astype(np.uint8)
-    if gray.is_black:
+    if gray.white_is_zero:
         bytes_ = 255 - bytes_
     if isinstance(transparent, int):  # and no text of that name
         bytes_[values == transparent] = 0
@@ -296,7 +297,7 @@ def _ignore_warnings() -> None:
     in threads would take away those that others, and the caller's own program, have set meanwhile.
     """
     # Whoever catches warnings brings older filters back, or has put others before this, or none.
-    if _METADATA not in warnings.filters[:1]:
-        warnings.filterwarnings("ignore", category=UserWarning, module=_METADATA[3].pattern)
+    if _METADATA_WARNINGS not in warnings.filters[:1]:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
     # Last, so that a program that makes an error of it, as a guard, keeps that guard.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)

@@ -44,6 +44,19 @@ def test_a_graph_with_preprocessing_is_ours_but_no_network(tmp_path):
     assert "without --with-preprocessing" in refused.value.remedy
 
 
+@pytest.mark.parametrize(
+    "place", ["/onnxruntime_src/core/graph/", "D:\\a\\_work\\1\\s\\onnxruntime\\core\\graph\\", ""]
+)
+def test_onnx_runtimes_places_in_its_source_are_left_out(place):
+    where = (
+        f"{place}model.cc:149 onnxruntime::Model::Model(ModelProto&&, const Path&) "
+        if place
+        else ""
+    )
+    error = unreadable("x.onnx", RuntimeError(f"{where}Missing opset (13) in the model."))
+    assert error.what == "x.onnx cannot be read as ONNX (Missing opset (13) in the model.)"
+
+
 @pytest.mark.parametrize("how", [None, "{", "[]", "{}"])
 def test_without_a_readable_precision_it_is_still_ours(tmp_path, how):
     properties = {METADATA_KEY: OURS[METADATA_KEY]} | ({} if how is None else {EXPORT_KEY: how})

@@ -5,7 +5,7 @@ In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no fa
 
 from pathlib import Path
 
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
@@ -37,9 +37,7 @@ def read_box(path: Path) -> Box:
         with open_file(path) as handle:
             raw = handle.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(
-            f"cannot read the box file {path}: {error.strerror or error}", _REMEDY
-        ) from error
+        raise DataError(f"cannot read the box file {path}: {reason_of(error)}", _REMEDY) from error
     try:
         if len(raw) > MAX_BYTES:
             raise ValueError("too long")
@@ -74,4 +72,4 @@ def write_box(path: Path, box: Box) -> None:
         temporary.write_text(text, encoding="ascii", newline="")
         temporary.replace(path)
     except OSError as error:
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error

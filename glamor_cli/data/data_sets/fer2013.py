@@ -146,4 +146,4 @@ def _write_png(path: Path, pixels: NDArray[Any]) -> None:
         with undisturbed():
             Image.fromarray(pixels).save(path, "PNG")
     except OSError as error:
-        raise cannot_write(path, error.strerror or error) from error
+        raise cannot_write(path, reason_of(error)) from error

@@ -16,7 +16,7 @@ from glamor_cli.data.data_sets.data_set import (
 )
 from glamor_cli.data.data_sets.manifest import ManifestDataSet
 from glamor_cli.data.split_names import WHOLE_SPLIT
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names
 from glamor_cli.files.local import require_local
@@ -192,6 +192,6 @@ def _file_names(folder: Path, suffixes: frozenset[str]) -> Iterator[str]:
 
 def _vanished(folder: Path, error: OSError) -> DataError:
     return DataError(
-        f"cannot list {folder}: {error.strerror or error}",
+        f"cannot list {folder}: {reason_of(error)}",
         "Check that the data set is still there and that you may read it.",
     )

@@ -17,7 +17,7 @@ from typing import TextIO
 from glamor_cli.data.data_sets.class_names import find_class, known_classes
 from glamor_cli.data.data_sets.data_set import DataSet, Layout, Record, is_split_name
 from glamor_cli.data.split_names import WHOLE_SPLIT
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
@@ -131,7 +131,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 raise _wrong(path, reader.line_num, f"is not CSV ({error})") from error
     except OSError as error:
         raise DataError(
-            f"cannot read the manifest {path}: {error.strerror or error}", "Check the path."
+            f"cannot read the manifest {path}: {reason_of(error)}", "Check the path."
         ) from error
 
 

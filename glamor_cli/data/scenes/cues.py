@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.data.scenes.drawing import RINGS
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_text
 from glamor_cli.vision.pairs import Box
 
@@ -61,7 +61,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
         cues = [_from_row(row) for row in rows]
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror or error}",
+            f"cannot read {path}: {reason_of(error)}",
             "Give a folder that glamor scenes made.",
         ) from error
     except (csv.Error, KeyError, TypeError, ValueError) as error:

@@ -9,7 +9,7 @@ from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes.cues import CUES_FILE, Cue, write_cues
 from glamor_cli.data.scenes.scene import check_drawing, draw_scene
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.labels import EMOTIONS
 
@@ -60,7 +60,7 @@ def make_scenes(
             else:
                 whole.replace(place)
     except OSError as error:
-        raise cannot_write(out, error.strerror or error) from error
+        raise cannot_write(out, reason_of(error)) from error
     return out
 
 

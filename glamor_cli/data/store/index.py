@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import Box
 from glamor_cli.vision.status import Status
@@ -149,7 +149,7 @@ def read_index(path: Path, *, unfinished: bool = False) -> Iterator[tuple[IndexR
                 yield entry, end
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror or error}", "Preprocess into a new folder."
+            f"cannot read {path}: {reason_of(error)}", "Preprocess into a new folder."
         ) from error
     except ValueError as error:
         raise DataError(

@@ -21,7 +21,7 @@ from glamor_cli.data.store.format import (
     targets_format,
 )
 from glamor_cli.data.store.index import IndexRow, read_index
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.reading import sha256
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 from glamor_cli.vision.status import Status
@@ -230,7 +230,7 @@ class PairStore:
         try:
             damaged = known is not None and sha256(path) != known
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror or error}", _REMEDY) from error
+            raise DataError(f"cannot read {path}: {reason_of(error)}", _REMEDY) from error
         if damaged:
             raise DataError(
                 f"{path} is damaged: labels, names or boxes are not as they were written", _REMEDY
@@ -305,7 +305,7 @@ class PairStore:
                 header = handle.read(HEADER_BYTES)
             size = path.stat().st_size
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror or error}", _REMEDY) from error
+            raise DataError(f"cannot read {path}: {reason_of(error)}", _REMEDY) from error
         shape = (rows, *array.row_shape)
         if header != array.header(rows):
             raise DataError(

@@ -16,7 +16,7 @@ from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store.format import CONTEXTS, FACES, HEADER_BYTES, ArrayFormat
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.data.store.pair_store import PairStore
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 
 _NAME_BYTES = 8
 
@@ -113,7 +113,7 @@ def _marks(
                     yield entry, entry.source
     except OSError as error:
         raise DataError(
-            f"cannot read the pixels in {folder}: {error.strerror or error}",
+            f"cannot read the pixels in {folder}: {reason_of(error)}",
             "Preprocess the data set into a new folder.",
         ) from error
 

@@ -27,7 +27,7 @@ from glamor_cli.data.store.format import (
 )
 from glamor_cli.data.store.index import HEADER, IndexRow, read_index
 from glamor_cli.data.store.pair_store import count, row_crc32
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.reading import sha256
@@ -258,6 +258,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
+            f"cannot write {path}: {reason_of(error)}",
             "Make room or choose a folder that you may write to; what is stored already is kept.",
         ) from error

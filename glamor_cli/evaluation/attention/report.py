@@ -27,8 +27,8 @@ from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
-from glamor_cli.settings import require_positive, require_seed, settle_paths
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
+from glamor_cli.settings import require_positive, require_seed, settle_choices, settle_paths
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
@@ -54,8 +54,8 @@ class AttentionConfig:
         provider: What runs an ONNX file; None chooses by ``device``.
 
     Raises:
-        ConfigError: Less than one pair, a batch of less than one, a negative seed, or Grad-CAM of a
-            file that a provider runs.
+        ConfigError: No such device or provider, less than one pair, a batch of less than one, a
+            negative seed, or Grad-CAM of a file that a provider runs.
     """
 
     store: Path
@@ -73,6 +73,7 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "store", "scenes")
+        settle_choices(self, device=Device, provider=Provider)
         require_positive(self.pairs, "the number of pairs", "--pairs")
         require_positive(self.batch, "the batch size", "--batch")
         require_seed(self.seed)

@@ -1,7 +1,6 @@
 """An attention report as figures: for the terminal, and for ``glamor attention --json``."""
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from glamor_cli.evaluation.attention.options import MapKind
 from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures
 from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
 from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.extras import installed_version
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,5 @@ def _rounded(values: NDArray[np.float32]) -> list[float]:
 def _environment(report: AttentionReport) -> dict[str, str | int | float | None]:
     facts = describe_environment().to_dict()
     if MapKind.GRAD_CAM in report.methods:
-        try:
-            facts["captum"] = version("captum")
-        except PackageNotFoundError:
-            facts["captum"] = None
+        facts["captum"] = installed_version("captum")
     return facts
