@@ -120,6 +120,7 @@ def judged_by_what_chose(config: AblationConfig) -> bool:
 def _check_split(config: AblationConfig) -> None:
     """Check the split to judge by, and its scenes, before hours are spent on what is judged."""
     split = PairStore.open(config.training.store).split(config.test_split)
+    split.require_pairs()
     if config.test_split == settle_train_split(config.training).train_split:
         raise ConfigError(
             f"the split {config.test_split!r} is the training split "
@@ -147,6 +148,7 @@ def write_table(config: AblationConfig) -> list[VariantResult]:
         ConfigError: The folder holds runs of another kind.
         GlamorError: As ``evaluate`` does.
     """
+    _check_split(config)
     folder = config.training.run
     results = [_result(config, *found) for found in _finished(folder)]
     table = summarise(results)

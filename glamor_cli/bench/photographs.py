@@ -1,6 +1,7 @@
 """The targets that begin with image files: detector, preprocess, pipeline."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -79,16 +80,18 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
             continue
         finder = others.get(backend, detector)
         # An engine that does not run the detector gets its faces from the CPU.
-        predictor = Predictor(detector if isinstance(finder, str) else finder, runtime, config)
+        used = detector if isinstance(finder, str) else finder
+        predictor = Predictor(used, runtime, config)
 
         def run(predictor: Predictor = predictor) -> object:
             images = (SourceImage(str(path), read_image(path)) for path in paths)
             return list(predictor.predict(images))
 
-        provider = runtime.provider
-        entries.append(
-            Contender(backend, provider, precision, runtime.device, run, _output_of_images)
-        )
+        contender = Contender(backend, runtime.provider, precision, runtime.device, run)
+        # Another engine's detector may find other faces, and ranks them otherwise.
+        if used is detector:
+            contender = replace(contender, answer=_output_of_images)
+        entries.append(contender)
         if backend is Backend.EAGER and precision == Precision.FP32:
             reference = _output_of_images(run())
     return LineUp(tuple(entries), reference)

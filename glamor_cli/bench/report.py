@@ -30,7 +30,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
         ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     measured = [row for row in result.rows if row.p50_ms is not None]
     targets = list(dict.fromkeys(row.what for row in measured))
@@ -54,8 +54,9 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.set_xticks(batches, [str(batch) for batch in batches])
         panel.set_yscale("log")  # the fastest and the slowest are a hundredfold apart
         # 0.02, not powers of ten.
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+        panel.yaxis.set_minor_locator(NullLocator())
         panel.set(title=str(target), xlabel="batch", ylabel="median ms per image")
         panel.grid(which="both", alpha=0.3)
         panel.legend()

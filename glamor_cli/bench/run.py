@@ -25,6 +25,7 @@ from glamor_cli.bench.photographs import (
 from glamor_cli.bench.training import train_line_up
 from glamor_cli.runtimes.interface import Output, max_abs_diff
 from glamor_cli.system.environment import describe_environment
+from glamor_cli.system.exact_float32 import exact_float32_for_compilers
 from glamor_cli.system.timing import Clock, host_clock, time_interleaved
 
 _LINE_UP: dict[Target, Callable[[Setup, int], LineUp]] = {
@@ -99,9 +100,10 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
         # A function is compiled for eight shapes and types at most, whichever module it is of.
         torch.compiler.reset()
     with ExitStack() as settings:
+        # Once for all: each call would pay for entering them.
+        settings.enter_context(exact_float32_for_compilers())
         if target is not Target.TRAIN:
-            # Once for all: each call would pay for entering them. no_grad, because the graphs of
-            # torch.compile are recorded anew under inference mode.
+            # no_grad, because the graphs of torch.compile are recorded anew under inference mode.
             settings.enter_context(torch.no_grad())
             # cuDNN searches for the fastest algorithm, for everybody as for our runtime.
             settings.enter_context(
@@ -190,7 +192,7 @@ def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
         float(value) for value in np.percentile(trial.times, (50, 90, 95, 99)) * 1e3
     )
     difference = agreement = None
-    if trial.answer is not None and reference is not None:
+    if trial.answer is not None and reference is not None and _can_compare(trial.answer, reference):
         difference, agreement = _compare(trial.answer, reference)
         if not np.isfinite(difference):
             return replace(row, status="failed: its answers are not finite")
@@ -231,6 +233,14 @@ def _add_floor(row: Row, contender: Contender, threads: int) -> Row:
     assert took is not None  # noqa: S101 - only rows that were measured come here
     ratio = took / (seconds * 1e3)
     return replace(row, floor_ms=seconds * 1e3, floor_bound=bound, floor_ratio=ratio)
+
+
+def _can_compare(ours: Output, theirs: Output) -> bool:
+    """Whether both are of as many faces, classes and cells: an export may be of another network."""
+    return (
+        ours.probabilities.shape == theirs.probabilities.shape
+        and ours.attention.shape == theirs.attention.shape
+    )
 
 
 def _compare(ours: Output, theirs: Output) -> tuple[float, float]:

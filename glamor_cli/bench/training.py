@@ -11,7 +11,8 @@ from glamor_cli.bench.floor import DTYPES
 from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.training.precision import cpu_has_bf16, exact_float32
+from glamor_cli.system.exact_float32 import exact_float32
+from glamor_cli.training.precision import cpu_has_bf16
 
 
 def train_line_up(setup: Setup, batch: int) -> LineUp:
@@ -65,7 +66,7 @@ def training_step(
     labels = torch.arange(len(face), device=device) % network.config.classes
 
     def step() -> float:
-        # The backward pass too: cuDNN asks for the setting when it runs.
+        # The backward pass too: libraries ask for the setting when they run.
         with exact_float32():
             with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
                 logits = network(face, context).logits.float()

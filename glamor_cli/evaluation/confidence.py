@@ -125,9 +125,10 @@ def measure_risk_coverage(
     count = len(right)
     kept = np.arange(1, count + 1)
     _, ties, sizes = np.unique(-np.asarray(confidence), return_inverse=True, return_counts=True)
-    wrong_share = np.bincount(ties, weights=~right) / sizes
-    wrong = np.repeat(wrong_share, sizes)
-    risk = np.cumsum(wrong) / kept
-    reachable = np.isin(kept, np.cumsum(sizes))
+    ends = np.cumsum(sizes)
+    # Whole numbers, where fractions summed up would miss a limit by their last bit.
+    wrong = np.cumsum(np.bincount(ties, weights=~right))
+    risk = np.interp(kept, [0, *ends], [0, *wrong]) / kept
+    reachable = np.isin(kept, ends)
     best = np.cumsum(np.sort(~right)) / kept
     return RiskCoverage(kept / count, risk, reachable, best, float(risk.mean()), float(best.mean()))

@@ -1,7 +1,7 @@
 """Torch: the engine of ``.safetensors`` files, on the CPU or CUDA."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 
@@ -19,6 +19,7 @@ from glamor_cli.runtimes.cuda_graphs import SIZES, GraphedCall
 from glamor_cli.runtimes.interface import Output, Runtime, no_memory_left
 from glamor_cli.runtimes.options import Arithmetic, Device, TorchPrecision
 from glamor_cli.settings import choose, require_positive
+from glamor_cli.system.exact_float32 import exact_float32
 from glamor_cli.weights.network_file import load_network
 
 _ON_CUDA = Lock()
@@ -105,7 +106,7 @@ class TorchRuntime(Runtime):
         Returns:
             Probabilities (B, classes), attention (B, h, w) and stream weights (B, 2), all float32.
         """
-        with _cudnn_settings() if self.provider == "cuda" else nullcontext():
+        with _fastest_exact() if self.provider == "cuda" else nullcontext():
             answer: Answer = (self._fast or self._plain)(self._place(face), self._place(context))
         return answer
 
@@ -224,7 +225,7 @@ class TorchRuntime(Runtime):
                     fuse_blocks=fuse_blocks,
                 )
                 # As in an answer: the algorithms chosen here are those that it uses.
-                with _cudnn_settings():
+                with _fastest_exact():
                     # What is left in memory must not be read before it is written over.
                     fast(*(torch.full_like(values, torch.inf) for values in pairs))
                     ours, theirs = fast(*pairs), self._plain(*pairs)
@@ -246,12 +247,17 @@ def _not_recorded(error: Exception) -> str:
     return f"; not recorded: {type(error).__name__}: {error}"
 
 
-def _cudnn_settings() -> AbstractContextManager[None]:
-    """Let cuDNN take the fastest algorithm, but not TF32, which would move the answers by 1e-3."""
-    settings: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=True, allow_tf32=False
-    )
-    return settings
+@contextmanager
+def _fastest_exact() -> Iterator[None]:
+    """Let cuDNN take the fastest algorithm, and nothing take TF32."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark
+    cudnn.enabled, cudnn.benchmark = True, True
+    try:
+        with exact_float32():
+            yield
+    finally:
+        cudnn.enabled, cudnn.benchmark = before
 
 
 def choose_device(device: str) -> str:

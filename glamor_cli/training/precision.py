@@ -35,17 +35,6 @@ def choose_precision(
 
 
 @contextmanager
-def exact_float32() -> Iterator[None]:
-    """Compute float32's convolutions in float32: cuDNN's default is TF32, ten bits of mantissa."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
-@contextmanager
 def repeatable(wanted: bool) -> Iterator[None]:
     """Let torch use only algorithms that give the same bits on every run, where ``wanted``.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from glamor_cli.runtimes.torch import choose_device
+from glamor_cli.system.exact_float32 import exact_float32
 from glamor_cli.training.checkpoints import has_checkpoint, lock_run
 from glamor_cli.training.config import (
     TrainConfig,
@@ -17,7 +18,7 @@ from glamor_cli.training.config import (
 )
 from glamor_cli.training.held_out import settle_train_split
 from glamor_cli.training.memory import keep_freed_memory
-from glamor_cli.training.precision import exact_float32, repeatable
+from glamor_cli.training.precision import repeatable
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.run import Run
 from glamor_cli.training.world import join_world

@@ -1,6 +1,8 @@
 """Training on a GPU: what the CPU computes, and the same bits where they are asked for."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig
+from glamor_cli.system.exact_float32 import exact_float32, exact_float32_for_compilers
 from glamor_cli.training.config import BEST, METRICS, TrainConfig
 from glamor_cli.training.options import TrainPrecision
-from glamor_cli.training.precision import exact_float32
 from glamor_cli.training.recipes import MODERN, Optimizer
 from glamor_cli.training.trainer import train
 
@@ -33,11 +35,43 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["train_loss"] for line in lines]
 
 
-def test_convolutions_are_float32_while_a_training_asks_for_it() -> None:
-    before = torch.backends.cudnn.allow_tf32
-    with exact_float32():
+@pytest.mark.parametrize(
+    "allowing",
+    [
+        "pass",
+        "backends.cudnn.allow_tf32 = False",
+        "backends.cuda.matmul.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('high')",
+        "backends.fp32_precision = 'tf32'",
+        "backends.cudnn.conv.fp32_precision = 'ieee'",
+    ],
+)
+def test_float32_is_float32_whatever_the_program_around_allows(allowing: str) -> None:
+    """In a process of its own, because what torch's switches allow is the whole process's."""
+    code = f"""
+import torch
+from torch import backends
+from glamor_cli.system.exact_float32 import exact_float32
+
+def state():
+    parts = backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul
+    return [part.fp32_precision for part in parts]
+
+{allowing}
+before = state()
+with exact_float32():
+    assert state() == ["ieee"] * 3, state()
+assert state() == before, state()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compilers_may_ask_for_the_older_switches() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    with exact_float32_for_compilers(), exact_float32():
         assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 is before
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == before
 
 
 @pytest.mark.gpu

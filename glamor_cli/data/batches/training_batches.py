@@ -107,13 +107,15 @@ class TrainingBatches:
 
     def _read(self, rows: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
         # In the file's order: a batch then costs a sweep over the file, not a seek for each row.
-        rows = np.sort(rows)
+        order = np.argsort(rows)
+        rows, neighbours = rows[order], np.roll(rows, 1)[order]
         part = Part.of(len(rows), self.rank, self.size)
         batch = self._take(rows[part.rows], part)
         if not self.mix:
             return batch
-        # The first of the batch with its last, and so on: which these are was shuffled.
-        others = self._take(rows[::-1][part.rows], part)
+        # With its neighbour as they were shuffled: in the file, where class folders lie one after
+        # another, places tell classes, and Anger would always meet Surprise.
+        others = self._take(neighbours[part.rows], part)
         # Drawn for the whole batch, so that the number of processes changes nothing.
         drawn = np.random.default_rng(seed).random(len(rows), np.float32)
         shares = self.mix * drawn[part.rows]

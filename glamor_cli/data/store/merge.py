@@ -17,6 +17,7 @@ from glamor_cli.data.store.pair_store import PROGRESS_ROWS, PairStore, row_crc32
 from glamor_cli.data.store.shared_images import digest_name
 from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.vision.heif import HEIF_PACKAGE
 
 
 def merge_stores(
@@ -82,9 +83,17 @@ def total_images(paths: Sequence[str | Path]) -> int:
 def _merged_info(stores: list[PairStore]) -> StoreInfo:
     """Describe the store that several make, if they were made alike."""
     first = stores[0]
-    for store in stores[1:]:
+    # Only a store with HEIF pictures names what read them; one without any is made alike.
+    readers = {
+        name: version
+        for store in stores
+        for name, version in store.info.versions.items()
+        if name == HEIF_PACKAGE
+    }
+    infos = [replace(store.info, versions=readers | store.info.versions) for store in stores]
+    for store, info in zip(stores[1:], infos[1:], strict=True):
         # Sources differ by nature; any other difference would make a store of two kinds of pairs.
-        differences = replace(store.info, source=first.info.source).differences(first.info)
+        differences = replace(info, source=infos[0].source).differences(infos[0])
         if differences:
             raise ConfigError(
                 f"{store.path} was made differently from {first.path}: {'; '.join(differences)}",
@@ -95,7 +104,7 @@ def _merged_info(stores: list[PairStore]) -> StoreInfo:
         for name, part in store.info.source.items():
             parts.setdefault(name, []).append(part)
     source = {name: _merged_source(parts[name]) for name in sorted(parts)}
-    return replace(first.info, source=source, complete=False, counts={}, index_sha256={})
+    return replace(infos[0], source=source, complete=False, counts={}, index_sha256={})
 
 
 def _merged_source(parts: list[SourceSummary]) -> SourceSummary:
