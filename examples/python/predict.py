@@ -30,7 +30,10 @@ if [entry.name for entry in session.get_inputs()] != ["image", "boxes"]:
     sys.exit(f"{model} takes no image and boxes: export it with --with-preprocessing")
 classes = json.loads(session.get_modelmeta().custom_metadata_map["glamor"])["classes"]
 with Image.open(photo) as opened:
-    image = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))  # uint8 [H, W, 3]
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode.startswith("I"):  # Pillow would cut its values off at 255
+        sys.exit(f"{photo} has gray values of more than 8 bits: bring them to 8 bits first")
+    image = np.asarray(upright.convert("RGB"))  # uint8 [H, W, 3]
 try:
     boxes = np.array([place.split(",") for place in places], np.float32)
 except ValueError:

@@ -17,7 +17,8 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.predict.saved_names import SAVED_EXPLANATION, saved_name
+from glamor_cli.errors import ConfigError
+from glamor_cli.predict.saved_names import SAVED_EXPLANATION, has_mark, saved_name
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
 from glamor_cli.vision.options import DEFAULT_DETECTOR
@@ -43,6 +44,11 @@ def explain(
 ) -> None:
     """Show one person's answer: attention, streams, second choice, and what hiding changes."""
     target = output or Path(saved_name(Path(image), SAVED_EXPLANATION))
+    replaces = has_mark(target)
+    if output is None and target.exists() and not replaces:
+        raise ConfigError(
+            f"{target} is there already, and no explanation of ours", "Give a name with --output."
+        )
     check_picture(target, "--output")
     require_writable(target, sources=[Path(image)])
     with console.status("looking"):
@@ -61,7 +67,6 @@ def explain(
             long_side=long_side,
         )
         explanation = explain_image(image, config, face)
-        replaces = target.is_file()
         save_explanation(target, explanation)
     best = explanation.face.emotion
     console.print(

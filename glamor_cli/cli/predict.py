@@ -95,7 +95,7 @@ def predict(
         from glamor_cli.rendering.videos import VideoFolder
 
         pictures = VideoFolder(save, sources, threads=threads)
-    columns, left_out = choose_columns(sources, save)
+    columns, left_out = choose_columns(sources)
     if left_out is not None:
         console.print(left_out, markup=False, soft_wrap=True)
     config = PredictConfig(
@@ -109,7 +109,6 @@ def predict(
         long_side=long_side,
         batch=batch,
         keep_images=pictures is not None,
-        saved_in=save,
     )
     counts: Counter[Status] = Counter()
     notes = SourceNotes()

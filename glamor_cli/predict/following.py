@@ -7,6 +7,7 @@ import numpy as np
 from glamor_cli.predict.predictor import ImagePrediction
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
 from glamor_cli.vision.cuts import CutDetector
+from glamor_cli.vision.faces import is_image
 from glamor_cli.vision.frames import Frame
 from glamor_cli.vision.options import TRACKING, TrackingConfig
 from glamor_cli.vision.tracks import FaceTracker, TrackedFace
@@ -69,7 +70,9 @@ class FrameFollower:
 
     def place(self, frame: Frame) -> FramePlace:
         """Take the next frame that is looked at, before or while it is answered."""
-        return FramePlace(frame.index, frame.time, self._cuts.update(frame.image))
+        # What is no image is told of when it is looked at, and is no cut.
+        is_cut = is_image(frame.image) and self._cuts.update(frame.image)
+        return FramePlace(frame.index, frame.time, is_cut)
 
     def follow(self, answer: ImagePrediction, place: FramePlace) -> FramePrediction:
         """Say who the faces of the next answer are."""

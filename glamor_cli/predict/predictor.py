@@ -28,7 +28,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, settle_choices, settle_paths
+from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
@@ -69,8 +69,6 @@ class PredictConfig:
             default.
         batch: How many faces the network sees at once, across images.
         keep_images: Leave the pixels in the results, to draw on them.
-        saved_in: The folder where pictures are saved. Those of earlier runs are not taken from
-            folders and globs: there they are known by their names, elsewhere by their mark too.
 
     Raises:
         ConfigError: No such detector, device or provider, a batch of less than one face, or a
@@ -87,10 +85,8 @@ class PredictConfig:
     long_side: int | None = None
     batch: int = FACES_AT_ONCE
     keep_images: bool = False
-    saved_in: Path | None = None
 
     def __post_init__(self) -> None:
-        settle_paths(self, "saved_in")
         settle_choices(self, detector=DetectorKind, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
@@ -287,7 +283,7 @@ class Predictor:
             BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
             CheckpointError: The network answers with values that are not finite.
         """
-        listed = list_sources(images, self._config.saved_in)
+        listed = list_sources(images)
         stream = map(_copied, listed) if copy else listed
         lookers = ThreadPoolExecutor(self._workers)
         # One thread, for an engine spreads each batch over the cores itself.
@@ -382,7 +378,8 @@ def _without_pixels(image: SourceImage) -> SourceImage:
 
 
 def _copied(image: SourceImage | Path) -> SourceImage | Path:
-    if isinstance(image, Path) or image.image is None:
+    # What is no array is told of when it is looked at.
+    if isinstance(image, Path) or not isinstance(image.image, np.ndarray):
         return image
     return replace(image, image=image.image.copy())
 

@@ -34,24 +34,17 @@ def saved_name(source: str | Path, suffix: str) -> str:
     return f"{stem.encode()[:_LONGEST_STEM].decode(errors='ignore')}{suffix}"
 
 
-def is_saved(path: Path, folder: Path | None = None) -> bool:
-    """Say whether a file is what a run saved: by its name, and by its place or its mark.
+def is_saved(path: Path) -> bool:
+    """Say whether a file is what a run saved, by its name and its mark.
 
-    Only files that have such a name are opened. Explanations are known by their mark alone: they
-    are saved beside photographs.
-
-    Args:
-        path: The file.
-        folder: Where runs save: there the name suffices. None knows of no such place.
+    Only files of such a name are opened. The name alone does not suffice: a photograph may have it.
     """
-    if path.name.endswith(SAVED_EXPLANATION.removeprefix("-")):
-        return _has_mark(path)
-    if not path.name.endswith(SUFFIXES):
-        return False
-    return (folder is not None and path.parent.resolve() == folder.resolve()) or _has_mark(path)
+    names = (*SUFFIXES, SAVED_EXPLANATION.removeprefix("-"))
+    return path.name.endswith(names) and has_mark(path)
 
 
-def _has_mark(path: Path) -> bool:
+def has_mark(path: Path) -> bool:
+    """Say whether a file carries the mark, whatever it is called; False where it cannot be read."""
     try:
         if path.name.endswith(SAVED_VIDEO):
             # Late: only videos need it, and names must be had quickly.

@@ -74,7 +74,6 @@ def _not_a_source(given: object) -> TypeError:
 
 def list_sources(
     sources: Sources,
-    saved_in: Path | None = None,
     list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
     *,
@@ -82,11 +81,12 @@ def list_sources(
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
+    Folders and globs are searched for what no run saved (``is_saved``); a file that is itself a
+    source is always taken.
+
     Args:
         sources: Files, folders and globs, and images read already, which are passed on; or a
             single one.
-        saved_in: A folder where pictures are saved. Folders and globs are searched for what no run
-            saved, there or anywhere (``is_saved``); a file that is itself a source is always taken.
         list_source: Lists the files of a source, and reports folders that it passes over; it raises
             DataError where there are none.
         on_saved: Called with each file that is passed over because a run saved it.
@@ -108,7 +108,7 @@ def list_sources(
             taken = left_out = False
             for path in list_source(Path(source), passed_over.append):
                 yield from _tell(source, passed_over)
-                saved = is_saved(path, saved_in)
+                saved = is_saved(path)
                 if saved and not is_named:
                     left_out = True
                     on_saved(path)
@@ -118,7 +118,7 @@ def list_sources(
                 taken = True
                 yield path
             if left_out and not taken:
-                what = f"{source} holds only what was saved there"
+                what = f"{source} holds only what earlier runs saved"
                 yield SourceImage.failed(source, DataError(what, "Give the photographs' folder."))
             yield from _tell(source, passed_over)
         except DataError as error:
@@ -151,4 +151,4 @@ def count_source_pixels(image: SourceImage | Path) -> int:
     """How many pixels an image holds, or will; a file is looked into but not decoded."""
     if isinstance(image, Path):
         return count_pixels(image)
-    return 0 if image.image is None else image.image.size // 3
+    return image.image.size // 3 if isinstance(image.image, np.ndarray) else 0

@@ -41,7 +41,7 @@ class VideoConfig:
 
 
 def choose_columns(
-    sources: str | Path | Sequence[str | Path], saved_in: Path | None = None
+    sources: str | Path | Sequence[str | Path],
 ) -> tuple[tuple[str, ...], str | None]:
     """Choose the rows' columns, which are those of videos where there is one among the sources.
 
@@ -49,7 +49,6 @@ def choose_columns(
 
     Args:
         sources: Images, folders, globs and videos, or a single one.
-        saved_in: As in ``PredictConfig``.
 
     Returns:
         ``COLUMNS`` or ``VIDEO_COLUMNS``; and, where videos are passed over because PyAV is missing,
@@ -57,7 +56,7 @@ def choose_columns(
     """
     listed = list(each_source(sources))
     named = any(map(_names_video, listed))
-    if not named and not any(_holds_video(source, saved_in) for source in listed):
+    if not named and not any(_holds_video(source) for source in listed):
         return COLUMNS, None
     if named or has_av():
         return VIDEO_COLUMNS, None
@@ -109,7 +108,7 @@ def predict_sources(
         import_av()
     predictor = open_predictor(config)
     list_source = partial(_list_media if has_av() else list_images, on_unread=on_unread)
-    files = list_sources(sources, config.saved_in, list_source, on_saved, on_named=on_named)
+    files = list_sources(sources, list_source, on_saved, on_named=on_named)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)
@@ -140,7 +139,7 @@ def _names_video(source: Source) -> bool:
     return is_video(source) and not os.path.isdir(source)  # noqa: PTH112 - takes any name
 
 
-def _holds_video(source: Source, saved_in: Path | None) -> bool:
+def _holds_video(source: Source) -> bool:
     """Search a folder or glob up to its first video."""
     if isinstance(source, SourceImage):
         return False
@@ -148,7 +147,7 @@ def _holds_video(source: Source, saved_in: Path | None) -> bool:
         if is_file(Path(source)):
             return False
         found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
-        return any(not is_saved(path, saved_in) for path in found)
+        return any(not is_saved(path) for path in found)
     except (DataError, OSError):  # none, or no such source, which the run will report
         return False
 

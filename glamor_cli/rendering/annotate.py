@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.predict.predictor import ImagePrediction
-from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, saved_name
+from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, is_saved, saved_name
 from glamor_cli.predict.sources import SourceImage, Sources, each_source
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
 from glamor_cli.rendering.heat import overlay_attention
@@ -134,11 +134,14 @@ class PictureFolder:
                 place.rmdir()
 
     def path(self, source: str, suffix: str) -> Path:
-        """Give the picture of a source a name, numbered if another source of this run has it."""
+        """Give the picture of a source a name, numbered if that is another's.
+
+        Another's is what a source of this run has or got, and any file that no run saved.
+        """
         # Case is folded because some file systems do.
         name = plain = saved_name(source, suffix)
         number = self._next.get(plain.casefold(), 2)
-        while name.casefold() in self._used:
+        while name.casefold() in self._used or self._is_foreign(name):
             name, number = saved_name(source, f"-{number}{suffix}"), number + 1
         self._used.add(name.casefold())
         self._next[plain.casefold()] = number
@@ -146,6 +149,10 @@ class PictureFolder:
         if path.exists():
             self._older.add(path)
         return path
+
+    def _is_foreign(self, name: str) -> bool:
+        path = self._folder / name
+        return path.exists() and not is_saved(path)
 
     def count(self, path: Path) -> None:
         """Count a file of a name that ``path`` gave, once it is saved."""

@@ -150,10 +150,14 @@ class CenterFace:
         height, width = self._working_shape(image)
         # One image at a time: batches take longer on a CPU, and on ARM move the last digits.
         rows, columns = (-(-side // _STRIDE) * _STRIDE for side in (height, width))
-        pixels = np.zeros((1, 3, rows, columns), np.float32)
-        pixels[0, :, :height, :width] = _resize(image, height, width).transpose(2, 0, 1)
         try:
+            pixels = np.zeros((1, 3, rows, columns), np.float32)
+            pixels[0, :, :height, :width] = _resize(image, height, width).transpose(2, 0, 1)
             maps = self._maps(pixels)
+        except MemoryError as error:
+            raise DataError(
+                "there is not enough memory to look for faces", "Shrink the image, or free memory."
+            ) from error
         except Exception as error:
             # The engines' exceptions share no base; they fail where memory does not suffice.
             raise DataError(

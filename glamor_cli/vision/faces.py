@@ -65,6 +65,17 @@ class Detector(Protocol):
         """
 
 
+def is_image(image: object) -> bool:
+    """Tell whether something is an image as ``read_image`` gives it: uint8 [H, W, 3]."""
+    return (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and image.size > 0
+    )
+
+
 def check_image(image: NDArray[np.uint8]) -> None:
     """Refuse what is not an image as ``read_image`` gives it.
 
@@ -76,7 +87,7 @@ def check_image(image: NDArray[np.uint8]) -> None:
             f"the image is {type(image).__name__}, not a NumPy array",
             "Read images with glamor_cli.vision.images.read_image.",
         )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+    if not is_image(image):
         raise DataError(
             f"the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]",
             "Read images with glamor_cli.vision.images.read_image.",

@@ -80,6 +80,22 @@ def test_faces_contexts_and_targets_are_mixed_alike() -> None:
     assert len(set(shares)) == 8
 
 
+def test_pairs_are_mixed_with_any_class_though_the_file_is_in_their_order() -> None:
+    """Class folders lie one after another in a store."""
+    pairs, classes = 210, 7
+    values = np.zeros((pairs, 1, 1, 1), np.uint8)
+    split = Numbered(values, values, np.arange(pairs) * classes // pairs, tuple("abcdefg"))
+    batches = TrainingBatches(split, np.arange(pairs), 32, seed=0, mix=0.4)
+    partners = np.zeros((classes, classes))
+    for epoch in range(30):
+        for batch in batches.epoch(epoch):
+            for target in batch.targets.numpy():
+                own, other = np.argsort(-target)[:2]
+                partners[own, other if target[other] > 0 else own] += 1
+    shares = partners / partners.sum(axis=1, keepdims=True)
+    assert 0.08 < shares.min() < shares.max() < 0.2
+
+
 def test_mixing_does_not_depend_on_what_went_before_or_on_processes() -> None:
     first, again = mixed(0), mixed(0, start=1)
     assert [batch.targets.tolist() for batch in first[1:]] == [b.targets.tolist() for b in again]

@@ -35,6 +35,12 @@ def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
     assert found.high == pytest.approx(accuracy + half, abs=0.004)
 
 
+def test_an_interval_leaves_out_a_fortieth_at_each_end_and_what_is_not_known():
+    known = interval(np.r_[np.arange(1001.0), np.nan])
+    assert (known.low, known.high) == pytest.approx((25, 975))
+    assert interval(np.full(5, np.nan)) is None
+
+
 def test_resamples_are_judged_as_the_pairs_themselves_are():
     """On pairs that are all alike, every resample is the same, so every figure must be."""
     probabilities = np.tile([[0.2, 0.7, 0.1]], (50, 1))

@@ -61,6 +61,13 @@ def test_equal_confidence_has_no_order():
     assert first.coverage_at(0.2) == 0
 
 
+@pytest.mark.parametrize(("count", "wrong"), [(20, 1), (40, 2), (200, 10), (250, 25)])
+def test_a_risk_at_the_limit_is_not_beyond_it(count, wrong):
+    right = np.arange(count) >= wrong
+    found = measure_risk_coverage(np.full(count, 0.9, np.float32), right)
+    assert found.coverage_at(wrong / count) == 1
+
+
 def test_a_threshold_cannot_keep_a_part_of_what_is_equally_sure():
     confidence = np.repeat([0.9, 0.5], 10)
     right = np.array([True] * 15 + [False] * 5)

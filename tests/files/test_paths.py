@@ -19,7 +19,6 @@ from glamor_cli.evaluation.evaluate import EvaluateConfig
 from glamor_cli.export.artefacts import ArtefactConfig
 from glamor_cli.export.options import ExportConfig
 from glamor_cli.export.tensorflow_checkpoint import import_checkpoint
-from glamor_cli.predict.predictor import PredictConfig
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.recipes import PAPER
 
@@ -39,7 +38,6 @@ from glamor_cli.training.recipes import PAPER
         (AttentionConfig("a", scenes="a"), ("store", "scenes")),
         (ExportConfig(verify="a", calibrate="a"), ("verify", "calibrate")),
         (ArtefactConfig(triton_repository="a"), ("triton_repository",)),
-        (PredictConfig(saved_in="a"), ("saved_in",)),
         (DemoConfig("a"), ("folder",)),
         (BenchConfig(images="a"), ("images",)),
     ],
@@ -72,4 +70,3 @@ def test_functions_take_paths_as_text(do, error, tmp_path):
 
 def test_what_is_not_given_stays_so():
     assert TrainConfig("a", "a", PAPER).teacher is None
-    assert PredictConfig().saved_in is None

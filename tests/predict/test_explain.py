@@ -79,6 +79,16 @@ def test_another_face_and_the_name_that_the_picture_gets(
     result = CliRunner().invoke(app, [*words, "--weights", str(onnx_weights), "--device", "cpu"])
     assert result.stderr.endswith("1 picture of earlier runs was replaced\n")
     (tmp_path / "group.png").unlink()
+    # A photograph of such a name is not written over, unless it is named.
+    shutil.copy(photographs / "group.jpg", tmp_path / "group-explained.png")
+    words[1:4] = [str(photographs / "group.jpg")]
+    refused = CliRunner().invoke(app, [*words, "--weights", str(onnx_weights)]).exception
+    assert isinstance(refused, ConfigError)
+    assert refused.what == "group-explained.png is there already, and no explanation of ours"
+    words += ["--weights", str(onnx_weights), "--device", "cpu", "--output", "group-explained.png"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert "replaced" not in result.stderr
     # It is no photograph to those who predict everything in the folder.
     shutil.copy(photographs / "group.jpg", tmp_path / "not-explained.png")
     assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]

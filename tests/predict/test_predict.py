@@ -189,6 +189,18 @@ def test_pixels_that_never_came_are_an_error_and_not_a_picture_without_faces(con
     assert row.remedy
 
 
+@pytest.mark.parametrize(
+    "pixels",
+    [Image.new("RGB", (8, 8)), [[[0, 0, 0]]], b"pixels", np.zeros((8, 8), np.uint8)],
+    ids=["pillow", "list", "bytes", "gray"],
+)
+def test_pixels_of_another_kind_are_an_error_and_cost_the_others_nothing(config, pixels):
+    images = [SourceImage("wrong", pixels), SourceImage("right", np.zeros((8, 8, 3), np.uint8))]
+    wrong, right = predict(images, config)
+    assert (wrong.status, right.status) == (Status.ERROR, Status.NO_FACE)
+    assert wrong.reason.startswith("the image is ")
+
+
 def test_a_video_is_not_called_a_damaged_image(config, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     (row,) = predict(tmp_path / "clip.mp4", config)
@@ -232,13 +244,7 @@ def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
 ):
     shutil.copy(photographs / "astronaut.png", tmp_path / "photo.jpg")
     before = (tmp_path / "photo.jpg").read_bytes()
-    config = PredictConfig(
-        weights=onnx_weights,
-        device="cpu",
-        threads=1,
-        keep_images=True,
-        saved_in=tmp_path,
-    )
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, keep_images=True)
     for _ in range(2):
         folder = PictureFolder(tmp_path)
         paths = [folder.save(image) for image in predict_images([tmp_path], config)]
@@ -246,17 +252,33 @@ def test_saving_beside_the_sources_harms_no_source_and_is_not_predicted_again(
     assert (tmp_path / "photo.jpg").read_bytes() == before
 
 
-def test_only_what_a_run_saved_in_its_folder_is_left_out(photographs, onnx_weights, tmp_path):
-    (tmp_path / "sub").mkdir()
-    for name in ("mixed-emotions.jpg", "sub/mixed-emotions.jpg"):
-        shutil.copy(photographs / "astronaut.png", tmp_path / name)
-    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1)
-    elsewhere = replace(config, saved_in=tmp_path / "pictures")
-    assert [row.status for row in predict([tmp_path], elsewhere)] == [Status.OK] * 2
-    (below,) = predict([tmp_path], replace(config, saved_in=tmp_path))
-    assert below.source == str(tmp_path / "sub" / "mixed-emotions.jpg")
-    (named,) = predict([tmp_path / "mixed-emotions.jpg"], replace(config, saved_in=tmp_path))
-    assert named.status is Status.OK
-    (nothing,) = predict([tmp_path / "*.jpg"], replace(config, saved_in=tmp_path))
+def test_a_photograph_with_the_name_of_a_saved_picture_is_answered_and_kept(
+    photographs, onnx_weights, tmp_path
+):
+    shutil.copy(photographs / "astronaut.png", tmp_path / "photo.jpg")
+    shutil.copy(photographs / "astronaut.png", tmp_path / "photo-emotions.jpg")
+    photograph = (tmp_path / "photo.jpg").read_bytes()
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, keep_images=True)
+    for sources in (tmp_path, tmp_path / "photo.jpg", tmp_path):
+        folder = PictureFolder(tmp_path, [sources])
+        for image in predict_images([sources], config):
+            folder.save(image)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            *("photo.jpg", "photo-2-emotions.jpg"),
+            *("photo-emotions.jpg", "photo-emotions-emotions.jpg"),
+        }
+        for name in ("photo.jpg", "photo-emotions.jpg"):
+            assert (tmp_path / name).read_bytes() == photograph
+    answered = [row.source for row in predict([tmp_path], config)]
+    assert answered == [str(tmp_path / name) for name in ("photo-emotions.jpg", "photo.jpg")]
+
+
+def test_a_folder_of_saved_pictures_alone_is_told(photographs, onnx_weights, tmp_path):
+    config = PredictConfig(weights=onnx_weights, device="cpu", threads=1, keep_images=True)
+    for image in predict_images([photographs / "astronaut.png"], config):
+        PictureFolder(tmp_path).save(image)
+    (nothing,) = predict([tmp_path / "*.jpg"], config)
     assert nothing.status is Status.ERROR
-    assert "only what was saved there" in nothing.reason
+    assert "only what earlier runs saved" in nothing.reason
+    (named,) = predict([tmp_path / "astronaut-emotions.jpg"], config)
+    assert named.status is Status.OK

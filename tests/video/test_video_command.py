@@ -23,6 +23,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
+from glamor_cli.predict.saved_names import MARK
 from glamor_cli.rendering.video_writer import write_video
 from glamor_cli.rendering.videos import VideoFolder
 from glamor_cli.system.extras import install_extra
@@ -259,16 +260,17 @@ def test_annotated_videos_and_timelines(clips, tmp_path):
 def test_a_timeline_that_shows_nobody_is_not_drawn_and_not_counted(tmp_path):
     """An earlier run found somebody: its timeline stays, and is not said to be replaced."""
     older = tmp_path / "clip-timeline.png"
-    older.write_bytes(b"an earlier run's")
-    (tmp_path / "clip-emotions.mp4").write_bytes(b"an earlier run's too")
+    older.write_text(MARK)
     image = np.zeros((64, 96, 3), np.uint8)
-    with VideoFolder(tmp_path) as pictures:
-        for frame in range(2):
-            pictures.save(
-                FramePrediction("clip.mp4", EMOTIONS, image=image, frame=frame, time=frame / 25)
-            )
-    assert (pictures.saved, pictures.replaced) == (1, 1)
-    assert older.read_bytes() == b"an earlier run's"
+    for replaced in (0, 1):
+        with VideoFolder(tmp_path) as pictures:
+            for frame in range(2):
+                pictures.save(
+                    FramePrediction("clip.mp4", EMOTIONS, image=image, frame=frame, time=frame / 25)
+                )
+        assert (pictures.saved, pictures.replaced) == (1, replaced)
+    assert older.read_text() == MARK
+    assert {path.name for path in tmp_path.iterdir()} == {older.name, "clip-emotions.mp4"}
 
 
 def test_the_table_names_the_time_and_the_person(clips):

@@ -28,6 +28,7 @@ from glamor_cli.predict.watch import follow_frames, watch
 from glamor_cli.vision.camera import Camera
 from glamor_cli.vision.frames import Frame
 from glamor_cli.vision.options import WatchConfig
+from glamor_cli.vision.status import Status
 
 CONFIG = PredictConfig(device="cpu", threads=1)
 OPTIONS = ("--device", "cpu", "--threads", "1")
@@ -331,6 +332,25 @@ def test_another_programs_camera_is_followed_frame_by_frame():
     assert boxes[0][0][0] < boxes[3][0][0]
     assert boxes[0][1][0] > boxes[3][1][0]
     assert answers[2].rows()[0].time == 0.2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        np.zeros((18, 32), np.uint8),
+        np.zeros((18, 32, 3)),
+        np.zeros((18, 32, 4), np.uint8),
+        np.zeros((0, 32, 3), np.uint8),
+    ],
+    ids=["none", "gray", "float", "rgba", "empty"],
+)
+def test_a_frame_that_is_no_image_is_an_error_among_rows(wrong):
+    right = np.zeros((48, 64, 3), np.uint8)
+    frames = [Frame(index, index / 10, image) for index, image in enumerate([right, wrong] * 2)]
+    answers = follow_frames("camera", iter(frames), open_predictor(CONFIG))
+    statuses = [answer.rows()[0].status for answer in answers]
+    assert statuses == [Status.NO_FACE, Status.ERROR] * 2
 
 
 @pytest.mark.skipif(not Path("/dev/video0").exists(), reason="needs a camera, /dev/video0")

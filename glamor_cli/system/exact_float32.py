@@ -1,0 +1,42 @@
+"""Float32 on a GPU without TF32, whose ten bits of mantissa would move answers by 1e-3."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Compute float32 in float32, whatever the program around allows.
+
+    cuDNN's default is TF32, and containers and programs allow it for matrix products too.
+    """
+    backends: Any = torch.backends  # whose annotations lack these
+    parts = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
+    before = [part.fp32_precision for part in parts]
+    for part in parts:
+        part.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for part, precision in zip(parts, before, strict=True):
+            part.fp32_precision = precision
+
+
+@contextmanager
+def exact_float32_for_compilers() -> Iterator[None]:
+    """Do as ``exact_float32`` by torch's older switches, which ``torch.compile`` reads.
+
+    Reading them raises where the newer ones alone were changed, and so would entering this in a
+    program that has changed those.
+    """
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
