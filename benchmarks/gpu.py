@@ -45,6 +45,7 @@ GPU_TESTS = (
     "tests/runtimes/test_runtimes.py",
     "tests/training/test_cuda.py",
     "tests/export/test_tensorrt_engines.py",
+    "tests/vision/test_centerface.py",
 )
 ALL = (Precision.FP32, Precision.FP16, Precision.BF16)
 RUNNERS = (Backend.EAGER, Backend.CUDAGRAPH, Backend.FUSED)

@@ -43,6 +43,7 @@ class Contender:
         device_run: Does the work once on inputs that are on the GPU already, and returns before it
             is done; None where there is no such call.
         work: What a call cannot do without; None where it is not counted.
+        export: The exported file that was given to be measured, where it is one.
     """
 
     backend: Backend
@@ -53,6 +54,7 @@ class Contender:
     answer: Callable[[object], Output | None] = field(default=lambda _: None)
     device_run: Callable[[], object] | None = None
     work: Work | None = None
+    export: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,13 @@ class Absent:
         backend: Which.
         precision: In what numbers it would have computed; empty where that is not known.
         reason: One line.
+        export: The exported file that was given to be measured, where it is one.
     """
 
     backend: Backend
     precision: str
     reason: str
+    export: Path | None = None
 
 
 Entry = Contender | Absent
@@ -113,12 +117,15 @@ class Setup:
         compile_mode: Of ``torch.compile``.
 
     Raises:
-        ConfigError: No such weights, or not a ``.safetensors`` file.
+        ConfigError: No such weights or exported file, or weights that are no ``.safetensors`` file.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: CUDA was asked for and is not here.
     """
 
     def __init__(self, config: BenchConfig, folder: Path) -> None:
+        for path in config.exports:
+            if not path.is_file():
+                raise ConfigError(f"there is no file {path}", "Check the path.")
         self.config = config
         self.folder = folder
         self.weights = find_weights(config.weights)

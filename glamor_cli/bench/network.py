@@ -41,9 +41,9 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
     with torch.inference_mode():
         reference = output_of_tensors(module(*tensors))
     entries: list[Entry] = []
-    for backend, precision, runtime in open_runtimes(setup, batch):
+    for backend, precision, runtime, export in open_runtimes(setup, batch):
         if isinstance(runtime, str):
-            entries.append(Absent(backend, precision, runtime))
+            entries.append(Absent(backend, precision, runtime, export))
             continue
         # The size itself is what is measured, so it must not be cut up.
         runtime.largest_batch = max(runtime.largest_batch, batch)
@@ -52,40 +52,46 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
             device_run = _device_run(backend, runtime, pairs)
         except Exception as error:
             # Recording is the driver's to refuse.
-            entries.append(Absent(backend, precision, reason(error)))
+            entries.append(Absent(backend, precision, reason(error), export))
             continue
+        is_network = runtime.metadata.network == setup.metadata.network
         entries.append(
             Contender(
                 backend,
                 _provider(setup, backend, runtime),
                 precision,
                 runtime.device,
-                lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
-                _output_of_runtime,
-                device_run,
-                _count(module, batch, itemsize),
+                run=lambda runtime=runtime: runtime(pairs.face, pairs.context),  # type: ignore[misc]
+                answer=_output_of_runtime,
+                device_run=device_run,
+                work=_count(module, batch, itemsize) if is_network else None,
+                export=export,
             )
         )
     return LineUp(tuple(entries), reference)
 
 
-def open_runtimes(setup: Setup, batch: int) -> Iterator[tuple[Backend, str, Runtime | str]]:
+def open_runtimes(
+    setup: Setup, batch: int
+) -> Iterator[tuple[Backend, str, Runtime | str, Path | None]]:
     """Open every backend and exported file.
 
     Yields:
-        The backend, its precision, and the runtime, or a string that says why it did not open.
+        The backend, its precision, the runtime, or a string that says why it did not open, and the
+        exported file, where it is one that was given.
     """
     for backend, precision in setup.each():
         runtime = _try(lambda b=backend, p=precision: _open(setup, b, p, batch))  # type: ignore[misc]
         name: str = precision
         if isinstance(runtime, OpenVINORuntime):
             name = Precision.BF16 if "bf16" in runtime.provider else Precision.FP32
-        yield backend, name, runtime
+        yield backend, name, runtime, None
     for path in setup.config.exports:
         yield (
             _backend_of(path),
             precision_of(path),
             _try(lambda p=path: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
+            path,
         )
 
 

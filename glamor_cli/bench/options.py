@@ -167,6 +167,7 @@ class Row:
         max_abs_diff: Of any output, against float32 eager; None where nothing is compared.
         top1_agreement: Share of the batch with the same most probable emotion.
         status: ``ok``, or why it did not run; or why the GPU's clock alone was not read.
+        export: The file, where it is one that was given to be measured.
     """
 
     what: Target
@@ -190,6 +191,7 @@ class Row:
     max_abs_diff: float | None = None
     top1_agreement: float | None = None
     status: str = "ok"
+    export: str | None = None
 
     def to_dict(self) -> dict[str, str | int | float | None]:
         """As it stands in JSON and CSV."""

@@ -11,6 +11,7 @@ from PIL import Image
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.network import open_runtimes
 from glamor_cli.bench.options import Backend, Precision
+from glamor_cli.bench.torch_backends import threads_problem
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor
 from glamor_cli.predict.sources import SourceImage
@@ -74,9 +75,13 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     detector, others = open_detector(threads=setup.threads), _other_detectors(setup)
     entries: list[Entry] = []
     reference = None
-    for backend, precision, runtime in open_runtimes(setup, batch):
+    in_threads = threads_problem(setup.device, setup.compile_mode)
+    for backend, precision, runtime, export in open_runtimes(setup, batch):
         if isinstance(runtime, str):
-            entries.append(Absent(backend, precision, runtime))
+            entries.append(Absent(backend, precision, runtime, export))
+            continue
+        if backend is Backend.COMPILE and in_threads is not None:
+            entries.append(Absent(backend, precision, in_threads))
             continue
         finder = others.get(backend, detector)
         # An engine that does not run the detector gets its faces from the CPU.
@@ -87,7 +92,9 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
             images = (SourceImage(str(path), read_image(path)) for path in paths)
             return list(predictor.predict(images))
 
-        contender = Contender(backend, runtime.provider, precision, runtime.device, run)
+        contender = Contender(
+            backend, runtime.provider, precision, runtime.device, run, export=export
+        )
         # Another engine's detector may find other faces, and ranks them otherwise.
         if used is detector:
             contender = replace(contender, answer=_output_of_images)

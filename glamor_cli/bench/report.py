@@ -66,4 +66,4 @@ def write_plot(result: BenchResult, path: Path) -> None:
 
 def _name(row: Row) -> str:
     """Tell apart what is drawn in one panel."""
-    return f"{row.backend} {row.precision} ({row.provider})"
+    return row.export or f"{row.backend} {row.precision} ({row.provider})"

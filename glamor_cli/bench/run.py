@@ -75,7 +75,7 @@ def run_bench(
             may be stopped before the last.
 
     Raises:
-        ConfigError: No such weights.
+        ConfigError: No such weights or exported file.
         CheckpointError: The weights are damaged or foreign.
         DataError: The folder of images holds none.
         BackendUnavailable: The device is not here.
@@ -149,6 +149,7 @@ def _row(
         device=setup.device,
         batch=batch,
         threads=setup.threads,
+        export=None if who.export is None else str(who.export),
     )
     if isinstance(entry, Absent):
         return replace(row, status=entry.reason)

@@ -15,6 +15,8 @@ from glamor_cli.runtimes.cuda_graphs import PairCall, Recording
 from glamor_cli.runtimes.interface import Output, Runtime
 from glamor_cli.weights.metadata import Metadata
 
+_GRAPH_MODES = ("reduce-overhead", "max-autotune")
+"""Modes of ``torch.compile`` that record CUDA graphs."""
 TORCH_BACKENDS = (Backend.EAGER, Backend.COMPILE, Backend.CUDAGRAPH)
 
 
@@ -64,6 +66,18 @@ def make_call(backend: Backend, module: nn.Module, compile_mode: str) -> PairCal
     return _Recorded(module) if backend is Backend.CUDAGRAPH else module
 
 
+def threads_problem(device: str, compile_mode: str) -> str | None:
+    """Say why compiled code cannot answer in other threads, as pipelines do; None if it can."""
+    if device != "cuda" or compile_mode not in _GRAPH_MODES:
+        return None
+    from torch._inductor import cudagraph_trees
+
+    # With it came graphs for threads that torch did not make.
+    if hasattr(cudagraph_trees, "_initialize_tls"):
+        return None
+    return f"torch {torch.__version__} runs compiled graphs in the main thread alone"
+
+
 class _Recorded:
     """Records the first batch's launches; later ones must be of its size."""
 
@@ -101,18 +115,29 @@ class TorchBackendRuntime(Runtime):
     def __init__(self, call: PairCall, metadata: Metadata, device: str) -> None:
         self.metadata, self.provider = metadata, device
         self._call = call
+        self._inputs: tuple[Tensor, Tensor] | None = None
 
     def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
-        """Make a call on inputs that are on the device already, float32."""
+        """Make a call on inputs that are on the device already, float32.
+
+        Later batches of their size are copied into them: graphs read where they were recorded.
+        """
+        self._inputs = face, context
         return on_device(self._call, face, context)
 
     @torch.no_grad()  # which is a thread's own, and pipelines answer in another
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
-        tensors = (
-            torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self.provider)
+        given = [
+            torch.from_numpy(np.require(values, requirements=["C", "W"]))
             for values in (face, context)
-        )
-        return output_of_tensors(self._call(*tensors))
+        ]
+        inputs = self._inputs
+        if inputs is None or len(inputs[0]) != len(face):
+            inputs = given[0].to(self.provider), given[1].to(self.provider)
+        else:
+            for kept, values in zip(inputs, given, strict=True):
+                kept.copy_(values)
+        return output_of_tensors(self._call(*inputs))
 
 
 def read_in_place(*inputs: Tensor) -> None:

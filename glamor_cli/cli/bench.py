@@ -85,7 +85,7 @@ def bench(
     """Measure latency, throughput and agreement of several backends, taking turns.
 
     Ctrl-C keeps what is measured so far.
-    Exits with 7 if none of the backends that --backends names could be measured.
+    Exits with 7, and writes no file, if nothing could be measured.
     """
     if plot is not None:
         check_picture(plot, "--plot")
@@ -127,12 +127,14 @@ def bench(
         with undisturbed():
             _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
             stopped(_not_measured(config, rows), None)
-    _report(result, json_file, csv_file, plot)
-    if backends is not None and all(row.p50_ms is None for row in result.rows):
+    if all(row.p50_ms is None for row in result.rows):
+        # Nor must it for rows without a figure.
+        _print_table(result)
         raise BackendUnavailable(
-            f"nothing could be measured with {backends}",
+            "nothing could be measured",
             "The reasons are above; glamor doctor says what works here and what to install.",
         )
+    _report(result, json_file, csv_file, plot)
 
 
 def _report(
@@ -225,6 +227,7 @@ def _figure(value: float | None, form: str) -> str:
 _COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[Row], str]]] = [
     ("backend", "left", lambda row: f"{row.backend} {row.precision}"),
     ("provider", "left", lambda row: row.provider.removesuffix("ExecutionProvider")),
+    ("file", "left", lambda row: "" if row.export is None else Path(row.export).name),
     ("batch", "right", lambda row: str(row.batch)),
     ("p50 ms", "right", lambda row: _figure(row.p50_ms, ".2f")),
     ("p99", "right", lambda row: _figure(row.p99_ms, ".2f")),

@@ -9,11 +9,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Arithmetic, Device
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, cuda_problem
-from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
+from glamor_cli.system.onnx_sessions import no_cuda, onnx_reason, session_options, try_cuda
 from glamor_cli.weights.metadata import Metadata
 
 _ARM = ("aarch64", "arm64", "ARM64")
@@ -25,7 +26,7 @@ class OnnxRuntime(Runtime):
 
     Args:
         path: The ``.onnx`` file.
-        device: ``auto``, ``cpu`` or ``cuda``; auto takes CUDA where it truly loads.
+        device: ``auto``, ``cpu`` or ``cuda``; auto takes CUDA where it truly loads and answers.
         threads: CPU threads; None leaves it to ONNX Runtime, one for each core.
         optimize: Let ONNX Runtime rewrite the graph. Without, quantised layers are computed
             exactly as the graph says, as engines for which it was not made would.
@@ -33,8 +34,8 @@ class OnnxRuntime(Runtime):
     Raises:
         ConfigError: The number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
-        BackendUnavailable: CUDA was asked for and cannot load, of which the message names what is
-            missing; or memory does not suffice.
+        BackendUnavailable: CUDA was asked for and cannot load or answer, of which the message names
+            what is missing; or memory does not suffice.
     """
 
     backend = "onnxruntime"
@@ -52,10 +53,31 @@ class OnnxRuntime(Runtime):
 
         self._path, self._version, self._start = path.absolute(), _version(path), start
         self._session = start(path)
+        self.metadata = _read_metadata(self._session, path)
+        problem = self._problem_on_cuda()
+        if problem is not None:
+            if device == Device.CUDA:
+                raise no_cuda(problem)
+            device = Device.CPU  # of the halves, too
+            self._session = start(path)
         self.provider = self._session.get_providers()[0]
         if self.provider == CPU_PROVIDER and platform.machine() in _ARM:
             self.arithmetic = Arithmetic.HALF_SUMS
-        self.metadata = _read_metadata(self._session, path)
+
+    def _problem_on_cuda(self) -> str | None:
+        """Say why a session on CUDA cannot answer; None if it can, or is on the CPU.
+
+        The first convolution loads cuDNN, which may be missing.
+        """
+        if self._session.get_providers()[0] == CPU_PROVIDER:
+            return None
+        sides = (FACE_SIZE, CONTEXT_SIZE)
+        try:
+            self._run(*(np.zeros((1, 3, side, side), np.float32) for side in sides))
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base but Exception.
+            return onnx_reason(error)
+        return None
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         feeds = dict(zip(INPUT_NAMES, (face, context), strict=True))

@@ -22,10 +22,11 @@ _LIBRARIES = {
 
 @cache
 def cuda_problem() -> str | None:
-    """Say why ONNX Runtime cannot use CUDA here, naming the missing library; None if it can.
+    """Say why ONNX Runtime cannot load CUDA here, naming the missing library; None if it can.
 
-    The driver is asked first and the provider's own library is loaded by hand, because ONNX
-    Runtime itself would fall back to the CPU with no more than a log line.
+    The driver is asked first and the provider's own library is loaded by hand, because ONNX Runtime
+    itself would fall back to the CPU with no more than a log line. Whether cuDNN is here, only the
+    first convolution tells.
     """
     import onnxruntime
 

@@ -21,7 +21,12 @@ from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Target
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
-from glamor_cli.bench.torch_backends import AsWritten, make_call
+from glamor_cli.bench.torch_backends import (
+    AsWritten,
+    TorchBackendRuntime,
+    make_call,
+    read_in_place,
+)
 from glamor_cli.bench.training import training_step
 from glamor_cli.cli.app import app
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
@@ -36,7 +41,7 @@ from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import save_network
+from glamor_cli.weights.network_file import load_network, save_network
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 COLUMNS = {
@@ -113,21 +118,94 @@ def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) ->
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_is_missing_is_a_row_with_the_reason(weights: Path, tmp_path: Path) -> None:
+def test_what_cannot_run_is_a_row_with_the_reason(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "damaged.onnx").write_bytes(b"no graph")
     result = run_bench(
         quick(
             weights,
             targets=(Target.NETWORK,),
             batches=(1,),
             backends=(Backend.EAGER, Backend.TENSORRT),
-            exports=(tmp_path / "missing.onnx", weights.with_suffix(".onnx")),
+            exports=(tmp_path / "damaged.onnx", weights.with_suffix(".onnx")),
         )
     )
     assert [row.status == "ok" for row in result.rows] == [True, False, False, True]
     assert "--export" in result.rows[1].status
-    assert "missing.onnx" in result.rows[2].status
+    assert "damaged.onnx" in result.rows[2].status
     assert result.rows[3].precision == "fp32"
     assert result.rows[1].p50_ms is None
+    files = [None, None, str(tmp_path / "damaged.onnx"), str(weights.with_suffix(".onnx"))]
+    assert [row.export for row in result.rows] == files
+
+
+def test_an_exported_file_that_is_not_there_is_told_before_anything_is_measured(
+    weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file .*missing\.onnx"):
+        run_bench(quick(weights, exports=(tmp_path / "missing.onnx",)))
+
+
+def test_an_export_of_another_network_is_timed_and_not_compared(
+    weights: Path, tmp_path: Path
+) -> None:
+    others = {
+        "classes": NetworkConfig(classes=8),
+        "encoder": NetworkConfig(Encoder.RESNET18),
+    }
+    paths = []
+    for name, network in others.items():
+        source = tmp_path / f"{name}.safetensors"
+        classes = tuple("abcdefgh")[: network.classes]
+        save_network(source, GlamorNet(network), Metadata(name, network=network, classes=classes))
+        paths.append(source.with_suffix(".onnx"))
+        export_onnx(source, paths[-1], ExportConfig(batch=BatchRange(1, 1, 1)))
+    settings = {"targets": (Target.NETWORK, Target.PIPELINE), "batches": (1,)}
+    result = run_bench(quick(weights, backends=(Backend.EAGER,), exports=paths, **settings))
+    assert {row.status for row in result.rows} == {"ok"}
+    of_others = [row for row in result.rows if row.export is not None]
+    assert [row.export for row in of_others] == [str(path) for path in paths] * 2
+    for row in of_others:
+        assert row.p50_ms > 0
+        assert (row.max_abs_diff, row.top1_agreement, row.floor_ms) == (None, None, None)
+
+
+def test_earlier_figures_outlive_a_run_that_measures_nothing(weights: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    kept.write_text("[]")
+    words = ["bench", "--weights", str(weights), "--what", "network", "--precision", "int8"]
+    result = CliRunner().invoke(app, [*words, "--json", str(kept), "--device", "cpu"])
+    assert isinstance(result.exception, BackendUnavailable)
+    assert kept.read_text() == "[]"
+
+
+def test_compiled_graphs_read_their_inputs_where_they_are(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled for others, they would copy them at every call, which no other backend pays for."""
+    kinds: list[list[object]] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> object:
+        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        told = [
+            node.meta["tensor_dict"] for node in inputs if node.name in ("l_face_", "l_context_")
+        ]
+        kinds.append([one.get("_dynamo_static_input_type") for one in told])
+        return graph.forward
+
+    torch.compiler.reset()
+    network, metadata = load_network(weights)
+    module = AsWritten(network, 1.0).eval()
+    module.compile(dynamic=False, fullgraph=True, backend=keep)
+    runtime = TorchBackendRuntime(module, metadata, "cpu")
+    pairs = random_pairs(2)
+    face, context = torch.from_numpy(pairs.face).clone(), torch.from_numpy(pairs.context).clone()
+    read_in_place(face, context)
+    with torch.no_grad():
+        run = runtime.on_device(face, context)
+        for _ in range(2):
+            runtime(pairs.face, pairs.context)
+            run()
+    assert kinds == [["unguarded", "unguarded"]]
 
 
 def test_a_file_beside_weights_of_ones_own_is_not_taken_for_theirs(
@@ -435,17 +513,17 @@ def test_backends_of_which_none_runs_end_it_with_their_code(weights: Path, tmp_p
     arguments += ["--device", "cpu", "--seconds", "0", "--iterations", "1", "--json", str(figures)]
     ended = CliRunner().invoke(app, [*arguments, "--backends", "cudagraph,fused"])
     assert isinstance(ended.exception, BackendUnavailable)
-    assert "cudagraph,fused" in ended.exception.what
-    assert "not measured: core" in ended.stderr
-    rows = json.loads(figures.read_text())["rows"]
-    assert [row["backend"] for row in rows] == ["cudagraph", "fused"]
+    assert "not measured: core, cudagraph fp32: CUDA graphs need CUDA" in ended.stderr
+    assert "not measured: core, fused fp32: " in ended.stderr
+    assert not figures.exists()
     assert CliRunner().invoke(app, [*arguments, "--backends", "eager,fused"]).exit_code == 0
 
 
 def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.delattr(os, "getloadavg", raising=False)
-    done = CliRunner().invoke(app, ["bench", "--what", "detector", "--batch", "1"])
+    words = ["bench", "--what", "detector,core", "--backends", "eager", "--batch", "1"]
+    done = CliRunner().invoke(app, [*words, "--seconds", "0"])
     assert done.exit_code == 0, done.exception
     assert "--images gives others" in done.stderr
     assert "load" not in done.stderr.splitlines()[0]

@@ -128,3 +128,15 @@ def test_the_parts_that_the_verdict_needs_always_have_their_time(verdict: Module
     first = list(gpu.PARTS.items())[:5]
     assert {name for name, _ in first} == set(result())
     assert sum(seconds for _, (_, seconds) in first) <= gpu.BUDGET_SECONDS
+
+
+def test_everything_that_wants_a_gpu_is_among_the_tests_that_are_run_there(
+    verdict: ModuleType,
+) -> None:
+    import gpu
+
+    here = Path(__file__)
+    tests = [path for path in here.parents[1].rglob("test_*.py") if path != here]
+    marked = [path for path in tests if "pytest.mark.gpu" in path.read_text(encoding="utf-8")]
+    named = {path.relative_to(here.parents[2]).as_posix() for path in marked}
+    assert named == set(gpu.GPU_TESTS)

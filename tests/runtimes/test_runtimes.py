@@ -281,6 +281,37 @@ def test_cuda_where_there_is_none_is_an_error_and_never_the_cpu(files: dict[str,
             open_runtime(path, device="cuda")
 
 
+def test_auto_is_the_cpu_where_cuda_opens_and_cannot_compute(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where cuDNN is missing; a session on the CPU stands in for the GPU's."""
+
+    class WithoutCudnn:
+        def __init__(self, model: Path, options: onnxruntime.SessionOptions) -> None:
+            self._opened = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def run(self, *_: object) -> None:
+            raise RuntimeError("NOT_IMPLEMENTED : cuDNN is not available")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._opened, name)
+
+    expected = open_runtime(files[".onnx"], device="cpu", threads=1)(*inputs(2))
+    monkeypatch.setattr(
+        "glamor_cli.runtimes.onnx.try_cuda", lambda path, options: (WithoutCudnn(path, options), "")
+    )
+    runtime = open_runtime(files[".onnx"], threads=1)
+    assert runtime.device == "cpu"
+    assert max_abs_diff(runtime(*inputs(2)), expected) == 0
+    face, context = inputs(2)
+    assert max_abs_diff(runtime.about(face)(context), expected) <= 1e-6
+    with pytest.raises(BackendUnavailable, match=r"cannot use CUDA: .*cuDNN is not available"):
+        open_runtime(files[".onnx"], device="cuda")
+
+
 @pytest.mark.skipif(cuda_problem() is None, reason="has CUDA")
 def test_auto_is_quietly_the_cpu_where_cuda_cannot_load(files: dict[str, Path]) -> None:
     code = (
