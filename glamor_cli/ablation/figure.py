@@ -42,7 +42,7 @@ def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> F
     panels = figure.subplots(1, 2 if peaks else 1, sharey=True, squeeze=False)[0]
     values = [(line.accuracies, line.mean, line.deviation) for line in table]
     _draw_panel(panels[0], table, values)
-    panels[0].set_title("accuracy on the test split, %", fontsize=11, loc="left", pad=18)
+    panels[0].set_title("accuracy, %", fontsize=11, loc="left", pad=18)
     names = [f"{MEANINGS[line.variant]}\n{line.variant}" for line in table]
     panels[0].set_yticks(range(len(table)), names, fontsize=9)
     note = "bar: mean; point: a seed; line: standard deviation"

@@ -15,6 +15,7 @@ from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.ablation.table import RunResult, VariantResult, summarise, to_markdown
 from glamor_cli.data.scenes.cues import read_cues
 from glamor_cli.data.store.pair_store import PairStore
+from glamor_cli.data.store.shared_images import note_shared
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention
@@ -28,6 +29,7 @@ from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
 from glamor_cli.training.held_out import choose_validation_split, settle_train_split
 from glamor_cli.training.progress import Progress
+from glamor_cli.training.recipes import TAUGHT
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
@@ -98,6 +100,14 @@ def ablate(
             "but an ablation trains its networks from scratch",
             "Choose another --recipe.",
         )
+    if config.training.recipe.name in TAUGHT:
+        soft = PairStore.open(config.training.store).info.soft_labels
+        if not soft:
+            raise ConfigError(
+                f"the recipe {config.training.recipe.name} learns from a teacher's answers, "
+                "and the store has none",
+                "Choose another --recipe.",
+            )
     _check_split(config)
     # The table needs them alike in the end, so better before hours are spent.
     for finished in _finished(config.training.run):
@@ -111,10 +121,20 @@ def ablate(
     return write_table(config)
 
 
-def judged_by_what_chose(config: AblationConfig) -> bool:
-    """Say whether the split to judge by also chose each training's best epoch, which flatters."""
-    store = PairStore.open(config.training.store)
-    return config.test_split == choose_validation_split(store, config.training)
+def ablation_notes(config: AblationConfig) -> list[str]:
+    """Say why figures on the split to judge by will flatter, a sentence each; none if they do not.
+
+    Raises:
+        DataError: The store cannot be used.
+    """
+    store, training = PairStore.open(config.training.store), settle_train_split(config.training)
+    notes = []
+    if config.test_split == choose_validation_split(store, training):
+        notes.append(
+            f"The split {config.test_split} also chooses each training's best epoch: "
+            "what is measured on it will flatter."
+        )
+    return [*notes, *note_shared(store, training.train_split)]
 
 
 def _check_split(config: AblationConfig) -> None:

@@ -11,7 +11,7 @@ from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.cli.input_files import run_files, store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable, progress_bar, stopped
+from glamor_cli.cli.render import console, progress_bar, say_notes, stopped
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     EncoderOption,
@@ -61,7 +61,7 @@ def ablate(
     from glamor_cli.ablation.run import (
         PICTURE,
         AblationConfig,
-        judged_by_what_chose,
+        ablation_notes,
         to_dict,
         write_table,
     )
@@ -90,15 +90,11 @@ def ablate(
         test_split=test_split,
         scenes=scenes,
     )
+    say_notes(ablation_notes(config))
     if table_only:
         with console.status("reading the finished runs"):
             table = write_table(config)
     else:
-        if judged_by_what_chose(config):
-            console.print(
-                f"The split {printable(test_split)} also chooses each training's best epoch: "
-                "what is measured on it will flatter."
-            )
         with progress_bar("starting", "images") as show:
 
             def show_step(trained: Variant, seed: int, progress: "Progress") -> None:

@@ -1,5 +1,6 @@
 """``glamor fer2013``: FER2013's arrays become images and a manifest with soft labels."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,5 @@ def fer2013(
             f"{split}: {report.written} images; left out {report.duplicates} copies from another "
             f"split, {report.lossy} lossy"
         )
-    console.print(
-        f"Go on with: glamor preprocess {out} STORE --boxes whole", markup=False, soft_wrap=True
-    )
+    words = ("glamor", "preprocess", str(out), "STORE", "--boxes", "whole")
+    console.print(f"Go on with: {shlex.join(words)}", markup=False, soft_wrap=True)

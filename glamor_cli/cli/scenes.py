@@ -1,5 +1,6 @@
 """``glamor scenes``: generate scenes that need the whole network."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,5 @@ def scenes(
     )
     # Appended to "." or "..", the ending would make a hidden folder.
     pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
-    console.print(
-        f"Go on with: glamor preprocess {out} {pairs} --boxes crop-files",
-        markup=False,
-        soft_wrap=True,
-    )
+    words = ("glamor", "preprocess", str(out), str(pairs), "--boxes", "crop-files")
+    console.print(f"Go on with: {shlex.join(words)}", markup=False, soft_wrap=True)

@@ -96,6 +96,7 @@ def train(
         from glamor_cli.training.progress import Progress
         from glamor_cli.training.recipes import find_recipe
         from glamor_cli.training.trainer import train as run_training
+        from glamor_cli.training.validation_notes import validation_notes
 
         if teacher_share is not None and teacher is None:
             raise ConfigError(
@@ -126,7 +127,7 @@ def train(
             deterministic=deterministic,
         )
         if not console.quiet:
-            say_notes(note_shared(PairStore.open(store), train_split))
+            say_notes([*note_shared(PairStore.open(store), train_split), *validation_notes(config)])
         with progress_bar("starting", "images") as show:
 
             def show_step(progress: Progress) -> None:

@@ -164,6 +164,8 @@ class Recipe:
         return 1 + next(n for n in range(self.epochs) if self.face_size(n) == FACE_SIZE)
 
 
+TAUGHT = (RecipeName.FER2013_TAUGHT, RecipeName.FER2013_DISTIL)
+"""Recipes that learn from a teacher's answers."""
 PAPER = Recipe(
     name=RecipeName.PAPER,
     optimizer=Optimizer.KERAS_SGD,

@@ -48,8 +48,9 @@ from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
-from glamor_cli.training.options import RecipeName, TrainPrecision
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
+from glamor_cli.training.recipes import TAUGHT
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import make_network
@@ -60,7 +61,6 @@ from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata, join_learnt
 from glamor_cli.weights.network_file import read_metadata, save_network
 
-_TAUGHT = (RecipeName.FER2013_TAUGHT, RecipeName.FER2013_DISTIL)
 """Recipes that are for learning from a teacher's answers."""
 
 
@@ -122,7 +122,7 @@ class Run:
         if self.config.teacher is None:
             # Soft labels may be teachers' answers already; and a run begun without any goes on.
             alone = not self.store.info.soft_labels and not has_checkpoint(self.config.run)
-            if self.recipe.name in _TAUGHT and alone:
+            if self.recipe.name in TAUGHT and alone:
                 raise ConfigError(
                     f"the recipe {self.recipe.name} learns from a teacher's answers, and there is "
                     "no teacher",

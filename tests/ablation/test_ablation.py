@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from scene_stores import write_scene_store
+from small_data_sets import write_image
 from typer.testing import CliRunner
 
 from glamor_cli.ablation.figure import save_ablation
@@ -204,6 +205,37 @@ def test_recipes_that_go_on_with_trained_weights_are_refused(scene_store, tmp_pa
     refused = CliRunner().invoke(app, [*words, "--recipe", "fer2013-context"]).exception
     assert isinstance(refused, ConfigError)
     assert "--recipe" in refused.remedy
+    assert not (tmp_path / "runs").exists()
+
+
+def test_recipes_that_want_a_teacher_name_no_option_that_ablate_lacks(scene_store, tmp_path):
+    words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), "--seeds", "1"]
+    refused = CliRunner().invoke(app, [*words, "--recipe", "fer2013-distil"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "teacher's answers" in refused.what
+    assert "--recipe" in refused.remedy
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("table_only", [(), ("--table-only",)])
+def test_a_split_that_cannot_judge_is_refused_before_anything_is_trained(
+    scene_store, tmp_path, table_only
+):
+    words = ["ablate", str(scene_store), "--run", str(tmp_path / "runs"), *table_only]
+    refused = CliRunner().invoke(app, [*words, "--test-split", "train"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "is the training split" in refused.what
+    nothing = tmp_path / "set"
+    for split in ("train", "validation"):
+        write_image(nothing / split / "Sad" / "0.png", seed=len(split))
+    (nothing / "test" / "Sad").mkdir(parents=True)
+    (nothing / "test" / "Sad" / "0.png").write_bytes(b"no image")
+    pairs = str(tmp_path / "empty")
+    CliRunner().invoke(app, ["preprocess", str(nothing), pairs, "--boxes", "whole"])
+    words[1] = pairs
+    refused = CliRunner().invoke(app, words).exception
+    assert isinstance(refused, DataError)
+    assert "the split test holds no pairs" in refused.what
     assert not (tmp_path / "runs").exists()
 
 

@@ -105,6 +105,27 @@ def test_attention_is_measured_on_what_was_held_out(store, learn):
     assert "learnt from 21 of these 23 pairs" in said
 
 
+def test_a_training_says_that_what_it_begins_with_knows_its_validation_pairs(
+    store, learn, tmp_path
+):
+    """The run itself is refused, because its folder holds other files."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "other").touch()
+    words = ["train", str(store.path), "--run", str(tmp_path / "run"), "--recipe", "scenes"]
+    words += ["--validation-split", "test"]
+
+    def said(*arguments: object) -> str:
+        result = CliRunner().invoke(app, [*words, *map(str, arguments)])
+        assert isinstance(result.exception, ConfigError)
+        return " ".join(result.stderr.split())
+
+    knowing, elsewhere = learn("test", 3), learn("train", None)
+    for option in ("--init", "--teacher"):
+        text = said(option, knowing)
+        assert f"{knowing} learnt from 21 of the 23 validation pairs" in text
+        assert "learnt from" not in said(option, elsewhere)
+
+
 def test_a_draw_from_other_pairs_is_not_taken_for_the_same(store):
     """With images left out by the store, another tenth would be drawn."""
     split = store.split("test")

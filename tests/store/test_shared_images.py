@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from glamor_cli.cli.app import app
 from glamor_cli.data.store.merge import merge_stores
 from glamor_cli.data.store.pair_store import PairStore
-from glamor_cli.data.store.shared_images import count_shared
+from glamor_cli.data.store.shared_images import count_copies, count_shared
 from glamor_cli.errors import ConfigError
 
 
@@ -33,6 +33,23 @@ def images(tmp_path: Path) -> Path:
         write_image(folder / f"{number}.png", seed=number)
     shutil.copy(folder / "0.png", folder / "copy.png")
     return folder
+
+
+def test_copies_within_the_split_that_train_divides_are_told(tmp_path):
+    for number in range(12):
+        write_image(tmp_path / "set" / f"{number}.png", seed=number)
+        shutil.copy(tmp_path / "set" / f"{number}.png", tmp_path / "set" / f"copy-{number}.png")
+    lines = "".join(f"{kind}{number}.png,Sad\n" for number in range(12) for kind in ("", "copy-"))
+    manifest = tmp_path / "set" / "manifest.csv"
+    manifest.write_text(f"path,label\n{lines}")
+    glamor("preprocess", manifest, tmp_path / "pairs", "--boxes", "whole")
+    store = PairStore.open(tmp_path / "pairs")
+    assert count_copies(store, "all", np.array([0, 4, 5])) == 1
+    assert count_copies(store, "all", np.array([0, 1])) == 0
+    assert count_copies(store, "all", np.arange(0, 24, 2)) == 12
+    said, error = glamor("train", tmp_path / "pairs", "--run", tmp_path / "set")
+    assert isinstance(error, ConfigError), "the folder of images is no run"
+    assert "2 of the 2 held-out pairs are also learnt from under another name" in said
 
 
 def test_a_manifest_that_lists_images_twice_is_told(images, tmp_path):

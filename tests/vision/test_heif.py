@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import astronaut
+from small_data_sets import tree
 
+from glamor_cli.data.options import PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.data.store.merge import merge_stores
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import DataError
 from glamor_cli.vision import images
@@ -170,3 +173,21 @@ def test_without_the_extra_data_sets_tell_what_they_leave_out(photograph, tmp_pa
     assert "left out 2 files of kinds that are not read: .heic, .nef\n" in beside.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["read"], report["left_out"]) == (1, {".heic": 1, ".nef": 1})
+
+
+def test_stores_with_and_without_such_photographs_merge_to_the_bytes_of_one_run(tmp_path):
+    picture = Image.fromarray(astronaut())
+    for place, name in (("train", "a.heic"), ("test", "b.jpg")):
+        folder = tmp_path / "set" / place / "Happy"
+        folder.mkdir(parents=True)
+        picture.save(folder / name, "HEIF" if name.endswith("heic") else "JPEG")
+    for name in ("train", "test", "whole"):
+        split = None if name == "whole" else name
+        making = PairMaking(boxes="whole")
+        preprocess(PreprocessConfig(tmp_path / "set", tmp_path / name, making, split=split))
+    for order in (("train", "test"), ("test", "train")):
+        out = tmp_path / "-".join(order)
+        merge_stores([tmp_path / name for name in order], out)
+        if order == ("train", "test"):
+            assert tree(out) == tree(tmp_path / "whole")
+        assert "pillow-heif" in PairStore.open(out).info.versions

@@ -11,6 +11,7 @@ Wortsman et al., Model soups (arXiv 2203.05482).
 """
 
 import argparse
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.network.glamor_net import GlamorNet
+from glamor_cli.network.gray import see_in_gray
 from glamor_cli.training.checkpoints import AVERAGE, LAST
 from glamor_cli.training.config import BEST
 from glamor_cli.training.start import load_initial_weights
@@ -46,9 +48,13 @@ def main() -> None:
     averaged = {name for name, value in state.items() if value.is_floating_point()}
     if averaged - parameters.keys():
         parser.error(f"{asked.second} is no such network as {asked.first}: nothing may be missing")
+    gray = _sees_in_gray(network)
     with torch.no_grad():
         for name in averaged:
             state[name].lerp_(parameters[name], asked.share)
+    if gray:
+        # A training ties its moving average where it judges it, and not in its checkpoint.
+        see_in_gray(network.face_encoder)
     asked.out.mkdir(parents=True, exist_ok=True)
     second = asked.second.parent if asked.second.name == LAST else asked.second
     other = read_metadata(_weights(second))
@@ -64,6 +70,16 @@ def main() -> None:
     save_network(asked.out / BEST, network, metadata)
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}
     write_text(asked.out / MEAN, json.dumps(made_of) + "\n")
+
+
+def _sees_in_gray(network: GlamorNet) -> bool:
+    """Tell whether the face encoder's answers depend on the brightness alone."""
+    if network.face_encoder is None:
+        return False
+    tied = copy.deepcopy(network.face_encoder)
+    see_in_gray(tied)
+    ours, theirs = (next(encoder.parameters()) for encoder in (network.face_encoder, tied))
+    return torch.allclose(ours, theirs, atol=1e-6)
 
 
 def _weights(source: Path) -> Path:

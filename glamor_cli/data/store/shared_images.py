@@ -79,6 +79,27 @@ def count_shared(
     return shared
 
 
+def count_copies(store: PairStore, name: str, held_out: NDArray[np.int64]) -> int:
+    """Count the held-out pairs of a split whose pixels another of its pairs has, under any name.
+
+    Args:
+        store: The pair store.
+        name: The split.
+        held_out: Rows of it; the others are learnt from.
+
+    Raises:
+        DataError: The store is damaged.
+    """
+    apart = set(held_out.tolist())
+    held, learnt = array("Q"), array("Q")
+    for entry, crc32 in store.pictures(name):
+        (held if entry.row in apart else learnt).append(crc32)
+    doubtful = set(np.intersect1d(np.array(held), np.array(learnt)).tolist())
+    marks = list(_marks(store, name, doubtful, same_names=False))
+    known = {mark for entry, mark in marks if entry.row not in apart}
+    return sum(entry.row in apart and mark in known for entry, mark in marks)
+
+
 def _keys(store: PairStore, name: str, *, same_names: bool) -> NDArray[np.uint64]:
     """Checksums of a split's pixels, and its names where they count: 8 bytes of memory for each."""
     keys = array("Q")

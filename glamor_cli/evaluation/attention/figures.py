@@ -98,7 +98,11 @@ def draw_gallery(report: AttentionReport) -> "Figure":
         if row == 0:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
-    note = "framed: the disc that decides" if report.shown[0].cue else "a pair of each class"
+    note = (
+        "framed: the disc that decides"
+        if report.shown[0].cue
+        else f"pairs of {len(report.shown)} classes"
+    )
     figure.supxlabel(f"{plain_name(report.weights.name, 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 
