@@ -16,6 +16,9 @@ from glamor_cli.system.extras import importing, install_extra
 
 _KEPT_SHAPES = 8
 """Each keeps buffers and its own form of the weights."""
+_KEPT_PRIMITIVES = 300
+"""Compiled layers that a graph of any shape keeps, enough for a handful of shapes. OpenVINO's own
+number is for thousands: photographs of ever new shapes then take ever more memory."""
 
 
 class OpenVINOGraph:
@@ -47,6 +50,7 @@ class OpenVINOGraph:
         self._options: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_PRIMITIVES,
         }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads

@@ -81,6 +81,20 @@ def test_a_small_but_steady_gain_is_found_and_a_large_coincidence_is_not():
     assert luck.better is None
 
 
+def test_exchanged_networks_differ_by_the_opposite():
+    labels = np.arange(60) % 3
+    worse = np.where(np.arange(60) < 9, (labels + 1) % 3, labels)
+    gain, loss = pairing(worse, labels, labels), pairing(labels, worse, labels)
+    assert (gain.better, loss.better) == ("B", "A")
+    assert gain.accuracy.value == pytest.approx(0.15)
+    assert gain.macro_f1.value == pytest.approx(1 - 0.85, abs=0.01)
+    for name in ("accuracy", "macro_f1"):
+        up, down = getattr(gain, name), getattr(loss, name)
+        assert down.value == pytest.approx(-up.value)
+        ends = (-up.interval.high, -up.interval.low)
+        assert (down.interval.low, down.interval.high) == pytest.approx(ends)
+
+
 def test_the_same_answers_do_not_differ_by_anything():
     labels = np.arange(60) % 3
     answered = np.where(np.arange(60) % 4 == 0, 0, labels)

@@ -1,5 +1,7 @@
 """The default detector on real photographs, and its arithmetic on maps made by hand."""
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -312,3 +314,28 @@ def test_openvino_is_left_alone_where_it_is_no_faster(monkeypatch):
     monkeypatch.setattr("glamor_cli.vision.centerface.cpu_flags", lambda: ["avx512_bf16"])
     monkeypatch.setattr("glamor_cli.vision.centerface.OpenVINOGraph", None)
     CenterFace(threads=1, engine=DetectorEngine.OPENVINO)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_ever_new_shapes_take_no_more_memory_through_openvino(run_python):
+    """OpenVINO by itself keeps what it compiled for each, 3 MB a shape."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    code = """
+import numpy as np
+from glamor_cli.vision import centerface
+
+def resident():
+    status = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(status["VmRSS"].split()[0]) / 1024
+
+centerface.gains_from_openvino = lambda: True
+detector = centerface.CenterFace(threads=1, engine=centerface.DetectorEngine.OPENVINO)
+sides = range(64, 449, 32)
+shapes = np.random.default_rng(0).permutation([(h, w) for h in sides for w in sides])
+for count, (height, width) in enumerate(shapes[:100]):
+    detector.detect(np.zeros((height, width, 3), np.uint8))
+    if count == 39:
+        before = resident()
+print(resident() - before)
+"""
+    assert float(run_python(code)) < 60
