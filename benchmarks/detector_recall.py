@@ -27,12 +27,12 @@ from glamor_cli.vision.centerface import (
     CenterFace,
     CenterFaceConfig,
     gains_from_openvino,
-    intersection_over_union,
 )
 from glamor_cli.vision.faces import Faces
 from glamor_cli.vision.image_files import list_images
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.options import LONG_SIDE, DetectorEngine
+from glamor_cli.vision.overlap import intersection_over_union
 
 WIDTHS = (20, 24, 32, 40, 64, 100, 200)
 LONG_SIDES = (640, 736, 832, 960, 1280)

@@ -13,7 +13,7 @@ from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.options import Fill
-from glamor_cli.evaluation.attention.report import AttentionConfig
+from glamor_cli.evaluation.attention.run import AttentionConfig
 from glamor_cli.evaluation.compare import CompareConfig
 from glamor_cli.evaluation.evaluate import EvaluateConfig
 from glamor_cli.export.options import ExportConfig, ExportPrecision, Int8Form

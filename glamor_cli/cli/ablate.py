@@ -11,7 +11,7 @@ from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.cli.input_files import run_files, store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar, say_notes, stopped
+from glamor_cli.cli.render import console, exit_stopped, progress_bar, say_notes
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     EncoderOption,
@@ -107,7 +107,7 @@ def ablate(
 
             finished = run_ablation(config, on_progress=show_step)
         if finished is None:
-            stopped("what is trained is kept")
+            exit_stopped("what is trained is kept")
         table = finished
     if not table:
         raise ConfigError(

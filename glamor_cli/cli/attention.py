@@ -26,7 +26,7 @@ from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures
+    from glamor_cli.evaluation.attention.run import AttentionReport, MapMeasures
 
 
 def attention(
@@ -56,7 +56,7 @@ def attention(
 ) -> None:
     """Measure the attention: what it points at, and what hiding that place costs."""
     from glamor_cli.evaluation.attention.hiding import HidingConfig
-    from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
+    from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 
     require_writable(
         json_file,

@@ -19,7 +19,7 @@ from glamor_cli.bench.options import (
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, stopped
+from glamor_cli.cli.render import console, exit_stopped
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
@@ -122,11 +122,11 @@ def bench(
     except KeyboardInterrupt:
         if not rows:
             # An earlier file must not be lost for one without a row.
-            stopped("nothing is measured yet", None)
+            exit_stopped("nothing is measured yet", None)
         # A second Ctrl-C waits until the rows so far are in place.
         with undisturbed():
             _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
-            stopped(_not_measured(config, rows), None)
+            exit_stopped(_not_measured(config, rows), None)
     if all(row.p50_ms is None for row in result.rows):
         # Nor must it for rows without a figure.
         _print_table(result)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from glamor_cli.cli.render import console, stopped
+from glamor_cli.cli.render import console, exit_stopped
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.runtimes.options import Device
@@ -41,7 +41,7 @@ def demo(
             DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
         )
     if not finished:
-        stopped("what is done is kept")
+        exit_stopped("what is done is kept")
     console.print(f"Everything is in {output}.", markup=False, soft_wrap=True)
     console.print("Next: glamor predict your-photograph.jpg --save pictures", soft_wrap=True)
 

@@ -11,7 +11,7 @@ from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable, say_notes, stopped
+from glamor_cli.cli.render import console, exit_stopped, printable, say_notes
 from glamor_cli.cli.source_notes import say_left_out
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
@@ -124,7 +124,7 @@ def preprocess(
 
             report = run(config, on_progress=show_images, on_no_worker=warn)
     except KeyboardInterrupt:
-        stopped("what is done is stored")
+        exit_stopped("what is done is stored")
     _print(report, out)
     say_left_out(report.left_out)
     if json_file is not None:

@@ -58,7 +58,7 @@ def print_error(error: GlamorError) -> None:
     console.print(printable(error.remedy), markup=False, soft_wrap=True)
 
 
-def stopped(
+def exit_stopped(
     what: str, remedy: str | None = "Run the same command again: it goes on from here."
 ) -> NoReturn:
     """End a command that was asked to stop.

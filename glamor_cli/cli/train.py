@@ -1,12 +1,20 @@
 """``glamor train``: learn from a pair store."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from glamor_cli.cli.durations import parse_seconds
-from glamor_cli.cli.render import console, printable, progress_bar, say_notes, stopped
+from glamor_cli.cli.render import (
+    ShowProgress,
+    console,
+    exit_stopped,
+    printable,
+    progress_bar,
+    say_notes,
+)
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
@@ -18,12 +26,17 @@ from glamor_cli.cli.runtime_options import (
     TrainStoreArgument,
 )
 from glamor_cli.data.split_names import TRAIN_SPLIT
+from glamor_cli.errors import ConfigError
 from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import RecipeName, TrainPrecision
+
+if TYPE_CHECKING:
+    from glamor_cli.training.config import TrainConfig
+    from glamor_cli.training.progress import Progress, TrainResult
 
 
 def train(
@@ -86,14 +99,12 @@ def train(
     With several processes: torchrun --nproc-per-node 2 --no-python -- glamor train STORE ...
     """
     console.quiet = is_follower()
-    begun = False
+    display = _Display(run)
     try:
+        # Within, because Python and torch take long to load, and a stop then is told too.
         from glamor_cli.data.store.pair_store import PairStore
         from glamor_cli.data.store.shared_images import note_shared
-        from glamor_cli.errors import ConfigError
-        from glamor_cli.training.config import BEST, TrainConfig
-        from glamor_cli.training.live_report import LIVE_REPORT
-        from glamor_cli.training.progress import Progress
+        from glamor_cli.training.config import TrainConfig
         from glamor_cli.training.recipes import find_recipe
         from glamor_cli.training.trainer import train as run_training
         from glamor_cli.training.validation_notes import validation_notes
@@ -129,49 +140,79 @@ def train(
         if not console.quiet:
             say_notes([*note_shared(PairStore.open(store), train_split), *validation_notes(config)])
         with progress_bar("starting", "images") as show:
-
-            def show_step(progress: Progress) -> None:
-                nonlocal begun
-                if not begun:
-                    begun = True
-                    line = f"curves after each epoch in {run / LIVE_REPORT}"
-                    console.print(line, markup=False, soft_wrap=True)
-                judged = progress.validation_accuracy
-                best = "" if judged is None else f"  validation {judged:.1%}"
-                where = f"epoch {progress.epoch}/{progress.epochs}"
-                show(
-                    progress.done,
-                    progress.total,
-                    doing=f"{where}  loss {progress.loss:.3f}{best}",
-                    rate=progress.images_per_second,
-                )
-
-            def warn(checkpoint: Path, reason: str) -> None:
-                line = f"{checkpoint} is damaged ({reason}) and put aside; "
-                line += "going on from the one before it"
-                console.print(printable(line), markup=False, soft_wrap=True)
-
-            result = run_training(config, resume=resume, on_progress=show_step, on_damaged=warn)
+            result = run_training(
+                config,
+                resume=resume,
+                on_progress=partial(display.show_step, show),
+                on_damaged=_say_damaged,
+            )
     except KeyboardInterrupt:
-        # Python and torch may take long to load; from its first step on, the run saves by itself.
-        if not begun:
+        # From its first step on, the run saves by itself.
+        if not display.begun:
             console.print("stopped before the first step; nothing to save", soft_wrap=True)
         raise
+    _say_result(config, result, begun=display.begun)
+
+
+class _Display:
+    """Shows a run's steps in a progress bar.
+
+    Attributes:
+        begun: Whether there was one.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.begun = False
+        self._run = run
+
+    def show_step(self, show: ShowProgress, progress: "Progress") -> None:
+        """Show how far the run is, and before its first step where its curves will be."""
+        if not self.begun:
+            from glamor_cli.training.live_report import LIVE_REPORT
+
+            self.begun = True
+            line = f"curves after each epoch in {self._run / LIVE_REPORT}"
+            console.print(line, markup=False, soft_wrap=True)
+        judged = progress.validation_accuracy
+        best = "" if judged is None else f"  validation {judged:.1%}"
+        where = f"epoch {progress.epoch}/{progress.epochs}"
+        show(
+            progress.done,
+            progress.total,
+            doing=f"{where}  loss {progress.loss:.3f}{best}",
+            rate=progress.images_per_second,
+        )
+
+
+def _say_damaged(checkpoint: Path, reason: str) -> None:
+    line = f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
+    console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) -> None:
+    """Say what came of a run; one that was stopped ends the command.
+
+    Args:
+        config: What was asked for.
+        result: What became of it.
+        begun: Whether anything was left to do.
+    """
+    from glamor_cli.training.config import BEST
+
     if not result.finished:
         first = config.recipe.first_whole_epoch
         later = f"; {BEST} begins with epoch {first}, when faces have their full size"
-        stopped(
+        exit_stopped(
             f"{result.epochs} epochs are finished, and everything is saved"
             + (later if result.epochs < first else ""),
             "Go on with the same command and --resume.",
         )
     if not begun:
-        console.print(
-            f"{run} was finished before; nothing was left to do", markup=False, soft_wrap=True
-        )
+        line = f"{config.run} was finished before; nothing was left to do"
+        console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
-        f"{run / BEST}",
+        f"{config.run / BEST}",
         markup=False,
         soft_wrap=True,
     )
@@ -189,7 +230,6 @@ def _find_trainable(name_or_path: str) -> Path:
     Raises:
         ConfigError: There are none, or they are exported ones.
     """
-    from glamor_cli.errors import ConfigError
     from glamor_cli.weights.registry import find_weights
 
     path = find_weights(name_or_path, exported=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.held_out import hold_out
+from glamor_cli.data.learnt_pairs import mark_learnt
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.weights.metadata import Metadata
 
@@ -72,24 +72,9 @@ def choose_pairs(
         whole: Take all pairs, as where the split was asked for by its name; else only those that
             no network learnt from, if there are any.
     """
-    learnt_from = np.array([_learnt(store, split, metadata) for metadata in networks])
+    learnt_from = np.array([mark_learnt(store, split, metadata) for metadata in networks])
     known = np.array([metadata.knows_learnt for metadata in networks])
     learnt = learnt_from.any(axis=0)
     held_out = not whole and bool(learnt.any()) and not learnt.all()
     rows = np.flatnonzero(~learnt) if held_out else np.arange(len(split))
     return JudgedPairs(split.name, rows, learnt_from, known, held_out)
-
-
-def _learnt(store: PairStore, split: Split, metadata: Metadata) -> NDArray[np.bool_]:
-    """Mark the pairs that a network says it learnt from: bool [N]."""
-    learnt = np.zeros(len(split), np.bool_)
-    for one in metadata.learnt_from:
-        # The same images under another name are the same all the same.
-        if one.sha256 != store.info.source[split.name].sha256:
-            continue
-        rows: slice | NDArray[np.int64] = slice(None)
-        # Were other images of them left out, other pairs would be drawn.
-        if one.held_out_seed is not None and one.pairs == len(split):
-            rows, _ = hold_out(split.sources, one.held_out_seed)
-        learnt[rows] = True
-    return learnt

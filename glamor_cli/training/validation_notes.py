@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from glamor_cli.data.learnt_pairs import mark_learnt
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.data.store.shared_images import count_copies
-from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.held_out import choose_rows, choose_validation_split, settle_train_split
 from glamor_cli.weights.network_file import read_metadata
@@ -30,8 +30,7 @@ def validation_notes(config: TrainConfig) -> Iterator[str]:
     # Of other networks nobody knows what they learnt from.
     networks = [path for path in given if path is not None and path.suffix == ".safetensors"]
     for path in dict.fromkeys(networks):
-        judged = choose_pairs(store, validation, [read_metadata(path)], whole=True)
-        learnt = int(np.count_nonzero(judged.learnt_from[0, rows]))
+        learnt = int(np.count_nonzero(mark_learnt(store, validation, read_metadata(path))[rows]))
         if learnt:
             yield (
                 f"{path} learnt from {learnt} of the {len(rows)} validation pairs: "

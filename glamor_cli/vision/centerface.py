@@ -38,6 +38,7 @@ from glamor_cli.system.openvino_graphs import OpenVINOGraph
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
 from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorEngine, DetectorKind
+from glamor_cli.vision.overlap import non_maximum_suppression
 
 _STRIDE = 32
 """The network halves its input five times, so both sides must be multiples of this."""
@@ -226,36 +227,6 @@ def decode(
     half = np.exp(size[::-1, row, column].T) / 2
     boxes = np.concatenate([centre - half, centre + half], axis=1) * np.float32(_CELL)
     return boxes.astype(np.float32), heat[row, column]
-
-
-def non_maximum_suppression(boxes: NDArray[np.float32], iou_threshold: float) -> NDArray[np.intp]:
-    """Suppress boxes greedily that are not the best where they lie.
-
-    Args:
-        boxes: float32 [n, 4] as x1, y1, x2, y2, the best first.
-        iou_threshold: Boxes that overlap a better one by at least this are dropped.
-
-    Returns:
-        The indices that stay, in order.
-    """
-    keep = []
-    rest = np.arange(len(boxes))
-    while len(rest):
-        best, rest = rest[0], rest[1:]
-        keep.append(best)
-        rest = rest[intersection_over_union(boxes[best], boxes[rest]) < iou_threshold]
-    return np.array(keep, np.intp)
-
-
-def intersection_over_union(
-    box: NDArray[np.float32], others: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The overlap of one box [4] with others [n, 4], as shares of their unions, [n]."""
-    corners = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared: NDArray[np.float32] = np.maximum(corners, 0).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    shares: NDArray[np.float32] = shared / ((box[2:] - box[:2]).prod() + areas - shared)
-    return shares
 
 
 def gains_from_openvino() -> bool:

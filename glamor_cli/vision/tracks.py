@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.vision.centerface import intersection_over_union
 from glamor_cli.vision.options import TRACKING, TrackingConfig
+from glamor_cli.vision.overlap import intersection_over_union
 
 _VELOCITY_TIME = 0.2
 """Seconds over which a track's velocity is averaged: detectors' boxes tremble."""

@@ -13,7 +13,7 @@ from glamor_cli.data.scenes.make import make_scenes
 from glamor_cli.data.store.merge import merge_stores
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
-from glamor_cli.evaluation.attention.report import AttentionConfig
+from glamor_cli.evaluation.attention.run import AttentionConfig
 from glamor_cli.evaluation.compare import CompareConfig
 from glamor_cli.evaluation.evaluate import EvaluateConfig
 from glamor_cli.export.artefacts import ArtefactConfig

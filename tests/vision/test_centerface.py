@@ -14,12 +14,11 @@ from glamor_cli.vision.centerface import (
     CenterFaceConfig,
     decode,
     gains_from_openvino,
-    intersection_over_union,
-    non_maximum_suppression,
 )
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Faces
 from glamor_cli.vision.options import DetectorEngine, DetectorKind
+from glamor_cli.vision.overlap import intersection_over_union, non_maximum_suppression
 
 # Around the astronaut's face from brow to chin and cheek to cheek, seen by eye.
 ASTRONAUT = np.array([180, 75, 270, 168], np.float32)

@@ -11,7 +11,7 @@ from glamor_cli.data.scenes.cues import Cue
 from glamor_cli.evaluation.attention.hiding import Curves
 from glamor_cli.evaluation.attention.measure import to_crop
 from glamor_cli.evaluation.attention.options import MapKind
-from glamor_cli.evaluation.attention.report import AttentionReport, ShownPair
+from glamor_cli.evaluation.attention.run import AttentionReport, ShownPair
 from glamor_cli.evaluation.attention.summary import summarise_hiding
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.rendering.colours import (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.evaluation.attention.hiding import Curves
 from glamor_cli.evaluation.attention.options import MapKind
-from glamor_cli.evaluation.attention.report import AttentionReport, MapMeasures
+from glamor_cli.evaluation.attention.run import AttentionReport, MapMeasures
 from glamor_cli.evaluation.bootstrap import ENDS, RESAMPLES
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.extras import installed_version

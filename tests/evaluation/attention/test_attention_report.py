@@ -21,7 +21,7 @@ from glamor_cli.evaluation.attention.figures import draw_gallery, draw_hiding
 from glamor_cli.evaluation.attention.grad_cam import GradCam
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.measure import measure_attention
-from glamor_cli.evaluation.attention.report import AttentionConfig, measure_store
+from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 from glamor_cli.evaluation.attention.summary import summarise_streams, to_dict
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.network.config import NetworkConfig, Variant
