@@ -88,10 +88,10 @@ def _enter(
                 provider,
                 precision,
                 setup.device,
-                _until_done(setup, device_run),
-                output_of_tensors,
-                device_run if setup.device == "cuda" else None,
-                work,
+                run=_until_done(setup, device_run),
+                answer=output_of_tensors,
+                device_run=device_run if setup.device == "cuda" else None,
+                work=work,
             )
         ]
     if backend in (Backend.ORT, Backend.ORT_CUDA):
@@ -149,10 +149,10 @@ def _fused(setup: Setup, precision: Precision, maps: Maps, work: Work) -> list[E
             name,
             precision,
             setup.device,
-            _until_done(setup, call),
-            output_of_tensors,
-            call,
-            work,
+            run=_until_done(setup, call),
+            answer=output_of_tensors,
+            device_run=call,
+            work=work,
         )
         for name, call in calls.items()
     ]
@@ -185,7 +185,7 @@ def _onnx_contender(setup: Setup, backend: Backend, module: AsWritten, maps: Map
         session.get_providers()[0],
         Precision.FP32,
         device,
-        lambda: session.run(list(OUTPUT_NAMES), feeds),
-        lambda answer: Output(*(np.asarray(value) for value in answer)),  # type: ignore[attr-defined]
+        run=lambda: session.run(list(OUTPUT_NAMES), feeds),
+        answer=lambda answer: Output(*(np.asarray(value) for value in answer)),  # type: ignore[attr-defined]
         work=count_work(module, *maps),
     )

@@ -143,8 +143,19 @@ def export(
 
         engine = None
         if trt:
-            engine = EngineConfig(target, onnx.batch, workspace, timing_cache, tuple(gpu or ()))
-        config = ArtefactConfig(onnx, with_preprocessing, engine, triton_repository)
+            engine = EngineConfig(
+                target=target,
+                batch=onnx.batch,
+                workspace=workspace,
+                timing_cache=timing_cache,
+                generations=tuple(gpu or ()),
+            )
+        config = ArtefactConfig(
+            onnx=onnx,
+            with_preprocessing=with_preprocessing,
+            engine=engine,
+            triton_repository=triton_repository,
+        )
         artefacts = export_artefacts(weights, out, config)
     _print_report(artefacts.onnx, half_storage=half_storage)
     _print_engine(artefacts)

@@ -108,8 +108,6 @@ class StoreEvaluation:
 
     Attributes:
         evaluation: The answers and figures.
-        store: The pair store's folder.
-        split: Which of its splits.
         weights: What was evaluated.
         engine: What ran it.
         metadata: What the weights say of themselves.
@@ -118,13 +116,21 @@ class StoreEvaluation:
     """
 
     evaluation: Evaluation
-    store: Path
-    split: str
     weights: EvaluatedWeights
     engine: UsedEngine
     metadata: Metadata
     config: EvaluateConfig
     pairs: JudgedPairs
+
+    @property
+    def store(self) -> Path:
+        """The pair store's folder."""
+        return self.config.store
+
+    @property
+    def split(self) -> str:
+        """Which of its splits was evaluated."""
+        return self.pairs.split
 
     @property
     def notes(self) -> list[str]:
@@ -187,14 +193,12 @@ def evaluate_store(
     pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
     return StoreEvaluation(
-        evaluation,
-        config.store,
-        split.name,
-        EvaluatedWeights.of(runtime, path),
-        UsedEngine.of(runtime),
-        runtime.metadata,
-        config,
-        pairs,
+        evaluation=evaluation,
+        weights=EvaluatedWeights.of(runtime, path),
+        engine=UsedEngine.of(runtime),
+        metadata=runtime.metadata,
+        config=config,
+        pairs=pairs,
     )
 
 
