@@ -197,10 +197,11 @@ def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
 
 
 def _print_checks(report: "ExportReport") -> None:
-    table = Table("compared on", "largest difference", "same emotion", "accuracy (float32)")
-    for check in report.batches:
-        table.add_row(f"batch of {check.batch}", f"{check.max_abs_diff:.1e}", "", "")
     agreement = report.agreement
+    of_pairs = () if agreement is None else ("same emotion", "accuracy (float32)")
+    table = Table("compared on", "largest difference", *of_pairs)
+    for check in report.batches:
+        table.add_row(f"batch of {check.batch}", f"{check.max_abs_diff:.1e}")
     if agreement is not None:
         accuracy = ""
         if agreement.accuracy is not None and agreement.reference_accuracy is not None:
