@@ -68,9 +68,17 @@ def describe(path):
 def test_float32_is_compared_on_a_store_with_labels(run, weights_file, scene_store):
     code, said = run("--weights", weights_file, "--verify", scene_store, *SMALL)
     assert code == 0, said
-    assert "14 real pairs" in said
-    assert "100.00%" in said
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
+    rows = {cells[0]: cells[1:] for cells in lines if cells}
+    assert list(rows) == ["batch of 1", "batch of 2", "14 real pairs"]
+    assert {tuple(rows[f"batch of {size}"][1:]) for size in (1, 2)} == {("", "")}
+    assert all(float(cells[0]) <= 1e-5 for cells in rows.values())
+    _, same, accuracy = rows["14 real pairs"]
+    assert same == "100.00%"
+    assert re.fullmatch(r"(\d+\.\d\d%) \(\1\)", accuracy)
     assert [path.name for path in Path().iterdir()] == ["varied.onnx"]
+    _, said = run("--weights", weights_file, *SMALL)
+    assert "same emotion" not in said
 
 
 def test_openvino_may_differ_as_far_as_it_computes(run, weights_file, scene_store):
