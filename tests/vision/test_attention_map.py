@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from glamor_cli.vision.attention_map import attention_region, upsample_attention
+from glamor_cli.vision.attention_map import (
+    attention_region,
+    extreme_squares,
+    interpolate_attention,
+    region_mask,
+    upsample_attention,
+)
 from glamor_cli.vision.pairs import NO_FACE, crop_context, sample_context
 
 
@@ -45,3 +51,19 @@ def test_a_cell_of_resnet_is_centred_where_its_strides_put_it(cell):
     row, column = np.unravel_index(values.argmax(), values.shape)
     assert abs(row - 32) <= 1
     assert abs(column - 32 * cell) <= 1
+
+
+@pytest.mark.parametrize("size", [7, 4])
+def test_the_extreme_squares_are_those_of_all_that_there_are(size):
+    attention = np.random.default_rng(size).dirichlet(np.ones(size**2)).astype(np.float32)
+    values = interpolate_attention(attention.reshape(size, size))
+    corners = range(0, 112 - 32 + 1, 8)
+    masses = [values[y : y + 32, x : x + 32].sum() for y in corners for x in corners]
+    for square, extreme in zip(
+        extreme_squares(attention.reshape(size, size)), (max(masses), min(masses)), strict=True
+    ):
+        mask = region_mask(square)
+        assert mask.shape == (112, 112)
+        assert mask.sum() == 32 * 32
+        assert mask[square.y1, square.x1] and mask[square.y2 - 1, square.x2 - 1]
+        assert values[mask].sum() == pytest.approx(extreme, rel=1e-5)
