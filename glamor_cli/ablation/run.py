@@ -100,7 +100,7 @@ def ablate(
             "but an ablation trains its networks from scratch",
             "Choose another --recipe.",
         )
-    if config.training.recipe.name in TAUGHT:
+    if config.training.recipe.name in TAUGHT and config.training.teacher is None:
         soft = PairStore.open(config.training.store).info.soft_labels
         if not soft:
             raise ConfigError(

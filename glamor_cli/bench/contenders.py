@@ -124,8 +124,7 @@ class Setup:
 
     def __init__(self, config: BenchConfig, folder: Path) -> None:
         for path in config.exports:
-            if not path.is_file():
-                raise ConfigError(f"there is no file {path}", "Check the path.")
+            find_weights(path, suffix=".onnx")  # before anything is measured
         self.config = config
         self.folder = folder
         self.weights = find_weights(config.weights)

@@ -29,6 +29,7 @@ from glamor_cli.runtimes.openvino import OpenVINORuntime
 from glamor_cli.runtimes.options import TorchPrecision
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.torch import TorchRuntime
+from glamor_cli.weights.registry import find_weights
 
 _UNKNOWN = "unknown"
 
@@ -87,10 +88,11 @@ def open_runtimes(
             name = Precision.BF16 if "bf16" in runtime.provider else Precision.FP32
         yield backend, name, runtime, None
     for path in setup.config.exports:
+        file = find_weights(path, suffix=".onnx")
         yield (
-            _backend_of(path),
-            precision_of(path),
-            _try(lambda p=path: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
+            _backend_of(file),
+            precision_of(file),
+            _try(lambda p=file: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
             path,
         )
 

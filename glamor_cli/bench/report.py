@@ -8,6 +8,10 @@ from pathlib import Path
 from glamor_cli.bench.options import BenchResult, Row
 from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.plain_names import plain_name
+
+_LONGEST = 30
+"""Letters of a file's name that a legend has room for."""
 
 
 def write_csv(result: BenchResult, path: Path) -> None:
@@ -47,7 +51,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
                 [row.batch for row in mine],
                 [(row.p50_ms or 0) / row.batch for row in mine],
                 marker=marker,
-                label=name,
+                label=_label(mine[0]),
             )
         batches = sorted({row.batch for row in of_target})
         panel.set_xscale("log", base=2)
@@ -62,6 +66,13 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.legend()
     figure.suptitle(f"{result.environment.cpu}, {result.environment.cores} cores", size=10)
     save_figure(path, figure, 150)
+
+
+def _label(row: Row) -> str:
+    """Name a line in the legend, which leaves out what begins with a low line."""
+    if row.export is None:
+        return _name(row)
+    return f"{row.backend} {plain_name(row.export, _LONGEST, middle=True)}"
 
 
 def _name(row: Row) -> str:

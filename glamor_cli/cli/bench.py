@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from glamor_cli.bench.options import (
@@ -19,7 +20,7 @@ from glamor_cli.bench.options import (
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped
+from glamor_cli.cli.render import console, exit_stopped, printable
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
@@ -120,15 +121,17 @@ def bench(
 
             result = run_bench(config, status.update, rows.extend)
     except KeyboardInterrupt:
-        if not rows:
-            # An earlier file must not be lost for one without a row.
+        if all(row.p50_ms is None for row in rows):
+            # An earlier file must not be lost for one without a figure.
+            if rows:
+                _print_table(BenchResult(describe_environment(), tuple(rows)))
             exit_stopped("nothing is measured yet", None)
         # A second Ctrl-C waits until the rows so far are in place.
         with undisturbed():
             _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
             exit_stopped(_not_measured(config, rows), None)
     if all(row.p50_ms is None for row in result.rows):
-        # Nor must it for rows without a figure.
+        # Nor must it here.
         _print_table(result)
         raise BackendUnavailable(
             "nothing could be measured",
@@ -213,7 +216,8 @@ def _table(what: str, rows: list[Row]) -> Table:
     ]
     table = Table(title=what, title_justify="left", padding=(0, 0), pad_edge=False)
     for heading, justify, _ in columns:
-        table.add_column(heading, justify=justify, no_wrap=True)
+        # Of a long name, rather than of the figures, something goes to the next line.
+        table.add_column(heading, justify=justify, no_wrap=heading != "file", overflow="fold")
     for index, row in enumerate(rows):
         ends = index + 1 == len(rows) or row.batch != rows[index + 1].batch
         table.add_row(*(cells[index] for _, _, cells in columns), end_section=ends)
@@ -227,7 +231,7 @@ def _figure(value: float | None, form: str) -> str:
 _COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[Row], str]]] = [
     ("backend", "left", lambda row: f"{row.backend} {row.precision}"),
     ("provider", "left", lambda row: row.provider.removesuffix("ExecutionProvider")),
-    ("file", "left", lambda row: "" if row.export is None else Path(row.export).name),
+    ("file", "left", lambda row: escape(printable(Path(row.export or "").name))),
     ("batch", "right", lambda row: str(row.batch)),
     ("p50 ms", "right", lambda row: _figure(row.p50_ms, ".2f")),
     ("p99", "right", lambda row: _figure(row.p99_ms, ".2f")),

@@ -46,6 +46,8 @@ def is_saved(path: Path) -> bool:
 def has_mark(path: Path) -> bool:
     """Say whether a file carries the mark, whatever it is called; False where it cannot be read."""
     try:
+        if not path.is_file():  # a pipe would wait for whoever writes into it
+            return False
         if path.name.endswith(SAVED_VIDEO):
             # Late: only videos need it, and names must be had quickly.
             from glamor_cli.vision.video_reader import read_comment

@@ -38,8 +38,8 @@ def session_options(threads: int | None) -> "onnxruntime.SessionOptions":
 
 
 def onnx_reason(error: BaseException) -> str:
-    """Give the first line that ONNX Runtime says, without the place in its source before it."""
-    return re.sub(r"^(/|\w:\\)\S+ .*?\) ", "", reason_of(error))
+    """Give the first line that ONNX Runtime says, without the place in its own source."""
+    return re.sub(r"(/|\b\w:\\)\S*\.(cc|cpp|cu|h):\d+ .*?\) ", "", reason_of(error))
 
 
 def try_cuda(

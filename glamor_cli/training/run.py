@@ -61,8 +61,6 @@ from glamor_cli.vision.geometry import Geometry
 from glamor_cli.weights.metadata import Metadata, join_learnt
 from glamor_cli.weights.network_file import read_metadata, save_network
 
-"""Recipes that are for learning from a teacher's answers."""
-
 
 class Run:
     """A run: its network, its optimiser, and how far it is.

@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from typer.testing import CliRunner
 import glamor_cli.bench.run as bench_run
 from glamor_cli.bench.contenders import Contender, LineUp, Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
-from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Target
+from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Row, Target
 from glamor_cli.bench.report import write_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.bench.torch_backends import (
@@ -176,6 +178,49 @@ def test_earlier_figures_outlive_a_run_that_measures_nothing(weights: Path, tmp_
     result = CliRunner().invoke(app, [*words, "--json", str(kept), "--device", "cpu"])
     assert isinstance(result.exception, BackendUnavailable)
     assert kept.read_text() == "[]"
+
+
+def test_earlier_figures_outlive_a_stop_before_the_first_figure(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "figures.json"
+    kept.write_text("[]")
+
+    def stop(config: BenchConfig, on_progress: object, on_rows: Callable) -> None:
+        on_rows([Row(Target.CORE, Backend.FUSED, "", "fp32", "cpu", 1, 1, status="no GPU")])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glamor_cli.bench.run.run_bench", stop)
+    done = CliRunner().invoke(app, ["bench", "--weights", str(weights), "--json", str(kept)])
+    assert done.exit_code == 130
+    assert "no GPU" in done.stderr
+    assert "nothing is measured yet" in done.stderr
+    assert kept.read_text() == "[]"
+
+
+def test_exported_files_of_any_name_are_drawn_and_leave_the_figures_their_room(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["$\\frac$.onnx", "_net.onnx", f"{'long-' * 20}name.onnx", "[x].onnx"]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        shutil.copy(weights.with_suffix(".onnx"), path)
+    plot = tmp_path / "plot.svg"
+    words = ["bench", "--weights", str(weights), "--what", "network", "--backends", "ort"]
+    words += ["--batch", "1", "--seconds", "0", "--iterations", "2", "--device", "cpu"]
+    monkeypatch.setenv("COLUMNS", "80")
+    exports = [word for path in paths for word in ("--export", str(path))]
+    done = CliRunner().invoke(app, [*words, *exports, "--plot", str(plot)])
+    assert done.exit_code == 0, done.exception
+    assert plot.stat().st_size > 5000
+    assert "…" not in done.stderr
+    assert "[x].onnx" in done.stderr
+
+
+def test_registered_weights_may_be_measured_by_their_name(weights: Path) -> None:
+    settings = {"targets": (Target.NETWORK,), "batches": (1,), "backends": (Backend.ORT,)}
+    *_, named = run_bench(quick(weights, exports=(DEFAULT_WEIGHTS,), **settings)).rows
+    assert (named.status, named.export, named.precision) == ("ok", DEFAULT_WEIGHTS, "fp32")
 
 
 def test_compiled_graphs_read_their_inputs_where_they_are(

@@ -1,6 +1,8 @@
 """Explaining one person's answer: what is hidden is what was said, and one picture comes out."""
 
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -92,6 +94,19 @@ def test_another_face_and_the_name_that_the_picture_gets(
     # It is no photograph to those who predict everything in the folder.
     shutil.copy(photographs / "group.jpg", tmp_path / "not-explained.png")
     assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_a_pipe_gets_the_picture(photographs, onnx_weights, tmp_path):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        got = reader.submit(pipe.read_bytes)
+        words = ["explain", str(photographs / "astronaut.png"), "--threads", "1", "--device", "cpu"]
+        words += ["--weights", str(onnx_weights), "--output", str(pipe)]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.stderr
+        assert got.result(timeout=60).startswith(b"\x89PNG")
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):

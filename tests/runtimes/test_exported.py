@@ -47,14 +47,27 @@ def test_a_graph_with_preprocessing_is_ours_but_no_network(tmp_path):
 @pytest.mark.parametrize(
     "place", ["/onnxruntime_src/core/graph/", "D:\\a\\_work\\1\\s\\onnxruntime\\core\\graph\\", ""]
 )
-def test_onnx_runtimes_places_in_its_source_are_left_out(place):
+@pytest.mark.parametrize(
+    "before", ["", "[ONNXRuntimeError] : 1 : FAIL : Load model from x failed:"]
+)
+def test_onnx_runtimes_places_in_its_source_are_left_out(place, before):
     where = (
         f"{place}model.cc:149 onnxruntime::Model::Model(ModelProto&&, const Path&) "
         if place
         else ""
     )
-    error = unreadable("x.onnx", RuntimeError(f"{where}Missing opset (13) in the model."))
-    assert error.what == "x.onnx cannot be read as ONNX (Missing opset (13) in the model.)"
+    error = unreadable("x.onnx", RuntimeError(f"{before}{where}Missing opset (13) in the model."))
+    assert error.what == f"x.onnx cannot be read as ONNX ({before}Missing opset (13) in the model.)"
+
+
+def test_a_graph_without_its_opset_is_refused_without_places_in_a_source(tmp_path):
+    model = onnx.load(write(tmp_path / "x.onnx", OURS))
+    del model.opset_import[:]
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="Missing opset") as refused:
+        open_runtime(tmp_path / "x.onnx", device="cpu")
+    assert ".cc:" not in refused.value.what
+    assert "onnxruntime::" not in refused.value.what
 
 
 @pytest.mark.parametrize("how", [None, "{", "[]", "{}"])

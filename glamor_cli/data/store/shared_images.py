@@ -95,6 +95,8 @@ def count_copies(store: PairStore, name: str, held_out: NDArray[np.int64]) -> in
     for entry, crc32 in store.pictures(name):
         (held if entry.row in apart else learnt).append(crc32)
     doubtful = set(np.intersect1d(np.array(held), np.array(learnt)).tolist())
+    if not doubtful:
+        return 0
     marks = list(_marks(store, name, doubtful, same_names=False))
     known = {mark for entry, mark in marks if entry.row not in apart}
     return sum(entry.row in apart and mark in known for entry, mark in marks)
