@@ -175,7 +175,7 @@ def _draw_attention(drawing: Drawing, config: NetworkConfig) -> None:
         455, FACE_ROW, 166, 60, FACE_COLOUR, "face vector", f"mean over places: {config.channels}"
     )
     drawing.arrow((538, FACE_ROW + 31), (538, 206), colour=FACE_COLOUR)
-    drawing.text(550, 178, "the face asks each place", anchor="start", colour=FAINT, size=13)
+    drawing.text(550, 178, "the face scores each place", anchor="start", colour=FAINT, size=13)
     drawing.arrow((354, y), (447, y), colour=CONTEXT_COLOUR)
     drawing.box(449, 314, 178, 212, FAINT)
     drawing.text(538, 231, "attention", bold=True, size=14)
@@ -211,7 +211,7 @@ def _draw_fusion(drawing: Drawing, config: NetworkConfig) -> None:
         "fusion",
         "each vector scored,",
         "softmax over the two,",
-        "weighed, joined",
+        "weighted, joined",
     )
     drawing.text(
         900, FACE_ROW + 40, "weight of the face", anchor="start", size=13, colour=FACE_COLOUR

@@ -55,7 +55,7 @@ _EXTRAS = (
     "distributed",
     "captum",
 )
-_REINSTALL = "Install glamor anew: one of the packages it needs is missing or damaged."
+_REINSTALL = "Reinstall glamor: one of the packages it needs is missing or damaged."
 _SILENT = 4
 
 
@@ -227,7 +227,7 @@ def _providers() -> Iterator[Finding]:
         CUDA_PROVIDER,
         FindingStatus.MISSING if problem else FindingStatus.OK,
         problem or "loads",
-        "Needed only to run ONNX files on a GPU: install what is named." if problem else "",
+        "Needed only to run ONNX files on a GPU: install what is missing." if problem else "",
     )
     for name in sorted(set(listed) - {CPU_PROVIDER, CUDA_PROVIDER}):
         problem = _provider_problem(name)
@@ -261,7 +261,7 @@ def _provider_problem(provider: str) -> str | None:
     except Exception as error:
         return onnx_reason(error)
     used = session.get_providers()[0]
-    return None if used == provider else f"listed, but falls back to {used}"
+    return None if used == provider else f"listed, but ONNX Runtime falls back to {used}"
 
 
 def _engines(driver: Driver) -> Iterator[Finding]:
@@ -287,9 +287,9 @@ def _tensorrt(target: Target, name: str, driver: Driver) -> Finding:
             "engines", name, FindingStatus.MISSING, error.what, f"Optional. {error.remedy}"
         )
     if driver.gpus:
-        can = "builds and runs"
+        can = "builds and runs engines"
     else:
-        can = "builds; running needs a GPU" if target is Target.RTX else "needs a GPU"
+        can = "builds engines; running them needs a GPU" if target is Target.RTX else "needs a GPU"
     return Finding("engines", name, FindingStatus.OK, f"{trt.__version__}, {can}")
 
 
@@ -325,7 +325,7 @@ def _extras() -> Iterator[Finding]:
     for name, module, extra, use in (
         ("simplejpeg", "simplejpeg", "official-jpeg", "the authors' exact JPEG step"),
         ("PyAV", "av", "video", "videos for predict, cameras for watch"),
-        ("pillow-heif", "pillow_heif", "heif", "HEIC photographs, as phones take them"),
+        ("pillow-heif", "pillow_heif", "heif", "HEIC photographs, as many phones take them"),
         ("Dask", "distributed", "cluster", "preprocessing on a cluster"),
         ("Captum", "captum", "attribution", "Grad-CAM beside the attention"),
     ):
@@ -342,7 +342,7 @@ def _extras() -> Iterator[Finding]:
 def _weights() -> Iterator[Finding]:
     known = registered()
     if DEFAULT_WEIGHTS not in known:
-        remedy = "Install glamor anew, or give a file as --weights."
+        remedy = "Reinstall glamor, or give a file with --weights."
         yield Finding("weights", DEFAULT_WEIGHTS, FindingStatus.BROKEN, "not registered", remedy)
     for name, entry in known.items():
         yield _checked_weights(name, entry)
@@ -360,10 +360,10 @@ def _checked_weights(name: str, entry: RegisteredWeights) -> Finding:
             continue
         size += path.stat().st_size
         if sha256(path) != checksum:
-            wrong.append(f"{file} has another checksum")
+            wrong.append(f"{file} has the wrong checksum")
     if wrong:
         status = FindingStatus.BROKEN if name == DEFAULT_WEIGHTS else FindingStatus.MISSING
-        remedy = "Install glamor anew, or fetch the file from its repository."
+        remedy = "Reinstall glamor, or get the file from its repository."
         return Finding("weights", name, status, "; ".join(wrong), remedy)
     found = f"{len(entry.files)} files, {size / 1e6:.0f} MB, checksums agree"
     return Finding("weights", name, FindingStatus.OK, f"{entry.summary} ({found})")

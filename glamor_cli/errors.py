@@ -73,7 +73,7 @@ def no_memory_to(task: str) -> BackendUnavailable:
     """Make the error that says that memory does not suffice to do something."""
     return BackendUnavailable(
         f"there is not enough memory to {task}",
-        "Free some, or raise the limit (ulimit -v, or the container's).",
+        "Free some memory, or raise the limit (ulimit -v, or the container's).",
     )
 
 

@@ -91,7 +91,7 @@ def test_so_are_the_texts_of_several(settings, name, choices) -> None:
     [
         (SCENES, {"epochs": 0}, "the number of epochs must be at least 1, not 0"),
         (SCENES, {"batch_size": -4}, "the batch size must be at least 1, not -4"),
-        (SCENES, {"learning_rate": float("nan")}, "the learning rate must be a finite number"),
+        (SCENES, {"learning_rate": float("nan")}, "the learning rate must be 0 or more and finite"),
         (SCENES, {"warm_up": 5}, "the warm-up must be from 0 to 1, not 5"),
         (SCENES, {"label_smoothing": -1}, "the label smoothing must be from 0 to 1, not -1"),
         (SCENES, {"synthetic_contexts": float("nan")}, "generated contexts must be from 0 to 1"),

@@ -92,7 +92,7 @@ def ablate(
     if processes() > 1:
         raise ConfigError(
             f"torchrun started {processes()} processes for one ablation",
-            "Start glamor ablate without torchrun; several at once share the work by --variant.",
+            "Start glamor ablate without torchrun; several can share the work by --variant.",
         )
     if config.training.recipe.freeze_face:
         raise ConfigError(
@@ -132,7 +132,7 @@ def ablation_notes(config: AblationConfig) -> list[str]:
     if config.test_split == choose_validation_split(store, training):
         notes.append(
             f"The split {config.test_split} also chooses each training's best epoch: "
-            "what is measured on it will flatter."
+            "figures measured on it will be too high."
         )
     return [*notes, *note_shared(store, training.train_split)]
 
@@ -295,5 +295,5 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
     if change is not None:
         raise ConfigError(
             f"{folder} was trained with {change}",
-            "Repeat the ablation's settings, or begin another in a new folder with --run.",
+            "Use the ablation's settings again, or start another in a new folder with --run.",
         )

@@ -130,7 +130,7 @@ class Setup:
         self.weights = find_weights(config.weights)
         if self.weights.suffix != ".safetensors":
             raise ConfigError(
-                f"{self.weights} is an exported file, which torch, the reference, cannot run",
+                f"{self.weights} is an exported file, and torch, the reference, cannot run it",
                 "Give --weights a name or a .safetensors file, and exported files with --export.",
             )
         self.network, self.metadata = load_network(self.weights)

@@ -42,7 +42,7 @@ def core_line_up(setup: Setup, batch: int) -> LineUp:
     if not network.config.variant.has_both:
         raise ConfigError(
             f"a {network.config.variant} network has no attention-fusion core",
-            "Measure --what network, or give weights of a whole network.",
+            "Use --what network, or give weights of a whole network.",
         )
     maps = _feature_maps(setup, batch)
     module = AsWritten(network, setup.metadata.temperature, core=True).eval()

@@ -152,7 +152,7 @@ def _graph(setup: Setup, precision: Precision) -> Path:
     if precision is Precision.FP16:
         return setup.exported(precision)
     raise ConfigError(
-        f"bench does not export in {precision} (a file can be given with --export)",
+        f"bench does not export in {precision} (an exported file can be given with --export)",
         f"Make the file with glamor export --precision {precision}.",
     )
 
@@ -164,7 +164,7 @@ def _engine(setup: Setup, precision: Precision, batch: int) -> Runtime:
 
     if setup.device != "cuda":
         raise ConfigError(
-            "engines need a GPU (one can be given with --export)", "Choose --device cuda."
+            "engines need a GPU (an engine can be given with --export)", "Choose --device cuda."
         )
     path = setup.folder / f"network-{precision}-{batch}.engine"
     if not path.is_file():

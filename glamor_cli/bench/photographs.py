@@ -116,7 +116,7 @@ def _other_detectors(setup: Setup) -> dict[Backend, Detector | str]:
         if backend not in setup.backends:
             continue
         if engine is DetectorEngine.OPENVINO and not gains_from_openvino():
-            found[backend] = "it runs the detector on AMX alone"
+            found[backend] = "it runs the detector only on CPUs with AMX"
             continue
         try:
             found[backend] = open_detector(threads=setup.threads, engine=engine)
@@ -148,8 +148,8 @@ def _own_photograph(folder: Path) -> Path:
     photograph = find_photograph()
     if photograph is None:
         raise BackendUnavailable(
-            "scikit-image, whose photograph is measured, is not installed; --images gives others",
-            "Give photographs with --images.",
+            "the photograph to measure comes with scikit-image, which is missing (use --images)",
+            "Install scikit-image, or give photographs with --images.",
         )
     path = folder / "astronaut.jpg"
     if not path.is_file():

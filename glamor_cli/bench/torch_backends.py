@@ -75,7 +75,7 @@ def threads_problem(device: str, compile_mode: str) -> str | None:
     # With it came graphs for threads that torch did not make.
     if hasattr(cudagraph_trees, "_initialize_tls"):
         return None
-    return f"torch {torch.__version__} runs compiled graphs in the main thread alone"
+    return f"torch {torch.__version__} runs compiled graphs only in the main thread"
 
 
 class _Recorded:

@@ -50,7 +50,7 @@ def ablate(
         typer.Option(help="Folder of the generated scenes; the attention is measured too."),
     ] = None,
     table_only: Annotated[
-        bool, typer.Option("--table-only", help="Train nothing; show what is finished in --run.")
+        bool, typer.Option("--table-only", help="Train nothing; show the finished runs in --run.")
     ] = False,
     json_file: Annotated[Path | None, json_option("the table")] = None,
     precision: TrainPrecisionOption = TrainPrecision.AUTO,
@@ -71,7 +71,7 @@ def ablate(
 
     if table_only and (variant or seeds):
         raise ConfigError(
-            "--variant and --seeds choose what is trained, and --table-only trains nothing",
+            "--variant and --seeds choose what to train, but --table-only trains nothing",
             "Leave --table-only out, or leave --variant and --seeds out.",
         )
     require_writable(json_file, sources=[*store_files(store), *run_files(run)], data_sets=[scenes])
@@ -107,7 +107,7 @@ def ablate(
 
             finished = run_ablation(config, on_progress=show_step)
         if finished is None:
-            exit_stopped("what is trained is kept")
+            exit_stopped("what has been trained is kept")
         table = finished
     if not table:
         raise ConfigError(

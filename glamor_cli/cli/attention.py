@@ -119,7 +119,7 @@ def _method_table(report: "AttentionReport") -> Table:
     if methods[0].place is not None:
         table.add_section()
     table.add_row(
-        "entropy (0 one cell, 1 even)", *(f"{one.entropy.mean():.3f}" for one in methods), "1.000"
+        "entropy (0: one cell, 1: even)", *(f"{one.entropy.mean():.3f}" for one in methods), "1.000"
     )
     table.add_row(
         "deletion, area (low is good)",
@@ -150,7 +150,7 @@ def _method_table(report: "AttentionReport") -> Table:
         f"{first.changed_random:.1%}",
     )
     table.add_row(
-        f"  right then (before: {first.accuracy:.1%})",
+        f"  accuracy then (before: {first.accuracy:.1%})",
         *(f"{one.accuracy_attended:.1%}" for one in hidden),
         f"{first.accuracy_random:.1%}",
     )
@@ -167,7 +167,7 @@ def _place_rows(methods: "list[MapMeasures]") -> list[tuple[str, list[str], str]
         ("peak's cell on the cue", [f"{one.pointing_game:.1%}" for one in places], "-"),
         ("peak's cell on another disc", [f"{one.on_decoy:.1%}" for one in places], "-"),
         (
-            "mass in the cue's cells",
+            "attention in the cue's cells",
             [f"{one.mass:.1%}" for one in places],
             f"{places[0].mass_by_chance:.1%}",
         ),

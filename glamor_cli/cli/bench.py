@@ -125,7 +125,7 @@ def bench(
             # An earlier file must not be lost for one without a figure.
             if rows:
                 _print_table(BenchResult(describe_environment(), tuple(rows)))
-            exit_stopped("nothing is measured yet", None)
+            exit_stopped("nothing has been measured yet", None)
         # A second Ctrl-C waits until the rows so far are in place.
         with undisturbed():
             _report(BenchResult(describe_environment(), tuple(rows)), json_file, csv_file, plot)
@@ -163,7 +163,7 @@ def _not_measured(config: BenchConfig, rows: list[Row]) -> str:
             if (target, batch) not in done:
                 left.setdefault(target, []).append(str(batch))
     if not left:
-        return "all is measured"
+        return "everything was measured"
     parts = (f"{target}, batch of {' and '.join(sizes)}" for target, sizes in left.items())
     return f"not measured: {'; '.join(parts)}"
 

@@ -92,7 +92,9 @@ def _print(result: "Comparison") -> None:
             shares.append((parted / support, f"{name} {parted} of {support}"))
     most = ", ".join(text for _, text in sorted(shares, reverse=True)[:3])
     console.print(
-        Text(f"answered differently: {differing} pairs" + (f"; most of {most}" if most else "")),
+        Text(
+            f"answered differently: {differing} pairs" + (f"; most often: {most}" if most else "")
+        ),
         soft_wrap=True,
     )
 
@@ -104,7 +106,7 @@ def _network_table(result: "Comparison") -> Table:
         table.add_column(column, justify="right")
     timed = result.config.latency
     if timed:
-        table.add_column("ms a pair", justify="right")
+        table.add_column("ms per pair", justify="right")
         table.add_column("pairs/s", justify="right")
     for one in result.contenders:
         table.add_row(

@@ -41,7 +41,7 @@ def demo(
             DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
         )
     if not finished:
-        exit_stopped("what is done is kept")
+        exit_stopped("what has been done is kept")
     console.print(f"Everything is in {output}.", markup=False, soft_wrap=True)
     console.print("Next: glamor predict your-photograph.jpg --save pictures", soft_wrap=True)
 

@@ -59,8 +59,8 @@ def _print(examination: "Examination") -> None:
     versions = " · ".join(f"{name} {known}" for name, known in examination.versions.items())
     console.print(f"\n[bold]versions[/]\n[dim]{escape(versions)}[/]\n")
     verdict = (
-        "[green]The base works.[/]"
+        "[green]The base installation works.[/]"
         if examination.works
-        else "[bold red]The base does not work:[/] see the rows that are broken."
+        else "[bold red]The base installation does not work:[/] see the rows marked broken."
     )
     console.print(verdict)

@@ -47,7 +47,8 @@ def explain(
     replaces = has_mark(target)
     if output is None and target.exists() and not replaces:
         raise ConfigError(
-            f"{target} is there already, and no explanation of ours", "Give a name with --output."
+            f"{target} already exists and was not made by glamor explain",
+            "Give another name with --output.",
         )
     check_picture(target, "--output")
     require_writable(target, sources=[Path(image)])

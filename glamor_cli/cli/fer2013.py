@@ -30,4 +30,4 @@ def fer2013(
             f"split, {report.lossy} lossy"
         )
     words = ("glamor", "preprocess", str(out), "STORE", "--boxes", "whole")
-    console.print(f"Go on with: {shlex.join(words)}", markup=False, soft_wrap=True)
+    console.print(f"Next: {shlex.join(words)}", markup=False, soft_wrap=True)

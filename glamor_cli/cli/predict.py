@@ -180,12 +180,12 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
     if chosen is None or chosen is RowFormat.TABLE:
         if output == STANDARD_OUTPUT:
             raise ConfigError(
-                "standard output has no ending to say in what format to write the rows",
+                "the format of the rows is not given, and standard output has no file ending",
                 "Add --format jsonl, json or csv.",
             )
         raise ConfigError(
-            f"the ending of {output} does not say in what format to write the rows",
-            "Give --format jsonl, json or csv, or a name that ends in one of these.",
+            f"the format of the rows is not clear from the ending of {output}",
+            "Give --format jsonl, json or csv, or a name with one of these endings.",
         )
     return chosen
 

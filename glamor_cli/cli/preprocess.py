@@ -84,12 +84,12 @@ def preprocess(
 
     if workers and dask:
         raise ConfigError(
-            "--workers and --dask exclude each other: processes of this machine, or a cluster",
+            "--workers and --dask cannot be combined: processes of this machine, or a cluster",
             "Leave one of them out.",
         )
     if detector and boxes is not BoxSource.DETECT:
         raise ConfigError(
-            f"--boxes {boxes} needs no --detector",
+            f"--detector cannot be combined with --boxes {boxes}",
             "Leave --detector out, or choose --boxes detect.",
         )
     require_writable(json_file, sources=[source, *store_files(out)], data_sets=[source])
@@ -120,11 +120,11 @@ def preprocess(
                 )
 
             def warn() -> None:
-                console.print("the cluster has no worker; waiting for one", soft_wrap=True)
+                console.print("the cluster has no workers; waiting for one", soft_wrap=True)
 
             report = run(config, on_progress=show_images, on_no_worker=warn)
     except KeyboardInterrupt:
-        exit_stopped("what is done is stored")
+        exit_stopped("what has been done is kept")
     _print(report, out)
     say_left_out(report.left_out)
     if json_file is not None:
@@ -150,7 +150,7 @@ def _print(report: "PreprocessReport", out: Path) -> None:
     console.print(table)
     if report.resumed == report.read:
         console.print(
-            f"{out} was finished before; nothing was left to do", markup=False, soft_wrap=True
+            f"{out} is already finished; there was nothing left to do", markup=False, soft_wrap=True
         )
     elif report.resumed:
         console.print(f"{report.resumed} images were done by an earlier run")

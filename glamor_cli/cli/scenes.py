@@ -49,4 +49,4 @@ def scenes(
     # Appended to "." or "..", the ending would make a hidden folder.
     pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
     words = ("glamor", "preprocess", str(out), str(pairs), "--boxes", "crop-files")
-    console.print(f"Go on with: {shlex.join(words)}", markup=False, soft_wrap=True)
+    console.print(f"Next: {shlex.join(words)}", markup=False, soft_wrap=True)

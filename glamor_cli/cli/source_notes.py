@@ -42,12 +42,12 @@ class SourceNotes:
             folders = [*self.passed_over]
             where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
             files = count(self.passed_over.total(), "picture")
-            _say(f"passed over {files} that earlier runs saved in {where}")
+            _say(f"skipped {files} that earlier runs saved in {where}")
         if self.taken:
             are = "is a picture" if self.taken == 1 else "are pictures"
             _say(
                 f"{self.taken} of the files named {are} that earlier runs saved; "
-                "a pattern in quotes passes them over"
+                "a pattern in quotes skips them"
             )
         say_left_out(self.left_out)
 
@@ -60,7 +60,7 @@ def say_left_out(kinds: Mapping[str, int]) -> None:
     """
     if kinds:
         files, named = count(sum(kinds.values()), "file"), ", ".join(sorted(kinds))
-        _say(f"left out {files} of kinds that are not read: {named}")
+        _say(f"skipped {files} of unsupported kinds: {named}")
         if not HEIF_SUFFIXES.isdisjoint(kinds):
             _say(say_how())
 

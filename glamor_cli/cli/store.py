@@ -58,9 +58,9 @@ def verify(path: StoreArgument) -> None:
     total = sum(counts.stored for counts in opened.info.counts.values())
     with _progress("verifying", "pairs", total) as show:
         checked = opened.verify(show)
-    line = f"{path}: {checked} pairs, all as they were written"
+    line = f"{path}: {checked} pairs, all intact"
     if not opened.info.index_sha256:
-        line += "; it is of an older version and has no checksums of its labels"
+        line += "; an older version made it, without checksums of its labels"
     console.print(printable(line), markup=False, soft_wrap=True)
 
 

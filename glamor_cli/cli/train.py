@@ -111,7 +111,7 @@ def train(
 
         if teacher_share is not None and teacher is None:
             raise ConfigError(
-                "--teacher-share says how much to learn from a teacher, and there is none",
+                "--teacher-share is given, but there is no teacher",
                 "Give one with --teacher, or leave --teacher-share out.",
             )
         config = TrainConfig(
@@ -185,7 +185,7 @@ class _Display:
 
 
 def _say_damaged(checkpoint: Path, reason: str) -> None:
-    line = f"{checkpoint} is damaged ({reason}) and put aside; going on from the one before it"
+    line = f"{checkpoint} is damaged ({reason}) and was put aside; going on from the one before"
     console.print(printable(line), markup=False, soft_wrap=True)
 
 
@@ -201,14 +201,14 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
 
     if not result.finished:
         first = config.recipe.first_whole_epoch
-        later = f"; {BEST} begins with epoch {first}, when faces have their full size"
+        later = f"; {BEST} is kept from epoch {first} on, when faces have their full size"
         exit_stopped(
             f"{result.epochs} epochs are finished, and everything is saved"
             + (later if result.epochs < first else ""),
             "Go on with the same command and --resume.",
         )
     if not begun:
-        line = f"{config.run} was finished before; nothing was left to do"
+        line = f"{config.run} is already finished; there was nothing left to do"
         console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "

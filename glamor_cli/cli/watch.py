@@ -129,7 +129,7 @@ def _open_sink(row_format: RowFormat) -> AbstractContextManager[RowSink]:
 
 
 def _print_loss(error: DataError) -> None:
-    console.print(Text(f"{printable(error.what)}; it is tried again"), soft_wrap=True)
+    console.print(Text(f"{printable(error.what)}; trying again"), soft_wrap=True)
 
 
 class _Account:

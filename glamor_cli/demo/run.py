@@ -186,7 +186,7 @@ class _Road:
         photograph = find_photograph()
         if photograph is None:
             raise BackendUnavailable(
-                "the demo's photograph comes with scikit-image, which is not here",
+                "the demo's photograph comes with scikit-image, which is not installed",
                 "Install it with: pip install scikit-image",
             )
         with self._stage("predict") as report:

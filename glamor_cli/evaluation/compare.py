@@ -77,7 +77,7 @@ class CompareConfig:
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(
-                f"a comparison takes at least two networks, not {len(names)}",
+                f"a comparison needs at least two networks, not {len(names)}",
                 "Give two or more weights.",
             )
         if len(names) > len(_LETTERS):
@@ -271,7 +271,7 @@ def _open_all(files: Sequence[Path], config: CompareConfig) -> list[Runtime]:
     """Open every file; only ONNX files can be run by a provider."""
     if config.provider is not None and all(file.suffix != ".onnx" for file in files):
         raise ConfigError(
-            "none of these has a choice of providers: only ONNX files have",
+            "providers run only ONNX files, and there are none among these",
             "Give .onnx files, or leave --provider out.",
         )
     return [

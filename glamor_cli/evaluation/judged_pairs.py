@@ -48,13 +48,13 @@ class JudgedPairs:
             learnt = np.asarray(self.learnt_from.any(axis=0))
             trainings = "training" if len(names) == 1 else "every training"
             return [
-                f"Only pairs of {self.split} that were held out of {trainings} are judged, "
-                f"{(~learnt).sum()} of {len(learnt)}. They chose the epoch that was kept, so new "
-                f"pictures may be answered worse; --split {self.split} takes all."
+                f"Only the pairs of {self.split} that were held out of {trainings} are used, "
+                f"{(~learnt).sum()} of {len(learnt)}. They also chose the epoch that was kept, so "
+                f"figures on new pictures may be worse; --split {self.split} uses all pairs."
             ]
         return [
-            f"{name} learnt from {learnt} of these {len(self.rows)} pairs: the figures flatter it, "
-            "and new pictures will be answered worse."
+            f"{name} learnt from {learnt} of these {len(self.rows)} pairs: its figures are too "
+            "high, and it will do worse on new pictures."
             for name, learnt in zip(names, self.learnt, strict=True)
             if learnt
         ]

@@ -167,10 +167,10 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Store": str(result.store),
         "Split": f"{result.split}, {result.evaluation.metrics.count} pairs",
         "Runtime": str(result.engine),
-        "Mirror images": "asked too, answers averaged" if config.flip else "not asked",
+        "Mirror images": "also run, both answers averaged" if config.flip else "not used",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
-        "Intervals": f"{LEVEL:.0%}; Wilson's, of the loss of {RESAMPLES} resamples of the pairs",
+        "Intervals": f"{LEVEL:.0%}; Wilson's; for the loss, {RESAMPLES} resamples of the pairs",
         **describe_environment().facts(),
     }
 

@@ -142,7 +142,7 @@ def _require_tensorrt(config: ArtefactConfig) -> None:
     least = config.onnx.batch.minimum
     if config.triton_repository is not None and least > 1:
         raise ConfigError(
-            f"Triton passes on single requests, but the engine would take no fewer than {least}",
+            f"Triton also sends single requests, but the engine would need at least {least}",
             "Give --batch-min 1, or leave the repository out.",
         )
     target = require_buildable(config.engine)

@@ -88,13 +88,13 @@ def open_source(
     """
     if path.suffix == ".engine":
         raise ConfigError(
-            f"{path} is an engine already", "Give the weights, or the .onnx file it was made of."
+            f"{path} is an engine already", "Give the weights, or the .onnx file it was built from."
         )
     if path.suffix != _EXPORTED:
         return Source(path, read_metadata(path))
     if not engine and not with_preprocessing:
         raise ConfigError(
-            f"{path} has been exported already",
+            f"{path} is an exported file already",
             "Add --trt or --with-preprocessing to build on it, or give the weights themselves.",
         )
     exported = read_exported(path)
@@ -103,17 +103,17 @@ def open_source(
     given = [option for option, given in _without_effect(config, engine=engine).items() if given]
     if given:
         raise ConfigError(
-            f"{path} has been exported already, in {precision}, and stays as it is",
-            f"Leave {', '.join(given)} out, or give the weights that it was made of.",
+            f"{path} has been exported already, in {precision}, and cannot be changed",
+            f"Leave {', '.join(given)} out, or give the weights that it was exported from.",
         )
     if engine and exported.how.get("int8_form") == Int8Form.CPU:
         raise ConfigError(
-            f"{path} has the INT8 form {Int8Form.CPU}, which TensorRT does not take",
+            f"{path} has the INT8 form {Int8Form.CPU}, which TensorRT does not accept",
             f"Give one exported with --int8-form {Int8Form.TENSORRT}, or the weights.",
         )
     if engine and exported.how.get("half_storage"):
         raise ConfigError(
-            f"{path} keeps its weights in float16 to be small, which TensorRT does not take",
+            f"{path} keeps its weights in float16 to be small, which TensorRT does not accept",
             "Give one exported without --half-storage, or the weights.",
         )
     return Source(path, exported.metadata, precision, opset)
@@ -144,5 +144,5 @@ def _how(exported: ExportedFile) -> tuple[ExportPrecision, int]:
         return ExportPrecision(exported.precision), int(str(exported.how["opset"]))
     except MALFORMED as error:
         raise CheckpointError(
-            f"{exported.path} does not say how it was exported", "Export it anew."
+            f"{exported.path} does not say how it was exported", "Export it again."
         ) from error

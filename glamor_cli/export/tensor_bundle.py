@@ -22,7 +22,7 @@ from glamor_cli.files.reading import open_file, read_bounded
 MAX_INDEX_BYTES = 2**20
 """A larger index is refused: its entries take a hundred times its size. The authors' has 5 KB."""
 
-_REMEDY = "The checkpoint is damaged, incomplete or of another kind; copy all its files anew."
+_REMEDY = "The checkpoint is damaged, incomplete or of another kind; copy all its files again."
 _FLOAT = 1
 _TYPES = {_FLOAT: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 14: "bfloat16"}
 _TYPES |= {19: "float16"}

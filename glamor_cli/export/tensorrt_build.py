@@ -96,7 +96,7 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
         raise ExportError(
             f"the engine computes in {precision}, "
             f"but {source} was exported as {exported.precision}",
-            "Export the ONNX file anew, or try another version of TensorRT.",
+            "Export the ONNX file again, or try another version of TensorRT.",
         )
     # Both are ready before either gets its name, the engine first: one beside an older sidecar is
     # noticed by its checksum.

@@ -106,7 +106,7 @@ def check_batches(
         figures = ", ".join(f"{check.max_abs_diff:.2e} at batch {check.batch}" for check in checks)
         raise ExportError(
             f"the export's answers differ from the float32 network's: {figures}; "
-            f"allowed is {tolerance.atol:g}",
+            f"allowed: {tolerance.atol:g}",
             "Choose a higher precision, or allow more with --atol.",
         )
     return tuple(checks)

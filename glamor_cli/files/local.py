@@ -35,4 +35,4 @@ def require_local(
     else:
         return
     if not exists(Path(source)):
-        raise error(what, "Save it to a file first, and name that; glamor watch opens cameras.")
+        raise error(what, "Save it to a file first, and give that; glamor watch opens cameras.")

@@ -54,6 +54,6 @@ def check_bounds(path: Path, largest: int) -> None:
         # The file begins with the length of its header, a little-endian number of 8 bytes.
         header = int.from_bytes(handle.read(8), "little")
     if size > largest:
-        raise ValueError(f"{size} bytes, and no network of ours has over {largest}")
+        raise ValueError(f"{size} bytes, and no glamor network has over {largest}")
     if header > min(MAX_HEADER_BYTES, size - 8):
         raise ValueError(f"a header of {header} bytes in a file of {size}")

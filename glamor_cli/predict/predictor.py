@@ -91,7 +91,7 @@ class PredictConfig:
         require_positive(self.batch, "the batch size", "--batch")
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
-                f"the least detector score must be a finite number from 0 up, not {self.min_score}",
+                f"the lowest detector score must be 0 or more and finite, not {self.min_score}",
                 "Give --min-score 0 or more.",
             )
         # dlib's scores have no such bound.
@@ -373,8 +373,8 @@ class _Waiting:
 
 def _without_pixels(image: SourceImage) -> SourceImage:
     """Say so of an image that came without, as cameras and OpenCV's ``imread`` give None."""
-    what = f"there are no pixels of {image.source}"
-    return SourceImage.failed(image.source, DataError(what, "See why reading it gave none."))
+    what = f"{image.source} has no pixels"
+    return SourceImage.failed(image.source, DataError(what, "Find out why reading it gave none."))
 
 
 def _copied(image: SourceImage | Path) -> SourceImage | Path:

@@ -102,7 +102,7 @@ def list_sources(
         passed_over: list[DataError] = []
         try:
             if not str(source):
-                raise DataError("a source has no name", "Name a file, a folder or a glob.")
+                raise DataError("a source has no name", "Give a file, a folder or a glob.")
             require_local(source)
             is_named = is_file(Path(source))
             taken = left_out = False
@@ -119,7 +119,9 @@ def list_sources(
                 yield path
             if left_out and not taken:
                 what = f"{source} holds only what earlier runs saved"
-                yield SourceImage.failed(source, DataError(what, "Give the photographs' folder."))
+                yield SourceImage.failed(
+                    source, DataError(what, "Give the folder of the photographs.")
+                )
             yield from _tell(source, passed_over)
         except DataError as error:
             yield SourceImage.failed(source, error)

@@ -49,7 +49,7 @@ def watch(
     while True:
         try:
             yield from _look(camera.name, camera.frames(until=until), predictor, follower)
-            lost = DataError(f"{camera.name} has ended", "--retry 5s opens it again.")
+            lost = DataError(f"{camera.name} has ended", "Use --retry 5s to open it again.")
         except DataError as error:
             if watching.retry is None or _has_passed(until):
                 raise

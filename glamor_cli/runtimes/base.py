@@ -40,13 +40,13 @@ def open_runtime(
     if provider is not None:
         if path.suffix != ".onnx":
             raise ConfigError(
-                f"{path.name} has no choice of providers: only ONNX files have",
+                f"providers run only ONNX files, not {path.name}",
                 "Give an .onnx file, or leave --provider out.",
             )
         device = _device_of(provider, device)
     if chosen is not TorchPrecision.FP32 and path.suffix != ".safetensors":
         raise ConfigError(
-            f"{path.name} has a fixed precision; only .safetensors files leave a choice",
+            f"the precision of {path.name} is fixed; only .safetensors files allow a choice",
             "Export in the precision you want, or leave the precision at fp32.",
         )
     # Imported here because each engine is heavy and only one is needed.

@@ -73,7 +73,7 @@ class ExportedFile:
         """
         if METADATA_KEY not in properties:
             raise CheckpointError(
-                f"{path} was not exported by glamor: it has no metadata of ours", _REMEDY
+                f"{path} was not exported by glamor: it has no glamor metadata", _REMEDY
             )
         metadata = Metadata.from_json(properties[METADATA_KEY], path)
         return cls(path, metadata, _read_how(properties), tuple(inputs), tuple(outputs))
@@ -162,12 +162,12 @@ def unreadable(name: Path | str, error: Exception) -> GlamorError:
     reason = onnx_reason(error)
     if "Unsupported model IR version" in reason or "is under development" in reason:
         return CheckpointError(
-            f"{name} is written in a newer ONNX than the ONNX Runtime here reads",
-            "Update onnxruntime, or export the file anew with glamor export.",
+            f"{name} needs a newer ONNX Runtime than the one installed",
+            "Update onnxruntime, or export the file again with glamor export.",
         )
     return CheckpointError(
         f"{name} cannot be read as ONNX ({reason})",
-        "The file is damaged or of another kind; export it anew.",
+        "The file is damaged or of another kind; export it again.",
     )
 
 

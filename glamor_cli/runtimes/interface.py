@@ -184,7 +184,7 @@ class Runtime(ABC):
             if not np.isfinite(values).all():
                 raise CheckpointError(
                     f"the network answers with values that are not finite ({self.provider})",
-                    "Use other weights; in place of a file in half precision, one in fp32.",
+                    "Use other weights, or an fp32 file if this one is in half precision.",
                 )
         return output
 

@@ -58,7 +58,7 @@ class OpenVINORuntime(Runtime):
                 raise no_memory_to(f"open {path}") from error
             raise CheckpointError(
                 f"OpenVINO cannot read {path} ({_last_line(error)})",
-                "The file is damaged or of another kind; export it anew.",
+                "The file is damaged or of another kind; export it again.",
             ) from error
         self.provider = f"CPU {self._graph.precision}"
         if self._graph.precision == "bf16":

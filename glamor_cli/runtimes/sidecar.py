@@ -142,7 +142,7 @@ def read_sidecar(engine: Path) -> Sidecar:
             not the file that it describes.
     """
     path = sidecar_path(engine)
-    remedy = "Build the engine anew with glamor export --trt, and keep both files together."
+    remedy = "Build the engine again with glamor export --trt, and keep both files together."
     try:
         text = read_bounded(path, MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -161,8 +161,8 @@ def load_checkpoint(
         return run_state
     reasons = "; ".join(f"{path.name}: {reason}" for path, reason in errors)
     raise CheckpointError(
-        f"{folder} holds no whole checkpoint ({reasons})",
-        "Begin anew in another folder with --run.",
+        f"{folder} holds no usable checkpoint ({reasons})",
+        "Start again in another folder with --run.",
     )
 
 
@@ -213,7 +213,7 @@ def _restore(
     except (RuntimeError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path} is a checkpoint of another network ({str(error).splitlines()[0]})",
-            "Resume with the network and recipe the run was begun with.",
+            "Resume with the network and recipe that the run was started with.",
         ) from error
 
 

@@ -151,7 +151,7 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
         )
     if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
         raise ConfigError(
-            f"in {recipe.epochs} epochs, none would see faces at full size",
+            f"none of {recipe.epochs} epochs would use faces at full size",
             "Give more --epochs.",
         )
 
@@ -208,7 +208,7 @@ class Change:
     now: Any
 
     def __str__(self) -> str:
-        """Say what was before, to follow upon "it was begun with"."""
+        """Say what was before, to follow upon "it was started with"."""
         if self.key in _CONTENTS:
             return f"{'no' if self.before is None else 'other'} {_CONTENTS[self.key]}"
         return f"{self.key} = {self.before}, not {self.now}"
@@ -253,8 +253,8 @@ def check_same_config(config: TrainConfig, store: PairStore) -> None:
     change = first_change(config.run, config, store)
     if change is not None:
         raise ConfigError(
-            f"the run in {config.run} was begun with {change}",
-            "Resume with the same settings, or begin anew in another folder with --run.",
+            f"the run in {config.run} was started with {change}",
+            "Resume with the same settings, or start again in another folder with --run.",
         )
 
 
@@ -270,7 +270,8 @@ def _read_config(run: Path) -> dict[str, Any]:
         TrainPrecision(values.setdefault("precision", TrainPrecision.AUTO))
     except (OSError, *MALFORMED) as error:
         raise DataError(
-            f"{path} cannot be read ({error})", f"Remove {run} to train anew, or name another."
+            f"{path} cannot be read ({error})",
+            f"Remove {run} to train again, or choose another folder.",
         ) from error
     return values
 

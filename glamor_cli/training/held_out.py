@@ -43,7 +43,7 @@ def choose_rows(
         validation = train_split
     if len(rows) == 0:
         raise DataError(
-            f"all pairs of {store.path} are of one image, so that none can be held out",
+            f"all pairs of {store.path} are of one image, so none can be held out",
             "Preprocess more labelled images, or choose a --validation-split.",
         )
     return rows, validation, validation_rows

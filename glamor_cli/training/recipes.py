@@ -131,13 +131,13 @@ class Recipe:
         require_positive(self.batch_size, "the batch size", "--batch")
         if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
             raise ConfigError(
-                f"the learning rate must be a finite number from 0 up, not {self.learning_rate}",
+                f"the learning rate must be 0 or more and finite, not {self.learning_rate}",
                 "Give --lr 0 or more.",
             )
         if not 0 <= self.teacher_share <= 1:
             raise ConfigError(
                 f"a teacher's share must be from 0 to 1, not {self.teacher_share}",
-                "Give --teacher-share 1 to learn from its answers alone.",
+                "Give --teacher-share 1 to learn only from its answers.",
             )
         if not 0 <= self.mix <= 1:
             raise ConfigError(

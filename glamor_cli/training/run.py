@@ -395,5 +395,5 @@ def _sum_gradients(network: torch.nn.Module) -> torch.nn.Module:
 def _diverged(what: str, loss: float, state: RunState) -> DataError:
     return DataError(
         f"the {what} is {loss} in epoch {state.epoch + 1}, step {state.step}",
-        "Train anew in another folder with --run, with a smaller --lr or --precision fp32.",
+        "Train again in another folder with --run, with a smaller --lr or --precision fp32.",
     )

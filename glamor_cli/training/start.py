@@ -120,7 +120,8 @@ def freeze_face(network: GlamorNet, config: TrainConfig, taken: frozenset[str]) 
         )
     if not any(name.startswith(_FACE_ENCODER) for name in taken):
         raise ConfigError(
-            f"the recipe {config.recipe.name} keeps the face encoder, which has learnt nothing yet",
+            f"the recipe {config.recipe.name} does not train the face encoder, "
+            "which has learnt nothing yet",
             "Give weights of a trained face encoder with --init.",
         )
     if config.recipe.see_in_gray:

@@ -34,12 +34,12 @@ def validation_notes(config: TrainConfig) -> Iterator[str]:
         if learnt:
             yield (
                 f"{path} learnt from {learnt} of the {len(rows)} validation pairs: "
-                "validation accuracy will flatter"
+                "validation accuracy will be too high"
             )
     if choose_validation_split(store, config) is None:
         copies = count_copies(store, config.train_split, rows)
         if copies:
             yield (
-                f"{copies} of the {len(rows)} held-out pairs are also learnt from under another "
-                "name: validation accuracy will flatter"
+                f"{copies} of the {len(rows)} held-out pairs are also in the training pairs under "
+                "another name: validation accuracy will be too high"
             )

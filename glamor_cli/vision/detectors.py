@@ -48,7 +48,7 @@ def open_detector(
             config = replace(config, long_side=long_side)
         if min_score is not None and math.isnan(min_score):
             raise ConfigError(
-                "the least detector score is not a number",
+                "the lowest detector score is not a number",
                 f"Give one such as {config.min_score}, or none.",
             )
         if min_score is not None and min_score < config.min_score:

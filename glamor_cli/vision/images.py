@@ -77,7 +77,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
             if handle.seek(0, os.SEEK_END) > MAX_FILE_BYTES:
                 raise DataError(
                     f"{name} has more than {MAX_FILE_BYTES >> 20} MiB",
-                    "Shrink it first; so large a file is refused unread.",
+                    "Shrink it first; files this large are not read.",
                 )
             with _open_image(handle, name) as image:
                 if image.width * image.height > MAX_PIXELS:
@@ -99,7 +99,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
         ) from error
     except io.UnsupportedOperation as error:
         raise DataError(
-            f"{name} comes from a stream that cannot go back", "Give io.BytesIO(stream.read())."
+            f"{name} comes from a stream that cannot seek", "Give io.BytesIO(stream.read())."
         ) from error
     except OSError as error:
         if error.errno is not None:
@@ -276,7 +276,7 @@ def _from_deep_gray(
 def _too_large(name: str) -> DataError:
     return DataError(
         f"{name} has more than {MAX_PIXELS / 1e6:.0f} million pixels",
-        "Shrink it first; so large an image is refused before it is decoded.",
+        "Shrink it first; images this large are refused before they are decoded.",
     )
 
 

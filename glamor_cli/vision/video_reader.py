@@ -218,7 +218,7 @@ class _Reader:
         if parts:
             raise DataError(
                 f"{self._path} is damaged: {', and '.join(parts)}",
-                "What could be read was; replace the file for the rest.",
+                "What could be read was used; replace the file for the rest.",
             )
 
     def _missing(self) -> float | None:

@@ -110,7 +110,7 @@ class Metadata:
             if values["schema"] != SCHEMA:
                 raise CheckpointError(
                     f"{source} has metadata of schema {values['schema']}, not {SCHEMA}",
-                    "Use the version of glamor that wrote it, or write the file anew.",
+                    "Use the version of glamor that wrote it, or write the file again.",
                 )
             known = {entry.name for entry in fields(cls)}
             values = {key: value for key, value in values.items() if key in known}
@@ -169,12 +169,12 @@ def take_metadata(raw: dict[str, str], path: Path) -> Metadata:
     """
     if CHECKPOINT_KEY in raw:
         raise CheckpointError(
-            f"{path} is what a training goes on from, not the weights it chose",
+            f"{path} is a training checkpoint, not the weights that the training chose",
             "Use best.safetensors beside it; the training goes on with glamor train --resume.",
         )
     if METADATA_KEY not in raw:
         raise CheckpointError(
-            f"{path} was not written by glamor: it has no metadata of ours",
+            f"{path} was not written by glamor: it has no glamor metadata",
             "Use weights from glamor train, or glamor import-checkpoint for the authors'.",
         )
     return Metadata.from_json(raw[METADATA_KEY], path)

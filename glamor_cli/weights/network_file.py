@@ -190,5 +190,5 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(f"there is no file {path}", "Check the path.")
     return CheckpointError(
         f"{path} cannot be read as safetensors ({error})",
-        "The file is damaged or of another kind; copy or make it anew.",
+        "The file is damaged or of another kind; copy it or make it again.",
     )

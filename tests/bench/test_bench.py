@@ -194,7 +194,7 @@ def test_earlier_figures_outlive_a_stop_before_the_first_figure(
     done = CliRunner().invoke(app, ["bench", "--weights", str(weights), "--json", str(kept)])
     assert done.exit_code == 130
     assert "no GPU" in done.stderr
-    assert "nothing is measured yet" in done.stderr
+    assert "nothing has been measured yet" in done.stderr
     assert kept.read_text() == "[]"
 
 
@@ -342,7 +342,7 @@ def test_every_backend_and_precision_has_a_row(weights: Path) -> None:
     assert len(chosen & {"fp32", "bf16"}) == 1
     reasons = {row.status for row in result.rows}
     assert "torch computes in half precision only on CUDA" in reasons
-    assert "bench does not export in int8 (a file can be given with --export)" in reasons
+    assert "bench does not export in int8 (an exported file can be given with --export)" in reasons
     assert "training knows fp32 and bf16, not fp16" in reasons
 
 
@@ -536,7 +536,7 @@ def test_what_is_measured_is_kept_after_ctrl_c(
     arguments += ["--seconds", "0", "--iterations", "1"]
     arguments += ["--json", str(figures), "--csv", str(table), "--plot", str(plot)]
     early = CliRunner().invoke(app, [*arguments, "--what", "network,core"])
-    assert (early.exit_code, early.stderr) == (130, "stopped; nothing is measured yet\n")
+    assert (early.exit_code, early.stderr) == (130, "stopped; nothing has been measured yet\n")
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
     assert figures.read_text() == "older"
     late = CliRunner().invoke(app, [*arguments, "--what", "core,network,train"])
@@ -570,7 +570,7 @@ def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) 
     words = ["bench", "--what", "detector,core", "--backends", "eager", "--batch", "1"]
     done = CliRunner().invoke(app, [*words, "--seconds", "0"])
     assert done.exit_code == 0, done.exception
-    assert "--images gives others" in done.stderr
+    assert "(use --images)" in done.stderr
     assert "load" not in done.stderr.splitlines()[0]
 
 
@@ -598,7 +598,7 @@ def test_openvino_runs_the_detector_where_it_gains(
     result = run_bench(quick(weights, batches=(1,), **chosen))
     assert {row.backend: row.status for row in result.rows} == {
         "ort": "ok",
-        "openvino": "ok" if gains else "it runs the detector on AMX alone",
+        "openvino": "ok" if gains else "it runs the detector only on CPUs with AMX",
     }
 
 

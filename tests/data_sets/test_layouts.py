@@ -103,12 +103,12 @@ def make_split_without_classes(root):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (make_unknown_class, "Contempt is named after none of the classes"),
-        (make_unknown_class_in_split, "Contempt is named after none of the classes"),
+        (make_unknown_class, "Contempt is not named after a class"),
+        (make_unknown_class_in_split, "Contempt is not named after a class"),
         (make_flat_folder, "holds no class folders"),
         (make_split_without_classes, "is not named after a class, and holds no class folders"),
-        (make_folder_in_class, "is a folder inside of a class folder"),
-        (make_folder_named_like_an_image, "is a folder inside of a class folder"),
+        (make_folder_in_class, "is a folder inside a class folder"),
+        (make_folder_named_like_an_image, "is a folder inside a class folder"),
     ],
 )
 def test_other_folders_are_refused_by_name(tmp_path, make, message):
@@ -131,7 +131,7 @@ def test_missing_and_foreign_sources(tmp_path, authors_data_set):
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", "", ".hidden", "a\\b", "a\nb", "dot."])
 def test_split_that_would_leave_the_store_is_refused(tmp_path, name):
     (tmp_path / "Happy").mkdir()
-    with pytest.raises(DataError, match="cannot name a split"):
+    with pytest.raises(DataError, match="is not a valid name for a split"):
         open_data_set(tmp_path, split=name)
 
 

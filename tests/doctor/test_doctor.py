@@ -91,7 +91,7 @@ def test_weights_are_compared_with_their_checksums(registry):
     assert rows[DEFAULT_WEIGHTS].status is FindingStatus.OK
     assert rows[DEFAULT_WEIGHTS].detail.startswith(f"what {DEFAULT_WEIGHTS}.onnx is for")
     assert rows["second"].status is FindingStatus.MISSING
-    assert "second.onnx has another checksum" in rows["second"].detail
+    assert "second.onnx has the wrong checksum" in rows["second"].detail
 
 
 def test_lost_default_weights_break_the_base(registry):

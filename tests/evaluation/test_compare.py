@@ -118,7 +118,7 @@ def test_the_page_and_the_picture(report):
     assert page.count("<article") > 0
     for name in NETWORKS:
         assert f"{name}.safetensors" in page
-    assert "beside latency" in page
+    assert "Accuracy and latency" in page
     with Image.open(report / "comparison.png") as picture:
         assert min(picture.size) > 600
 
@@ -228,14 +228,14 @@ def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "answered differently: 0 pairs" in result.stderr
     page = (tmp_path / "report" / "comparison.html").read_text(encoding="utf-8")
-    assert "beside latency" not in page
+    assert "and latency" not in page
     assert "no difference shown" in page
 
 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("glamor-original",), "takes at least two networks, not 1"),
+        (("glamor-original",), "needs at least two networks, not 1"),
         (("glamor-original", "glamor-original"), "given twice"),
         (tuple(f"w{i}.onnx" for i in range(27)), "takes at most 26 networks, not 27"),
     ],
@@ -266,7 +266,7 @@ def test_the_provider_runs_the_onnx_files_and_no_others(folder, weights, tmp_pat
 
 def test_a_provider_for_nothing_is_refused(folder, weights):
     config = CompareConfig(folder / "store", tuple(weights), provider="openvino")
-    with pytest.raises(ConfigError, match="none of these has a choice of providers"):
+    with pytest.raises(ConfigError, match="there are none among these"):
         compare_store(config)
 
 

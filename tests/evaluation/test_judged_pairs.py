@@ -53,8 +53,8 @@ def test_what_was_held_out_judges_alone(store, learn, tmp_path):
     split = store.split("test")
     _, held = hold_out(split.sources, 3)
     assert (found["count"], found["held_out"], found["learnt_pairs"]) == (len(held), True, 0)
-    assert "held out of training are judged, 2 of 23" in said
-    assert "held out of training are judged" in (report / "report.html").read_text()
+    assert "held out of training are used, 2 of 23" in said
+    assert "held out of training are used" in (report / "report.html").read_text()
     rows = (report / "predictions.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [split.sources[row] for row in held]
 
@@ -87,7 +87,7 @@ def test_networks_are_compared_on_what_none_of_them_learnt_from(folder, store, l
     found, said = run(*arguments, "--report", report)
     assert (found["count"], found["held_out"]) == (2, True)
     assert [one["learnt_pairs"] for one in found["networks"]] == [0, None]
-    assert "held out of every training are judged, 2 of 23" in said
+    assert "held out of every training are used, 2 of 23" in said
     found, said = run(*arguments, "--split", "test", "--report", report)
     assert [one["learnt_pairs"] for one in found["networks"]] == [21, None]
     for text in (said, (report / "comparison.html").read_text()):
@@ -99,7 +99,7 @@ def test_attention_is_measured_on_what_was_held_out(store, learn):
     arguments = ("attention", store.path, "--weights", learn("test", 3), "--regions", 2)
     found, said = run(*arguments, "--steps", 2)
     assert (found["count"], found["available"], found["held_out"]) == (2, 2, True)
-    assert "held out of training are judged" in said
+    assert "held out of training are used" in said
     found, said = run(*arguments, "--steps", 2, "--split", "test", "--pairs", 23)
     assert (found["count"], found["learnt_pairs"]) == (23, 21)
     assert "learnt from 21 of these 23 pairs" in said

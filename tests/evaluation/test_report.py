@@ -144,7 +144,7 @@ def test_a_network_without_a_context_stream_says_so(folder, tmp_path):
     write_report(tmp_path, evaluation_of(folder, "face-only.safetensors"))
     page = Page(tmp_path / "report.html")
     assert page.text.count("the context is not looked at") == page.tags["article"] > 0
-    assert "Over it the attention" not in page.text
+    assert "The attention is drawn over it" not in page.text
 
 
 def test_a_network_that_is_always_right_or_never(result, tmp_path):

@@ -190,7 +190,7 @@ def test_a_failed_check_leaves_no_file_and_tells_the_figures(run, weights_file):
     assert code == 6
     assert "at batch 1" in said
     assert "at batch 2" in said
-    assert "allowed is 1e-09" in said
+    assert "allowed: 1e-09" in said
     assert "--atol" in said.splitlines()[-1]
     assert list(Path().iterdir()) == []
 
@@ -308,7 +308,7 @@ REFUSED = [
     (
         ("--trt", "--triton-repository", "models", "--batch-min", "2", "--batch-opt", "2"),
         3,
-        "no fewer than 2",
+        "at least 2",
     ),
 ]
 REFUSED_BY_RTX = [

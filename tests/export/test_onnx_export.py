@@ -153,7 +153,7 @@ def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_
     out.parent.mkdir()
     out.write_bytes(b"the old one")
     config = ExportConfig(ExportPrecision.FP16, batch=SMALL, atol=1e-9)
-    with pytest.raises(ExportError, match=r"e-0\d at batch 1.*batch 2.*batch 3.*allowed is 1e-09"):
+    with pytest.raises(ExportError, match=r"e-0\d at batch 1.*batch 2.*batch 3.*allowed: 1e-09"):
         export_onnx(weights_file, out, config)
     assert out.read_bytes() == b"the old one"
     assert list(out.parent.iterdir()) == [out]

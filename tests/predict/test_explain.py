@@ -86,7 +86,7 @@ def test_another_face_and_the_name_that_the_picture_gets(
     words[1:4] = [str(photographs / "group.jpg")]
     refused = CliRunner().invoke(app, [*words, "--weights", str(onnx_weights)]).exception
     assert isinstance(refused, ConfigError)
-    assert refused.what == "group-explained.png is there already, and no explanation of ours"
+    assert refused.what == "group-explained.png already exists and was not made by glamor explain"
     words += ["--weights", str(onnx_weights), "--device", "cpu", "--output", "group-explained.png"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0

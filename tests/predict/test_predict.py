@@ -185,7 +185,7 @@ def test_pixels_that_never_came_are_an_error_and_not_a_picture_without_faces(con
     (answer,) = open_predictor(config).predict(SourceImage("camera", None))
     (row,) = answer.rows()
     assert row.status is Status.ERROR
-    assert "no pixels of camera" in row.reason
+    assert "camera has no pixels" in row.reason
     assert row.remedy
 
 

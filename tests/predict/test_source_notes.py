@@ -33,12 +33,11 @@ def test_named_pictures_of_earlier_runs_are_taken_and_counted(folder):
     code, rows, said = run(*sorted(folder.iterdir()))
     assert (code, len(rows)) == (0, 4)
     assert said[-1] == (
-        "2 of the files named are pictures that earlier runs saved; "
-        "a pattern in quotes passes them over"
+        "2 of the files named are pictures that earlier runs saved; a pattern in quotes skips them"
     )
     code, rows, said = run(folder / "*")
     assert (code, len(rows)) == (0, 2)
-    assert said[-1] == f"passed over 2 pictures that earlier runs saved in {folder}"
+    assert said[-1] == f"skipped 2 pictures that earlier runs saved in {folder}"
 
 
 def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(folder):
@@ -49,10 +48,10 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(fo
     for source in (folder, folder / "**/*"):
         code, rows, said = run(source)
         assert (code, len(rows)) == (0, 2)
-        assert said[-1] == "left out 3 files of kinds that are not read: .dng, .nef"
+        assert said[-1] == "skipped 3 files of unsupported kinds: .dng, .nef"
     code, rows, said = run(folder / "sub")
     assert (code, rows[0]["status"]) == (1, "error")
-    assert said[-1] == "left out 2 files of kinds that are not read: .dng, .nef"
+    assert said[-1] == "skipped 2 files of unsupported kinds: .dng, .nef"
     assert run(folder / "*.png")[2] == ["2 faces"]
 
 
@@ -64,7 +63,7 @@ def test_what_is_in_no_file_is_said_to_be_saved_first(folder, monkeypatch):
     assert [row["source"] for row in rows] == ["a.png", "-", *addresses]
     assert said[:2] == [
         "error: -: standard input is not read",
-        "Save it to a file first, and name that; glamor watch opens cameras.",
+        "Save it to a file first, and give that; glamor watch opens cameras.",
     ]
     assert said[2] == f"error: {addresses[0]} is an address, and addresses are not opened"
     # Unless there is such a file.

@@ -93,7 +93,7 @@ def test_a_program_from_standard_input_is_told_that_workers_cannot_begin(
     said = run_script("-", authors_data_set, tmp_path / "store", input=UNGUARDED)
     assert said.stderr == ""
     what, remedy = said.stdout.splitlines()
-    assert "in no file" in what
+    assert "not in a file" in what
     assert "workers=1" in remedy
 
 

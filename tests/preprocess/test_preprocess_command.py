@@ -54,7 +54,7 @@ def test_the_way_of_a_data_set(tmp_path, glamor):
     again = glamor(*words, "--json", "-")
     assert again.exit_code == 1
     assert json.loads(again.stdout)["failed"] == written["failed"]
-    assert "was finished before" in again.stderr
+    assert "is already finished" in again.stderr
     assert "Exits with 1 if an image could not be used" in glamor("preprocess", "--help").stdout
 
     assert "crop-files" in glamor("store", "info", store).stderr
@@ -92,7 +92,7 @@ def test_a_detector_that_would_not_be_asked_is_refused(tmp_path, glamor):
     words = ("preprocess", tmp_path / "set", tmp_path / "store", "--detector", "dlib")
     refused = glamor(*words, "--boxes", "whole").exception
     assert isinstance(refused, ConfigError)
-    assert refused.what == "--boxes whole needs no --detector"
+    assert refused.what == "--detector cannot be combined with --boxes whole"
     assert not (tmp_path / "store").exists()
 
 

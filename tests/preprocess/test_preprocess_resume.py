@@ -210,7 +210,7 @@ def test_a_vanished_data_set_is_no_thousand_failures(tmp_path, gone):
         workers=1,
         images_per_task=2,
     )
-    with pytest.raises(DataError, match=r"has vanished|cannot list"):
+    with pytest.raises(DataError, match=r"has disappeared|cannot list"):
         preprocess(config, on_progress=take_away)
     if gone == ".":
         source.rmdir()
@@ -241,7 +241,7 @@ def test_a_data_set_that_changes_meanwhile_makes_no_finished_store(tmp_path, cha
 
     making = PairMaking(boxes=BoxSource.CROP_FILES)
     config = PreprocessConfig(source, tmp_path / "store", making, workers=1, images_per_task=4)
-    with pytest.raises(DataError, match="changed while it was preprocessed"):
+    with pytest.raises(DataError, match="changed while it was being preprocessed"):
         preprocess(config, on_progress=change_once)
     with pytest.raises(DataError, match="is unfinished"):
         PairStore.open(tmp_path / "store")

@@ -94,7 +94,7 @@ def test_workers_that_cannot_even_start_are_an_error():
 
     with Refusing(1) as executor:
         broken = Workers(executor, lambda: 1, deaths=(OSError,))
-        with pytest.raises(DataError, match="die before they do anything"):
+        with pytest.raises(DataError, match="end before they do any work"):
             list(run_in_order(double, [(1,)], broken, lost=lost))
 
 

@@ -391,7 +391,7 @@ def test_half_precision_on_the_cpu_is_refused(files: dict[str, Path]) -> None:
 def test_precisions_that_a_file_cannot_have_are_refused(files: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="fp8"):
         open_runtime(files[".safetensors"], device="cpu", precision="fp8")
-    with pytest.raises(ConfigError, match="has a fixed precision"):
+    with pytest.raises(ConfigError, match=r"precision of .* is fixed"):
         open_runtime(files[".onnx"], device="cpu", precision="fp16")
 
 

@@ -117,7 +117,7 @@ def test_an_image_that_a_manifest_names_twice_is_no_duplicate(tmp_path, run):
 
 def test_what_cannot_be_merged_is_refused(tmp_path, parts):
     train, test = parts / "train", parts / "test"
-    with pytest.raises(ConfigError, match="only one store"):
+    with pytest.raises(ConfigError, match="only one is given"):
         merge_stores((train,), tmp_path / "merged")
     with pytest.raises(ConfigError, match="is one of the stores"):
         merge_stores((train, test), test)

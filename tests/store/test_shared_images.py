@@ -49,14 +49,14 @@ def test_copies_within_the_split_that_train_divides_are_told(tmp_path):
     assert count_copies(store, "all", np.arange(0, 24, 2)) == 12
     said, error = glamor("train", tmp_path / "pairs", "--run", tmp_path / "set")
     assert isinstance(error, ConfigError), "the folder of images is no run"
-    assert "2 of the 2 held-out pairs are also learnt from under another name" in said
+    assert "2 of the 2 held-out pairs are also in the training pairs under another name" in said
 
 
 def test_a_manifest_that_lists_images_twice_is_told(images, tmp_path):
     lines = "0.png,Sad,train\n1.png,Sad,train\n0.png,Sad,test\n1.png,Sad,test\n2.png,Sad,test\n"
     manifest = write_manifest(images, lines + "copy.png,Sad,val\n3.png,Sad,val\n")
     said, _ = glamor("preprocess", manifest, tmp_path / "pairs", "--boxes", "whole")
-    assert "2 images of test are also in train: figures on test will flatter" in said
+    assert "2 images of test are also in train: figures on test will be too high" in said
     assert "1 image of val is also in train" in said
     said, error = glamor("train", tmp_path / "pairs", "--run", images)
     assert "2 images of test are also in train" in said
@@ -105,7 +105,7 @@ def test_stores_that_share_images_between_their_splits_are_merged_and_told(image
         run(write_manifest(folder, lines), tmp_path / split, "whole")
     arguments = (tmp_path / "train", tmp_path / "validation", "--out", tmp_path / "merged")
     said, _ = glamor("store", "merge", *arguments)
-    assert "1 image of validation is also in train: figures on validation will flatter" in said
+    assert "1 image of validation is also in train: figures on validation will be too high" in said
 
 
 def test_data_sets_that_only_share_names_are_merged(images, tmp_path, run):

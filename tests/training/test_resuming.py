@@ -170,7 +170,7 @@ def test_without_a_whole_checkpoint_it_says_so(
     folder = shutil.copytree(twice_stopped, tmp_path / "run")
     for name in (LAST, PREVIOUS):
         (folder / name).write_bytes(b"torn")
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
         train(config(scene_store, folder), resume=True)
 
 

@@ -46,11 +46,11 @@ def test_the_precision_that_auto_chose_stays_with_the_run(
     chosen = TrainPrecision(settings["precision"])
     assert chosen is not TrainPrecision.AUTO
     other = TrainPrecision.FP32 if chosen is TrainPrecision.BF16 else TrainPrecision.BF16
-    with pytest.raises(ConfigError, match=f"begun with precision = {chosen}, not {other}"):
+    with pytest.raises(ConfigError, match=f"started with precision = {chosen}, not {other}"):
         train(config(scene_store, run, precision=other), resume=True)
     # As if it had been begun on other hardware.
     (run / CONFIG).write_text(json.dumps(settings | {"precision": other}))
-    with pytest.raises(ConfigError, match=f"begun with precision = {other}, not {chosen}"):
+    with pytest.raises(ConfigError, match=f"started with precision = {other}, not {chosen}"):
         train(config(scene_store, run), resume=True)
     assert train(config(scene_store, run, precision=other), resume=True).finished
     # Older versions wrote down what was asked for.
@@ -66,7 +66,7 @@ def test_resuming_on_other_pairs_is_refused(
     info = json.loads((moved / STORE_FILE).read_text())
     info["source"]["train"]["sha256"] = "0" * 64
     (moved / STORE_FILE).write_text(json.dumps(info))
-    with pytest.raises(ConfigError, match="was begun with other pairs"):
+    with pytest.raises(ConfigError, match="was started with other pairs"):
         train(config(moved, undisturbed), resume=True)
 
 
@@ -77,7 +77,7 @@ def test_resuming_with_other_labels_is_refused(
     edited = shutil.copytree(scene_store, tmp_path / "edited")
     index = edited / "train" / "index.csv"
     index.write_text(index.read_text().replace(",Happy,", ",Sad,"))
-    with pytest.raises(ConfigError, match="was begun with other labels"):
+    with pytest.raises(ConfigError, match="was started with other labels"):
         train(config(edited, undisturbed), resume=True)
 
 

@@ -186,6 +186,6 @@ def test_the_command_starts_from_weights_by_name(scene_store: Path, tmp_path: Pa
     refused = CliRunner().invoke(app, [*map(str, arguments), "--init", str(exported)])
     assert "training cannot read the exported file" in str(refused.exception)
     alone = CliRunner().invoke(app, [*map(str, arguments), "--teacher-share", "1"])
-    assert "how much to learn from a teacher, and there is none" in str(alone.exception)
+    assert "--teacher-share is given, but there is no teacher" in str(alone.exception)
     missing = CliRunner().invoke(app, [*map(str, arguments), "--init", "nobody"])
     assert isinstance(missing.exception, ConfigError)

@@ -231,10 +231,10 @@ def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) ->
     train(begun)
     moved = Path(shutil.copy(teacher, tmp_path / "moved.safetensors"))
     assert train(replace(begun, teacher=moved), resume=True).finished
-    with pytest.raises(ConfigError, match="was begun with other weights of a teacher"):
+    with pytest.raises(ConfigError, match="was started with other weights of a teacher"):
         train(replace(begun, teacher=None), resume=True)
     stubborn(teacher, temperature=2.0)
-    with pytest.raises(ConfigError, match="was begun with other weights of a teacher"):
+    with pytest.raises(ConfigError, match="was started with other weights of a teacher"):
         train(begun, resume=True)
 
 

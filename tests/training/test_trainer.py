@@ -44,7 +44,7 @@ def test_a_run_leaves_weights_metrics_and_curves(undisturbed: Path) -> None:
 
 
 def test_a_checkpoint_is_not_taken_for_weights(undisturbed: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"last\.safetensors is what a training") as refused:
+    with pytest.raises(CheckpointError, match=r"last\.safetensors is a training") as refused:
         open_runtime(undisturbed / LAST)
     assert "best.safetensors beside it" in refused.value.remedy
 
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_ends_a_run_with_a_way_on(
     with pytest.raises(DataError, match=r"the loss is (nan|inf) in epoch 1") as ended:
         train(steep)
     # The same run cannot be resumed with another rate.
-    assert "anew in another folder with --run, with a smaller --lr" in ended.value.remedy
+    assert "again in another folder with --run, with a smaller --lr" in ended.value.remedy
 
 
 def test_a_network_that_diverged_in_its_last_step_is_not_kept(
@@ -174,7 +174,7 @@ def test_a_network_that_diverged_in_its_last_step_is_not_kept(
 @pytest.mark.parametrize("rate", ["nan", "inf"])
 def test_a_learning_rate_that_is_no_number_is_refused(rate: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"the learning rate must be a finite number from 0 up, not {rate}"
+        ConfigError, match=f"the learning rate must be 0 or more and finite, not {rate}"
     ):
         find_recipe("modern", learning_rate=float(rate))
 
@@ -202,7 +202,7 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     again = CliRunner().invoke(app, [*command.split(), "--resume"])
     assert again.exit_code == 0, again.output
     nothing, best = again.stderr.splitlines()
-    assert nothing == f"{tmp_path}/run was finished before; nothing was left to do"
+    assert nothing == f"{tmp_path}/run is already finished; there was nothing left to do"
     assert best.startswith("best validation accuracy")
     settings = json.loads((tmp_path / "run" / CONFIG).read_text())
     recipe = settings["recipe"]

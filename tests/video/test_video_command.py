@@ -167,8 +167,8 @@ def test_what_was_saved_anywhere_is_known_by_its_mark_unless_it_is_named(mixed, 
     for options in ((), ("--save", tmp_path / "elsewhere")):
         result = run(mixed, "--every", "500ms", "--format", "jsonl", *options)
         assert [json.loads(line) for line in result.stdout.splitlines()] == first
-        assert f"passed over {len(names)} pictures" in result.stderr
-        assert result.stderr.count("passed over") == 1
+        assert f"skipped {len(names)} pictures" in result.stderr
+        assert result.stderr.count("skipped") == 1
     shutil.rmtree(mixed / "below")
     (mixed / "gray.mp4").unlink()
     assert list(rows_of(mixed)[0]) == list(COLUMNS)

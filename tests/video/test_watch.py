@@ -139,7 +139,7 @@ def test_trying_again_ends_with_the_time_that_was_given():
     address = f"http://127.0.0.1:{unused_port()}/video"
     done = run(address, "--retry", "0.1s", "--for", "1s")
     assert isinstance(done.exception, DataError)
-    assert done.stderr.count("Connection refused; it is tried again") > 2
+    assert done.stderr.count("Connection refused; trying again") > 2
 
 
 def test_a_camera_that_says_nothing_is_lost_after_the_patience_given():

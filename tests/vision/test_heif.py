@@ -145,7 +145,7 @@ def test_without_the_extra_it_is_named(photograph):
     found = predict(photograph.parent)
     assert found.returncode == 0
     assert len(found.stdout.splitlines()) == 1
-    assert "left out 1 file of kinds that are not read: .heic\n" in found.stderr
+    assert "skipped 1 file of unsupported kinds: .heic\n" in found.stderr
     assert "HEIF pictures can be read. Install the extra" in found.stderr
 
 
@@ -165,12 +165,12 @@ def test_without_the_extra_data_sets_tell_what_they_leave_out(photograph, tmp_pa
 
     alone = preprocess_set()
     assert alone.returncode == DataError.exit_code
-    assert "holds no images of a kind that is read, but .heic\nHEIF pictures can" in alone.stderr
+    assert "holds no images of a supported kind, only .heic\nHEIF pictures can" in alone.stderr
     (folder / "a.NEF").touch()
     Image.fromarray(astronaut()).save(folder / "b.png")
     beside = preprocess_set()
     assert beside.returncode == 0
-    assert "left out 2 files of kinds that are not read: .heic, .nef\n" in beside.stderr
+    assert "skipped 2 files of unsupported kinds: .heic, .nef\n" in beside.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["read"], report["left_out"]) == (1, {".heic": 1, ".nef": 1})
 

@@ -73,7 +73,7 @@ def test_bytes_that_are_no_image_give_one_clear_error(data):
 def test_a_pipe_is_refused_and_not_read_into_memory():
     reader, writer = os.pipe()
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe, pytest.raises(DataError, match="cannot go back"):
+    with os.fdopen(reader, "rb") as pipe, pytest.raises(DataError, match="cannot seek"):
         read_image(pipe)
 
 

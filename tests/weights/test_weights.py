@@ -123,7 +123,7 @@ def test_files_that_claim_gigabytes_are_refused_unread(tmp_path: Path, read: Cal
     with path.open("wb") as handle:
         handle.write(len(header).to_bytes(8, "little") + header)
         handle.truncate(8 + len(header) + size)
-    with pytest.raises(CheckpointError, match="no network of ours has over"):
+    with pytest.raises(CheckpointError, match="no glamor network has over"):
         read(path)
     for claimed in (2**63, MAX_HEADER_BYTES + 1, 100):
         path.write_bytes(claimed.to_bytes(8, "little") + b"{}")

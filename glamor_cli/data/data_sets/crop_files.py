@@ -61,7 +61,7 @@ def write_box(path: Path, box: Box) -> None:
         if path.exists():
             if read_box(path) != box:
                 raise DataError(
-                    f"{path} is there already and holds another box",
+                    f"{path} already exists and holds another box",
                     "Choose an empty folder; images of one folder must differ before the first dot "
                     "of their names.",
                 )

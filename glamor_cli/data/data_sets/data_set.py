@@ -124,6 +124,6 @@ def check_split_name(name: str) -> None:
     """
     if not is_split_name(name):
         raise DataError(
-            f"{name!r} cannot name a split",
+            f"{name!r} is not a valid name for a split",
             "Use letters, digits, spaces, dots, '-' and '_', as in train or test.",
         )

@@ -149,8 +149,8 @@ def _class_of(folder: Path) -> str:
     label = find_class(folder.name)
     if label is None:
         raise DataError(
-            f"{folder} is named after none of the classes",
-            f"Rename or move it away; the classes are {known_classes()}.",
+            f"{folder} is not named after a class",
+            f"Rename it, or move it away; the classes are {known_classes()}.",
         )
     return label
 
@@ -180,8 +180,8 @@ def _file_names(folder: Path, suffixes: frozenset[str]) -> Iterator[str]:
                 continue
             if is_folder:
                 raise DataError(
-                    f"{folder / name} is a folder inside of a class folder, where only images "
-                    "belong",
+                    f"{folder / name} is a folder inside a class folder, which may hold only "
+                    "images",
                     "Move its images up, or list the images in a manifest .csv.",
                 )
             if Path(name).suffix.lower() in suffixes:

@@ -184,7 +184,7 @@ def _read(
         split = row[columns.split].strip() if columns.split is not None else whole_split
         if splits is None:
             if not is_split_name(split):
-                raise _wrong(path, line, f"has the split {split!r}, which cannot name one")
+                raise _wrong(path, line, f"has the split {split!r}, which is not a valid name")
         elif split not in splits:
             continue
         if start > 0:
@@ -192,7 +192,7 @@ def _read(
             continue
         name = row[columns.path]
         if not name or "\0" in name:
-            raise _wrong(path, line, "has no usable path")
+            raise _wrong(path, line, "has no valid path")
         label = find_class(row[columns.label])
         if label is None:
             raise _wrong(path, line, f"has the unknown label {row[columns.label]!r}")
@@ -242,7 +242,7 @@ def _number(cell: str, path: Path, line: int) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise _wrong(path, line, f"has {cell!r} where a number belongs")
+        raise _wrong(path, line, f"has {cell!r} instead of a number")
     return number
 
 

@@ -74,7 +74,7 @@ def _check_workers(client: "Client", address: str, on_no_worker: Callable[[], No
         client.wait_for_workers(1, timeout=_WORKER_SECONDS)
     except TimeoutError as error:
         raise ConfigError(
-            f"the Dask cluster at {address} has no worker",
+            f"the Dask cluster at {address} has no workers",
             f"Start some with: dask worker {address}",
         ) from error
     # By a function of Python's own, which even a worker without glamor can look up.
@@ -82,7 +82,7 @@ def _check_workers(client: "Client", address: str, on_no_worker: Callable[[], No
     for worker, answer in found.items():
         if isinstance(answer, ImportError):
             raise ConfigError(
-                f"the Dask worker {worker} has no glamor ({reason_of(answer)})",
+                f"glamor is not installed for the Dask worker {worker} ({reason_of(answer)})",
                 "Install the same version, with its extra cluster, on every machine.",
             )
 

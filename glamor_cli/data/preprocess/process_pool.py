@@ -61,13 +61,13 @@ class ProcessPool(Executor):
     def __init__(self, count: int) -> None:
         if multiprocessing.current_process().daemon:
             raise ConfigError(
-                "a daemonic process, as multiprocessing.Pool has them, cannot begin workers",
+                "a daemonic process, such as one of multiprocessing.Pool, cannot start workers",
                 "Set workers=1, or call from the program's first process.",
             )
         main = get_preparation_data(_NAME).get("init_main_from_path")
         if main is not None and not Path(main).exists():
             raise ConfigError(
-                "worker processes import the program first, and it is in no file",
+                "worker processes must import the program, but it is not in a file",
                 f"Save it as a script with the call under `{GUARD}`, or set workers=1.",
             )
         self._threads = ThreadPoolExecutor(count)
@@ -113,11 +113,11 @@ class ProcessPool(Executor):
         except (EOFError, OSError) as error:
             if self._drop_worker() == _RAN_THE_PROGRAM:
                 raise ConfigError(
-                    f"the program asks for worker processes without `{GUARD}`, and each of them "
-                    "began to run it anew",
+                    f"the program starts worker processes without `{GUARD}`, so each of them "
+                    "started to run the whole program again",
                     f"Put the call under `{GUARD}`, or set workers=1.",
                 ) from None
-            raise WorkerDiedError("a worker process was killed, or could not be begun") from error
+            raise WorkerDiedError("a worker process was killed, or could not be started") from error
         if not succeeded:
             raise answer
         result: Result = answer

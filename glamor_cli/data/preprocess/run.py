@@ -263,12 +263,12 @@ class _Run:
             return
         if is_reachable(folder):
             raise DataError(
-                f"a worker does not see the folder {folder}, which this process sees",
+                f"a worker cannot see the folder {folder}, which this process can see",
                 "Mount the data set at the same place on every machine of the cluster.",
             )
         raise DataError(
-            f"the data set's folder {folder} has vanished",
-            "Bring it back and run the same command again: it goes on from here.",
+            f"the data set's folder {folder} has disappeared",
+            "Restore it and run the same command again: it goes on from here.",
         )
 
     def _progress(self) -> PreprocessProgress:
@@ -291,14 +291,14 @@ def _without_images(source: Path, unread: Mapping[str, int]) -> DataError:
     if not unread:
         return DataError(f"{source} holds no images", "Put images into its class folders first.")
     return DataError(
-        f"{source} holds no images of a kind that is read, but {', '.join(sorted(unread))}",
+        f"{source} holds no images of a supported kind, only {', '.join(sorted(unread))}",
         "Convert them to JPEG or PNG." if HEIF_SUFFIXES.isdisjoint(unread) else say_how(),
     )
 
 
 def _changed() -> DataError:
     return DataError(
-        "the data set changed while it was preprocessed", "Preprocess it into a new folder."
+        "the data set changed while it was being preprocessed", "Preprocess it into a new folder."
     )
 
 

@@ -52,9 +52,9 @@ class Workers:
             self.executor.submit(_nothing).result()
         except self.deaths as error:
             raise DataError(
-                "worker processes die before they do anything",
-                "See their own messages for the reason; what is stored already is kept. A script "
-                f"calls for workers under `{GUARD}`, or sets workers=1.",
+                "worker processes end before they do any work",
+                "See their own messages for the reason; what is stored already is kept. In a "
+                f"script, put the call under `{GUARD}`, or set workers=1.",
             ) from error
 
 
@@ -129,7 +129,7 @@ class _Run(Generic[Item, Result]):
                 yield from self._next()
         except CancelledError as error:
             raise DataError(
-                "the cluster has dropped the work",
+                "the cluster has cancelled the work",
                 "Check that its scheduler is alive, and run the same command again: it goes on "
                 "from here.",
             ) from error
@@ -176,7 +176,7 @@ class _Run(Generic[Item, Result]):
                 if self._killers > _MOST_KILLERS:
                     raise DataError(
                         f"{self._killers} images have killed the processes that read them, "
-                        "perhaps for want of memory",
+                        "perhaps because there was not enough memory",
                         "Run the same command again, with fewer --workers: it goes on from here.",
                     ) from error
                 results.append(self._lost(item))

@@ -67,7 +67,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is damaged or does not belong to generated scenes ({error})",
-            "Make the scenes anew with glamor scenes.",
+            "Make the scenes again with glamor scenes.",
         ) from error
     return {cue.name: cue for cue in cues}
 

@@ -92,5 +92,5 @@ def _check(config: SceneConfig) -> None:
                 f"the number of {split} scenes must be 0 or more, not {count}", "Give 0 or more."
             )
     if not any(config.counts.values()):
-        raise ConfigError("no split is given any scenes", "Ask for at least one scene.")
+        raise ConfigError("there are no scenes to make", "Ask for at least one scene.")
     check_drawing(config)

@@ -207,7 +207,7 @@ class StoreInfo:
             ) from error
         raise DataError(
             f"{store} is a store of schema {schema}, not {SCHEMA}",
-            "Use the version of glamor that made it, or preprocess the data set anew.",
+            "Use the version of glamor that made it, or preprocess the data set again.",
         )
 
     @classmethod

@@ -50,7 +50,8 @@ def merge_stores(
     folders, out = [Path(path) for path in paths], Path(out)
     if len(folders) < 2:
         raise ConfigError(
-            "only one store is given, and merging takes two", "Give at least two stores to merge."
+            "merging needs at least two stores, and only one is given",
+            "Give at least two stores to merge.",
         )
     if out.resolve() in [folder.resolve() for folder in folders]:
         raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
@@ -148,7 +149,7 @@ def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
             if other is not store:
                 raise DataError(
                     f"{other.path} and {store.path} both have {entry.source} in {name}",
-                    "Merge stores of different images; each of these would count twice.",
+                    "Merge stores of different images; each image in both would count twice.",
                 )
 
 
@@ -185,5 +186,5 @@ def _pixels(
             return pixels
     raise DataError(
         f"{store.path}: row {entry.row} of {name} ({entry.source}) is damaged",
-        "Preprocess that part anew; glamor store verify tells whether a store is intact.",
+        "Preprocess that part again; glamor store verify tells whether a store is intact.",
     )

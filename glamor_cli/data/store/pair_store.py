@@ -119,8 +119,8 @@ class PairStore:
         if not info.complete:
             raise DataError(
                 f"the store {path} is unfinished",
-                "Run the command that began it again (glamor preprocess, glamor store merge): "
-                "it goes on from there.",
+                "Run the same glamor preprocess or glamor store merge command again: it goes on "
+                "from there.",
             )
         store = cls(path, info)
         for name in store.splits:
@@ -212,7 +212,7 @@ class PairStore:
             if counts != self.info.counts[name]:
                 raise DataError(
                     f"{self.path}: the index of {name} counts {counts}, "
-                    f"but store.json {self.info.counts[name]}",
+                    f"but store.json says {self.info.counts[name]}",
                     _REMEDY,
                 )
             self.check_index(name)
@@ -232,9 +232,7 @@ class PairStore:
         except OSError as error:
             raise DataError(f"cannot read {path}: {reason_of(error)}", _REMEDY) from error
         if damaged:
-            raise DataError(
-                f"{path} is damaged: labels, names or boxes are not as they were written", _REMEDY
-            )
+            raise DataError(f"{path} is damaged: labels, names or boxes have changed", _REMEDY)
 
     def labels_sha256(self) -> str:
         """Digest the labels and soft labels of all splits.

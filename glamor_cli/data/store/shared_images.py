@@ -45,7 +45,9 @@ def note_shared(
     for name, count in count_shared(store, train, same_names=same_names).items():
         images = "1 image" if count == 1 else f"{count} images"
         are = "is" if count == 1 else "are"
-        notes.append(f"{images} of {name} {are} also in {train}: figures on {name} will flatter")
+        notes.append(
+            f"{images} of {name} {are} also in {train}: figures on {name} will be too high"
+        )
     return notes
 
 

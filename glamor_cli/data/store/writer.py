@@ -70,8 +70,9 @@ class StoreWriter:
                 differences = info.differences(begun)
                 if differences:
                     raise ConfigError(
-                        f"the store {path} was begun with other settings: {'; '.join(differences)}",
-                        "Repeat the command as it was begun, or choose another folder.",
+                        f"the store {path} was started with other settings: "
+                        f"{'; '.join(differences)}",
+                        "Use the settings it was started with, or choose another folder.",
                     )
                 writer = cls(path, begun)
             else:

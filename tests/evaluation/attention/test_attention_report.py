@@ -271,5 +271,5 @@ def test_the_provider_is_what_measures(root):
         root / "pairs", DEFAULT_WEIGHTS, pairs=2, hiding=FEW, threads=1, provider="openvino"
     )
     assert measure_store(config).engine.backend == "openvino"
-    with pytest.raises(ConfigError, match="no choice of providers"):
+    with pytest.raises(ConfigError, match="providers run only ONNX files"):
         measure_store(replace(config, weights=root / "full.safetensors"))
