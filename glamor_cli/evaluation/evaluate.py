@@ -80,11 +80,10 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation(Answered):
-    """A network's answers on a split, one row per pair, and what they are worth.
+class Answers(Answered):
+    """A network's answers on a split, one row per pair.
 
     Attributes:
-        metrics: The figures.
         probabilities: float32 [N, C].
         attention: float32 [N, h, w].
         stream_weights: float32 [N, 2]: face, context.
@@ -93,13 +92,23 @@ class Evaluation(Answered):
         rows: int64 [N], which of the split's pairs they are.
     """
 
-    metrics: Metrics
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
     stream_weights: NDArray[np.float32]
     labels: NDArray[np.int64]
     sources: tuple[str, ...]
     rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Answers):
+    """Answers, and what they are worth.
+
+    Attributes:
+        metrics: The figures.
+    """
+
+    metrics: Metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +219,27 @@ def evaluate(
     *,
     rows: NDArray[np.int64] | None = None,
 ) -> Evaluation:
+    """Run a network over a split and judge its answers; see ``answer_split``."""
+    found = answer_split(runtime, split, batch_size, on_progress, rows=rows)
+    return Evaluation(
+        found.probabilities,
+        found.attention,
+        found.stream_weights,
+        found.labels,
+        found.sources,
+        found.rows,
+        metrics=compute_metrics(found.probabilities, found.labels, runtime.metadata.classes),
+    )
+
+
+def answer_split(
+    runtime: Runtime,
+    split: Split,
+    batch_size: int = PAIRS_AT_ONCE,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    rows: NDArray[np.int64] | None = None,
+) -> Answers:
     """Run a network over a split.
 
     Args:
@@ -242,8 +272,7 @@ def evaluate(
         stream_weights[part] = output.stream_weights
         if on_progress is not None:
             on_progress(part.stop, count)
-    return Evaluation(
-        compute_metrics(probabilities, labels, classes),
+    return Answers(
         probabilities,
         attention,
         stream_weights,

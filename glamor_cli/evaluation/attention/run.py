@@ -21,7 +21,7 @@ from glamor_cli.evaluation.attention.hiding import (
 )
 from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention.options import PAIRS, MapKind
-from glamor_cli.evaluation.evaluate import Answered, Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split, choose_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.network.config import Variant
@@ -228,7 +228,7 @@ class _Sample:
     def __init__(self, config: AttentionConfig, runtime: Runtime, path: Path) -> None:
         self.config, self.runtime = config, runtime
         self.count = 0
-        self.answers: list[Evaluation] = []
+        self.answers: list[Answers] = []
         self.maps: dict[MapKind, list[NDArray[np.float32]]] = {}
         self.costs: dict[MapKind, list[Costs]] = {}
         self.curves: dict[MapKind, list[Curves]] = {}
@@ -244,24 +244,24 @@ class _Sample:
 
     def add(self, part: Split, cues: list[Cue] | None) -> None:
         """Measure one batch of pairs."""
-        evaluation = evaluate(self.runtime, part, len(part))
+        answers = answer_split(self.runtime, part, len(part))
         faces, contexts = part.pairs(slice(0, len(part)))
-        probabilities = evaluation.probabilities
+        probabilities = answers.probabilities
         occluder = Occluder(self.runtime, faces, contexts, probabilities, self.config.hiding)
-        maps = {MapKind.ATTENTION: evaluation.attention}
+        maps = {MapKind.ATTENTION: answers.attention}
         if self.grad_cam is not None:
-            maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, evaluation.answers)
+            maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, answers.answers)
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
             self.costs.setdefault(kind, []).append(occluder.highest(values))
             ties = self._draws(part, "ties")
             self.curves.setdefault(kind, []).append(occluder.curves(values, ties))
-        grid = (evaluation.attention.shape[1], evaluation.attention.shape[2])
+        grid = (answers.attention.shape[1], answers.attention.shape[2])
         nothing = random_maps(grid, self._draws(part, "maps"))
         self.random_costs.append(occluder.anywhere(self._draws(part, "squares")))
         self.random_curves.append(occluder.curves(nothing, self._draws(part, "ties")))
-        self._choose_shown(evaluation, faces, contexts, cues)
-        self.answers.append(evaluation)
+        self._choose_shown(answers, faces, contexts, cues)
+        self.answers.append(answers)
         self.count += len(part)
 
     def _draws(self, part: Split, purpose: str) -> Draws:
@@ -271,14 +271,14 @@ class _Sample:
 
     def _choose_shown(
         self,
-        evaluation: Evaluation,
+        answers: Answers,
         faces: NDArray[np.float32],
         contexts: NDArray[np.float32],
         cues: list[Cue] | None,
     ) -> None:
         """Keep the first pair of each class."""
         known = {int(label) for done in self.answers for label in done.labels}
-        for here, label in enumerate(evaluation.labels.tolist()):
+        for here, label in enumerate(answers.labels.tolist()):
             if label not in known and len(self.shown) < _SHOWN:
                 known.add(label)
                 row = self.count + here
