@@ -122,8 +122,14 @@ class FacePrediction:
 
     @property
     def emotion(self) -> int:
-        """Index of the most probable emotion."""
+        """Index of the most probable emotion; of equals, the first."""
         return int(self.probabilities.argmax())
+
+    @property
+    def first_two(self) -> tuple[int, int]:
+        """Indices of the most probable emotion and of the next."""
+        best, second = np.argsort(-self.probabilities, kind="stable")[:2]
+        return int(best), int(second)
 
 
 @dataclass(frozen=True, eq=False)

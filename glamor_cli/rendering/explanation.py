@@ -143,7 +143,7 @@ def _draw_streams(axes: Any, explanation: Explanation) -> None:
 def _draw_answers(axes: Any, explanation: Explanation) -> None:
     """Draw all probabilities, the first choice in its colour and the second outlined in its."""
     probabilities = explanation.face.probabilities
-    best, second = np.argsort(-probabilities, kind="stable")[:2]
+    best, second = explanation.face.first_two
     for index, value in enumerate(probabilities):
         colour = emotion_colour(explanation.classes, index)
         chosen = index == best

@@ -169,8 +169,8 @@ class _Card:
 def _draw_card(card: _Card, tag: str, face: FacePrediction, classes: tuple[str, ...]) -> None:
     """Draw a card's text: number, emotion, second choice, and the two streams as one bar."""
     draw, style, x, y = card.draw, card.style, card.x, card.y
-    best, second = np.argsort(-face.probabilities, kind="stable")[:2]
-    colour = emotion_colour(classes, int(best))
+    best, second = face.first_two
+    colour = emotion_colour(classes, best)
     side = max(style.text * 1.3, draw.textlength(tag, style.font) + style.gap)
     draw.rectangle((x, y, x + side, y + style.text * 1.3), fill=colour, outline=INK)
     middle = y + style.text * 0.65

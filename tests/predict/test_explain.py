@@ -3,6 +3,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,18 @@ def test_a_pipe_gets_the_picture(photographs, onnx_weights, tmp_path):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.stderr
         assert got.result(timeout=60).startswith(b"\x89PNG")
+
+
+def test_of_two_emotions_that_tie_the_first_is_the_first_choice_everywhere(photographs, config):
+    """In bfloat16, faces of photographs have such answers."""
+    explanation = explain(photographs / "astronaut.png", config)
+    tied = np.array([0.1, 0, 0.3, 0.1, 0.3, 0.1, 0.1], np.float32)
+    face = replace(explanation.face, probabilities=tied)
+    assert (face.emotion, face.first_two) == (2, (2, 4))
+    figure = draw_explanation(replace(explanation, face=face))
+    notes = {text.get_text().split("  ")[-1]: text for text in figure.findobj(Text)}
+    assert notes["first choice"].get_position()[1] == 2
+    assert notes["second choice"].get_position()[1] == 4
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
