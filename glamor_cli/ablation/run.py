@@ -27,9 +27,9 @@ from glamor_cli.settings import settle_paths, settle_several
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
+from glamor_cli.training.find_teacher import lacks_teacher
 from glamor_cli.training.held_out import choose_validation_split, settle_train_split
 from glamor_cli.training.progress import Progress
-from glamor_cli.training.recipes import TAUGHT
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
@@ -100,14 +100,12 @@ def ablate(
             "but an ablation trains its networks from scratch",
             "Choose another --recipe.",
         )
-    if config.training.recipe.name in TAUGHT and config.training.teacher is None:
-        soft = PairStore.open(config.training.store).info.soft_labels
-        if not soft:
-            raise ConfigError(
-                f"the recipe {config.training.recipe.name} learns from a teacher's answers, "
-                "and the store has none",
-                "Choose another --recipe.",
-            )
+    if lacks_teacher(config.training, PairStore.open(config.training.store)):
+        raise ConfigError(
+            f"the recipe {config.training.recipe.name} learns from a teacher's answers, "
+            "and the store has none",
+            "Choose another --recipe.",
+        )
     _check_split(config)
     # The table needs them alike in the end, so better before hours are spent.
     for finished in _finished(config.training.run):

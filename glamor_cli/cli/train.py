@@ -138,7 +138,8 @@ def train(
             deterministic=deterministic,
         )
         if not console.quiet:
-            say_notes([*note_shared(PairStore.open(store), train_split), *validation_notes(config)])
+            opened = PairStore.open(store)
+            say_notes([*note_shared(opened, train_split), *validation_notes(config, opened)])
         with progress_bar("starting", "images") as show:
             result = run_training(
                 config,

@@ -221,15 +221,8 @@ def evaluate(
 ) -> Evaluation:
     """Run a network over a split and judge its answers; see ``answer_split``."""
     found = answer_split(runtime, split, batch_size, on_progress, rows=rows)
-    return Evaluation(
-        found.probabilities,
-        found.attention,
-        found.stream_weights,
-        found.labels,
-        found.sources,
-        found.rows,
-        metrics=compute_metrics(found.probabilities, found.labels, runtime.metadata.classes),
-    )
+    metrics = compute_metrics(found.probabilities, found.labels, runtime.metadata.classes)
+    return Evaluation(**vars(found), metrics=metrics)
 
 
 def answer_split(

@@ -4,9 +4,20 @@ from pathlib import Path
 
 import torch
 
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
+from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.network_teacher import NetworkTeacher
+from glamor_cli.training.recipes import TAUGHT
 from glamor_cli.training.teacher import Teacher
+
+
+def lacks_teacher(config: TrainConfig, store: PairStore) -> bool:
+    """Tell whether the recipe learns from a teacher's answers, and there are none.
+
+    A store's soft labels may be such answers already.
+    """
+    return config.recipe.name in TAUGHT and config.teacher is None and not store.info.soft_labels
 
 
 def find_teacher(

@@ -43,14 +43,13 @@ from glamor_cli.training.config import (
 )
 from glamor_cli.training.curves import CURVES, save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
-from glamor_cli.training.find_teacher import find_teacher
+from glamor_cli.training.find_teacher import find_teacher, lacks_teacher
 from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
-from glamor_cli.training.recipes import TAUGHT
 from glamor_cli.training.schedule import learning_rate
 from glamor_cli.training.shared_batch import share_batches
 from glamor_cli.training.start import make_network
@@ -118,9 +117,8 @@ class Run:
 
     def _find_teacher(self) -> Teacher | None:
         if self.config.teacher is None:
-            # Soft labels may be teachers' answers already; and a run begun without any goes on.
-            alone = not self.store.info.soft_labels and not has_checkpoint(self.config.run)
-            if self.recipe.name in TAUGHT and alone:
+            # A run begun without any goes on.
+            if lacks_teacher(self.config, self.store) and not has_checkpoint(self.config.run):
                 raise ConfigError(
                     f"the recipe {self.recipe.name} learns from a teacher's answers, and there is "
                     "no teacher",

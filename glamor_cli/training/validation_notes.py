@@ -12,11 +12,15 @@ from glamor_cli.training.held_out import choose_rows, choose_validation_split, s
 from glamor_cli.weights.network_file import read_metadata
 
 
-def validation_notes(config: TrainConfig) -> Iterator[str]:
+def validation_notes(config: TrainConfig, store: PairStore) -> Iterator[str]:
     """Say which validation pairs are known already, a sentence each; none where none are.
 
     What chooses the best epoch is then partly what a network knows by heart. Other splits that have
     images of the training split are ``note_shared``'s.
+
+    Args:
+        config: What is to be trained.
+        store: Its store.
 
     Raises:
         ConfigError: A named split is not there, or training and validation would be the same.
@@ -24,7 +28,6 @@ def validation_notes(config: TrainConfig) -> Iterator[str]:
         CheckpointError: The initial weights or the teacher's are damaged.
     """
     config = settle_train_split(config)
-    store = PairStore.open(config.store)
     _, validation, rows = choose_rows(store, config)
     given = (config.initial_weights, config.teacher)
     # Of other networks nobody knows what they learnt from.
