@@ -147,7 +147,7 @@ class _Road:
 
     def _evaluate(self) -> None:
         out = self.config.folder / "report"
-        config = EvaluateConfig(self.pairs, self.weights, "test", self.config.device)
+        config = EvaluateConfig(self.pairs, self.weights, split="test", device=self.config.device)
         with self._stage("evaluate") as report:
             result = evaluate_store(
                 config, lambda done, total: self._tell("evaluating", done, total)

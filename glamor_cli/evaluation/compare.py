@@ -27,10 +27,9 @@ from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics, share_macro_f1
 from glamor_cli.evaluation.significance import Pairing, pair_up
+from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, settle_choices, settle_paths
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import find_weights
@@ -41,39 +40,23 @@ _LATENCY_RUNS = 10
 
 
 @dataclass(frozen=True)
-class CompareConfig:
-    """What to compare, and how.
+class CompareConfig(SplitConfig):
+    """What to compare, and how: besides the split, see ``SplitConfig``.
 
     Attributes:
-        store: The pair store's folder.
         weights: Names from ``weights/`` or files, two or more; all others are set against the
             first.
-        split: Which split; None takes test, validation or val, else the only one besides train, and
-            of it only what was held out where networks learnt from the rest.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engines. Torch, which runs
-            ``.safetensors`` files, has one number for the whole process, and keeps it.
         latency: Measure how long each takes, too.
-        provider: What runs the ONNX files among them; None chooses by ``device``.
 
     Raises:
-        ConfigError: Fewer than two, one twice, or too many; no such device or provider; or a batch
-            of less than one pair.
+        ConfigError: Fewer than two, one twice, or too many; and as ``SplitConfig``.
     """
 
-    store: Path
     weights: tuple[str | Path, ...]
-    split: str | None = None
-    device: str = Device.AUTO
-    batch: int = PAIRS_AT_ONCE
-    threads: int | None = None
     latency: bool = True
-    provider: str | None = None
 
     def __post_init__(self) -> None:
-        settle_paths(self, "store")
-        settle_choices(self, device=Device, provider=Provider)
+        super().__post_init__()
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(
@@ -88,7 +71,6 @@ class CompareConfig:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{name} is given twice", "Give different weights.")
-        require_positive(self.batch, "the batch size", "--batch")
 
 
 @dataclass(frozen=True)

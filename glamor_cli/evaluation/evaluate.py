@@ -14,50 +14,32 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
+from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, settle_choices, settle_paths
+from glamor_cli.runtimes.options import PAIRS_AT_ONCE
+from glamor_cli.settings import require_positive
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """What to evaluate, and how.
+class EvaluateConfig(SplitConfig):
+    """What to evaluate, and how: besides the split, see ``SplitConfig``.
 
     Attributes:
-        store: The pair store's folder.
         weights: A name from ``weights/`` or a file.
-        split: Which split; None takes test, validation or val, else the only one besides train, and
-            of it only what was held out where the network learnt from the rest.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engine. Torch, which runs
-            ``.safetensors`` files, has one number for the whole process, and keeps it.
-        provider: What runs an ONNX file; None chooses by ``device``.
         flip: Also ask about each pair's mirror image, and average the answers.
 
     Raises:
-        ConfigError: No such device or provider, or a batch of less than one pair.
+        ConfigError: As ``SplitConfig``.
     """
 
-    store: Path
     weights: str | Path = DEFAULT_WEIGHTS
-    split: str | None = None
-    device: str = Device.AUTO
-    batch: int = PAIRS_AT_ONCE
-    threads: int | None = None
-    provider: str | None = None
     flip: bool = False
-
-    def __post_init__(self) -> None:
-        settle_paths(self, "store")
-        settle_choices(self, device=Device, provider=Provider)
-        require_positive(self.batch, "the batch size", "--batch")
 
 
 class Answered:

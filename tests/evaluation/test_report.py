@@ -119,7 +119,7 @@ def test_names_from_strangers_stay_names(result, tmp_path):
     making = PairMaking(boxes=BoxSource.WHOLE)
     preprocess(PreprocessConfig(tmp_path / "images", tmp_path / "store", making, workers=1))
     config = EvaluateConfig(
-        tmp_path / "store", result.config.weights, "all", device="cpu", threads=1
+        tmp_path / "store", result.config.weights, split="all", device="cpu", threads=1
     )
     write_report(tmp_path / "report", renamed(evaluate_store(config), HOSTILE))
     page = Page(tmp_path / "report" / "report.html")

@@ -24,58 +24,44 @@ from glamor_cli.evaluation.attention.options import PAIRS, MapKind
 from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split, choose_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
+from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, require_seed, settle_choices, settle_paths
+from glamor_cli.settings import require_positive, require_seed, settle_paths
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class AttentionConfig:
-    """What to measure, and how.
+class AttentionConfig(SplitConfig):
+    """What to measure, and how: besides the split, see ``SplitConfig``.
 
     Attributes:
-        store: The pair store's folder.
         weights: A name from ``weights/`` or a file.
-        split: Which split; None chooses as ``glamor evaluate`` does.
         scenes: The folder of generated scenes the store was made from; None for other data.
         grad_cam: Measure Grad-CAM too.
         pairs: How many pairs are drawn from the split.
         seed: Of the drawing, and of everything random.
         hiding: How the context is hidden.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        batch: Pairs per step.
-        threads: CPU threads; None leaves it to the engine. Torch, which runs
-            ``.safetensors`` files, has one number for the whole process, and keeps it.
-        provider: What runs an ONNX file; None chooses by ``device``.
 
     Raises:
-        ConfigError: No such device or provider, less than one pair, a batch of less than one, a
-            negative seed, or Grad-CAM of a file that a provider runs.
+        ConfigError: Less than one pair, a negative seed, Grad-CAM of a file that a provider runs;
+            and as ``SplitConfig``.
     """
 
-    store: Path
     weights: str | Path = DEFAULT_WEIGHTS
-    split: str | None = None
     scenes: Path | None = None
     grad_cam: bool = False
     pairs: int = PAIRS
     seed: int = 0
     hiding: HidingConfig = field(default_factory=HidingConfig)
-    device: str = Device.AUTO
-    batch: int = PAIRS_AT_ONCE
-    threads: int | None = None
-    provider: str | None = None
 
     def __post_init__(self) -> None:
-        settle_paths(self, "store", "scenes")
-        settle_choices(self, device=Device, provider=Provider)
+        super().__post_init__()
+        settle_paths(self, "scenes")
         require_positive(self.pairs, "the number of pairs", "--pairs")
-        require_positive(self.batch, "the batch size", "--batch")
         require_seed(self.seed)
         if self.grad_cam and self.provider is not None:
             raise ConfigError(
