@@ -22,10 +22,14 @@ def write_clip(
     codec: str = "libx264",
     turned: tuple[float, bool] | None = None,
     aspect: Fraction | None = None,
+    space: int | None = None,
     title: str | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode images, a key frame in each ten, at ``times`` in seconds or else evenly."""
+    """Encode images, a key frame in each ten, at ``times`` in seconds or else evenly.
+
+    Their colours are said to be in ``space``, one of FFmpeg's AVCOL_SPC.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         if title is not None:
             container.metadata["title"] = title
@@ -38,6 +42,8 @@ def write_clip(
                 stream.height, stream.width = pixels.shape[:2]
                 stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
                 stream.codec_context.gop_size = 10
+                if space is not None:
+                    stream.codec_context.colorspace = space
                 if aspect is not None:
                     stream.codec_context.sample_aspect_ratio = aspect
                 if turned is not None:

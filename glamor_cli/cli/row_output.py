@@ -13,7 +13,7 @@ from rich.text import Text
 
 from glamor_cli.cli.face_table import ErrorLines, FaceTable
 from glamor_cli.cli.render import console
-from glamor_cli.errors import INTERRUPTED
+from glamor_cli.errors import INTERRUPTED, GlamorError
 from glamor_cli.files.atomic import atomic_path, report_full_disk
 from glamor_cli.predict.row_file import RowFile
 from glamor_cli.predict.rows import FaceRow, RowFormat, RowSink, open_sink
@@ -57,6 +57,11 @@ def open_rows(
             yield rows
         except KeyboardInterrupt:
             interrupted = True
+        except GlamorError:
+            # A list that was begun is completed, as where a camera is lost.
+            if rows.begun:
+                rows.close()
+            raise
         rows.close()
     if interrupted:
         kept = "the rows so far are kept" if rows.begun else "no row was written yet"

@@ -51,7 +51,12 @@ _FORMATS = (
 )
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 # Kind, passwords, host and path, and what is asked for, where passwords are too.
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*@)?([^?#]*)(.*)", re.IGNORECASE)
+# A password may hold a slash by mistake; a number after the colon is a port.
+_ADDRESS = re.compile(
+    r"([a-z][a-z0-9+.-]*)://([^/]*@|[^/:]*:(?!\d+/).*@)?([^?#]*)(.*)", re.IGNORECASE
+)
+# Some recorders want the password in the path: user=admin_password=x_channel=1.
+_PASSWORD = re.compile(r"(pass(?:word|wd)?|pwd)=.*?(?=[&/]|_[a-z]+=|$)", re.IGNORECASE)
 _LIVE = {
     # What came before the first key frame is not waited for.
     "fflags": "nobuffer",
@@ -92,7 +97,7 @@ class CameraAddress:
                 return cls(device, device, None)
         form = _ADDRESS.fullmatch(text)
         kind, _, place, _ = form.groups() if form else ("", "", text, "")
-        name = f"{kind}://{place}" if form else text
+        name = _PASSWORD.sub(r"\1=...", f"{kind}://{place}" if form else text)
         if kind.lower() not in _PROTOCOLS or not place:
             raise ConfigError(
                 f"{name} is not the address of a camera",
@@ -145,19 +150,25 @@ class Camera:
 
         Raises:
             DataError: It cannot be opened, sends nothing that can be decoded, or not in time, or
-                pictures that are too large, or breaks off.
+                pictures that are too large or have colours that are not read, or breaks off.
         """
         newest = _Newest()
         # A device that hangs has no patience that would ever let a program end.
         is_device = self._address.protocols is None
         reading = WaitingThread(target=self._read, args=(newest,), name="camera", daemon=is_device)
         reading.start()
+        failing: float | None = None
         try:
             while (arrival := self._await(newest, until)) is not None:
                 if self._is_wanted(arrival.index, arrival.seconds):
                     image = self._convert(arrival)
                     if image is not None:
+                        failing = None
                         yield Frame(arrival.index, arrival.seconds, image)
+                        continue
+                    failing = failing or time.monotonic()
+                    if time.monotonic() - failing > self._patience:
+                        raise self._lost("its pictures cannot be converted")
             if self._began is None:
                 raise self._lost("no picture came")
         finally:
@@ -180,6 +191,8 @@ class Camera:
         """Make pixels of a frame; what cannot be shown gives none."""
         try:
             image = arrival.pixels.rgb(arrival.decoded)
+        except DataError:
+            raise
         except Exception:
             return None
         if image.shape[0] * image.shape[1] > MAX_PIXELS:
@@ -192,7 +205,7 @@ class Camera:
             with self._open() as container:
                 stream = choose_stream(self._av, self.name, container)
                 self._prepare(stream.codec_context)
-                pixels = FramePixels(self._av, stream.sample_aspect_ratio)
+                pixels = FramePixels(self._av, self.name, stream.sample_aspect_ratio)
                 for packet in container.demux(stream):
                     if newest.is_closed:
                         return

@@ -6,12 +6,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.errors import DataError
+
 _Matrix: TypeAlias = tuple[int, int, int, int]
 """a, b, c, d of FFmpeg's display matrix."""
 _HD_ROWS = 576
 """Frames with more rows that do not name their colours are taken for BT.709, as players do."""
+# FFmpeg's AVCOL_SPC: what it converts, and what it does not.
 _UNSPECIFIED = 2
-"""FFmpeg's AVCOL_SPC_UNSPECIFIED."""
+_CONVERTED = {0, 1, 4, 5, 6, 7, 9}
+_LIKE_BT2020 = {10, 12, 13}
+"""BT.2020 with constant luminance, and what is derived from primaries: nearest to BT.2020."""
+_OTHERS = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-R", 17: "YCgCo-R"}
 _STRANGEST_ASPECT = 8
 """Pixels more than this many times wider than high, or higher than wide, count as square."""
 
@@ -21,10 +27,12 @@ class FramePixels:
 
     Args:
         av: The package PyAV.
+        name: Of the video or camera, for messages.
         aspect: A pixel's width over its height, as the file says; None if it does not.
     """
 
-    def __init__(self, av: Any, aspect: Fraction | None) -> None:
+    def __init__(self, av: Any, name: str, aspect: Fraction | None) -> None:
+        self._name = name
         self._matrix_type = av.sidedata.sidedata.Type.DISPLAYMATRIX
         self._reformatter = av.video.reformatter.VideoReformatter()
         told = float(aspect or 1)
@@ -40,18 +48,34 @@ class FramePixels:
 
         Returns:
             uint8 [H, W, 3], RGB, C-contiguous.
+
+        Raises:
+            DataError: The frame's kind of colours is not read.
         """
-        colours = "itu709" if frame.colorspace == _UNSPECIFIED and frame.height > _HD_ROWS else None
         converted = self._reformatter.reformat(
             frame,
             width=max(1, round(frame.width * self._aspect)),
             format="rgba" if _has_alpha(frame) else "rgb24",
-            src_colorspace=colours,
+            src_colorspace=self._colours(frame),
             src_color_range=frame.color_range,
             threads=1,
         )
         pixels = _over_black(converted.to_ndarray())
         return np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
+
+    def _colours(self, frame: Any) -> str | None:
+        """Name the matrix between brightness with colour differences and RGB; None: FFmpeg's."""
+        space = frame.colorspace
+        if space in _OTHERS:
+            raise DataError(
+                f"{self._name} has colours of a kind that is not read, {_OTHERS[space]}",
+                "Convert it to BT.709 first.",
+            )
+        if space in _LIKE_BT2020:
+            return "bt2020"
+        # FFmpeg would take all that do not name their colours for BT.601.
+        is_told = space != _UNSPECIFIED and space in _CONVERTED
+        return "itu709" if not is_told and frame.height > _HD_ROWS else None
 
     def _matrix(self, frame: Any) -> _Matrix | None:
         """Tell how the file wants the frame turned; read anew only where that changes.

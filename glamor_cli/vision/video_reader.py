@@ -4,9 +4,10 @@ The decoder is FFmpeg's, through PyAV (the extra ``video``). Only one frame is h
 the decoder itself needs, however long the video is.
 """
 
+import math
 import stat
+from collections import deque
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from glamor_cli.vision.ffmpeg import (
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.frames import Frame, FrameChoice
 from glamor_cli.vision.images import MAX_PIXELS
-from glamor_cli.vision.options import EVERY_FRAME, SHORTEST, Sampling
+from glamor_cli.vision.options import EVERY_FRAME, Sampling
+from glamor_cli.vision.video_clock import FAR_BACK, VideoClock
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -56,16 +58,14 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf
 _MOST_THREADS = 4
 _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
-_GUESSED_RATE = 25.0
-"""Frames per second where a file tells no times at all."""
-_HAIR = 1e-3
-"""Seconds between two frames that are told to be shown at once."""
-_FAR_BACK = 1.0
-"""Seconds by which a time falls back that is another recording's."""
 _LENGTH_FROM_ZERO = {"matroska", "asf", "flv"}
 """Formats whose length is the last time in them, and not what lies between first and last."""
 _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
+_NEAR_A_JOIN = 4
+"""Packets before a join among which one that looks damaged tells only of the join."""
+_UNKNOWN_COUNT = 1 << 30
+"""Frames of which an AVI's header speaks while they are being recorded."""
 
 
 def is_video(source: str | Path) -> bool:
@@ -136,8 +136,8 @@ class _Reader:
         self._path = path
         self._container = container
         self._stream = choose_stream(av, path, container)
-        self._clock = _Clock(self._stream, container.start_time)
-        self._pixels = FramePixels(av, self._stream.sample_aspect_ratio)
+        self._clock = VideoClock(self._stream, container)
+        self._pixels = FramePixels(av, str(path), self._stream.sample_aspect_ratio)
         self._damaged = 0
         self._why = ""
         self._broken: str | None = None
@@ -158,6 +158,8 @@ class _Reader:
             if wanted(index, time):
                 try:
                     image = self._pixels.rgb(decoded)
+                except DataError:
+                    raise
                 except Exception as error:
                     self._note_damage(error)
                 else:
@@ -170,6 +172,7 @@ class _Reader:
     def _decoded(self) -> Iterator[Any]:
         """Decode what can be decoded, passing over what cannot."""
         seen_key = False
+        flags = _Flags()
         try:
             # The other streams' packets say how far the file goes; they are not decoded.
             for packet in self._container.demux():
@@ -178,7 +181,7 @@ class _Reader:
                 if packet.stream.index != self._stream.index:
                     continue
                 seen_key = seen_key or packet.is_keyframe
-                damaged = bool(packet.is_corrupt)
+                flags.move_to(packet)
                 try:
                     decoded = packet.decode()
                 except Exception as error:
@@ -186,11 +189,18 @@ class _Reader:
                     if seen_key:
                         self._note_damage(error)
                     continue
-                damaged = damaged or any(frame.is_corrupt for frame in decoded)
-                self._damaged += damaged
+                if any(frame.is_corrupt for frame in decoded):
+                    self._damaged += 1
+                elif packet.is_corrupt:
+                    flags.add()
                 yield from decoded
+        except IndexError:
+            # PyAV's, at the end, where a stream began on the way: ours came before it, and how far
+            # the other goes is not known.
+            self._ends = math.inf
         except Exception as error:
             self._broken = decoder_reason(error)
+        self._damaged += flags.count
 
     def _note_damage(self, error: Exception) -> None:
         self._damaged += 1
@@ -214,7 +224,7 @@ class _Reader:
         elif (missing := self._missing()) is not None:
             parts.append(f"it ends after {self._clock.last:.2f} s of {missing:.2f} s")
         if self._damaged:
-            parts.append(f"{self._damaged} of its parts cannot be decoded")
+            parts.append(f"{self._damaged} of its parts have errors")
         if parts:
             raise DataError(
                 f"{self._path} is damaged: {', and '.join(parts)}",
@@ -223,63 +233,50 @@ class _Reader:
 
     def _missing(self) -> float | None:
         """Give the length that the file claims, if it ends before."""
+        kinds = set(self._container.format.name.split(","))
+        # A recording into a pipe, or one that was not finished, claims nothing. FFmpeg then guesses
+        # a Matroska's length by its bit rates, and gives it to the streams, which know none.
+        if "matroska" in kinds and self._stream.duration is not None:
+            return None
+        if "avi" in kinds and self._stream.frames >= _UNKNOWN_COUNT:
+            return None
         claimed = (self._container.duration or 0) / 1e6
-        if self._container.format.name == "avi" and self._stream.time_base:
+        if "avi" in kinds and self._stream.time_base:
             # FFmpeg cuts an AVI's claim down to what is there; the header's count remains.
             claimed = max(claimed, float(self._stream.frames * self._stream.time_base))
         starts = (self._container.start_time or 0) / 1e6
-        if _LENGTH_FROM_ZERO & set(self._container.format.name.split(",")):
+        if _LENGTH_FROM_ZERO & kinds:
             starts = 0.0
         ends = self._ends - starts
         least, share = _SHORTFALL
         return claimed if claimed - ends > max(least, share * claimed) else None
 
 
-class _Clock:
-    """Gives each frame a time, rising whatever the file says.
+class _Flags:
+    """Counts packets that arrived damaged, as their file says, though they could be decoded.
 
-    It counts as players do, from where the first of the file's streams begins. What sound has
-    before zero only warms its decoder up.
-
-    A time that does not rise is passed by a hair, so that the file's own times hold again as soon
-    as they have caught up. Where they fall far back and stay there, another recording was joined
-    on, and is counted from where the first one ended.
+    Where another recording was joined on, one of the last packets of the first looks like that.
     """
 
-    def __init__(self, stream: Any, begins: int | None) -> None:
-        """Take a stream and where its file begins, in microseconds."""
-        self._base = stream.time_base
-        self._begins = begins
-        self._start = None if stream.start_time is None else self._earlier(stream.start_time)
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
-        self._behind = 0
-        self.last = -self._step
+    def __init__(self) -> None:
+        self.count = 0
+        self._recent: deque[bool] = deque(maxlen=_NEAR_A_JOIN)
+        self._time = -math.inf
 
-    def time(self, frame: Any) -> float:
-        stamp = frame.dts if frame.pts is None else frame.pts
-        time = self.last + self._step
-        if stamp is not None and self._base:
-            if self._start is None:
-                self._start = self._earlier(stamp)
-            told = float((stamp - self._start) * self._base)
-            far = told < self.last - _FAR_BACK
-            self._behind = self._behind + 1 if far else 0
-            if told > self.last:
-                time = max(told, 0.0)
-            elif not far and self.last >= 0:
-                time = self.last + min(self._step, _HAIR)
-            elif self._behind > 1:
-                self._start -= round((time - told) / self._base)
-        self.last = time
-        return time
+    def move_to(self, packet: Any) -> None:
+        """Take the next packet; where its time falls far back, take back what was just counted."""
+        if packet.dts is not None and packet.time_base:
+            time = float(packet.dts * packet.time_base)
+            if time < self._time - FAR_BACK:
+                self.count -= sum(self._recent)
+                self._recent.clear()
+            self._time = time
+        self._recent.append(False)
 
-    def _earlier(self, start: int) -> int:
-        """Give the file's beginning in the stream's units, if its picture starts later."""
-        if self._begins is None or not self._base:
-            return start
-        begins: int = round(Fraction(max(0, self._begins), 1_000_000) / self._base)
-        return min(start, begins)
+    def add(self) -> None:
+        """Count this packet."""
+        self.count += 1
+        self._recent[-1] = True
 
 
 def _check_file(path: Path) -> None:

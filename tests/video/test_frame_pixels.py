@@ -7,8 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_clips import grays, write_clip
+from video_clips import gray, grays, write_clip
 
+from glamor_cli.errors import DataError
 from glamor_cli.vision.video_reader import read_video
 
 
@@ -79,6 +80,19 @@ def test_colours_are_those_that_were_filmed(tmp_path, tagged):
         container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="itu709")))
         container.mux(stream.encode(None))
     np.testing.assert_allclose(images(path)[0].mean((0, 1)), colour, atol=4)
+
+
+@pytest.mark.parametrize("space", [9, 10])
+def test_wide_colours_are_read_whatever_their_luminance(tmp_path, space):
+    path = write_clip(tmp_path / "wide.mp4", grays(25), space=space)
+    for number, image in enumerate(images(path)):
+        assert abs(image.mean() - gray(number)) < 5
+
+
+def test_colours_that_are_not_read_are_named(tmp_path):
+    path = write_clip(tmp_path / "strange.mp4", grays(2), space=8)
+    with pytest.raises(DataError, match=r"strange\.mp4 has colours of a kind .* YCgCo"):
+        images(path)
 
 
 def test_frames_leave_memory_as_they_go_and_not_when_the_collector_comes(tmp_path):

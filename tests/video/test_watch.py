@@ -182,6 +182,24 @@ def test_passwords_are_not_shown():
 
 
 @pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("rtsp://me:sec/ret@cam/live", "rtsp://cam/live"),
+        ("rtsp://me:sec?ret@cam/live", "rtsp://cam/live"),
+        ("rtsp://cam:554/live@2", "rtsp://cam:554/live@2"),
+        (
+            "rtsp://cam:554/user=me_password=sec_ret_channel=1_stream=0.sdp?real_stream",
+            "rtsp://cam:554/user=me_password=..._channel=1_stream=0.sdp",
+        ),
+        ("rtsp://cam/user=me&pwd=secret&channel=1.sdp", "rtsp://cam/user=me&pwd=...&channel=1.sdp"),
+        ("rtsp://cam/live/passwd=secret", "rtsp://cam/live/passwd=..."),
+    ],
+)
+def test_passwords_are_hidden_wherever_they_stand(address, name):
+    assert Camera(address).name == name
+
+
+@pytest.mark.parametrize(
     "playlist",
     [
         "#EXTM3U\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
@@ -202,6 +220,36 @@ def test_a_camera_that_ends_before_it_has_sent_a_picture_is_told():
         done = run(address)
     assert isinstance(done.exception, DataError)
     assert f"cannot open {address}: " in done.exception.what
+
+
+def test_rows_of_a_camera_that_is_lost_are_a_whole_list():
+    def dead():
+        yield from portraits(0.8, 0.8)
+        time.sleep(20)
+
+    with http_camera(dead) as (address, _):
+        done = run(address, "--patience", "1s", "--format", "json")
+    assert isinstance(done.exception, DataError)
+    assert {row["status"] for row in json.loads(done.stdout)} == {"ok"}
+
+
+def test_a_camera_with_colours_that_are_not_read_says_so(tmp_path):
+    stream = write_clip(tmp_path / "strange.ts", grays(25), rate=25, space=8)
+    with rtsp_camera(stream) as address, pytest.raises(DataError, match="YCgCo"):
+        list(Camera(address).frames())
+
+
+def test_a_camera_whose_pictures_never_convert_is_lost(monkeypatch):
+    def cannot(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("glamor_cli.vision.frame_pixels.FramePixels.rgb", cannot)
+    jpeg = portraits(0.8)[0]
+    with (
+        http_camera(lambda: itertools.repeat(jpeg), rate=20) as (address, _),
+        pytest.raises(DataError, match="its pictures cannot be converted"),
+    ):
+        list(Camera(address, patience=0.5).frames())
 
 
 def test_damaged_pictures_are_passed_over():
