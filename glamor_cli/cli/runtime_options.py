@@ -19,8 +19,8 @@ StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A pair sto
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Split to judge by; default: test, else validation or val, else the only one. Of a "
-        "split the network learnt from, only the held-out pairs are used by default."
+        help="Split to judge by; default: test, else validation, val or valid, else the only "
+        "one. Of a split the network learnt from, only the held-out pairs are used by default."
     ),
 ]
 WeightsOption = Annotated[

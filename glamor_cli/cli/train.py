@@ -59,7 +59,8 @@ def train(
     validation_split: Annotated[
         str | None,
         typer.Option(
-            help="Split to choose the best epoch by; default: validation, val, or a held-out tenth."
+            help="Split to choose the best epoch by; default: validation, val, valid or a held-out "
+            "tenth."
         ),
     ] = None,
     init: Annotated[

@@ -13,8 +13,8 @@ class SplitConfig:
 
     Attributes:
         store: The pair store's folder.
-        split: Which split; None takes test, validation or val, else the only one besides train, and
-            of it only what was held out where networks learnt from the rest.
+        split: Which split; None takes the first of ``HELD_OUT_SPLITS``, else the only one besides
+            train, and of it only what was held out where networks learnt from the rest.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch: Pairs per step.
         threads: CPU threads; None leaves it to the engine. Torch, which runs

@@ -58,8 +58,8 @@ class TrainConfig:
         network: What to learn.
         seed: Of everything random.
         train_split: The split to learn from; where the data have no splits, ``train`` means all.
-        validation_split: The split to choose by; None takes ``validation`` or ``val`` where there
-            is one, and else holds out a tenth of the training split.
+        validation_split: The split to choose by; None takes the first of ``VALIDATION_SPLITS`` that
+            there is, and else holds out a tenth of the training split.
         initial_weights: A ``.safetensors`` whose tensors of the same name and shape are taken over
             before the first step.
         teacher: A ``.safetensors`` of a trained network, or the ``.onnx`` of any classifier of

@@ -165,7 +165,9 @@ def is_turned(path: Path) -> bool:
     try:
         _ignore_warnings()
         with open_file(path) as handle, _open_image(handle, str(path)) as image:
-            return _turn(image) is not None
+            # HEIC is turned while it is decoded, and only this remembers it.
+            original = image.info.get("original_orientation")
+            return _turn(image) is not None or original not in (None, 1)
     except Exception:
         return False
 

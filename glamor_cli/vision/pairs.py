@@ -32,6 +32,8 @@ EVALUATION_COLUMNS = slice(29, 141)
 
 _WHITE = np.float32(255)
 _EXTRA = install_extra("official-jpeg")
+_MAX_JPEG_SIDE = 65_500
+"""Of libjpeg's encoder."""
 
 
 class Box(NamedTuple):
@@ -296,6 +298,12 @@ def jpeg_step_version() -> str:
 def _jpeg_round_trip(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encode and decode as the authors' program does: quality 95, 4:2:0, fast integer DCT."""
     simplejpeg = _import_simplejpeg()
+    height, width = image.shape[:2]
+    if max(height, width) > _MAX_JPEG_SIDE:
+        raise DataError(
+            f"an image of {width}x{height} pixels is too large for the official JPEG step",
+            f"Shrink it to at most {_MAX_JPEG_SIDE} pixels a side, or leave that step out.",
+        )
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=95, subsampling="4:2:0")
     decoded = simplejpeg.decode_jpeg(buffer.getvalue(), "RGB", fastdct=True, fastupsample=False)

@@ -63,6 +63,20 @@ def test_class_folders_have_one_split_with_a_name_of_choice(tmp_path):
     assert listed(open_data_set(tmp_path, split="mine"), "mine") == expected
 
 
+def test_folders_may_be_adjectives(tmp_path):
+    named = {
+        "disgusted": "Disgust",
+        "fearful": "Fear",
+        "Surprised": "Surprise",
+        "neutral": "Neutral",
+    }
+    for folder in named:
+        write_image(tmp_path / folder / "a.png")
+    assert dict(listed(open_data_set(tmp_path), "all")) == {
+        f"{folder}/a.png": label for folder, label in named.items()
+    }
+
+
 def test_what_is_no_image_is_passed_over(tmp_path):
     write_image(tmp_path / "Sad" / "face.png")
     for name in ("Thumbs.db", "notes.txt", ".hidden.png", "._face.png"):

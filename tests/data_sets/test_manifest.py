@@ -62,6 +62,12 @@ def test_names_may_hold_newlines_and_bytes_that_are_not_utf8(manifest, tmp_path)
     assert names == [tmp_path / "two\nlines.png", tmp_path / "\udcff\udcfe.png"]
 
 
+@pytest.mark.parametrize("box", ["0,0,1,1", "0.0,0.0,1.0,1.0", "0,0,0,0"])
+def test_a_box_of_one_pixel_or_none_is_in_pixels(manifest, box):
+    (record,) = manifest(f"path,label,x1,y1,x2,y2\na.png,Sad,{box}\n").records("all")
+    assert record.box == Box(*(int(float(cell)) for cell in box.split(",")))
+
+
 def test_boxes_between_pixels_are_rounded(manifest):
     (record,) = manifest("path,label,x1,y1,x2,y2\na.png,Sad,10.7,1,30.9,40\n").records("all")
     assert record.box == Box(11, 1, 31, 40)
@@ -86,6 +92,8 @@ def test_boxes_between_pixels_are_rounded(manifest):
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,,3,4\n", "line 2, has '' instead of a number"),
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,nan,3,4\n", "'nan' instead of a number"),
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,2,3,1e300\n", "impossible box"),
+        ("path,label,x1,y1,x2,y2\na.png,Sad,0.4,0.3,0.49,0.5\n", "not in pixels"),
+        ("path,label,x1,y1,x2,y2\na.png,Sad,-0.4,-0.3,1,1\n", "not in pixels"),
         (f"path,label,{CLASSES}\na.png,Sad,2,-1,0,0,0,0,0\n", "negative or sum to zero"),
         (f"path,label,{CLASSES}\na.png,Sad,0,0,0,0,0,0,0\n", "negative or sum to zero"),
         (f"path,label,{CLASSES}\na.png,Sad,x,0,0,0,0,0,0\n", "'x' instead of a number"),

@@ -176,6 +176,18 @@ def test_a_changed_source_is_refused_by_name(tmp_path, authors_data_set, run):
         run(source, tmp_path / "store", split="test")
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_other_pictures_of_the_same_names_and_sizes_are_another_source(tmp_path, run, place):
+    """Uncompressed pictures are of one size each; of a few the pixels are looked at."""
+    for name in ("anna", "ben"):
+        for number in range(5):
+            seed = 100 if name == "ben" and number == place else number
+            write_image(tmp_path / name / "Sad" / f"{number}.bmp", seed)
+    run(tmp_path / "anna", tmp_path / "store", "whole")
+    with pytest.raises(ConfigError, match=r"source\.all\.sha256"):
+        run(tmp_path / "ben", tmp_path / "store", "whole")
+
+
 def test_folders_with_other_things_are_refused(tmp_path, authors_data_set, run):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ConfigError, match="holds other files"):

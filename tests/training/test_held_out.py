@@ -78,12 +78,15 @@ def test_weights_say_what_they_and_their_beginning_learnt_from(
     assert not metadata.knows_learnt
 
 
-def test_what_judges_is_the_split_that_is_there(scene_store: Path, tmp_path: Path) -> None:
-    data_set = write_authors_data_set(tmp_path / "set", {"test": 1, "train": 2, "val": 1})
+@pytest.mark.parametrize("name", ["validation", "val", "valid"])
+def test_what_judges_is_the_split_that_is_there(
+    scene_store: Path, tmp_path: Path, name: str
+) -> None:
+    data_set = write_authors_data_set(tmp_path / "set", {"test": 1, "train": 2, name: 1})
     preprocess(PreprocessConfig(data_set, tmp_path / "pairs", PairMaking(BoxSource.WHOLE)))
     store = PairStore.open(tmp_path / "pairs")
     rows, split, held = choose_rows(store, config(tmp_path / "pairs", tmp_path / "run"))
-    assert (split.name, len(rows), len(held)) == ("val", 6, 3)
+    assert (split.name, len(rows), len(held)) == (name, 6, 3)
     with pytest.raises(ConfigError, match="no split 'nowhere'"):
         train(config(scene_store, tmp_path / "run", validation_split="nowhere"))
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from glamor_cli.errors import DataError
 from glamor_cli.vision import images
 from glamor_cli.vision.heif import is_heif
 from glamor_cli.vision.image_files import list_images
-from glamor_cli.vision.images import count_pixels, read_image
+from glamor_cli.vision.images import count_pixels, is_turned, read_image
 
 pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
 
@@ -64,6 +64,7 @@ def test_pictures_are_turned_upright_as_jpegs_are(tmp_path, orientation):
     heif, jpeg = (read_image(tmp_path / name).astype(int) for name in ("a.heic", "a.jpg"))
     assert heif.shape == jpeg.shape
     assert np.abs(heif - jpeg).mean() < 3
+    assert is_turned(tmp_path / "a.heic") == is_turned(tmp_path / "a.jpg") == (orientation > 1)
 
 
 def test_transparent_pixels_are_black(tmp_path):

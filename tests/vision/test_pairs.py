@@ -252,6 +252,14 @@ def test_stored_pairs_come_back_within_half_a_step():
     assert np.abs(cropped - make_pair(image, box).context).max() <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.parametrize("shape", [(1, 65_501, 3), (65_501, 1, 3)])
+def test_what_jpeg_cannot_hold_is_refused_by_the_official_step(shape):
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed")
+    whole = Box(0, 0, shape[1], shape[0])
+    with pytest.raises(DataError, match="too large for the official JPEG step"):
+        sample_context(np.zeros(shape, np.uint8), whole, official_jpeg=True)
+
+
 def test_missing_simplejpeg_names_the_extra(run_python):
     code = """
 import sys

@@ -3,7 +3,14 @@
 from glamor_cli.labels import EMOTIONS
 
 # Adjectives as FER2013's folders have them, nouns as FER+ and RAF-DB have them.
-_ALIASES = {"angry": "Anger", "happiness": "Happy", "sadness": "Sad"}
+_ALIASES = {
+    "angry": "Anger",
+    "disgusted": "Disgust",
+    "fearful": "Fear",
+    "happiness": "Happy",
+    "sadness": "Sad",
+    "surprised": "Surprise",
+}
 _BY_NAME = {name.lower(): name for name in EMOTIONS} | _ALIASES
 
 
