@@ -11,6 +11,7 @@ from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Variant
 from glamor_cli.rendering.colours import BLUE, FAINT, INK
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 
 _DPI = 140
 # The whole network in colour, its parts in gray.
@@ -32,6 +33,7 @@ def save_ablation(path: Path, table: Sequence[VariantResult], discs: int | None 
     save_figure(path, figure, _DPI)
 
 
+@own_style()
 def draw_ablation(table: Sequence[VariantResult], discs: int | None = None) -> Figure:
     """Draw a bar for each variant's mean, a point for each seed, and the deviation as a line.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from glamor_cli.bench.options import BenchResult, Row
 from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 
 _LONGEST = 30
@@ -27,6 +28,7 @@ def write_csv(result: BenchResult, path: Path) -> None:
     write_text(path, buffer.getvalue())
 
 
+@own_style()
 def write_plot(result: BenchResult, path: Path) -> None:
     """Draw the median time of an image over the batch size, a panel for each target.
 

@@ -17,6 +17,7 @@ from glamor_cli.files.atomic import write_json, write_text
 from glamor_cli.files.csv_line import csv_line
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.pages import draw_svg, embed_jpeg, write_page
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.system.environment import describe_environment
@@ -110,6 +111,7 @@ def save_picture(path: Path, comparison: Comparison) -> None:
     save_figure(path, figure, _DPI)
 
 
+@own_style()
 def draw_comparison(comparison: Comparison, *, names: bool) -> "Figure":
     """Draw accuracy with its interval over the time for one pair; without latency, side by side.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from glamor_cli.evaluation.metrics import Metrics
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
     save_figure(path, figure, _DPI)
 
 
+@own_style()
 def draw_confusion(metrics: Metrics) -> "Figure":
     """Draw the confusion matrix; see ``save_confusion``."""
     # Imported late: matplotlib takes half a second to load, which --help should not pay.

@@ -6,6 +6,7 @@ import numpy as np
 
 from glamor_cli.evaluation.confidence import Reliability, RiskCoverage
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, VERMILION
+from glamor_cli.rendering.own_style import own_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _SIZE = (5.4, 4.4)
 
 
+@own_style()
 def draw_reliability(reliability: Reliability) -> "Figure":
     """Draw accuracy over confidence, and below it how many answers are how sure."""
     from matplotlib.figure import Figure
@@ -46,6 +48,7 @@ def draw_reliability(reliability: Reliability) -> "Figure":
     return figure
 
 
+@own_style()
 def draw_risk_coverage(risk: RiskCoverage) -> "Figure":
     """Draw the share of wrong answers over the share of pairs that are answered."""
     from matplotlib.figure import Figure

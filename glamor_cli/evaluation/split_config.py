@@ -22,7 +22,8 @@ class SplitConfig:
         provider: What runs ONNX files; None chooses by ``device``.
 
     Raises:
-        ConfigError: No such device or provider, or a batch of less than one pair.
+        ConfigError: No such device or provider, a batch of less than one pair, or less than one
+            thread.
     """
 
     store: Path
@@ -37,3 +38,4 @@ class SplitConfig:
         settle_paths(self, "store")
         settle_choices(self, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
+        require_positive(self.threads, "the number of threads", "--threads")

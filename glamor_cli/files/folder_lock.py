@@ -60,7 +60,7 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if folder.is_file():
+        if isinstance(error, FileExistsError):
             raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
         raise cannot_write(folder, reason_of(error)) from error
     try:

@@ -46,6 +46,11 @@ _ELSEWHERE = {
 }
 
 
+def __dir__() -> list[str]:
+    """Name what can be imported, too, for whoever asks an interpreter what there is."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is first asked for: rows are read without a predictor."""
     if name not in __all__:

@@ -55,7 +55,7 @@ class PredictConfig:
 
     Attributes:
         weights: A name from ``weights/`` or a file.
-        detector: Who finds the faces.
+        detector: Who finds the faces: a ``DetectorKind`` or its value.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
         threads: CPU threads for each engine, images read at once, and threads of the video decoder;
             None takes all cores. Torch, which runs ``.safetensors`` files, has one number for the
@@ -71,12 +71,12 @@ class PredictConfig:
         keep_images: Leave the pixels in the results, to draw on them.
 
     Raises:
-        ConfigError: No such detector, device or provider, a batch of less than one face, or a
-            score that is negative, not finite, or beyond those of the detector.
+        ConfigError: No such detector, device or provider, a batch of less than one face, less than
+            one thread, or a score that is negative, not finite, or beyond those of the detector.
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
-    detector: DetectorKind = DEFAULT_DETECTOR
+    detector: str = DEFAULT_DETECTOR
     device: str = Device.AUTO
     threads: int | None = None
     provider: str | None = None
@@ -89,6 +89,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         settle_choices(self, detector=DetectorKind, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
+        require_positive(self.threads, "the number of threads", "--threads")
         if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
             raise ConfigError(
                 f"the lowest detector score must be 0 or more and finite, not {self.min_score}",
@@ -330,9 +331,9 @@ class Predictor:
             pairs = [make_pair(read.image, box) for box, _ in found]
         except DataError as error:
             return _Waiting(SourceImage.failed(read.source, error))
-        return _Waiting(
-            read if self._config.keep_images else SourceImage(read.source, None), found, pairs
-        )
+        # Pillow's own pixels are read-only, and these are to be drawn on.
+        kept = np.require(read.image, requirements=["C", "W"]) if self._config.keep_images else None
+        return _Waiting(SourceImage(read.source, kept), found, pairs)
 
     def _is_full(self, waiting: "list[_Waiting]") -> bool:
         pixels = sum(w.read.image.size // 3 for w in waiting if w.read.image is not None)

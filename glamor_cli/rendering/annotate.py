@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.kinds import exists
 from glamor_cli.predict.predictor import ImagePrediction
 from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, is_saved, saved_name
 from glamor_cli.predict.sources import SourceImage, Sources, each_source
@@ -96,11 +97,11 @@ class PictureFolder:
     def __init__(self, folder: str | Path, sources: Sources = ()) -> None:
         folder = Path(folder)
         self.saved = self.replaced = 0
-        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
+            self._made = [place for place in (folder, *folder.parents) if not exists(place)]
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if folder.is_file():
+            if isinstance(error, FileExistsError):
                 raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
             raise _not_writable(folder, error.strerror) from error
         # A run must find out before its first batch, not after it.

@@ -13,6 +13,7 @@ from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, GRAY, INK,
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
 from glamor_cli.rendering.insets import scale_box
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.attention_map import attention_region, has_peak, upsample_attention
 from glamor_cli.vision.pairs import to_picture
@@ -45,6 +46,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
     save_figure(path, figure, _DPI, comment=MARK)
 
 
+@own_style()
 def draw_explanation(explanation: Explanation) -> "Figure":
     """Draw the photograph with attention, the pair, the streams, the answers and the changes."""
     # Imported late: matplotlib takes half a second to load, which --help should not pay.

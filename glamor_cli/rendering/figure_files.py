@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.rendering.own_style import own_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def save_figure(
     """
     if path.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():
         raise _unknown_kind(path, "the picture")
-    with atomic_path(path) as temporary, warnings.catch_warnings():
+    with atomic_path(path) as temporary, own_style(), warnings.catch_warnings():
         # Names in scripts that the font lacks become boxes; that is not worth a line for each.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         is_png = path.suffix.lower() == ".png"

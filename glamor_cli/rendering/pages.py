@@ -19,6 +19,7 @@ from PIL import Image
 
 from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.colours import BLUE, FAINT, GREEN, INK, PURPLE, VERMILION
+from glamor_cli.rendering.own_style import own_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def draw_svg(figure: "Figure", name: str, description: str) -> Any:
 
     _use_ink(figure)
     stream = io.StringIO()
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
+    with own_style(), rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]

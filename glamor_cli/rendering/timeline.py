@@ -12,6 +12,7 @@ from glamor_cli.predict.saved_names import MARK
 from glamor_cli.predict.timeline import Line, Timeline
 from glamor_cli.rendering.colours import FAINT, emotion_colour, ink_on
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
     save_figure(path, figure, _DPI, comment=MARK)
 
 
+@own_style()
 def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     """Draw a timeline; see ``save_timeline``."""
     # Imported late: matplotlib takes half a second to load, which --help should not pay.

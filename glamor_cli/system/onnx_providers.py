@@ -6,6 +6,7 @@ import io
 import sys
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from glamor_cli.system.gpus import query_driver
 
@@ -20,7 +21,9 @@ _LIBRARIES = {
 }
 
 
-@cache
+_ASKING = Lock()
+
+
 def cuda_problem() -> str | None:
     """Say why ONNX Runtime cannot load CUDA here, naming the missing library; None if it can.
 
@@ -28,6 +31,13 @@ def cuda_problem() -> str | None:
     itself would fall back to the CPU with no more than a log line. Whether cuDNN is here, only the
     first convolution tells.
     """
+    # Standard output is the process's: of two that set it aside at once, one would keep it so.
+    with _ASKING:
+        return _cuda_problem()
+
+
+@cache
+def _cuda_problem() -> str | None:
     import onnxruntime
 
     if CUDA_PROVIDER not in onnxruntime.get_available_providers():

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from glamor_cli.rendering.colours import BLUE, INK, VERMILION
 from glamor_cli.rendering.figure_files import save_figure
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.training.epoch_metrics import EpochMetrics
 
 CURVES = "curves.png"
@@ -38,6 +39,7 @@ def save_curves(
     save_figure(path, figure)
 
 
+@own_style()
 def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> Figure:
     """Draw loss and accuracy over epochs, side by side.
 
@@ -78,6 +80,7 @@ def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> F
     return figure
 
 
+@own_style()
 def draw_learning_rate(history: Sequence[EpochMetrics]) -> Figure:
     """Draw the learning rate over epochs, small.
 

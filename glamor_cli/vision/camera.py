@@ -207,7 +207,8 @@ class Camera:
                 self._prepare(stream.codec_context)
                 pixels = FramePixels(self._av, self.name, stream.sample_aspect_ratio)
                 for packet in container.demux(stream):
-                    if newest.is_closed:
+                    # Python's own end waits for this thread, and whoever asks may never close it.
+                    if newest.is_closed or not threading.main_thread().is_alive():
                         return
                     for decoded in _decode(packet):
                         newest.put(self._arrival(decoded, pixels))

@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.util import find_spec
-from typing import BinaryIO
+from typing import IO
 
 from glamor_cli.errors import BackendUnavailable, DataError
 from glamor_cli.system.extras import importing, install_extra
@@ -28,7 +28,7 @@ def say_how() -> str:
     return f"HEIF pictures can be read. {install_extra('heif')}"
 
 
-def is_heif(file: BinaryIO) -> bool:
+def is_heif(file: IO[bytes]) -> bool:
     """Whether a file begins like such a picture; it is then at its beginning again."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)

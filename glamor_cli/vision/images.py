@@ -1,5 +1,6 @@
 """Reading image files safely: whatever is in the file, RGB or one clear error."""
 
+import errno
 import io
 import os
 import re
@@ -7,7 +8,7 @@ import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ _UNSIGNED = 1
 
 _PILLOW = r"PIL\b"
 _METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)
+_BOMB_WARNINGS = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 """A filter, as the standard library keeps them, of what Pillow says of damaged metadata."""
 
 _ORIENTATION_TAG = 0x0112
@@ -51,7 +53,7 @@ _UPRIGHT = {
 }
 
 
-def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
+def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     """Read an image file as it is meant to be seen.
 
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
@@ -64,7 +66,7 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
             ``io.BytesIO(data)``. That is read from its beginning, and stays open.
 
     Returns:
-        uint8 [H, W, 3], RGB, C-contiguous.
+        uint8 [H, W, 3], RGB, C-contiguous; it may be read-only.
 
     Raises:
         DataError: There is no such file, or it is not an image, damaged, cut short or too large.
@@ -74,7 +76,8 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
     try:
         _ignore_warnings()
         with _opened(path) as handle:
-            if handle.seek(0, os.SEEK_END) > MAX_FILE_BYTES:
+            handle.seek(0, os.SEEK_END)  # which says nothing in a memory map
+            if handle.tell() > MAX_FILE_BYTES:
                 raise DataError(
                     f"{name} has more than {MAX_FILE_BYTES >> 20} MiB",
                     "Shrink it first; files this large are not read.",
@@ -98,10 +101,10 @@ def read_image(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
             "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIF or PPM files.",
         ) from error
     except io.UnsupportedOperation as error:
-        raise DataError(
-            f"{name} comes from a stream that cannot seek", "Give io.BytesIO(stream.read())."
-        ) from error
+        raise _cannot_seek(name) from error
     except OSError as error:
+        if error.errno == errno.ESPIPE:
+            raise _cannot_seek(name) from error
         if error.errno is not None:
             raise DataError(
                 f"cannot open {name}: {error.strerror}", "Give a readable image file."
@@ -129,11 +132,11 @@ def _name_of(path: object) -> str:
     return "the image"
 
 
-def _opened(path: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+def _opened(path: str | Path | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
     return open_file(Path(path)) if isinstance(path, str | Path) else nullcontext(path)
 
 
-def _open_image(file: BinaryIO, name: str) -> Image.Image:
+def _open_image(file: IO[bytes], name: str) -> Image.Image:
     """Read an image's header.
 
     Raises:
@@ -275,6 +278,12 @@ def _from_deep_gray(
     return np.repeat(bytes_[..., None], 3, axis=2)
 
 
+def _cannot_seek(name: str) -> DataError:
+    return DataError(
+        f"{name} comes from a stream that cannot seek", "Give io.BytesIO(stream.read())."
+    )
+
+
 def _too_large(name: str) -> DataError:
     return DataError(
         f"{name} has more than {MAX_PIXELS / 1e6:.0f} million pixels",
@@ -302,4 +311,6 @@ def _ignore_warnings() -> None:
     if _METADATA_WARNINGS not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
     # Last, so that a program that makes an error of it, as a guard, keeps that guard.
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+    # Set once: each time the program's own warnings would be shown anew.
+    if _BOMB_WARNINGS not in warnings.filters:
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)

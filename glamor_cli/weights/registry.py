@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.kinds import is_file, is_folder
 from glamor_cli.files.local import require_local
-from glamor_cli.files.reading import sha256
+from glamor_cli.files.reading import open_file, sha256
 
 DEFAULT_WEIGHTS = "glamor-original"
 """The registered weights that every command uses unless told otherwise."""
@@ -67,9 +67,21 @@ def find_weights(
         exported: Whether the message is to advise exported files too.
 
     Raises:
-        ConfigError: There is no such name or file; the message says where they were looked for.
+        ConfigError: There is no such name or file, of which the message says where it was looked
+            for, or the file cannot be opened.
     """
     require_local(name_or_path, ConfigError)
+    try:
+        path = _find(name_or_path, suffix, exported=exported)
+        open_file(path).close()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot open {name_or_path}: {reason_of(error)}", "Check the path and its permissions."
+        ) from error
+    return path
+
+
+def _find(name_or_path: str | Path, suffix: str, *, exported: bool) -> Path:
     path = Path(name_or_path)
     if path.suffix in _ENDINGS:
         if is_file(path):

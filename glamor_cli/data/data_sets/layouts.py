@@ -38,12 +38,21 @@ def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
         split: Of a data set with splits, the only one to take; of one without, what to call it.
 
     Raises:
-        DataError: There is no such data set, a class is unknown, or a manifest's row is wrong.
+        DataError: There is no such data set, it cannot be read, a class is unknown, or a manifest's
+            row is wrong.
     """
     if split is not None:
         check_split_name(split)
     require_local(source)
-    source = Path(source)
+    try:
+        return _open(Path(source), split)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {source}: {reason_of(error)}", "Check the path and its permissions."
+        ) from error
+
+
+def _open(source: Path, split: str | None) -> DataSet:
     if not exists(source):
         raise DataError(f"there is no data set at {source}", "Check the path.")
     manifest = source / "manifest.csv" if is_folder(source) else source

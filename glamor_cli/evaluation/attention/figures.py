@@ -24,6 +24,7 @@ from glamor_cli.rendering.colours import (
 )
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.heat import blend_heat, mute
+from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.attention_map import upsample_attention
 from glamor_cli.vision.pairs import to_picture
@@ -68,6 +69,7 @@ def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
     return [folder / name for name in drawn]
 
 
+@own_style()
 def draw_gallery(report: AttentionReport) -> "Figure":
     """Draw a pair of each class side by side: face, context, attention, Grad-CAM.
 
@@ -107,6 +109,7 @@ def draw_gallery(report: AttentionReport) -> "Figure":
     return figure
 
 
+@own_style()
 def draw_hiding(report: AttentionReport) -> "Figure":
     """Draw the deletion and insertion curves, and what hiding one square costs."""
     from matplotlib.figure import Figure
@@ -125,6 +128,7 @@ def draw_hiding(report: AttentionReport) -> "Figure":
     return figure
 
 
+@own_style()
 def draw_streams(report: AttentionReport) -> "Figure":
     """Draw the context's share in the fusion and the attention's entropy, class by class."""
     from matplotlib.figure import Figure
