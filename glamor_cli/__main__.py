@@ -23,6 +23,8 @@ def _run() -> None:
     verbose = _take_verbose(sys.argv)
     # A notebook's matplotlib backend may not load here; figures only ever go into files.
     os.environ["MPLBACKEND"] = "agg"
+    # Pillow gives all memory of a large image back, and gets it anew for the next.
+    os.environ.setdefault("PILLOW_BLOCKS_MAX", "8")
     let_signals_interrupt()
     try:
         # Imported here so that Ctrl-C ends a command in its first moment too.

@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 1 << 30
 # Only decoders that run no other program; the common ones first, since Pillow tries them in order.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 
-_BAND_PIXELS = 4_000_000
+_BAND_PIXELS = 500_000
 
 _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
 """Of TIFF 6.0."""
@@ -237,8 +237,6 @@ def _deep_gray(image: Image.Image) -> _DeepGray:
 
 def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     """Convert any mode of Pillow's to uint8 [H, W, 3]."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return np.asarray(image)
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:
         return _band_to_rgb(image, gray)
@@ -251,6 +249,8 @@ def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
 
 
 def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return np.asarray(image)
     if image.mode.startswith("I"):
         # Pillow knows of no transparency here; only PNG has any, and names the one value.
         return _from_deep_gray(np.asarray(image), gray, image.info.get("transparency"))
