@@ -3,10 +3,20 @@
 import os
 import sys
 
-from glamor_cli.errors import INTERRUPTED, ConfigError, GlamorError, PeerFailed, reason_of
-from glamor_cli.system.interrupting import let_signals_interrupt
+from glamor_cli.errors import (
+    INTERRUPTED,
+    BackendUnavailable,
+    ConfigError,
+    GlamorError,
+    PeerFailed,
+    reason_of,
+)
+from glamor_cli.system.interrupting import let_signals_end, let_signals_interrupt
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.system.waiting_threads import end_beside_waiting_threads
+
+_NO_THREAD = "can't start new thread"
+"""What Python says where a limit of processes or memory is reached."""
 
 
 def main() -> None:
@@ -14,6 +24,7 @@ def main() -> None:
     try:
         _run()
     except SystemExit as end:
+        let_signals_end(end.code)
         end_beside_waiting_threads(end.code)
         raise
 
@@ -53,6 +64,18 @@ def _run() -> None:
         else:
             print_error(report)
         sys.exit(report.exit_code)
+    except RuntimeError as error:
+        if verbose or str(error) != _NO_THREAD:
+            raise
+        from glamor_cli.cli.render import print_error
+
+        print_error(
+            BackendUnavailable(
+                "the system lets this program start no more threads",
+                "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
+            )
+        )
+        sys.exit(BackendUnavailable.exit_code)
     except ImportError as error:
         from glamor_cli.system.extras import was_interrupted
 

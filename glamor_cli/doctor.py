@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from glamor_cli import __version__
-from glamor_cli.errors import BackendUnavailable, GlamorError
+from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
 from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.system.cpus import available_cpus, cpu_flags
@@ -355,12 +355,16 @@ def _checked_weights(name: str, entry: RegisteredWeights) -> Finding:
     for file, checksum in entry.files.items():
         try:
             path = find_weights(Path(file).stem, suffix=Path(file).suffix)
-        except GlamorError:
-            wrong.append(f"{file} is missing")
-            continue
-        size += path.stat().st_size
-        if sha256(path) != checksum:
-            wrong.append(f"{file} has the wrong checksum")
+            size += path.stat().st_size
+            is_right = sha256(path) == checksum
+        except GlamorError as error:
+            is_there = isinstance(error.__cause__, OSError)
+            wrong.append(f"{file} {'cannot be read' if is_there else 'is missing'}")
+        except (OSError, MemoryError) as error:
+            wrong.append(f"{file} cannot be read: {reason_of(error)}")
+        else:
+            if not is_right:
+                wrong.append(f"{file} has the wrong checksum")
     if wrong:
         status = FindingStatus.BROKEN if name == DEFAULT_WEIGHTS else FindingStatus.MISSING
         remedy = "Reinstall glamor, or get the file from its repository."

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from glamor_cli.doctor import Examination
 
 _MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
+_LEAST_WIDTH = 60
+"""Cells of a terminal below which names, marks and findings have no columns."""
 
 
 def doctor(
@@ -39,10 +41,12 @@ def doctor(
 
 
 def _print(examination: "Examination") -> None:
+    is_narrow = console.width < _LEAST_WIDTH
     table = Table(box=None, show_header=False, pad_edge=False)
-    # The names must stay whole: they are what one searches for.
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    if not is_narrow:
+        # The names must stay whole: they are what one searches for.
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     group = ""
     for row in examination.rows:
@@ -54,7 +58,8 @@ def _print(examination: "Examination") -> None:
         found = escape(row.detail)
         if row.remedy:
             found += f"\n[dim]-> {escape(row.remedy)}[/]"
-        table.add_row(f"  {row.name}", _MARKS[row.status], found)
+        cells = (f"  {row.name}", _MARKS[row.status], found)
+        table.add_row(*([": ".join(cells)] if is_narrow else cells))
     console.print(table)
     versions = " · ".join(f"{name} {known}" for name, known in examination.versions.items())
     console.print(f"\n[bold]versions[/]\n[dim]{escape(versions)}[/]\n")

@@ -20,6 +20,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with where there is no more room."""
 _NO_PERMISSIONS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What ``chmod`` on one's own file fails with where permissions cannot be changed."""
+_NOT_REPLACEABLE = {errno.EBUSY, errno.EPERM, errno.EACCES}
+"""What replacing fails with where a file is mounted, or is another's in a folder like /tmp."""
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
 _STEM_BYTES = 200
@@ -38,7 +40,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     block raises, nothing is left behind and an older ``path`` is untouched. A link stays one, and
     what it points to is replaced. A pipe or a device cannot be replaced: the finished file is
     copied into it. So it is into an open file, as ``/dev/stdout`` names one, even if that is a
-    regular file.
+    regular file, and into a file that is mounted, as containers have single files, or belongs to
+    another in a folder like ``/tmp``.
 
     Args:
         path: Where the finished file belongs. Its folder is made if it is missing.
@@ -99,7 +102,13 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             # Windows flushes only what is open for writing.
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                if error.errno not in _NOT_REPLACEABLE or not path.is_file():
+                    raise
+                with temporary.open("rb") as finished, path.open("wb") as sink:
+                    shutil.copyfileobj(finished, sink)
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
 

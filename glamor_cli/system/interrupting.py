@@ -9,7 +9,7 @@ from types import FrameType
 
 from glamor_cli.errors import INTERRUPTED
 from glamor_cli.system.stop_signals import STOP_SIGNALS
-from glamor_cli.system.waiting_threads import is_loading_torch
+from glamor_cli.system.waiting_threads import end_at_once, is_loading_torch
 
 _SOON = 0.005
 """Seconds after which a signal that came at a bad moment comes again."""
@@ -36,6 +36,21 @@ def let_signals_interrupt() -> None:
             signal.signal(number, _interrupt)
             # First of all that ends with Python, it is called last.
             atexit.register(_ignore, number)
+
+
+def let_signals_end(code: object) -> None:
+    """Let a further signal end a command that is over, while Python waits for its threads.
+
+    An exception there would be shown, or abort the process.
+
+    Args:
+        code: As ``SystemExit`` has it; a message of its counts as 1.
+    """
+    own = threading.current_thread() is threading.main_thread()
+    number = code if isinstance(code, int) else int(code is not None)
+    for stop in STOP_SIGNALS:
+        if own and signal.getsignal(stop) in (_interrupt, _pass_over):
+            signal.signal(stop, lambda *_: end_at_once(number))
 
 
 def _ignore(number: int) -> None:

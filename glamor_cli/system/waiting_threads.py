@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 
 class WaitingThread(threading.Thread):
@@ -26,10 +27,16 @@ def end_beside_waiting_threads(code: object) -> None:
         return
     if code is not None and not isinstance(code, int):
         return
+    end_at_once(code or 0)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End the process without Python's own end; what was printed is not lost."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        # In a signal's handler a stream may be in the middle of the same.
+        with suppress(OSError, ValueError, RuntimeError):
             stream.flush()
-    os._exit((code or 0) & 0xFF)
+    os._exit(code & 0xFF)
 
 
 def is_loading_torch(frame: FrameType | None) -> bool:

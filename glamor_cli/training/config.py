@@ -158,10 +158,18 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
 
 def _holds_other_files(folder: Path) -> bool:
     """Tell a folder of something else from an empty one, and from one where a run was begun."""
-    if not folder.is_dir() or (folder / CONFIG).exists():
+    if not folder.is_dir() or _is_begun(folder):
         return False
     # Hidden ones may be what a run killed in its first moment left behind.
     return any(not entry.name.startswith(".") for entry in folder.iterdir())
+
+
+def _is_begun(run: Path) -> bool:
+    """Tell a run's settings from another program's: many have a ``config.json``."""
+    try:
+        return _read_config(run).keys() >= {"store", "recipe", "network"}
+    except DataError:
+        return False
 
 
 def describe(config: TrainConfig, store: PairStore) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Numbered:
     contexts: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...] = ("Happy", "Sad")
-    targets: None = None
+    targets: np.ndarray | None = None
 
 
 def numbered(count: int) -> Numbered:
@@ -78,6 +78,21 @@ def test_faces_contexts_and_targets_are_mixed_alike() -> None:
     assert shares.pop() == 0  # the last is alone in its batch
     assert 0 < min(shares) < max(shares) <= 0.4
     assert len(set(shares)) == 8
+
+
+def test_a_network_of_faces_alone_reads_and_mixes_no_contexts() -> None:
+    batches = TrainingBatches(telling(), np.arange(9), 4, seed=3, with_contexts=False, mix=0.4)
+    for alone, batch in zip(batches.epoch(0), mixed(0), strict=True):
+        assert alone.contexts is None
+        assert torch.equal(alone.faces, batch.faces)
+        assert torch.equal(alone.targets, batch.targets)
+
+
+def test_soft_labels_are_the_targets() -> None:
+    split = numbered(23)
+    split.targets = np.random.default_rng(0).random((23, 2), np.float32)
+    for batch in TrainingBatches(split, np.arange(23), 4, seed=0).epoch(0):
+        assert np.array_equal(batch.targets, split.targets[batch.faces.flatten()])
 
 
 def test_pairs_are_mixed_with_any_class_though_the_file_is_in_their_order() -> None:

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from permissions import bound_by_permissions
 from small_data_sets import write_image
 
 from glamor_cli.data.data_sets.data_set import Layout
@@ -167,3 +168,16 @@ def test_summary_sees_every_kind_of_change(tmp_path, authors_data_set):
     assert summary() != before
     (image.with_name("clip_0.1.png")).unlink()
     assert summary().images == before.images - 1
+
+
+@pytest.mark.parametrize("name", ["set", "list.csv"])
+def test_a_data_set_that_may_not_be_read_is_told(tmp_path, name):
+    folder = tmp_path / "locked"
+    write_image(folder / "set" / "Sad" / "a.png")
+    (folder / "list.csv").write_text("path,label\nset/Sad/a.png,Sad\n")
+    folder.chmod(0)
+    try:
+        with bound_by_permissions(), pytest.raises(DataError, match=r"cannot read .*ermission"):
+            open_data_set(folder / name)
+    finally:
+        folder.chmod(0o700)

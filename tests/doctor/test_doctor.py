@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from permissions import bound_by_permissions
 
 from glamor_cli.doctor import FindingStatus, examine
 from glamor_cli.files.reading import sha256
@@ -92,6 +93,20 @@ def test_weights_are_compared_with_their_checksums(registry):
     assert rows[DEFAULT_WEIGHTS].detail.startswith(f"what {DEFAULT_WEIGHTS}.onnx is for")
     assert rows["second"].status is FindingStatus.MISSING
     assert "second.onnx has the wrong checksum" in rows["second"].detail
+
+
+def test_weights_that_may_not_be_read_are_a_row(registry):
+    (registry / "second.onnx").chmod(0)
+    with bound_by_permissions():
+        rows = {row.name: row for row in examine().rows if row.group == "weights"}
+    assert rows[DEFAULT_WEIGHTS].status is FindingStatus.OK
+    assert "second.onnx cannot be read" in rows["second"].detail
+
+
+def test_narrow_terminals_show_whole_words():
+    done, *_ = run_doctor(COLUMNS="40")
+    assert {"CPUExecutionProvider:", "centerface:", "installed"} <= set(done.stderr.split())
+    assert max(map(len, done.stderr.splitlines())) <= 40
 
 
 def test_lost_default_weights_break_the_base(registry):

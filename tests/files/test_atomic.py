@@ -27,6 +27,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "deeper" / "a.txt", "text")
+    assert (tmp_path / "new" / "deeper" / "a.txt").read_text() == "text"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """A camera's picture is written for days."""
+    write_text(tmp_path / "a.txt", "first")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    write_text(tmp_path / "a.txt", "second")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_json_of_figures_that_are_not_finite_is_not_written(tmp_path: Path) -> None:
     """Strict parsers refuse a whole file for one NaN."""
     path = tmp_path / "figures.json"
@@ -210,13 +224,16 @@ def test_a_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="has other permissions")
-def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("mask", "mode"), [(0o027, 0o640), (0, 0o666)])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(
+    tmp_path: Path, mask: int, mode: int
+) -> None:
+    before = os.umask(mask)
     try:
         write_text(tmp_path / "rows.csv", "rows")
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -246,3 +263,21 @@ def test_file_systems_without_permissions_are_written_to(
 def test_other_failures_within_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         raise FileNotFoundError(errno.ENOENT, "another file")
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EPERM, errno.EACCES])
+def test_a_file_that_cannot_be_replaced_is_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As one that is mounted into a container, or another's in a folder like /tmp."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    (tmp_path / "rows.csv").write_text("older, and longer than what is new")
+    write_text(tmp_path / "rows.csv", "an hour's work")
+    assert (tmp_path / "rows.csv").read_text() == "an hour's work"
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_text(tmp_path / "new.csv", "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.csv"]

@@ -11,6 +11,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+import glamor_cli.predict
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.predictor import PredictConfig, open_predictor, predict, predict_images
@@ -223,6 +224,7 @@ def test_pixels_are_kept_only_on_demand(photographs, onnx_weights, config):
     keeping = PredictConfig(weights=onnx_weights, device="cpu", threads=1, keep_images=True)
     (kept,) = predict_images([source], keeping)
     np.testing.assert_array_equal(kept.image, skimage.data.astronaut())
+    kept.image[:10] = 255  # they are to be drawn on
     assert kept.faces[0].attention.shape == (7, 7)
 
 
@@ -232,7 +234,14 @@ def test_missing_weights_are_an_error_before_any_row(photographs):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch": 0}, {"min_score": -0.1}, {"min_score": math.nan}, {"min_score": math.inf}]
+    "wrong",
+    [
+        {"batch": 0},
+        {"min_score": -0.1},
+        {"min_score": math.nan},
+        {"min_score": math.inf},
+        {"threads": 0},
+    ],
 )
 def test_settings_that_cannot_work(wrong):
     with pytest.raises(ConfigError):
@@ -282,3 +291,7 @@ def test_a_folder_of_saved_pictures_alone_is_told(photographs, onnx_weights, tmp
     assert "only what earlier runs saved" in nothing.reason
     (named,) = predict([tmp_path / "astronaut-emotions.jpg"], config)
     assert named.status is Status.OK
+
+
+def test_an_interpreter_names_what_there_is():
+    assert set(glamor_cli.predict.__all__) <= set(dir(glamor_cli.predict))

@@ -3,13 +3,25 @@
 import numpy as np
 import pytest
 import skimage.data
+from permissions import bound_by_permissions
 from PIL import Image, ImageColor
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
-from glamor_cli.rendering.annotate import PictureFolder, annotate
-from glamor_cli.rendering.colours import CONTEXT_COLOUR, FACE_COLOUR, emotion_colour
+from glamor_cli.rendering.annotate import Label, PictureFolder, annotate, draw_labels
+from glamor_cli.rendering.colours import (
+    BLUE,
+    CONTEXT_COLOUR,
+    FACE_COLOUR,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    emotion_colour,
+)
+from glamor_cli.rendering.insets import Style
 from glamor_cli.vision.pairs import Box
 
 LONG_NAMES = tuple(f"{name}, a feeling with a very long name [bold]" for name in EMOTIONS)
@@ -27,9 +39,45 @@ def prediction(image, boxes, classes=EMOTIONS, source="photo.png", share=0.4):
     return ImagePrediction(source, classes, tuple(faces), image=image)
 
 
+def where(picture: Image.Image, colour: str) -> np.ndarray:
+    return (np.asarray(picture) == ImageColor.getrgb(colour)).all(axis=-1)
+
+
 def has_colour(picture: Image.Image, colour: str) -> bool:
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    return bool((np.asarray(picture) == rgb).all(axis=-1).any())
+    return bool(where(picture, colour).any())
+
+
+def test_boxes_are_drawn_just_outside_the_faces():
+    """The picture is enlarged twice, and its lines are 3 pixels wide."""
+    image = np.full((300, 450, 3), 90, np.uint8)
+    boxes = [(100, 60, 200, 160), (300, 60, 400, 160)]
+    picture = annotate(prediction(image, boxes))
+    for index, (x1, y1, x2, y2) in enumerate(2 * np.array(boxes)):
+        found = where(picture, emotion_colour(EMOTIONS, index))
+        across = [*range(x1 - 3, x1), *range(x2, x2 + 3)]
+        down = [*range(y1 - 3, y1), *range(y2, y2 + 3)]
+        assert np.flatnonzero(found[(y1 + y2) // 2]).tolist() == across
+        assert np.flatnonzero(found[: y2 + 50, x2 - 10]).tolist() == down
+
+
+def test_labels_cover_neither_each_other_nor_a_face():
+    corners = [*((x, y) for y in (200, 240) for x in (200, 240)), (4, 4)]
+    boxes = [(x, y, x + 30, y + 30) for x, y in corners]
+    colours = (BLUE, GREEN, ORANGE, PURPLE, SKY)
+    labels = [Label(("Surprise 88%",), *face) for face in zip(boxes, colours, strict=True)]
+    sizes = set()
+    canvas = Image.new("RGB", (900, 600))
+    draw_labels(canvas, labels, canvas.size, Style.of(900))
+    for colour in colours:
+        rows, columns = np.nonzero(where(canvas, colour))
+        (top, bottom), (left, right) = ((found.min(), found.max()) for found in (rows, columns))
+        around = where(canvas.crop((left - 1, top - 1, right + 2, bottom + 2)), INK)
+        assert around[[0, -1]].all(), "its frame is whole"
+        assert around[:, [0, -1]].all()
+        sizes.add((bottom - top, right - left))
+    assert len(sizes) == 1, "none is cut off by another's"
+    for box in boxes:
+        assert not np.asarray(canvas.crop(box)).any()
 
 
 @pytest.mark.parametrize("number", [1, 2, 12])
@@ -155,3 +203,13 @@ def test_a_file_in_the_folders_place_is_an_error(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken"):
         PictureFolder(tmp_path / "taken")
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    with bound_by_permissions(), pytest.raises(ConfigError, match="locked"):
+        PictureFolder(locked / "pictures")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file is a file"):
+        PictureFolder(tmp_path / "file")

@@ -1,5 +1,6 @@
 """Stores merged into one: the bytes of a whole run, and what is refused."""
 
+import json
 import shutil
 
 import pytest
@@ -113,6 +114,28 @@ def test_an_image_that_a_manifest_names_twice_is_no_duplicate(tmp_path, run):
         run(tmp_path / f"{name}.csv", tmp_path / name, "whole")
     merged = merge_stores((tmp_path / "one", tmp_path / "two"), tmp_path / "merged")
     assert merged.split("all").sources == ["a.png", "a.png", "./a.png"]
+
+
+def test_images_of_one_name_are_kept_beside_a_store_without_their_split(tmp_path, run):
+    stores = []
+    for number, split in enumerate(("train", "train", "test")):
+        write_image(tmp_path / f"set-{number}" / "Sad" / "1.png", seed=number)
+        stores.append(tmp_path / f"store-{number}")
+        run(tmp_path / f"set-{number}", stores[-1], "whole", split=split)
+    merged = merge_stores(stores, tmp_path / "merged")
+    assert {name: len(merged.split(name)) for name in merged.splits} == {"train": 2, "test": 1}
+
+
+def test_rows_that_an_older_store_lists_and_does_not_hold_are_refused(tmp_path, parts):
+    """Its index has no checksum."""
+    damaged = shutil.copytree(parts / "train", tmp_path / "damaged")
+    values = json.loads((damaged / "store.json").read_text())
+    del values["index_sha256"]
+    (damaged / "store.json").write_text(json.dumps(values))
+    with (damaged / "train" / "index.csv").open("a") as index:
+        index.write("9,a.png,Sad,0,0,9,9,,ok,00000000,\n")
+    with pytest.raises(DataError, match=r"row 9 of train \(a\.png\) is damaged"):
+        merge_stores((damaged, parts / "test"), tmp_path / "merged")
 
 
 def test_what_cannot_be_merged_is_refused(tmp_path, parts):

@@ -33,6 +33,14 @@ def test_a_kill_costs_at_most_127_rows(tmp_path):
         assert len(list(read_index(index, unfinished=True))) == 128
 
 
+def test_a_slow_run_loses_no_more_than_some_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "_COMMIT_SECONDS", 0)
+    with SplitWriter(tmp_path / "train", ARRAYS) as split:
+        split.add(ROW, PIXELS)
+        index = tmp_path / "train" / "index.csv"
+        assert len(list(read_index(index, unfinished=True))) == 1
+
+
 def test_the_arrays_are_on_the_disk_before_the_index_speaks_of_them(tmp_path, monkeypatch):
     """Without that, a machine that loses its power may have lines whose rows are lost."""
     folder, order, flush = tmp_path / "train", [], os.fsync

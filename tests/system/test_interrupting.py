@@ -50,6 +50,35 @@ last = Last()
 """
 
 
+TWICE = """
+import os, signal, sys, threading, time
+from glamor_cli.cli import app
+from glamor_cli.__main__ import main
+
+def interrupt_again():
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+    time.sleep(60)
+
+def stop():
+    threading.Thread(target=interrupt_again).start()
+    print("rows", end="")
+    sys.exit(130)
+
+app.app = stop
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals to a process")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_second_one_ends_a_command_that_waits_for_its_threads(number: str) -> None:
+    """Python itself would show a traceback, or abort."""
+    command = [sys.executable, "-c", TWICE, number]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "rows", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals to a thread")
 def test_no_lock_of_imports_stays_taken(tmp_path: Path) -> None:
     for name in ("small.py", "other.py"):

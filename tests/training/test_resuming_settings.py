@@ -9,9 +9,10 @@ import pytest
 from quick_training import QUICK, config
 
 from glamor_cli.data.store.format import STORE_FILE
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
-from glamor_cli.training.config import CONFIG, check_can_begin
+from glamor_cli.training.config import CONFIG, check_can_begin, write_config
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.trainer import train
 
@@ -31,11 +32,21 @@ def test_a_run_does_not_mix_with_other_files(scene_store: Path, tmp_path: Path) 
         train(config(scene_store, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["photograph.jpg"]
     # A run that was begun and has no checkpoint yet may begin anew among what it left.
-    (tmp_path / CONFIG).write_text("{}")
+    write_config(config(scene_store, tmp_path), PairStore.open(scene_store))
     check_can_begin(config(scene_store, tmp_path), resume=True)
     for path in tmp_path.iterdir():
         path.rename(path.with_name(f".{path.name}"))
     check_can_begin(config(scene_store, tmp_path), resume=False)
+
+
+@pytest.mark.parametrize("settings", ['{"model_type": "vit", "precision": "fp16"}', "[]", "{}"])
+def test_another_program_s_settings_are_not_written_over(
+    scene_store: Path, tmp_path: Path, settings: str
+) -> None:
+    (tmp_path / CONFIG).write_text(settings)
+    with pytest.raises(ConfigError, match="holds other files and no run"):
+        train(config(scene_store, tmp_path))
+    assert (tmp_path / CONFIG).read_text() == settings
 
 
 def test_the_precision_that_auto_chose_stays_with_the_run(

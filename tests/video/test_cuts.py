@@ -76,3 +76,35 @@ def test_noise_does_not_cut():
 def test_frames_of_any_shape_are_taken(shape):
     generator = np.random.default_rng(0)
     cuts(generator.integers(0, 255, (3, *shape, 3)))
+
+
+def ranked(order: np.ndarray, *powers: float) -> np.ndarray:
+    """A frame of 576 tiles whose places rank as in ``order``; each channel has its own levels."""
+    levels = order.argsort().argsort().reshape(18, 32) / (order.size - 1)
+    tiles = np.stack([255 * levels**power for power in powers], axis=-1)
+    return tiles.repeat(4, axis=0).repeat(4, axis=1)
+
+
+# Levels that rise evenly and their power p lie 255 * (1/2 - 1/(p + 1)) apart.
+@pytest.mark.parametrize(
+    ("correlation", "first", "second", "is_cut"),
+    [
+        (0.62, (1, 1, 1), (1.34, 1.34, 1.34), True),  # 18.5 apart
+        (0.68, (1, 1, 1), (1.34, 1.34, 1.34), False),
+        (0.62, (1, 1, 1), (1.24, 1.24, 1.24), False),  # 13.7 apart
+        (0.62, (3, 1, 1), (1, 1, 3), True),  # red and blue have changed places
+    ],
+)
+def test_places_and_levels_must_both_be_beyond_their_bounds(correlation, first, second, is_cut):
+    own, other = np.random.default_rng(0).normal(size=(2, 576))
+    mixed = correlation * own + (1 - correlation**2) ** 0.5 * other
+    frames = [ranked(own, *first), ranked(mixed, *second)]
+    brightness = [frame.mean(axis=2).ravel() for frame in frames]
+    assert np.corrcoef(*brightness)[0, 1] == pytest.approx(correlation, abs=0.02)
+    assert cuts(frames) == [1] * is_cut
+
+
+def test_colours_of_equal_brightness_have_no_places_to_compare():
+    halves = np.zeros((2, *SIZE[::-1], 3))
+    halves[0, :, :240, 0] = halves[1, :, :240, 1] = halves[:, :, 240:, 2] = 200
+    assert cuts(halves) == []

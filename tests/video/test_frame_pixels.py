@@ -65,6 +65,11 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path):
     assert images(path)[0].shape == (48, 85, 3)
 
 
+def test_pixels_of_no_sane_shape_count_as_square(tmp_path):
+    path = write_clip(tmp_path / "strange.mp4", grays(2), aspect=Fraction(9, 1))
+    assert {frame.image.shape for frame in read_video(path)} == {(48, 64, 3)}
+
+
 @pytest.mark.parametrize("tagged", [True, False])
 def test_colours_are_those_that_were_filmed(tmp_path, tagged):
     """High definition without a word about its colours is BT.709, as in every player."""

@@ -52,6 +52,19 @@ def test_a_time_far_away_is_taken(tmp_path):
     assert len(timeline.lines()[0].times) == 2
 
 
+def test_frames_count_and_not_when_they_were():
+    timeline = Timeline(EMOTIONS)
+    for number in range(20):
+        timeline.add(number / 100, [person(1)])
+    for track in range(2, MOST_TRACKS + 2):
+        timeline.add(1000 + track, [person(track)])
+    timeline.add(2000, [person(1)])
+    first, *others = timeline.lines()
+    assert (first.track, first.frames) == (1, 21)
+    assert len(others) == MOST_TRACKS - 1
+    assert timeline.forgotten == 1
+
+
 def test_of_a_crowd_those_seen_longest_are_kept():
     timeline = Timeline(EMOTIONS)
     for number in range(40):
@@ -68,6 +81,7 @@ def test_of_a_crowd_those_seen_longest_are_kept():
 
 def test_one_who_has_no_panel_is_one_person():
     timeline = Timeline(EMOTIONS)
+    assert timeline.forgotten == 0
     timeline.add(0, [person(1 + number) for number in range(9)])
     note = draw_timeline(timeline, "nine.mp4").legends[0].get_title().get_text()
     assert "1 more person is left out" in note

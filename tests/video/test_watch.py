@@ -338,6 +338,31 @@ except DataError:
 """
 
 
+_LEFT_UNCLOSED = """
+import sys
+from glamor_cli.predict.predictor import PredictConfig
+from glamor_cli.predict.watch import watch
+
+def main():
+    stream = watch(sys.argv[1], PredictConfig(device="cpu", threads=1))
+    print(next(stream).time)
+    if sys.argv[2] == "raise":
+        raise RuntimeError("the program's own")
+    globals()["kept"] = stream
+
+main()
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("raise", 1), ("keep", 0)])
+def test_a_program_that_leaves_a_camera_unclosed_ends(how, code):
+    jpegs = portraits(0.8)
+    with http_camera(lambda: itertools.cycle(jpegs)) as (address, _):
+        done = run_program(_LEFT_UNCLOSED, address, how)
+    assert done.returncode == code, done.stderr
+    assert ("the program's own" in done.stderr) == bool(code)
+
+
 def run_program(program: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *words]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

@@ -405,3 +405,17 @@ def test_reading_closes_the_file(tmp_path, picture):
     held = [read_image(path) for _ in range(5)]
     assert len(list(OPEN_FILES.iterdir())) == before
     assert len(held) == 5
+
+
+def test_a_program_s_own_warning_is_shown_once_however_many_images_are_read(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    code = (
+        "import sys, warnings\n"
+        "from glamor_cli.vision.images import read_image\n"
+        "for _ in range(3):\n"
+        "    read_image(sys.argv[1])\n"
+        "    warnings.warn('own')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.count("UserWarning: own") == 1

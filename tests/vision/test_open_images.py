@@ -1,10 +1,12 @@
 """Reading images from files that are open already, as uploads come to a server."""
 
 import io
+import mmap
 import os
 import tempfile
 import tracemalloc
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -37,6 +39,26 @@ def test_an_open_file_is_read_like_one_of_a_name_and_stays_open(tmp_path, suffix
             for _ in range(2):
                 np.testing.assert_array_equal(read_image(opened), expected)
             assert not opened.closed
+
+
+def test_memory_maps_and_members_of_archives_are_files_too(tmp_path):
+    path = draw(tmp_path / "a.png")
+    expected = read_image(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        np.testing.assert_array_equal(read_image(mapped), expected)
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.png")
+    with ZipFile(tmp_path / "a.zip") as archive, archive.open("a.png") as member:
+        np.testing.assert_array_equal(read_image(member), expected)
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_pipe_says_what_to_give_instead(buffering):
+    read, write = os.pipe()
+    os.close(write)
+    with os.fdopen(read, "rb", buffering) as pipe, pytest.raises(DataError) as caught:
+        read_image(pipe)
+    assert "BytesIO" in caught.value.remedy
 
 
 def test_it_is_turned_upright_too(tmp_path):

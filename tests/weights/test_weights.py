@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from permissions import bound_by_permissions
 from safetensors.torch import load_file, save_file
 
 from glamor_cli.errors import CheckpointError, ConfigError
@@ -258,3 +259,19 @@ def test_class_names_that_cannot_be_told_apart_or_shown_are_refused(
 def test_deeply_nested_metadata_is_refused() -> None:
     with pytest.raises(CheckpointError, match="metadata that glamor cannot read"):
         Metadata.from_json("[" * 100_000, Path("x.onnx"))
+
+
+def test_weights_that_may_not_be_read_are_not_called_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    for name in ("a.onnx", "a.safetensors"):
+        (folder / name).write_bytes(b"x")
+        (folder / name).chmod(0)
+        with bound_by_permissions(), pytest.raises(ConfigError, match=r"cannot open .*ermission"):
+            find_weights(folder / name)
+    folder.chmod(0)
+    with bound_by_permissions(), pytest.raises(ConfigError, match=r"cannot open .*ermission"):
+        find_weights(folder / "a.onnx")
+    folder.chmod(0o700)
+    with pytest.raises(ConfigError, match=r"cannot open .*too long"):
+        find_weights(f"{'a' * 300}.onnx")
