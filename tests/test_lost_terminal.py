@@ -113,6 +113,16 @@ def test_a_table_that_nobody_reads_is_the_end(pictures: Path) -> None:
     os.close(theirs)
 
 
+def test_figures_that_nobody_reads_end_alike() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "glamor_cli", "doctor", "--json", "-"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(theirs)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+
+
 def holds_rows(folder: Path) -> bool:
     """Whether whole rows are written: the last one may be in the middle of it."""
     return any(size(part) > 4000 for part in folder.glob(".*.partial.jsonl"))

@@ -7,8 +7,9 @@ from typing import Any
 import typer
 from rich.text import Text
 
+from glamor_cli.cli.closed_pipe import end_with_reader
 from glamor_cli.cli.render import console
-from glamor_cli.files.atomic import report_full_disk, write_text
+from glamor_cli.files.atomic import write_text
 
 STANDARD_OUTPUT = Path("-")
 
@@ -37,7 +38,7 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     if path == STANDARD_OUTPUT:
-        with report_full_disk("standard output"):
+        with end_with_reader("standard output"):
             # Bytes, because a terminal's encoding may not be UTF-8.
             typer.echo(text.encode("utf-8", errors="backslashreplace"), nl=False)
     else:

@@ -1,6 +1,5 @@
 """Where the rows of predictions go: a table, standard output, or a file written atomically."""
 
-import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
+from glamor_cli.cli.closed_pipe import end_with_reader
 from glamor_cli.cli.face_table import ErrorLines, FaceTable
 from glamor_cli.cli.render import console
 from glamor_cli.errors import INTERRUPTED, GlamorError
@@ -19,9 +19,6 @@ from glamor_cli.predict.row_file import RowFile
 from glamor_cli.predict.rows import FaceRow, RowFormat, RowSink, open_sink
 from glamor_cli.system.undisturbed import undisturbed
 from glamor_cli.vision.status import Status
-
-CLOSED_PIPE = 141
-"""The exit code of a program whose reader has gone (128 + SIGPIPE), as shells have it."""
 
 
 @contextmanager
@@ -92,7 +89,7 @@ def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -
 
 @contextmanager
 def _show_table(*, saving: bool) -> Iterator[RowSink]:
-    with _end_with_reader("standard error"):
+    with end_with_reader("standard error"):
         yield FaceTable(is_all=not saving)
 
 
@@ -100,31 +97,13 @@ def _show_table(*, saving: bool) -> Iterator[RowSink]:
 def _write_stdout(row_format: RowFormat, columns: tuple[str, ...]) -> Iterator[RowSink]:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
-    with _end_with_reader("standard output"):
+    with end_with_reader("standard output"):
         try:
             yield _ErrorPrinter(open_sink(row_format, sys.stdout, columns))
         except OSError:
             # Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
-
-
-@contextmanager
-def _end_with_reader(stream: str) -> Iterator[None]:
-    try:
-        with report_full_disk(stream):
-            yield
-    except OSError as error:
-        if not _is_closed_pipe(error):
-            raise
-        # The reader has enough (`| head`).
-        raise typer.Exit(CLOSED_PIPE) from None
-
-
-def _is_closed_pipe(error: OSError) -> bool:
-    # Windows calls it an invalid argument, but then names no file.
-    on_windows = sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
-    return isinstance(error, BrokenPipeError) or on_windows
 
 
 class _Noticed:
