@@ -49,6 +49,7 @@ _PROTOCOLS = {
 _FORMATS = (
     "rtsp,rtp,mpegts,mpjpeg,mjpeg,jpeg_pipe,flv,matroska,webm,mov,mp4,ogg,h264,hevc,mpegvideo"
 )
+_PLAYLISTS = (".m3u8", ".m3u", ".mpd")
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 # Kind, passwords, host and path, and what is asked for, where passwords are too.
 # A password may hold a slash by mistake; a number after the colon is a port.
@@ -88,7 +89,7 @@ class CameraAddress:
         """Read an address: ``rtsp://host/path`` and its like; on Linux ``/dev/video0``, or ``0``.
 
         Raises:
-            ConfigError: It is neither.
+            ConfigError: It is neither, or that of a playlist.
         """
         text = text.strip()
         if sys.platform == "linux":
@@ -103,6 +104,11 @@ class CameraAddress:
                 f"{name} is not the address of a camera",
                 f"Give one that begins with {', '.join(f'{known}://' for known in _PROTOCOLS)}, "
                 "or, on Linux, a device such as /dev/video0. Files are for glamor predict.",
+            )
+        if place.lower().endswith(_PLAYLISTS):
+            raise ConfigError(
+                f"{name} is a playlist, which is not read because it may lead anywhere",
+                "Give the address of the camera's own stream, such as RTSP or MJPEG over HTTP.",
             )
         return cls(text, name, _PROTOCOLS[kind.lower()])
 

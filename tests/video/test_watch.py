@@ -169,6 +169,14 @@ def test_what_is_no_camera_is_refused_before_anything_is_opened(address):
         Camera(address)
 
 
+@pytest.mark.parametrize("place", ["live.m3u8", "live/index.M3U8?token=1", "manifest.mpd"])
+def test_a_playlist_is_named_as_one(place):
+    with pytest.raises(ConfigError, match="is a playlist") as raised:
+        Camera(f"https://me:secret@cam/{place}")
+    assert "secret" not in raised.value.what
+    assert "RTSP" in raised.value.remedy
+
+
 def test_passwords_are_not_shown():
     port = unused_port()
     secret = f"http://guest:p@ss:word@127.0.0.1:{port}/video?user=guest&pwd=pass#word"
