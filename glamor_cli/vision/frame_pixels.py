@@ -13,7 +13,6 @@ _Matrix: TypeAlias = tuple[int, int, int, int]
 _HD_ROWS = 576
 """Frames with more rows that do not name their colours are taken for BT.709, as players do."""
 # FFmpeg's AVCOL_SPC: what it converts, and what it does not.
-_UNSPECIFIED = 2
 _CONVERTED = {0, 1, 4, 5, 6, 7, 9}
 _LIKE_BT2020 = {10, 12, 13}
 """BT.2020 with constant luminance, and what is derived from primaries: nearest to BT.2020."""
@@ -73,9 +72,10 @@ class FramePixels:
             )
         if space in _LIKE_BT2020:
             return "bt2020"
-        # FFmpeg would take all that do not name their colours for BT.601.
-        is_told = space != _UNSPECIFIED and space in _CONVERTED
-        return "itu709" if not is_told and frame.height > _HD_ROWS else None
+        if space in _CONVERTED:
+            return None
+        # FFmpeg would take all that do not name their colours for BT.601, and refuse other numbers.
+        return "itu709" if frame.height > _HD_ROWS else "itu601"
 
     def _matrix(self, frame: Any) -> _Matrix | None:
         """Tell how the file wants the frame turned; read anew only where that changes.

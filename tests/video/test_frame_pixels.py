@@ -87,8 +87,8 @@ def test_colours_are_those_that_were_filmed(tmp_path, tagged):
     np.testing.assert_allclose(images(path)[0].mean((0, 1)), colour, atol=4)
 
 
-@pytest.mark.parametrize("space", [9, 10])
-def test_wide_colours_are_read_whatever_their_luminance(tmp_path, space):
+@pytest.mark.parametrize("space", [3, 9, 10])
+def test_colours_are_read_whatever_a_file_calls_them(tmp_path, space):
     path = write_clip(tmp_path / "wide.mp4", grays(25), space=space)
     for number, image in enumerate(images(path)):
         assert abs(image.mean() - gray(number)) < 5
