@@ -34,7 +34,7 @@ class Column:
 
 
 FACE_COLUMNS = (
-    Column("", 2, "right"),
+    Column("", 4, "right"),
     Column("emotion", 9, "left"),
     Column("", _BAR, "left", leaves=1),
     Column("", 4, "right"),

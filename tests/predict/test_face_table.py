@@ -1,5 +1,7 @@
 """The table of faces on terminals of any width."""
 
+from dataclasses import replace
+
 import pytest
 
 from glamor_cli.cli.face_table import FaceTable
@@ -33,14 +35,16 @@ def test_whole_columns_leave_and_no_figure_is_cut(width, shown, left_out, monkey
         face_weight=0.0,
         context_weight=1.0,
     )
+    last = replace(row, face=1234)
     with console.capture() as captured:
         table = FaceTable()
         table._bar = "\u2588"
-        table.write([row, FaceRow("coffee.jpg", None, Status.NO_FACE)])
+        table.write([row, last, FaceRow("coffee.jpg", None, Status.NO_FACE)])
     said = captured.get()
     assert all(len(line.rstrip()) <= width for line in said.splitlines())
     if width >= 40:
         assert " 1 Neutral" in said and " 100%" in said and "17.jpg" in said and "no face" in said
+        assert "1234 Neutral" in said
         assert "\u2026" not in said
     for text in shown:
         assert text in said
