@@ -72,7 +72,8 @@ def _draw_panel(
 ) -> None:
     for row, (line, (points, mean, deviation)) in enumerate(zip(table, values, strict=True)):
         if mean is None:
-            axes.text(1, row, "looks at no place", va="center", fontsize=9, color=FAINT)
+            reason = "not measured" if line.variant.attends else "looks at no place"
+            axes.text(1, row, reason, va="center", fontsize=9, color=FAINT)
             continue
         colour = _WHOLE if line.variant is Variant.FULL else _PART
         axes.barh(row, 100 * mean, 0.62, color=colour, alpha=0.55)

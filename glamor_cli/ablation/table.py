@@ -87,12 +87,16 @@ class VariantResult:
 
     @property
     def peaks(self) -> tuple[float, ...]:
-        """Shares of attention peaks within a cell of the cue, one for each seed measured."""
-        return tuple(run.near_cue for run in self.runs if run.near_cue is not None)
+        """Shares of attention peaks within a cell of the cue, by seed; empty unless all have one.
+
+        A line counts its seeds once, so that the mean of some of them would pass for that of all.
+        """
+        measured = tuple(run.near_cue for run in self.runs if run.near_cue is not None)
+        return measured if len(measured) == len(self.runs) else ()
 
     @property
     def near_cue(self) -> float | None:
-        """Mean share of attention peaks within a cell of the cue; None where none was measured."""
+        """Mean share of attention peaks within a cell of the cue; None where a run has none."""
         return mean(self.peaks) if self.peaks else None
 
     @property

@@ -16,7 +16,7 @@ from scene_stores import write_scene_store
 from small_data_sets import write_image
 from typer.testing import CliRunner
 
-from glamor_cli.ablation.figure import save_ablation
+from glamor_cli.ablation.figure import draw_ablation, save_ablation
 from glamor_cli.ablation.run import AblationConfig, ablate, write_table
 from glamor_cli.ablation.table import (
     MEANINGS,
@@ -282,6 +282,18 @@ def test_the_table_by_hand(tmp_path):
     for name in ("whole.png", "whole.svg"):
         save_ablation(tmp_path / name, table, discs=2)
         assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_attention_that_was_not_measured_in_every_run_is_not_told_of_all():
+    runs = [run(Variant.FULL, 0, 0.98, 0.96), run(Variant.FULL, 1, 0.96)]
+    runs += [run(Variant.EQUAL_FUSION, 0, 0.9, 0.8), run(Variant.FACE_ONLY, 0, 0.14)]
+    table = summarise(runs)
+    lines = to_markdown(table).splitlines()
+    assert "| the whole network (`full`) | 97.0 ± 1.4 | - | 2 |" in lines
+    assert "| the whole, both weighing the same (`equal-fusion`) | 90.0 | 80.0 | 1 |" in lines
+    _, peaks = draw_ablation(table).axes
+    reasons = [text.get_text() for text in peaks.texts]
+    assert reasons == ["looks at no place", "80.0", "not measured"]
 
 
 def test_results_of_another_store_are_not_taken_for_this_ones(finished, scene_store, tmp_path):
