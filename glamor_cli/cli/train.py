@@ -175,7 +175,8 @@ class _Display:
             self.begun = True
             line = f"curves after each epoch in {self._run / LIVE_REPORT}"
             console.print(line, markup=False, soft_wrap=True)
-        judged = progress.validation_accuracy
+        # The run's last line stays on screen, where it would be taken for that of its own epoch.
+        judged = progress.validation_accuracy if progress.done < progress.total else None
         best = "" if judged is None else f"  validation {judged:.1%}"
         where = f"epoch {progress.epoch}/{progress.epochs}"
         show(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from little_room import run_with_little_room
 from quick_training import QUICK, assert_same, config
 from safetensors.torch import load_file
+from terminal import run_on_terminal
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
@@ -215,6 +217,19 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     assert (settings["threads"], settings["checkpoint_every"]) == (1, 90)
     assert settings["deterministic"] is True
     assert read_metadata(tmp_path / "run" / BEST).network.encoder is Encoder.RESNET18
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_what_stays_on_a_terminal_is_not_the_accuracy_of_the_epoch_before(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    words = ["train", scene_store, "--run", tmp_path / "run", "--variant", "face-only"]
+    words += ["--epochs", 2, "--device", "cpu", "--threads", 1]
+    code, _, shown = run_on_terminal(*words, columns=100)
+    assert code == 0, shown
+    last = [line for line in re.split(r"[\r\n]+", shown) if "epoch 2/2" in line][-1]
+    assert "loss" in last
+    assert "validation" not in last
 
 
 def test_weights_of_a_run_in_the_folder_one_is_in_have_its_name(
