@@ -90,7 +90,9 @@ def _print(result: "Comparison") -> None:
         parted = int((result.labels[result.disagreements] == index).sum())
         if parted:
             shares.append((parted / support, f"{name} {parted} of {support}"))
-    most = ", ".join(text for _, text in sorted(shares, reverse=True)[:3])
+    # Among equals the classes' order stays.
+    shares.sort(key=lambda share: share[0], reverse=True)
+    most = ", ".join(text for _, text in shares[:3])
     console.print(
         Text(
             f"answered differently: {differing} pairs" + (f"; most often: {most}" if most else "")

@@ -22,6 +22,7 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
 from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
@@ -230,6 +231,22 @@ def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
     page = (tmp_path / "report" / "comparison.html").read_text(encoding="utf-8")
     assert "and latency" not in page
     assert "no difference shown" in page
+
+
+def test_classes_that_differ_equally_often_keep_their_order(folder, weights, tmp_path):
+    files = []
+    for answer in (0, 1):
+        network, metadata = load_network(weights[0])
+        network.classifier.logits.bias.data[answer] += 1e4
+        files.append(tmp_path / f"always-{answer}.safetensors")
+        save_network(files[-1], network, metadata)
+    arguments = ["compare", folder / "store", *files, "--no-latency", "--device", "cpu"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    first = [
+        f"{name} {count} of {count}" for name, count in zip(EMOTIONS[:3], (4, 4, 3), strict=True)
+    ]
+    assert f"answered differently: 23 pairs; most often: {', '.join(first)}" in result.stderr
 
 
 @pytest.mark.parametrize(
