@@ -138,7 +138,7 @@ def _class_rows(evaluation: Evaluation, by_class: list[dict[str, Any]]) -> list[
         mistaken = metrics.confusion[index].copy()
         mistaken[index] = 0
         chosen = evaluation.labels == index
-        worst = int(mistaken.argmax())
+        worst = int(mistaken.max())
         rows.append(
             {
                 "name": name,
@@ -147,8 +147,12 @@ def _class_rows(evaluation: Evaluation, by_class: list[dict[str, Any]]) -> list[
                 "context_weight": float(evaluation.stream_weights[chosen, 1].mean())
                 if chosen.any()
                 else None,
-                "taken_for": metrics.classes[worst] if mistaken[worst] else "",
-                "taken_for_count": int(mistaken[worst]),
+                "taken_for": [
+                    other
+                    for other, times in zip(metrics.classes, mistaken, strict=True)
+                    if worst and times == worst
+                ],
+                "taken_for_count": worst,
             }
         )
     return rows

@@ -102,6 +102,26 @@ def test_the_page_shows_every_figure(report, result):
         assert fact in text
 
 
+def test_of_classes_that_tie_all_are_named(result, tmp_path):
+    count = len(result.evaluation.labels)
+    labels = np.array([0, 0, 0, 1, 1, 1] + [2] * (count - 6))
+    answers = np.array([1, 3, 0, 2, 2, 4] + [2] * (count - 6))
+    probabilities = np.eye(7, dtype=np.float32)[answers]
+    classes = result.evaluation.metrics.classes
+    metrics = compute_metrics(probabilities, labels, classes)
+    evaluation = replace(
+        result.evaluation, metrics=metrics, probabilities=probabilities, labels=labels
+    )
+    write_report(tmp_path, replace(result, evaluation=evaluation))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    said = re.findall(r'<td class="text">(.*)</td></tr>', page)[:3]
+    assert [re.sub("<.*?>", "", cell) for cell in said] == [
+        f"{classes[1]}, {classes[3]} (1 each)",
+        f"{classes[2]} (2)",
+        "–",
+    ]
+
+
 def test_the_galleries_hold_all_pairs_of_a_small_split(report, result):
     page = Page(report)
     assert page.tags["article"] == len(result.evaluation.sources)
