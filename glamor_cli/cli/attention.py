@@ -141,7 +141,7 @@ def _method_table(report: "AttentionReport") -> Table:
     )
     table.add_row(
         "  times a random square",
-        *("-" if one.ratio is None else f"{one.ratio:.1f}" for one in hidden),
+        *("-" if one.shown_ratio is None else f"{one.shown_ratio:.1f}" for one in hidden),
         "1",
     )
     table.add_row(

@@ -247,7 +247,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).ratio
+    ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).shown_ratio
     times = "" if ratio is None else f": {ratio:.1f} times"
     side = report.config.hiding.side
     axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")

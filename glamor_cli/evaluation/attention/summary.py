@@ -40,6 +40,11 @@ class HidingSummary:
     changed_attended: float
     changed_random: float
 
+    @property
+    def shown_ratio(self) -> float | None:
+        """The ratio, unless its interval has no upper end: such a ratio says nothing to people."""
+        return None if self.ratio_interval is None else self.ratio
+
 
 @dataclass(frozen=True)
 class StreamSummary:

@@ -1,6 +1,7 @@
 """The attention of a real network on a real store: the same figures by another way, and files."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,23 @@ def test_a_curve_that_hardly_falls_lies_below_the_top(report):
     flat = replace(report.random_curves, deletion=np.full_like(report.random_curves.deletion, 0.9))
     deletion, *_ = draw_hiding(replace(report, random_curves=flat)).axes
     assert deletion.get_ylim()[1] > 0.94
+
+
+def test_a_ratio_whose_interval_has_no_upper_end_is_not_shown(root, report):
+    arguments = ["attention", str(root / "pairs"), "--weights", str(root / "full.safetensors")]
+    arguments += ["--pairs", "2", "--seed", "1", "--regions", "1", "--steps", "2"]
+    arguments += ["--threads", "1", "--device", "cpu", "--json", "-"]
+    result = CliRunner().invoke(app, arguments)
+    hiding = json.loads(result.stdout)["methods"]["attention"]["hiding"]
+    assert hiding["ratio"] is not None
+    assert hiding["ratio_interval"] is None
+    assert re.search(r"times a random square\s*│\s*-\s*│", result.stderr), result.stderr
+    # Where only one pair has a cost, many resamples hold none.
+    drops = np.zeros_like(report.random_costs.drops)
+    drops[0] = 0.1
+    random_costs = replace(report.random_costs, drops=drops)
+    *_, costs = draw_hiding(replace(report, random_costs=random_costs)).axes
+    assert costs.get_title("left") == "32x32 pixels hidden"
 
 
 def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):
