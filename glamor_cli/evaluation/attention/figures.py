@@ -162,6 +162,9 @@ def draw_streams(report: AttentionReport) -> "Figure":
 def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> None:
     label, answer = int(report.labels[pair.row]), int(report.answers[pair.row])
     axes[0].imshow(to_picture(pair.face))
+    if not pair.found:
+        note = "no face\nwas found"
+        axes[0].text(48, 48, note, ha="center", va="center", fontsize=8, color="white")
     names = [plain_name(report.classes[index], _LONGEST) for index in (answer, label)]
     said = f"{names[0]} {report.probabilities[pair.row, answer]:.0%}"
     axes[0].text(

@@ -106,12 +106,14 @@ class ShownPair:
         row: Its position among the measured pairs.
         face: float32 [3, 96, 96], RGB in [0, 1].
         context: float32 [3, 112, 112], RGB in [0, 1].
+        found: Whether there is a face; without one the network sees zeros in its place.
         cue: Its scene, where it is one.
     """
 
     row: int
     face: NDArray[np.float32]
     context: NDArray[np.float32]
+    found: bool
     cue: Cue | None
 
 
@@ -134,7 +136,7 @@ class AttentionReport(Answered):
         methods: Measures by kind of map; of Grad-CAM where it was asked for.
         random_costs: Of hiding squares of the same size anywhere.
         random_curves: Deletion and insertion in the order of maps that know nothing.
-        shown: A pair of each class.
+        shown: A pair of each class, in the classes' order.
         pairs: Which pairs they are, and whether the network learnt from them.
     """
 
@@ -246,7 +248,7 @@ class _Sample:
         nothing = random_maps(grid, self._draws(part, "maps"))
         self.random_costs.append(occluder.anywhere(self._draws(part, "squares")))
         self.random_curves.append(occluder.curves(nothing, self._draws(part, "ties")))
-        self._choose_shown(answers, faces, contexts, cues)
+        self._choose_shown(part, answers.labels, faces, contexts, cues)
         self.answers.append(answers)
         self.count += len(part)
 
@@ -257,19 +259,21 @@ class _Sample:
 
     def _choose_shown(
         self,
-        answers: Answers,
+        part: Split,
+        labels: NDArray[np.int64],
         faces: NDArray[np.float32],
         contexts: NDArray[np.float32],
         cues: list[Cue] | None,
     ) -> None:
         """Keep the first pair of each class."""
         known = {int(label) for done in self.answers for label in done.labels}
-        for here, label in enumerate(answers.labels.tolist()):
+        for here, label in enumerate(labels.tolist()):
             if label not in known and len(self.shown) < _SHOWN:
                 known.add(label)
                 row = self.count + here
                 cue = None if cues is None else cues[row]
-                self.shown.append(ShownPair(row, faces[here], contexts[here], cue))
+                found = bool(part.boxes[here].any())
+                self.shown.append(ShownPair(row, faces[here], contexts[here], found, cue))
 
     def report(
         self,
@@ -289,6 +293,7 @@ class _Sample:
                 place_right = measure_attention(maps, cues, chosen=right) if right.any() else None
             costs, curves = _join_costs(self.costs[kind]), _join_curves(self.curves[kind])
             methods[kind] = MapMeasures(maps, costs, curves, place, place_right)
+        labels = np.concatenate([part.labels for part in self.answers])
         return AttentionReport(
             config=self.config,
             split=pairs.split,
@@ -297,14 +302,14 @@ class _Sample:
             variant=self.runtime.metadata.network.variant,
             engine=UsedEngine.of(self.runtime),
             classes=self.runtime.metadata.classes,
-            labels=np.concatenate([part.labels for part in self.answers]),
+            labels=labels,
             probabilities=np.concatenate([part.probabilities for part in self.answers]),
             stream_weights=np.concatenate([part.stream_weights for part in self.answers]),
             sources=tuple(source for part in self.answers for source in part.sources),
             methods=methods,
             random_costs=_join_costs(self.random_costs),
             random_curves=_join_curves(self.random_curves),
-            shown=tuple(self.shown),
+            shown=tuple(sorted(self.shown, key=lambda pair: int(labels[pair.row]))),
             pairs=pairs,
         )
 

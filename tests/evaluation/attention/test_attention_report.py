@@ -15,6 +15,7 @@ from scene_stores import write_scene_store
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.evaluation.attention.cues import find_cues
@@ -185,6 +186,29 @@ def test_headings_and_captions_lie_inside_the_gallery_and_apart(report, pairs):
     for place in places:
         assert place.y1 < figure.bbox.y1
         assert place.y0 > note.y1
+
+
+def test_the_gallery_has_the_order_of_the_networks_classes(root, report, tmp_path):
+    network, metadata = load_network(root / "full.safetensors")
+    turned = replace(metadata, classes=metadata.classes[::-1])
+    save_network(tmp_path / "turned.safetensors", network, turned)
+    config = replace(report.config, weights=tmp_path / "turned.safetensors", grad_cam=False)
+    drawn = measure_store(config)
+    assert drawn.labels[0] > drawn.labels[-1]
+    assert [int(drawn.labels[pair.row]) for pair in drawn.shown] == list(range(7))
+
+
+def test_the_gallery_says_where_no_face_was_found(root, report, tmp_path):
+    names = tmp_path / "images" / "Happy"
+    names.mkdir(parents=True)
+    Image.new("RGB", (64, 48), (60, 90, 30)).save(names / "plain.png")
+    preprocess(PreprocessConfig(tmp_path / "images", tmp_path / "pairs", workers=1))
+    config = AttentionConfig(
+        tmp_path / "pairs", root / "full.safetensors", split="all", hiding=FEW, threads=1
+    )
+    for one, expected in ((measure_store(config), 1), (report, 0)):
+        said = [text.get_text() for axes in draw_gallery(one).axes for text in axes.texts]
+        assert said.count("no face\nwas found") == expected
 
 
 def test_a_curve_that_hardly_falls_lies_below_the_top(report):
