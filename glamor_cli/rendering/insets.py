@@ -216,7 +216,8 @@ def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
         draw.text((x, middle), note, FAINT, style.small_font, anchor="lm")
         return
     bar_width, bar_height = style.text * 5, round(style.small * 0.9)
-    before, after = "where the face looked: a little", "most"
+    # Of all variants: not in all of them it is the face that decides.
+    before, after = "attention: a little", "most"
     needed = sum(draw.textlength(t, style.small_font) for t in (before, after))
     if needed + bar_width + 4 * style.gap > strip.width:
         before = "little"

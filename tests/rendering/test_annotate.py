@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 from permissions import bound_by_permissions
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
@@ -14,9 +14,11 @@ from glamor_cli.rendering.colours import (
     BLUE,
     CONTEXT_COLOUR,
     FACE_COLOUR,
+    FAINT,
     GREEN,
     INK,
     ORANGE,
+    PAPER,
     PURPLE,
     SKY,
     emotion_colour,
@@ -80,6 +82,21 @@ def test_labels_cover_neither_each_other_nor_a_face():
         assert not np.asarray(canvas.crop(box)).any()
 
 
+def has_line(picture: Image.Image, words: str) -> bool:
+    """Whether a line of a picture's lesser text begins with words, at the left edge."""
+    style, pixels = Style.of(picture.width), np.asarray(picture)
+    width = round(style.small_font.getlength(words))
+    for tenth in range(10):  # lines begin at any part of a pixel
+        line = Image.new("RGB", (width, 2 * style.small), PAPER)
+        place = (0, style.small + tenth / 10)
+        ImageDraw.Draw(line).text(place, words, FAINT, style.small_font, anchor="lm")
+        letters, strip = np.asarray(line), pixels[:, style.gap : style.gap + width]
+        rows = range(len(pixels) - line.height + 1)
+        if any(np.array_equal(strip[row : row + line.height], letters) for row in rows):
+            return True
+    return False
+
+
 @pytest.mark.parametrize("number", [1, 2, 12])
 @pytest.mark.parametrize("classes", [EMOTIONS, LONG_NAMES])
 def test_every_face_has_its_colour_and_there_is_room_for_all(number, classes):
@@ -126,6 +143,12 @@ def test_streams_that_weigh_nothing(share):
     # The bar's upper edge, which no letter covers, is its fullest row.
     row = (face + context).argmax()
     assert face[row] / (face[row] + context[row]) == pytest.approx(share, abs=0.01)
+
+
+def test_the_legend_fits_networks_whose_attention_does_not_ask_the_face():
+    picture = annotate(prediction(skimage.data.astronaut(), [(100, 100, 200, 200)]))
+    assert has_line(picture, "attention: a little")
+    assert not has_line(picture, "attention: a lot")
 
 
 def test_boxes_in_one_heap_are_drawn():
