@@ -20,6 +20,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
 )
 from glamor_cli.cli.tables import print_table
+from glamor_cli.counts import count
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def compare(
 
 
 def _print(result: "Comparison") -> None:
-    count, differing = len(result.labels), len(result.disagreements)
-    console.print(Text(f"{count} pairs of {result.config.store} ({result.split})"), soft_wrap=True)
+    pairs = count(len(result.labels), "pair")
+    console.print(Text(f"{pairs} of {result.config.store} ({result.split})"), soft_wrap=True)
     say_notes(result.notes)
     print_table(_network_table(result))
     print_table(_pairing_table(result))
@@ -93,12 +94,8 @@ def _print(result: "Comparison") -> None:
     # Among equals the classes' order stays.
     shares.sort(key=lambda share: share[0], reverse=True)
     most = ", ".join(text for _, text in shares[:3])
-    console.print(
-        Text(
-            f"answered differently: {differing} pairs" + (f"; most often: {most}" if most else "")
-        ),
-        soft_wrap=True,
-    )
+    differing = f"answered differently: {count(len(result.disagreements), 'pair')}"
+    console.print(Text(differing + (f"; most often: {most}" if most else "")), soft_wrap=True)
 
 
 def _network_table(result: "Comparison") -> Table:

@@ -22,6 +22,7 @@ from glamor_cli.cli.runtime_options import (
     WeightsOption,
 )
 from glamor_cli.cli.tables import print_table
+from glamor_cli.counts import count
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
@@ -81,7 +82,7 @@ def _print(result: "StoreEvaluation") -> None:
     metrics = result.evaluation.metrics
     console.print(
         Text(
-            f"{metrics.accuracy:.2%} of {metrics.count} pairs right, "
+            f"{metrics.accuracy:.2%} of {count(metrics.count, 'pair')} right, "
             f"macro-F1 {metrics.macro_f1:.4f}, "
             f"calibration error {metrics.calibration_error:.4f}, "
             f"negative log-likelihood {metrics.negative_log_likelihood:.4f}",

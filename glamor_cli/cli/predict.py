@@ -26,7 +26,8 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.cli.source_notes import SourceNotes, count
+from glamor_cli.cli.source_notes import SourceNotes
+from glamor_cli.counts import count
 from glamor_cli.errors import ConfigError
 from glamor_cli.predict.rows import RowFormat
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device

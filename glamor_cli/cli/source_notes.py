@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from glamor_cli.cli.render import console, printable
+from glamor_cli.counts import count
 from glamor_cli.vision.heif import HEIF_SUFFIXES, say_how
 
 
@@ -63,11 +64,6 @@ def say_left_out(kinds: Mapping[str, int]) -> None:
         _say(f"skipped {files} of unsupported kinds: {named}")
         if not HEIF_SUFFIXES.isdisjoint(kinds):
             _say(say_how())
-
-
-def count(number: int, thing: str) -> str:
-    """Say how many there are of a thing, whose name is given in the singular."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _say(line: str) -> None:

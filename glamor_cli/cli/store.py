@@ -13,6 +13,7 @@ from rich.text import Text
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.render import console, printable, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
+from glamor_cli.counts import count
 
 store = typer.Typer(
     help="Inspect, check and merge pair stores, and export their boxes.",
@@ -58,7 +59,7 @@ def verify(path: StoreArgument) -> None:
     total = sum(counts.stored for counts in opened.info.counts.values())
     with _progress("verifying", "pairs", total) as show:
         checked = opened.verify(show)
-    line = f"{path}: {checked} pairs, all intact"
+    line = f"{path}: {count(checked, 'pair')}, all intact"
     if not opened.info.index_sha256:
         line += "; an older version made it, without checksums of its labels"
     console.print(printable(line), markup=False, soft_wrap=True)

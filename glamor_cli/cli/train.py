@@ -25,6 +25,7 @@ from glamor_cli.cli.runtime_options import (
     TrainPrecisionOption,
     TrainStoreArgument,
 )
+from glamor_cli.counts import count
 from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.kinds import is_file
@@ -206,7 +207,7 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
         first = config.recipe.first_whole_epoch
         later = f"; {BEST} is kept from epoch {first} on, when faces have their full size"
         exit_stopped(
-            f"{result.epochs} epochs are finished, and everything is saved"
+            f"{count(result.epochs, 'epoch')} finished, and everything is saved"
             + (later if result.epochs < first else ""),
             "Go on with the same command and --resume.",
         )

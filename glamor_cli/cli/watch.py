@@ -21,7 +21,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.cli.source_notes import count
+from glamor_cli.counts import count
 from glamor_cli.errors import DataError
 from glamor_cli.predict.rows import VIDEO_COLUMNS, FaceRow, RowFormat, RowSink
 from glamor_cli.runtimes.options import Device

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glamor_cli import __version__
+from glamor_cli.counts import count
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES
 from glamor_cli.evaluation.compare import Comparison
@@ -178,9 +179,10 @@ def draw_comparison(comparison: Comparison, *, names: bool) -> "Figure":
 
 def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
     config = comparison.config
-    rows = comparison.disagreements
+    rows, pairs = comparison.disagreements, count(len(comparison.labels), "pair")
     return {
         "comparison": comparison,
+        "pairs": pairs,
         "store": config.store.resolve().name,
         "notes": comparison.notes,
         "version": __version__,
@@ -199,7 +201,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
         "cards": _make_cards(comparison, split),
         "facts": {
             "Store": str(config.store),
-            "Split": f"{comparison.split}, {len(comparison.labels)} pairs",
+            "Split": f"{comparison.split}, {pairs}",
             "Batch": str(config.batch),
             "Threads": "all" if config.threads is None else str(config.threads),
             "Bootstrap": f"{RESAMPLES} resamples of the pairs, the same ones for all networks",

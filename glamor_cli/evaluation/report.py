@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli import __version__
+from glamor_cli.counts import count
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
@@ -80,6 +81,7 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
     facts = _facts(result)
     return {
         "metrics": metrics,
+        "pairs": count(metrics.count, "pair"),
         "weights": result.weights,
         "store": result.store.resolve().name,
         "split": result.split,
@@ -169,7 +171,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
         "Temperature": f"{metadata.temperature:g}",
         "Store": str(result.store),
-        "Split": f"{result.split}, {result.evaluation.metrics.count} pairs",
+        "Split": f"{result.split}, {count(result.evaluation.metrics.count, 'pair')}",
         "Runtime": str(result.engine),
         "Mirror images": "also run, both answers averaged" if config.flip else "not used",
         "Batch": str(config.batch),

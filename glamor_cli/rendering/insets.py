@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from glamor_cli.counts import count
 from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
 from glamor_cli.rendering.colours import (
     CONTEXT_COLOUR,
@@ -130,7 +131,7 @@ def draw_strip(
         _draw_card(_Card(draw, x, y, cell - style.gap, style), tag, face, prediction.classes)
     if others:
         place = (style.gap, cards_end + style.small * 1.1)
-        draw.text(place, f"and {others} more faces", FAINT, style.small_font, anchor="lm")
+        draw.text(place, f"and {count(others, 'more face')}", FAINT, style.small_font, anchor="lm")
     # One face that looked somewhere needs the legend.
     note = min((note_of(face.attention) for face in faces), default="no face found")
     _draw_legend(strip, cards_end + (lines - 1) * line_height, note, style)

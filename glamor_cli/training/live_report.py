@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from glamor_cli import __version__
+from glamor_cli.counts import count
 from glamor_cli.rendering.pages import draw_svg, write_page
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_curves, draw_learning_rate
@@ -63,12 +64,13 @@ def write_live_report(
             "pause": _duration(pause),
             "done": len(history),
             "epochs": epochs,
+            "all_epochs": count(epochs, "epoch"),
             "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             "figures": _figures(history, best, left),
             "curves": draw_svg(
                 draw_curves(history, best),
                 "curves",
-                f"Loss and accuracy over {len(history)} epochs",
+                f"Loss and accuracy over {count(len(history), 'epoch')}",
             ),
             "rate": draw_svg(draw_learning_rate(history), "rate", "Learning rate over the epochs"),
             "rows": list(reversed(history[-_SHOWN:])),
@@ -112,7 +114,8 @@ def _facts(config: TrainConfig) -> dict[str, Any]:
     return {
         "Store": f"{config.store}, learning from {config.train_split}",
         "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
-        "Recipe": f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, "
+        "Recipe": f"{recipe.name}: {count(recipe.epochs, 'epoch')}, "
+        f"batches of {recipe.batch_size}, "
         f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}",
         "Seed": config.seed,
         "Start": str(config.initial_weights or "random weights"),

@@ -4,6 +4,7 @@ import csv
 import json
 import ntpath
 import os
+import re
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -18,10 +19,14 @@ from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
 from glamor_cli.cli.render import console
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
 from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
+from glamor_cli.evaluation.figures import draw_confusion
+from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights.metadata import Metadata
@@ -231,6 +236,32 @@ def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
     page = (tmp_path / "report" / "comparison.html").read_text(encoding="utf-8")
     assert "and latency" not in page
     assert "no difference shown" in page
+
+
+def test_a_single_pair_is_not_told_as_several(folder, weights, tmp_path):
+    path = tmp_path / "images" / "Happy" / "0.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (64, 48), (60, 90, 30)).save(path)
+    making = PairMaking(boxes=BoxSource.WHOLE)
+    preprocess(PreprocessConfig(tmp_path / "images", tmp_path / "store", making, workers=1))
+    twin = shutil.copy(weights[0], tmp_path / "twin.safetensors")
+    run = ["--device", "cpu", "--threads", 1, "--report"]
+    said = ""
+    for words in (
+        ["compare", tmp_path / "store", weights[0], twin, "--no-latency", *run, tmp_path / "both"],
+        ["evaluate", tmp_path / "store", "--weights", weights[0], *run, tmp_path / "one"],
+        ["store", "verify", tmp_path / "store"],
+    ):
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert result.exit_code == 0, result.stderr
+        said += result.stderr
+    for expected in ("\n1 pair of ", "% of 1 pair right", ": 1 pair, all intact"):
+        assert expected in said
+    for page in ("both/comparison.html", "one/report.html"):
+        said += (tmp_path / page).read_text(encoding="utf-8")
+    assert not re.search(r"\b1 pairs", said)
+    metrics = compute_metrics(np.eye(7, dtype=np.float32)[:1], np.zeros(1, np.int64), EMOTIONS)
+    assert draw_confusion(metrics).axes[0].get_title().startswith("100.0% of 1 pair right")
 
 
 def test_classes_that_differ_equally_often_keep_their_order(folder, weights, tmp_path):

@@ -169,6 +169,12 @@ def test_very_many_faces_still_fit_in_a_jpeg(tmp_path):
             assert has_colour(annotate(crowd), emotion_colour(EMOTIONS, index))
 
 
+@pytest.mark.parametrize(("faces", "said"), [(61, "and 1 more face "), (62, "and 2 more faces")])
+def test_faces_without_a_card_are_counted(faces, said):
+    boxes = [(8 * n % 480, 10, 8 * n % 480 + 6, 20) for n in range(faces)]
+    assert has_line(annotate(prediction(skimage.data.astronaut(), boxes)), said)
+
+
 def test_saved_names_do_not_collide_and_stay_in_the_folder(tmp_path):
     image = np.zeros((20, 20, 3), np.uint8)
     sources = [

@@ -151,7 +151,8 @@ def test_a_training_leaves_it(scene_store, tmp_path):
     face_only = NetworkConfig(variant=Variant.FACE_ONLY)
     train(TrainConfig(scene_store, tmp_path / "run", recipe, network=face_only, threads=1))
     page = (tmp_path / "run" / LIVE_REPORT).read_text(encoding="utf-8")
-    assert "Finished: 1 epochs" in page
+    assert "Finished: 1 epoch." in page
+    assert "1 epochs" not in page
     assert "face-only" in page
 
 

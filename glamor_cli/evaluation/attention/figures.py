@@ -100,11 +100,10 @@ def draw_gallery(report: AttentionReport) -> "Figure":
         if row == 0:
             for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
-    note = (
-        "framed: the disc that decides"
-        if report.shown[0].cue
-        else f"pairs of {len(report.shown)} classes"
-    )
+    classes = len(report.shown)
+    note = "a pair of one class" if classes == 1 else f"pairs of {classes} classes"
+    if report.shown[0].cue:
+        note = "framed: the disc that decides"
     figure.supxlabel(f"{plain_name(report.weights.name, 40)}; {note}", fontsize=9, color=FAINT)
     return figure
 

@@ -209,6 +209,8 @@ def test_the_gallery_says_where_no_face_was_found(root, report, tmp_path):
     for one, expected in ((measure_store(config), 1), (report, 0)):
         said = [text.get_text() for axes in draw_gallery(one).axes for text in axes.texts]
         assert said.count("no face\nwas found") == expected
+    (note,) = draw_gallery(measure_store(config)).texts
+    assert note.get_text() == "full; a pair of one class"
 
 
 def test_a_curve_that_hardly_falls_lies_below_the_top(report):
