@@ -37,10 +37,11 @@ def saved_name(source: str | Path, suffix: str) -> str:
 def is_saved(path: Path) -> bool:
     """Say whether a file is what a run saved, by its name and its mark.
 
-    Only files of such a name are opened. The name alone does not suffice: a photograph may have it.
+    Only files of such a name are opened, and all PNG files, for explanations may be given any name.
+    The name alone does not suffice: a photograph may have it.
     """
-    names = (*SUFFIXES, SAVED_EXPLANATION.removeprefix("-"))
-    return path.name.endswith(names) and has_mark(path)
+    named = path.name.endswith(SUFFIXES) or path.suffix.lower() == ".png"
+    return named and has_mark(path)
 
 
 def has_mark(path: Path) -> bool:

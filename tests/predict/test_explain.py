@@ -95,6 +95,8 @@ def test_another_face_and_the_name_that_the_picture_gets(
     # It is no photograph to those who predict everything in the folder.
     shutil.copy(photographs / "group.jpg", tmp_path / "not-explained.png")
     assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]
+    (tmp_path / "group-explained.png").rename(tmp_path / "Why.PNG")
+    assert [path.name for path in list_sources([tmp_path])] == ["not-explained.png"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
