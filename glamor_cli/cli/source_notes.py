@@ -43,11 +43,11 @@ class SourceNotes:
             folders = [*self.passed_over]
             where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
             files = count(self.passed_over.total(), "picture")
-            _say(f"skipped {files} that earlier runs saved in {where}")
+            _say(f"skipped {files} that glamor saved in {where}")
         if self.taken:
             are = "is a picture" if self.taken == 1 else "are pictures"
             _say(
-                f"{self.taken} of the files named {are} that earlier runs saved; "
+                f"{self.taken} of the files named {are} that glamor saved; "
                 "a pattern in quotes skips them"
             )
         say_left_out(self.left_out)

@@ -33,11 +33,11 @@ def test_named_pictures_of_earlier_runs_are_taken_and_counted(folder):
     code, rows, said = run(*sorted(folder.iterdir()))
     assert (code, len(rows)) == (0, 4)
     assert said[-1] == (
-        "2 of the files named are pictures that earlier runs saved; a pattern in quotes skips them"
+        "2 of the files named are pictures that glamor saved; a pattern in quotes skips them"
     )
     code, rows, said = run(folder / "*")
     assert (code, len(rows)) == (0, 2)
-    assert said[-1] == f"skipped 2 pictures that earlier runs saved in {folder}"
+    assert said[-1] == f"skipped 2 pictures that glamor saved in {folder}"
 
 
 def test_pictures_of_kinds_that_are_not_read_are_counted_in_folders_and_globs(folder):
