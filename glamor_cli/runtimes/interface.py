@@ -81,7 +81,8 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
-            CheckpointError: The network answers with values that are not finite.
+            CheckpointError: The network answers with values that are not finite, or in other
+                shapes than those of an ``Output``.
         """
         return self._require_finite(self.unchecked(face, context))
 
@@ -97,6 +98,7 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            CheckpointError: The network answers in other shapes than those of an ``Output``.
         """
         _check("face", face, FACE_SIZE)
         _check("context", context, CONTEXT_SIZE)
@@ -106,11 +108,12 @@ class Runtime(ABC):
                 "Give one context for each face.",
             )
         if len(face) == 0:
-            return self._nothing()
+            # Without asking the engine, which may refuse an empty batch.
+            return Output(*(np.empty(shape, np.float32) for shape in self._shapes(0)))
         with self._running(len(face)):
             pieces = [
-                self._run(face[start:][: self.largest_batch], context[start:][: self.largest_batch])
-                for start in range(0, len(face), self.largest_batch)
+                self._require_shapes(self._run(face[part], context[part]), part)
+                for part in self._parts(len(face))
             ]
         return _join(pieces)
 
@@ -131,9 +134,9 @@ class Runtime(ABC):
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
         """
         _check("face", face, FACE_SIZE)
-        starts = range(0, len(face), self.largest_batch)
+        parts = self._parts(len(face))
         with self._running(len(face)):
-            pieces = [self._about(face[start:][: self.largest_batch]) for start in starts]
+            pieces = [self._about(face[part]) for part in parts]
 
         def ask(context: NDArray[np.float32]) -> Output:
             if not pieces or len(context) != len(face):
@@ -141,8 +144,8 @@ class Runtime(ABC):
             _check("context", context, CONTEXT_SIZE)
             with self._running(len(context)):
                 answers = [
-                    piece(context[start:][: self.largest_batch])
-                    for start, piece in zip(starts, pieces, strict=True)
+                    self._require_shapes(piece(context[part]), part)
+                    for part, piece in zip(parts, pieces, strict=True)
                 ]
             return self._require_finite(_join(answers))
 
@@ -188,14 +191,28 @@ class Runtime(ABC):
                 )
         return output
 
-    def _nothing(self) -> Output:
-        """Answer an empty batch without asking the engine, which may refuse it."""
+    def _require_shapes(self, output: Output, part: slice) -> Output:
+        """Check the answer to a part of a batch: others than ours may have changed the graph."""
+        answers = (output.probabilities, output.attention, output.stream_weights)
+        expected = self._shapes(part.stop - part.start)
+        for name, values, shape in zip(OUTPUT_NAMES, answers, expected, strict=True):
+            if values.shape != shape:
+                raise CheckpointError(
+                    f"the network answers with {name} of the shape {list(values.shape)}, "
+                    f"not {list(shape)}",
+                    "Use a file as glamor train or glamor export wrote it.",
+                )
+        return output
+
+    def _shapes(self, count: int) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parts of an ``Output`` about so many pairs."""
         size = self.metadata.network.attention_size
-        return Output(
-            np.empty((0, len(self.metadata.classes)), np.float32),
-            np.empty((0, size, size), np.float32),
-            np.empty((0, 2), np.float32),
-        )
+        return (count, len(self.metadata.classes)), (count, size, size), (count, 2)
+
+    def _parts(self, count: int) -> list[slice]:
+        """Cut a batch of so many pairs into pieces that the engine takes at once."""
+        starts = range(0, count, self.largest_batch)
+        return [slice(start, min(start + self.largest_batch, count)) for start in starts]
 
 
 def no_memory_left(count: int) -> BackendUnavailable:
