@@ -1,5 +1,8 @@
 """The authors' box files, read and written."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from glamor_cli.data.data_sets.crop_files import box_file_name, read_box, write_box
@@ -45,3 +48,34 @@ def test_another_box_is_never_overwritten(tmp_path):
     with pytest.raises(DataError, match="holds another box"):
         write_box(path, Box(0, 0, 0, 0))
     assert path.read_text() == "-3,2,3,4\n"
+
+
+def test_a_link_is_never_followed(tmp_path):
+    (tmp_path / "notes").write_text("kept")
+    for name in ("a.partial", ".a.partial"):
+        (tmp_path / name).symlink_to(tmp_path / "notes")
+    write_box(tmp_path / "a.txt", Box(1, 2, 3, 4))
+    assert (tmp_path / "notes").read_text() == "kept"
+    assert read_box(tmp_path / "a.txt") == Box(1, 2, 3, 4)
+
+
+def test_several_can_write_the_same_boxes_at_once(tmp_path):
+    def write(_: int) -> None:
+        for number in range(300):
+            write_box(tmp_path / f"{number}.txt", Box(1, 2, 3, number))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(4)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        f"{number}.txt" for number in range(300)
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="looks at POSIX permissions")
+def test_a_box_file_has_the_permissions_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_box(tmp_path / "a.txt", Box(1, 2, 3, 4))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640

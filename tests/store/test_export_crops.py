@@ -1,8 +1,10 @@
 """A store turned back into the authors' box files."""
 
 import shutil
+import sys
 
 import pytest
+from little_room import run_with_little_room
 from small_data_sets import tree, write_image
 
 from glamor_cli.data.store.export_crops import export_crops
@@ -97,3 +99,12 @@ def test_a_store_cannot_lead_out_of_the_folder(tmp_path, authors_data_set, run):
         export_crops(PairStore.open(tmp_path / "a" / "store"), tmp_path / "a" / "out")
     new = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(tmp_path / "a" / "out") for path in new)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, authors_data_set, run):
+    run(authors_data_set, tmp_path / "store")
+    done = run_with_little_room(3, "store", "export-crops", tmp_path / "store", tmp_path / "out")
+    assert done.returncode == 3, done.stderr
+    assert "cannot write" in done.stderr.splitlines()[0]
+    assert not tree(tmp_path / "out")

@@ -3,6 +3,7 @@
 In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no face.
 """
 
+import secrets
 from pathlib import Path
 
 from glamor_cli.errors import DataError, reason_of
@@ -68,8 +69,13 @@ def write_box(path: Path, box: Box) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         # No fsync as in atomic_path: a data set has tens of thousands, and writing again is cheap.
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(text, encoding="ascii", newline="")
-        temporary.replace(path)
+        # The name is made up, so that no other run writes to it and no link of that name is there.
+        temporary = path.with_name(f".{secrets.token_hex(8)}.partial")
+        try:
+            with temporary.open("x", encoding="ascii", newline="") as handle:
+                handle.write(text)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
