@@ -259,7 +259,12 @@ def _claim(folder: Path) -> None:
     """Take an empty folder, or one that an earlier demo marked as its own."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder", "Choose a folder with --output.")
-    if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+    # Hidden ones may be what a demo killed in its first moment left behind.
+    if (
+        folder.exists()
+        and not (folder / _MARK).exists()
+        and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    ):
         raise ConfigError(
             f"{folder} holds other files", "Choose an empty or new folder with --output."
         )

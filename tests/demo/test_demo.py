@@ -88,6 +88,17 @@ def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]
 
 
+def test_a_demo_that_was_killed_in_its_first_moment_can_be_run_again(tmp_path: Path) -> None:
+    (tmp_path / "..glamor-demo-abc.partial").touch()
+
+    def stop(name: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(DemoConfig(tmp_path), DemoCallbacks(stop, lambda _: None, lambda *_: None))
+    assert (tmp_path / ".glamor-demo").is_file()
+
+
 def test_the_demo_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="is not a folder"):

@@ -2,7 +2,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from waiting import wait_until
+
 from glamor_cli.data.scenes.cues import read_cues
+
+FEW = ("--train", 2, "--validation", 1, "--test", 1, "--scale", 1)
+HIDDEN = ".scenes-*.partial/scenes/images/*/*/*.png"
+"""What is drawn before a folder gets its name."""
 
 
 def glamor(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -15,8 +22,17 @@ def glamor(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedP
     )
 
 
+def begin(out: Path, beside: Path) -> subprocess.Popen:
+    """Draw many scenes, and come back when some are there."""
+    before = set(beside.glob(HIDDEN))
+    command = [sys.executable, "-m", "glamor_cli", "scenes", str(out), "--train", "100000"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: set(beside.glob(HIDDEN)) > before, running)
+    return running
+
+
 def test_makes_scenes_then_refuses_to_overwrite_them(tmp_path):
-    command = ("scenes", tmp_path / "s", "--train", 2, "--validation", 1, "--test", 1, "--scale", 1)
+    command = ("scenes", tmp_path / "s", *FEW)
     done = glamor(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
@@ -28,13 +44,39 @@ def test_makes_scenes_then_refuses_to_overwrite_them(tmp_path):
 
 
 def test_the_folder_worked_in_can_take_the_scenes(tmp_path):
-    few = ("--train", 2, "--validation", 1, "--test", 1, "--scale", 1)
-    done = glamor("scenes", ".", *few, cwd=tmp_path)
+    done = glamor("scenes", ".", *FEW, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "glamor preprocess . pairs --boxes crop-files" in done.stderr
     next_words = ("preprocess", ".", "pairs", "--boxes", "crop-files", "--workers", 1)
     for _ in range(2):
         assert glamor(*next_words, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_killed_run_can_be_run_again_and_then_leaves_nothing(tmp_path, within):
+    out = tmp_path / "s"
+    if within:
+        out.mkdir()
+    beside = out if within else tmp_path
+    killed = begin(out, beside)
+    killed.kill()
+    killed.wait()
+    done = glamor("scenes", out, *FEW)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["crop", "cues.csv", "images"]
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_run_that_goes_on_is_not_disturbed_by_another(tmp_path):
+    running = begin(tmp_path / "one", tmp_path)
+    try:
+        drawn = next(tmp_path.glob(HIDDEN))
+        assert glamor("scenes", tmp_path / "two", *FEW).returncode == 0
+        assert drawn.exists()
+        assert running.poll() is None
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_says_what_is_wrong_with_a_count(tmp_path):

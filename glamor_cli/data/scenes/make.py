@@ -1,8 +1,10 @@
 """Writing generated scenes as a data set: images, box files and ``cues.csv``."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
@@ -11,7 +13,13 @@ from glamor_cli.data.scenes.cues import CUES_FILE, Cue, write_cues
 from glamor_cli.data.scenes.scene import check_drawing, draw_scene
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
+from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.labels import EMOTIONS
+
+_PREFIX, _SUFFIX = ".scenes-", ".partial"
+"""Of the hidden folders that scenes are drawn in."""
+_WHOLE = "scenes"
+"""The folder in a hidden one that gets its name when all is drawn."""
 
 
 def make_scenes(
@@ -20,7 +28,8 @@ def make_scenes(
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
     ``out`` appears only when all is written; a killed run leaves no half of it. A folder that is
-    there and empty stays and gets all at the end, ``cues.csv`` last.
+    there and empty, but for hidden files, stays and gets all at the end, ``cues.csv`` last. What
+    killed runs left hidden beside it, or in it, is removed.
 
     Args:
         out: ``images/<split>/<Class>/<name>.png``, ``crop/<split>/<Class>/<name>.txt`` and
@@ -37,7 +46,10 @@ def make_scenes(
     """
     _check(config)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # Hidden ones may be what a killed run left behind.
+    if out.exists() and not (
+        out.is_dir() and all(entry.name.startswith(".") for entry in out.iterdir())
+    ):
         raise ConfigError(
             f"{out} exists already and is not an empty folder",
             "Choose another folder, or remove this one.",
@@ -49,10 +61,7 @@ def make_scenes(
         within = place.is_dir()
         beside = place if within else place.parent
         beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=beside, prefix=".scenes-", suffix=".partial") as drawn:
-            # A folder within, because TemporaryDirectory makes its own private.
-            whole = Path(drawn) / "scenes"
-            whole.mkdir()
+        with _make_hidden(beside) as whole:
             write_cues(whole, _write_images(whole, config, progress), config.cues)
             if within:
                 for name in ("images", "crop", CUES_FILE):
@@ -62,6 +71,46 @@ def make_scenes(
     except OSError as error:
         raise cannot_write(out, reason_of(error)) from error
     return out
+
+
+@contextmanager
+def _make_hidden(beside: Path) -> Iterator[Path]:
+    """Lend a folder in a hidden and locked one, and remove those of runs that were killed."""
+    with (
+        tempfile.TemporaryDirectory(dir=beside, prefix=_PREFIX, suffix=_SUFFIX) as made,
+        _lock(Path(made)),
+    ):
+        if _is_locked(Path(made)):
+            _remove_leftovers(beside)
+        # A folder within, because TemporaryDirectory makes its own private.
+        whole = Path(made) / _WHOLE
+        whole.mkdir()
+        yield whole
+
+
+def _remove_leftovers(beside: Path) -> None:
+    for leftover in beside.glob(f"{_PREFIX}*{_SUFFIX}"):
+        # A run that has not made the folder within may not have its lock yet.
+        if leftover.is_symlink() or not (leftover / _WHOLE).is_dir():
+            continue
+        # Those of runs that go on are locked, and others' may not be opened.
+        with suppress(ConfigError, OSError):
+            with _lock(leftover):
+                shutil.rmtree(leftover / _WHOLE)
+            leftover.rmdir()
+
+
+def _is_locked(folder: Path) -> bool:
+    """Tell whether a lock that this process holds keeps others out: some file systems have none."""
+    try:
+        with _lock(folder):
+            return False
+    except ConfigError:
+        return True
+
+
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    return lock_folder(folder, "drawing scenes in", "Wait until it has finished.")
 
 
 def _write_images(
