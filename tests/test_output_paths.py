@@ -1,6 +1,9 @@
 """Results that cannot be written are refused before the work, and not after it."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,12 @@ from permissions import bound_by_permissions
 from PIL import Image
 from typer.testing import CliRunner
 
+import glamor_cli
 from glamor_cli.cli.app import app
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.weights.registry import find_weights
 
 COMMANDS = {
     "evaluate": ("evaluate STORE", ("--json",), "--report"),
@@ -120,6 +125,51 @@ def test_the_files_that_a_name_of_weights_stands_for_are_not_written_over() -> N
     }
     assert all(file.is_file() for file in files)
     require_writable(Path("glamor-original"), sources=files)  # a file of that name is another
+
+
+@pytest.mark.parametrize("weights", [(), ("--weights", "glamor-original.safetensors")])
+def test_an_export_in_the_folder_of_the_weights_leaves_them_as_they_are(
+    weights: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Where they lie, its own name for the file is that of a registered one."""
+    package = Path(glamor_cli.__file__).parent
+    for folder in (package, package.parent / "weights"):
+        unneeded = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder, tmp_path / folder.name, ignore=unneeded)
+    exported = tmp_path / "weights" / "glamor-original.onnx"
+    before = exported.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "glamor_cli", "export", *weights, "--batch-max", "2"],
+        cwd=exported.parent,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert "glamor-original.onnx is also an input" in done.stderr
+    assert exported.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict PHOTO --weights OWN --format csv --output OWN",
+        "export --weights OWN --with-preprocessing --output OWN",
+        "export --weights OWN --trt --timing-cache OWN",
+    ],
+)
+def test_no_weights_are_written_over(words: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    shutil.copy(find_weights("glamor-original", suffix=".onnx"), own)
+    before = own.read_bytes()
+    photograph = tmp_path / "photo.png"
+    Image.fromarray(skimage.data.astronaut()).save(photograph)
+    arguments = words.replace("PHOTO", str(photograph)).replace("OWN", str(own))
+    ended = CliRunner().invoke(app, arguments.split())
+    assert isinstance(ended.exception, ConfigError)
+    assert "own.onnx is also an input" in ended.exception.what
+    assert own.read_bytes() == before
 
 
 def test_a_report_in_the_data_sets_folder_is_written_again(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console
 from glamor_cli.cli.runtime_options import (
@@ -135,7 +136,9 @@ def export(
     )
     out = output or Path(_name(Path(weights).stem, onnx, trt=trt, image=with_preprocessing))
     beside = sidecar_path(out) if trt else None
-    require_writable(out, beside, timing_cache, folder=triton_repository)
+    require_writable(
+        out, beside, timing_cache, folder=triton_repository, sources=weights_files(weights)
+    )
     with console.status("exporting and comparing answers"):
         # Late, because it brings torch.
         from glamor_cli.export.artefacts import ArtefactConfig, export_artefacts

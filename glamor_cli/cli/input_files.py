@@ -1,8 +1,10 @@
 """Which files a command reads where a folder or a name is given: no result may replace them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from glamor_cli.errors import ConfigError
 from glamor_cli.weights.registry import INDEX_FILE, find_weights, registered
 
 
@@ -16,12 +18,19 @@ def store_files(store: Path) -> Iterator[Path]:
 
 
 def weights_files(*weights: str | Path) -> Iterator[Path]:
-    """List the files of weights, with what lies beside an engine, and what a name stands for."""
+    """List the files of weights, with what lies beside an engine, and what a name stands for.
+
+    A path in a registered name stands for that name's files, too: it may lead to one of them.
+    """
+    known = registered()
     for path in map(Path, weights):
-        if str(path) in registered():
+        for name in {str(path), path.stem} & known.keys():
             for suffix in (".safetensors", ".onnx"):
-                file = find_weights(path, suffix=suffix)
-                yield from (file, file.with_name(INDEX_FILE))
+                # One that is missing is for the work to report.
+                with suppress(ConfigError):
+                    file = find_weights(name, suffix=suffix)
+                    yield from (file, file.with_name(INDEX_FILE))
+        if str(path) in known:
             continue
         yield path
         if path.suffix == ".engine":

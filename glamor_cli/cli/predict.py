@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from glamor_cli.cli.durations import parse_seconds
+from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar
@@ -83,7 +84,7 @@ def predict(
     from glamor_cli.predict.predictor import PredictConfig
     from glamor_cli.predict.video import VideoConfig, choose_columns, predict_sources
 
-    require_writable(output, folder=save, sources=sources)
+    require_writable(output, folder=save, sources=[*sources, *weights_files(weights)])
     row_format = _choose_format(row_format, output)
     if output == STANDARD_OUTPUT:
         output = None
