@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar, say_notes
+from glamor_cli.cli.render import console, printable, progress_bar, say_notes
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     BatchOption,
@@ -95,8 +95,8 @@ def attention(
 def _print(report: "AttentionReport") -> None:
     console.print(
         Text(
-            f"{report.weights.name} on {len(report.labels)} of {report.available} pairs of "
-            f"{report.config.store} ({report.split}), {report.right.mean():.1%} right",
+            f"{printable(report.weights.name)} on {len(report.labels)} of {report.available} pairs "
+            f"of {report.config.store} ({report.split}), {report.right.mean():.1%} right",
             "bold",
         ),
         soft_wrap=True,

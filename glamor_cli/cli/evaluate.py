@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar, say_notes
+from glamor_cli.cli.render import console, printable, progress_bar, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -92,7 +92,7 @@ def _print(result: "StoreEvaluation") -> None:
     )
     console.print(
         Text(
-            f"{result.weights.name} on {result.store} ({result.split}), "
+            f"{printable(result.weights.name)} on {result.store} ({result.split}), "
             f"{result.engine.backend} {result.engine.provider}"
             + (", mirror images averaged" if result.config.flip else "")
         ),

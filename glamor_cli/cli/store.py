@@ -29,7 +29,7 @@ def info(path: StoreArgument) -> None:
     opened = PairStore.open(path)
     settings = Table(show_header=False)
     for name, value in opened.info.described().items():
-        settings.add_row(name, Text(value))
+        settings.add_row(Text(printable(name)), Text(printable(value)))
     console.print(settings)
     splits = Table()
     splits.add_column("split")

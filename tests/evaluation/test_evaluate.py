@@ -19,6 +19,7 @@ from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluate import choose_split, evaluate, write_predictions
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.weights.network_file import load_network, save_network
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,18 @@ def test_what_is_not_there(folder, arguments, error):
     weights = ["--weights", str(folder / "varied.safetensors")]
     result = CliRunner().invoke(app, ["evaluate", str(folder / "store"), *weights, *arguments])
     assert isinstance(result.exception, error)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "attention --pairs 2 --steps 2 --regions 1"])
+def test_the_name_that_weights_carry_is_text_and_nothing_more(folder, tmp_path, command):
+    network, metadata = load_network(folder / "varied.safetensors")
+    path = tmp_path / "own.safetensors"
+    save_network(path, network, replace(metadata, name="a\x1b[31m"))
+    arguments = [*command.split(), folder / "store", "--weights", path, "--device", "cpu"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.exception
+    assert "a\\x1b[31m on " in result.stderr
+    assert "\x1b" not in result.stderr
 
 
 def test_a_folder_that_is_no_store(folder):

@@ -73,6 +73,14 @@ def test_pictures_have_the_checksums_of_their_pixels_alone(tmp_path, run, votes)
     ]
 
 
+def rename_split(store, name):
+    (store / "test").rename(store / name)
+    values = json.loads((store / "store.json").read_text())
+    for part in ("source", "counts", "index_sha256"):
+        values[part][name] = values[part].pop("test")
+    change(store, **values)
+
+
 def write_info(store, old, new):
     path = store / "store.json"
     path.write_text(path.read_text().replace(old, new, 1))
@@ -111,6 +119,8 @@ def swap_splits(store):
         (lambda store: change(store, classes=["../../x", "Happy"]), "bad class name '../../x'"),
         (lambda store: change(store, classes=[".."]), r"bad class name '\.\.'"),
         (lambda store: change(store, classes=["two\nlines"]), "bad class name"),
+        (lambda store: rename_split(store, "a\x1b[31m"), r"bad split name 'a\\x1b\[31m'"),
+        (lambda store: rename_split(store, "two\nlines"), "bad split name"),
         (lambda store: write_info(store, '"read": 9', '"read": 1e999'), "store.json is damaged"),
         (lambda store: write_info(store, "{", " " * (17 << 20) + "{"), "cannot read .*larger"),
         (lambda store: change(store, source={"../up": {}}, counts={"../up": {}}), "damaged"),
@@ -126,6 +136,19 @@ def test_damaged_stores_are_refused_when_opened(store, damage, message):
     damage(store)
     with pytest.raises(DataError, match=message):
         PairStore.open(store)
+
+
+def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
+    rename_split(store, "test[old]")
+    change(store, versions={"[/x]": "[/y]", "pillow": "\x1b[31m1\n2"})
+    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.exception
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.stderr.splitlines()]
+    assert ["versions.[/x]", "[/y]"] in rows
+    assert ["versions.pillow", "\\x1b[31m1\\n2"] in rows
+    assert ["source.test[old].images", "6"] in rows
+    assert ["test[old]", "6"] in [row[:2] for row in rows]
+    assert "\x1b" not in shown.stderr
 
 
 def test_an_unfinished_store_says_how_to_go_on(store):

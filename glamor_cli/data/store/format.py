@@ -241,7 +241,7 @@ class StoreInfo:
         if info.complete and info.index_sha256 and set(info.index_sha256) != set(info.source):
             raise ValueError("checksums of indexes are missing")
         for name in info.source:
-            if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+            if not name or not name.isprintable() or name[0] == "." or set(name) & set("/\\"):
                 raise ValueError(f"bad split name {name!r}")
         return info
 
