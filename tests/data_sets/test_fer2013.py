@@ -2,10 +2,12 @@
 
 import csv
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from little_room import run_with_little_room
 from PIL import Image
 from small_data_sets import tree
 from typer.testing import CliRunner
@@ -140,6 +142,28 @@ def test_damaged_contents_of_archives_are_refused(folder, tmp_path):
     path.write_bytes(whole)
     with pytest.raises(DataError, match=r"cannot read .*train\.npz"):
         convert_fer2013(folder, tmp_path / "out")
+
+
+def test_a_manifest_of_other_images_is_kept(folder, tmp_path):
+    other = tmp_path / "out" / "manifest.csv"
+    other.parent.mkdir()
+    other.write_text("path,label\na.png,Sad\n")
+    with pytest.raises(ConfigError, match=r"manifest\.csv is a manifest of other images"):
+        convert_fer2013(folder, tmp_path / "out")
+    assert tree(tmp_path / "out") == {"manifest.csv": b"path,label\na.png,Sad\n"}
+    # Its own is replaced.
+    convert_fer2013(folder, tmp_path / "again")
+    before = tree(tmp_path / "again")
+    convert_fer2013(folder, tmp_path / "again", votes_share=0)
+    assert tree(tmp_path / "again") != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_a_full_disk_is_told_and_leaves_no_half_image(folder, tmp_path):
+    done = run_with_little_room(1000, "fer2013", folder, tmp_path / "out")
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert "cannot write" in done.stderr.splitlines()[0]
+    assert not tree(tmp_path / "out")
 
 
 def test_the_real_files_hold_what_their_description_says(tmp_path):

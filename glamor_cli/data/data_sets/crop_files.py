@@ -3,12 +3,12 @@
 In pixels of the upright picture, its EXIF orientation applied; 0,0,0,0 is no face.
 """
 
-import secrets
 from pathlib import Path
 
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.files.reading import open_file
+from glamor_cli.files.unsynced import unsynced_path
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
 MAX_BYTES = 256
@@ -67,15 +67,7 @@ def write_box(path: Path, box: Box) -> None:
                     "of their names.",
                 )
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # No fsync as in atomic_path: a data set has tens of thousands, and writing again is cheap.
-        # The name is made up, so that no other run writes to it and no link of that name is there.
-        temporary = path.with_name(f".{secrets.token_hex(8)}.partial")
-        try:
-            with temporary.open("x", encoding="ascii", newline="") as handle:
-                handle.write(text)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with unsynced_path(path) as temporary:
+            temporary.write_text(text, encoding="ascii", newline="")
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error

@@ -18,12 +18,15 @@ from glamor_cli.data.data_sets.class_names import find_class
 from glamor_cli.data.options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.atomic import cannot_write, write_text
+from glamor_cli.files.reading import open_file
+from glamor_cli.files.unsynced import unsynced_path
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.system.undisturbed import undisturbed
 
 SPLITS = ("train", "validation")
 # Marks in one split the copies of the other's images.
 _DUPLICATES = {"train": "duplicate_of_evaluation", "validation": "duplicate_of_train"}
+_MANIFEST = "manifest.csv"
 _REMEDY = "Give the folder that holds train.npz and validation.npz."
 
 
@@ -60,7 +63,8 @@ def convert_fer2013(
         For each split, what became of its images.
 
     Raises:
-        ConfigError: ``votes_share`` is not from 0 to 1, or the folder cannot be written to.
+        ConfigError: ``votes_share`` is not from 0 to 1, ``out`` has a manifest of other images, or
+            it cannot be written to.
         DataError: The files are missing or hold something else.
     """
     if not 0 <= votes_share <= 1:
@@ -72,6 +76,7 @@ def convert_fer2013(
     manifest = io.StringIO()
     rows = csv.writer(manifest, lineterminator="\n")
     rows.writerow(("path", "label", "split", *EMOTIONS))
+    _require_own(out / _MANIFEST, manifest.getvalue())
     reports = {}
     for split in SPLITS:
         arrays = _load(folder / f"{split}.npz", _DUPLICATES[split])
@@ -89,8 +94,24 @@ def convert_fer2013(
             duplicates=int(duplicates.sum()),
             lossy=int((lossy & ~duplicates).sum()),
         )
-    write_text(out / "manifest.csv", manifest.getvalue())
+    write_text(out / _MANIFEST, manifest.getvalue())
     return reports
+
+
+def _require_own(manifest: Path, header: str) -> None:
+    """Refuse to replace a manifest that an earlier call did not write."""
+    expected = header.encode()
+    try:
+        with open_file(manifest) as handle:
+            begin = handle.read(len(expected))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise cannot_write(manifest, reason_of(error)) from error
+    if begin != expected:
+        raise ConfigError(
+            f"{manifest} is a manifest of other images", "Choose a folder without a manifest."
+        )
 
 
 def _soft_labels(arrays: dict[str, NDArray[Any]], share: float) -> NDArray[np.float64]:
@@ -141,9 +162,8 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
 
 def _write_png(path: Path, pixels: NDArray[Any]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A Ctrl-C leaves no half image among those that are there.
-        with undisturbed():
-            Image.fromarray(pixels).save(path, "PNG")
+        # A Ctrl-C is heard between images.
+        with undisturbed(), unsynced_path(path) as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
