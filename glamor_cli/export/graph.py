@@ -62,8 +62,10 @@ def build_graph(
     """
     wrapped = ExportableNetwork(network, metadata.temperature, half=half).eval()
     # Two examples: a batch of one would be taken for a constant.
-    example = (torch.rand(2, 3, FACE_SIZE, FACE_SIZE), torch.rand(2, 3, CONTEXT_SIZE, CONTEXT_SIZE))
-    model = export_module(wrapped, example, INPUT_NAMES, opset=opset, simplify=fold)
+    face, context = (
+        torch.rand(2, 3, size, size, dtype=torch.float32) for size in (FACE_SIZE, CONTEXT_SIZE)
+    )
+    model = export_module(wrapped, (face, context), INPUT_NAMES, opset=opset, simplify=fold)
     model.producer_name = "glamor"
     model.doc_string = "GLAMOR-Net: face and context, RGB in [0, 1], to emotion probabilities."
     return model

@@ -91,10 +91,10 @@ def begin_or_resume(config: TrainConfig, on_progress: Callable[[Progress], None]
 def _process_settings(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """Set what holds for this process as a whole; the caller's program gets its own back.
 
-    That is the number of threads, torch's generators, which every step seeds, and how freed memory
-    is kept.
+    That is the number of threads, of what kind new tensors are, torch's generators, which every
+    step seeds, and how freed memory is kept.
     """
-    threads = torch.get_num_threads()
+    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     devices = [device] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices),
@@ -102,7 +102,9 @@ def _process_settings(config: TrainConfig, device: torch.device) -> Iterator[Non
     ):
         if config.threads is not None:
             torch.set_num_threads(config.threads)
+        torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            torch.set_default_dtype(kind)

@@ -57,7 +57,8 @@ def blank_network(config: "NetworkConfig") -> "GlamorNet":
     from glamor_cli.network.glamor_net import GlamorNet
 
     with torch.random.fork_rng([]):
-        return GlamorNet(config)
+        # A program around may have new tensors made of another kind.
+        return GlamorNet(config).float()
 
 
 def read_tensors(path: str | Path) -> "tuple[dict[str, Tensor], Metadata]":

@@ -201,3 +201,14 @@ def test_wrong_files_are_refused(weights_file: Path, exported: Path, tmp_path: P
     with pytest.raises(DataError):
         export_onnx(weights_file, tmp_path / "x.onnx", ExportConfig(verify=empty))
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_program_whose_tensors_are_of_another_kind_exports_the_same(
+    weights_file: Path, tmp_path: Path
+) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        report = export_onnx(weights_file, tmp_path / "w.onnx", ExportConfig(batch=SMALL))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert max(check.max_abs_diff for check in report.batches) <= 1e-5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from quick_training import QUICK, config
+from quick_training import QUICK, assert_same, config
 
 from glamor_cli.training.trainer import train
 
@@ -25,6 +25,21 @@ def test_a_program_finds_its_torch_as_it_left_it(scene_store: Path, tmp_path: Pa
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_program_whose_tensors_are_of_another_kind_trains_the_same_network(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """Which another kind would end in torch's errors, or draw otherwise."""
+    settings = replace(QUICK, epochs=1)
+    train(config(scene_store, tmp_path / "usual", settings))
+    torch.set_default_dtype(torch.float64)
+    try:
+        train(config(scene_store, tmp_path / "other", settings))
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_same(tmp_path / "usual", tmp_path / "other")
 
 
 MEMORY = """
