@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import NoReturn
 
 from glamor_cli.errors import (
     INTERRUPTED,
@@ -43,39 +44,23 @@ def _run() -> None:
 
         app()
     except GlamorError as error:
-        # Imported here because it is slow, and most runs end well.
-        from glamor_cli.cli.render import print_error
-
-        if verbose:
-            _print_traceback(error)
-        elif not (isinstance(error, PeerFailed) and is_follower()):
-            print_error(error)
-        sys.exit(error.exit_code)
+        is_told = isinstance(error, PeerFailed) and is_follower()
+        _fail(error, error, verbose=verbose, quiet=is_told)
     except OSError as error:
-        from glamor_cli.cli.render import print_error
-
         named = "" if error.filename is None else f"cannot use {error.filename}: "
         report = ConfigError(
             f"{named}{reason_of(error)}",
             "Check the path and its permissions; --verbose shows where it was used.",
         )
-        if verbose:
-            _print_traceback(error)
-        else:
-            print_error(report)
-        sys.exit(report.exit_code)
+        _fail(error, report, verbose=verbose)
     except RuntimeError as error:
-        if verbose or str(error) != _NO_THREAD:
+        if str(error) != _NO_THREAD:
             raise
-        from glamor_cli.cli.render import print_error
-
-        print_error(
-            BackendUnavailable(
-                "the system lets this program start no more threads",
-                "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
-            )
+        limit = BackendUnavailable(
+            "the system lets this program start no more threads",
+            "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
         )
-        sys.exit(BackendUnavailable.exit_code)
+        _fail(error, limit, verbose=verbose)
     except ImportError as error:
         from glamor_cli.system.extras import was_interrupted
 
@@ -86,9 +71,16 @@ def _run() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _print_traceback(error: Exception) -> None:
-    """Print what Python prints of an exception that nobody catches, whose exit code is always 1."""
-    sys.excepthook(type(error), error, error.__traceback__)
+def _fail(error: Exception, report: GlamorError, *, verbose: bool, quiet: bool = False) -> NoReturn:
+    """End with an error's two lines, or with what Python prints of one that nobody catches."""
+    if verbose:
+        sys.excepthook(type(error), error, error.__traceback__)
+    elif not quiet:
+        # Imported here because it is slow, and most runs end well.
+        from glamor_cli.cli.render import print_error
+
+        print_error(report)
+    sys.exit(report.exit_code)
 
 
 def _open_closed_streams() -> None:

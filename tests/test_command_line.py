@@ -289,3 +289,24 @@ def test_a_notebooks_way_to_show_figures_does_not_matter(tmp_path: Path) -> None
         timeout=120,
     )
     assert (tmp_path / "why.png").is_file()
+
+
+NO_THREADS = """
+from glamor_cli.cli import app
+from glamor_cli.__main__ import main
+
+def start() -> None:
+    raise RuntimeError("can't start new thread")  # as Python says it
+
+app.app = start
+main()
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--verbose",)])
+def test_a_limit_of_threads_is_told(options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", NO_THREADS, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert ("Traceback" in done.stderr) == bool(options)
+    assert ("no more threads" in done.stderr) != bool(options)

@@ -146,12 +146,12 @@ def _report(
     from glamor_cli.bench.report import write_csv, write_plot
 
     _print_table(result)
-    if json_file is not None:
-        write_json(json_file, result.to_dict(), "figures")
     if csv_file is not None:
         write_csv(result, csv_file)
     if plot is not None:
         write_plot(result, plot)
+    if json_file is not None:
+        write_json(json_file, result.to_dict(), "figures")
 
 
 def _not_measured(config: BenchConfig, rows: list[Row]) -> str:

@@ -13,6 +13,7 @@ from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, exit_stopped, printable, say_notes
 from glamor_cli.cli.source_notes import say_left_out
+from glamor_cli.counts import count
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
 from glamor_cli.vision.options import DetectorKind
@@ -153,7 +154,8 @@ def _print(report: "PreprocessReport", out: Path) -> None:
             f"{out} is already finished; there was nothing left to do", markup=False, soft_wrap=True
         )
     elif report.resumed:
-        console.print(f"{report.resumed} images were done by an earlier run")
+        were = "was" if report.resumed == 1 else "were"
+        console.print(f"{count(report.resumed, 'image')} {were} done by an earlier run")
     for failure in report.failed[:_SHOWN_FAILURES]:
         where = "" if failure.source in failure.reason else f"{failure.source}: "
         line = printable(f"failed: {where}{failure.reason}")

@@ -5,7 +5,7 @@ Differences are judged by `significance`; times are measured in turns by `system
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class CompareConfig(SplitConfig):
     """
 
     weights: tuple[str | Path, ...]
+    _: KW_ONLY
     latency: bool = True
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Run a network over a split of a pair store and judge its answers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class EvaluateConfig(SplitConfig):
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
+    _: KW_ONLY
     flip: bool = False
 
 

@@ -107,10 +107,15 @@ def _finish(temporary: Path, path: Path, *, replace: bool) -> None:
             except OSError as error:
                 if error.errno not in _NOT_REPLACEABLE or not path.is_file():
                     raise
-                with temporary.open("rb") as finished, path.open("wb") as sink:
+                with temporary.open("rb") as finished, _open_older(path) as sink:
                     shutil.copyfileobj(finished, sink)
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
+
+
+def _open_older(path: Path) -> BinaryIO:
+    """Open a file that is there: of others' in /tmp Linux refuses what might make one."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)), "wb")
 
 
 def _permit(temporary: Path, mode: int) -> None:

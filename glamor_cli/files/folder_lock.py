@@ -60,7 +60,7 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if isinstance(error, FileExistsError):
+        if isinstance(error, FileExistsError) and folder.is_file():
             raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
         raise cannot_write(folder, reason_of(error)) from error
     try:

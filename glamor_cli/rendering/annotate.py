@@ -101,7 +101,7 @@ class PictureFolder:
             self._made = [place for place in (folder, *folder.parents) if not exists(place)]
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if isinstance(error, FileExistsError):
+            if isinstance(error, FileExistsError) and folder.is_file():
                 raise ConfigError(f"{folder} is a file", "Give the name of a folder.") from error
             raise _not_writable(folder, error.strerror) from error
         # A run must find out before its first batch, not after it.

@@ -15,6 +15,12 @@ _SOON = 0.005
 """Seconds after which a signal that came at a bad moment comes again."""
 
 
+class _End:
+    """How a command ends, once that is known."""
+
+    code = INTERRUPTED
+
+
 class Interrupted(KeyboardInterrupt):
     """What a signal raises.
 
@@ -46,11 +52,7 @@ def let_signals_end(code: object) -> None:
     Args:
         code: As ``SystemExit`` has it; a message of its counts as 1.
     """
-    own = threading.current_thread() is threading.main_thread()
-    number = code if isinstance(code, int) else int(code is not None)
-    for stop in STOP_SIGNALS:
-        if own and signal.getsignal(stop) in (_interrupt, _pass_over):
-            signal.signal(stop, lambda *_: end_at_once(number))
+    _End.code = code if isinstance(code, int) else int(code is not None)
 
 
 def _ignore(number: int) -> None:
@@ -64,6 +66,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
     if is_loading_torch(frame):
         os._exit(INTERRUPTED)
+    _end_if_python_does(frame)
     if _is_at_an_import_lock(frame):
         threading.Timer(_SOON, _send, (number,)).start()
         return
@@ -91,5 +94,14 @@ def _send(number: int) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
-def _pass_over(number: int, frame: FrameType | None) -> None:
+def _pass_over(_: int, frame: FrameType | None) -> None:
     """Do nothing: of a signal that is on its way when it begins to be ignored, Python complains."""
+    _end_if_python_does(frame)
+
+
+def _end_if_python_does(frame: FrameType | None) -> None:
+    """End the process where Python, in its own end, waits for threads."""
+    while frame is not None:
+        if frame.f_code.co_name == "_shutdown" and frame.f_globals.get("__name__") == "threading":
+            end_at_once(_End.code)
+        frame = frame.f_back

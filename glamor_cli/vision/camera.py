@@ -54,7 +54,7 @@ _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 # Kind, passwords, host and path, and what is asked for, where passwords are too.
 # A password may hold a slash by mistake; a number after the colon is a port.
 _ADDRESS = re.compile(
-    r"([a-z][a-z0-9+.-]*)://([^/]*@|[^/:]*:(?!\d+/).*@)?([^?#]*)(.*)", re.IGNORECASE
+    r"([a-z][a-z0-9+.-]*)://([^/]*@|[^/:[]*:(?!\d+/).*@)?([^?#]*)(.*)", re.IGNORECASE
 )
 # Some recorders want the password in the path: user=admin_password=x_channel=1.
 _PASSWORD = re.compile(r"(pass(?:word|wd)?|pwd)=.*?(?=[&/]|_[a-z]+=|$)", re.IGNORECASE)

@@ -38,8 +38,8 @@ _UNSIGNED = 1
 
 _PILLOW = r"PIL\b"
 _METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)
-_BOMB_WARNINGS = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 """A filter, as the standard library keeps them, of what Pillow says of damaged metadata."""
+_BOMB_WARNINGS = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {

@@ -56,8 +56,11 @@ from glamor_cli.cli import app
 from glamor_cli.__main__ import main
 
 def interrupt_again():
-    time.sleep(0.5)
-    os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+    number = signal.Signals[sys.argv[1]]
+    main_thread = threading.main_thread().ident
+    while sys._current_frames()[main_thread].f_code.co_name != "_shutdown":
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
     time.sleep(60)
 
 def stop():

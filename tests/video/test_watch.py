@@ -195,6 +195,8 @@ def test_passwords_are_not_shown():
         ("rtsp://me:sec/ret@cam/live", "rtsp://cam/live"),
         ("rtsp://me:sec?ret@cam/live", "rtsp://cam/live"),
         ("rtsp://cam:554/live@2", "rtsp://cam:554/live@2"),
+        ("rtsp://[fe80::1]:554/live@2", "rtsp://[fe80::1]:554/live@2"),
+        ("rtsp://[fe80::1]/x?user=me@home", "rtsp://[fe80::1]/x"),
         (
             "rtsp://cam:554/user=me_password=sec_ret_channel=1_stream=0.sdp?real_stream",
             "rtsp://cam:554/user=me_password=..._channel=1_stream=0.sdp",

@@ -1,7 +1,8 @@
 """What a data set held when a run began, so that a later run can tell whether it changed.
 
-Images count by name and size, and of a few also the first bytes, which tell another data set of the
-same names and sizes. One replaced in place by another of as many bytes is taken for the same.
+Images count by name and size. Those that are not compressed are of one size each: of a few of them
+the first bytes count, too, which tell another data set of the same names. One that was replaced in
+place by another of as many bytes is taken for the same.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from glamor_cli.data.store.format import SourceSummary
 from glamor_cli.files.reading import open_file, read_bounded
 from glamor_cli.vision.heif import HEIF_SUFFIXES
 
+_UNCOMPRESSED = frozenset({".bmp", ".pbm", ".pgm", ".pnm", ".ppm", ".tif", ".tiff"})
+"""Endings of images whose size says nothing of what they show."""
 _HEAD_BYTES = 1 << 16
 """Read of an image that is looked into."""
 
@@ -58,7 +61,8 @@ def summarise(data_set: DataSet, *, box_files: bool) -> Source:
             digest.update(_box_text(record.box_file, absent) + b"\0")
         images[record.split] += 1
         # The first, second, fourth, ...: twenty of a million.
-        if images[record.split].bit_count() == 1:
+        is_uncompressed = record.source.suffix.lower() in _UNCOMPRESSED
+        if is_uncompressed and images[record.split].bit_count() == 1:
             digest.update(_head(record))
         has_heif = has_heif or record.source.suffix.lower() in HEIF_SUFFIXES
     splits = {

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
@@ -61,7 +61,7 @@ def make_scenes(
         within = place.is_dir()
         beside = place if within else place.parent
         beside.mkdir(parents=True, exist_ok=True)
-        with _make_hidden(beside) as whole:
+        with _lock(place) if within else nullcontext(), _make_hidden(beside) as whole:
             write_cues(whole, _write_images(whole, config, progress), config.cues)
             if within:
                 for name in ("images", "crop", CUES_FILE):

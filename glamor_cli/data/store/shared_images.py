@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.counts import count
 from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store.format import CONTEXTS, FACES, HEADER_BYTES, ArrayFormat
 from glamor_cli.data.store.index import IndexRow
@@ -42,11 +43,11 @@ def note_shared(
         DataError: The store is damaged.
     """
     notes = []
-    for name, count in count_shared(store, train, same_names=same_names).items():
-        images = "1 image" if count == 1 else f"{count} images"
-        are = "is" if count == 1 else "are"
+    for name, shared in count_shared(store, train, same_names=same_names).items():
+        are = "is" if shared == 1 else "are"
         notes.append(
-            f"{images} of {name} {are} also in {train}: figures on {name} will be too high"
+            f"{count(shared, 'image')} of {name} {are} also in {train}: figures on {name} will be "
+            "too high"
         )
     return notes
 

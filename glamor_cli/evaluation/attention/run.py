@@ -1,7 +1,7 @@
 """Attention measured on a store: where it lies, what depends on it, and what Grad-CAM says."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ class AttentionConfig(SplitConfig):
     """
 
     weights: str | Path = DEFAULT_WEIGHTS
+    _: KW_ONLY
     scenes: Path | None = None
     grad_cam: bool = False
     pairs: int = PAIRS
