@@ -242,3 +242,6 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file is a file"):
         PictureFolder(tmp_path / "file")
+    (tmp_path / "link").symlink_to(tmp_path / "disk that is not there")
+    with pytest.raises(ConfigError, match=r"cannot save pictures in .*exists"):
+        PictureFolder(tmp_path / "link")

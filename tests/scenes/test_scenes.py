@@ -16,6 +16,7 @@ from glamor_cli.data.scenes.drawing import FILLS, RINGS
 from glamor_cli.data.scenes.make import make_scenes
 from glamor_cli.data.scenes.scene import CUE_COLUMNS, CUE_DISTANCE, CUE_ROWS, draw_scene
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.vision.pairs import EVALUATION_COLUMNS, EVALUATION_ROWS, sample_context, sample_face
 
 SMALL = SceneConfig(train=21, validation=7, test=3, seed=5, cues=3)
@@ -265,3 +266,9 @@ def test_cues_that_no_scene_has_are_named(folder, tmp_path, column):
         writer.writerows(rows)
     with pytest.raises(DataError, match="damaged"):
         read_cues(tmp_path)
+
+
+def test_a_folder_that_another_run_draws_in_is_refused_before_any_work(tmp_path: Path) -> None:
+    with lock_folder(tmp_path, "drawing in", "Wait."), pytest.raises(ConfigError, match="another"):
+        make_scenes(tmp_path, SceneConfig(train=1))
+    assert not list(tmp_path.iterdir())
