@@ -26,6 +26,7 @@ from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
+from glamor_cli.files.kinds import holds_visible
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
 from glamor_cli.training.config import BEST, TrainConfig
@@ -259,12 +260,7 @@ def _claim(folder: Path) -> None:
     """Take an empty folder, or one that an earlier demo marked as its own."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder", "Choose a folder with --output.")
-    # Hidden ones may be what a demo killed in its first moment left behind.
-    if (
-        folder.exists()
-        and not (folder / _MARK).exists()
-        and any(not entry.name.startswith(".") for entry in folder.iterdir())
-    ):
+    if folder.exists() and not (folder / _MARK).exists() and holds_visible(folder):
         raise ConfigError(
             f"{folder} holds other files", "Choose an empty or new folder with --output."
         )

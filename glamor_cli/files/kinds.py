@@ -29,6 +29,15 @@ def exists(path: Path) -> bool:
     return _mode(path) is not None
 
 
+def holds_visible(folder: Path) -> bool:
+    """Whether a folder holds anything that is not hidden, as leftovers of killed runs are.
+
+    Raises:
+        OSError: There is no such folder, or it cannot be read.
+    """
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())
+
+
 def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode

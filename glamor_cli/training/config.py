@@ -11,6 +11,7 @@ from glamor_cli.data.split_names import TRAIN_SPLIT
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
+from glamor_cli.files.kinds import holds_visible
 from glamor_cli.files.reading import MALFORMED, sha256
 from glamor_cli.network.config import FACE_SIZE, NetworkConfig
 from glamor_cli.runtimes.options import Device
@@ -160,8 +161,7 @@ def _holds_other_files(folder: Path) -> bool:
     """Tell a folder of something else from an empty one, and from one where a run was begun."""
     if not folder.is_dir() or _is_begun(folder):
         return False
-    # Hidden ones may be what a run killed in its first moment left behind.
-    return any(not entry.name.startswith(".") for entry in folder.iterdir())
+    return holds_visible(folder)
 
 
 def _is_begun(run: Path) -> bool:

@@ -14,6 +14,7 @@ from glamor_cli.data.scenes.scene import check_drawing, draw_scene
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.files.kinds import holds_visible
 from glamor_cli.labels import EMOTIONS
 
 _PREFIX, _SUFFIX = ".scenes-", ".partial"
@@ -46,10 +47,7 @@ def make_scenes(
     """
     _check(config)
     out = Path(out)
-    # Hidden ones may be what a killed run left behind.
-    if out.exists() and not (
-        out.is_dir() and all(entry.name.startswith(".") for entry in out.iterdir())
-    ):
+    if out.exists() and (not out.is_dir() or holds_visible(out)):
         raise ConfigError(
             f"{out} exists already and is not an empty folder",
             "Choose another folder, or remove this one.",

@@ -30,6 +30,7 @@ from glamor_cli.data.store.pair_store import count, row_crc32
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
+from glamor_cli.files.kinds import holds_visible
 from glamor_cli.files.reading import sha256
 from glamor_cli.vision.status import Status
 
@@ -76,8 +77,7 @@ class StoreWriter:
                     )
                 writer = cls(path, begun)
             else:
-                # Hidden ones may be what a run killed in its first moment left behind.
-                if any(not entry.name.startswith(".") for entry in path.iterdir()):
+                if holds_visible(path):
                     raise ConfigError(
                         f"{path} holds other files but no pair store",
                         "Choose an empty folder, or one that does not exist yet.",
