@@ -82,7 +82,7 @@ class Runtime(ABC):
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
             CheckpointError: The network answers with values that are not finite, or in other
-                shapes than those of an ``Output``.
+                shapes or types than those of an ``Output``.
         """
         return self._require_finite(self.unchecked(face, context))
 
@@ -98,7 +98,7 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
-            CheckpointError: The network answers in other shapes than those of an ``Output``.
+            CheckpointError: The network answers in other shapes or types than an ``Output``'s.
         """
         _check("face", face, FACE_SIZE)
         _check("context", context, CONTEXT_SIZE)
@@ -112,7 +112,7 @@ class Runtime(ABC):
             return Output(*(np.empty(shape, np.float32) for shape in self._shapes(0)))
         with self._running(len(face)):
             pieces = [
-                self._require_shapes(self._run(face[part], context[part]), part)
+                self._require_float32(self._run(face[part], context[part]), part)
                 for part in self._parts(len(face))
             ]
         return _join(pieces)
@@ -144,7 +144,7 @@ class Runtime(ABC):
             _check("context", context, CONTEXT_SIZE)
             with self._running(len(context)):
                 answers = [
-                    self._require_shapes(piece(context[part]), part)
+                    self._require_float32(piece(context[part]), part)
                     for part, piece in zip(parts, pieces, strict=True)
                 ]
             return self._require_finite(_join(answers))
@@ -191,15 +191,15 @@ class Runtime(ABC):
                 )
         return output
 
-    def _require_shapes(self, output: Output, part: slice) -> Output:
+    def _require_float32(self, output: Output, part: slice) -> Output:
         """Check the answer to a part of a batch: others than ours may have changed the graph."""
         answers = (output.probabilities, output.attention, output.stream_weights)
         expected = self._shapes(part.stop - part.start)
         for name, values, shape in zip(OUTPUT_NAMES, answers, expected, strict=True):
-            if values.shape != shape:
+            if values.dtype != np.float32 or values.shape != shape:
                 raise CheckpointError(
-                    f"the network answers with {name} of the shape {list(values.shape)}, "
-                    f"not {list(shape)}",
+                    f"the network answers with {name} as {values.dtype} {list(values.shape)}, "
+                    f"not float32 {list(shape)}",
                     "Use a file as glamor train or glamor export wrote it.",
                 )
         return output
