@@ -7,17 +7,19 @@ import sys
 from contextlib import suppress
 
 
-def run_on_terminal(*words: object, columns: int) -> tuple[int, bytes, str]:
+def run_on_terminal(
+    *words: object, columns: int, kind: str = "xterm", escapes: bool = False
+) -> tuple[int, bytes, str]:
     """Run ``glamor``; give its exit code, what the program got, and what people saw.
 
-    What they saw is without the escapes that colour it.
+    What they saw is without the escapes that colour it and move about, if not asked for.
     """
     unset = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     ours, theirs = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "glamor_cli", *map(str, words)],
-        env=environment | {"TERM": "xterm", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"},
+        env=environment | {"TERM": kind, "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"},
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -30,4 +32,6 @@ def run_on_terminal(*words: object, columns: int) -> tuple[int, bytes, str]:
         output = process.stdout.read()
         code = process.wait(120)
     os.close(ours)
-    return code, output, re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    if not escapes:
+        shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown)
+    return code, output, shown.decode()

@@ -48,6 +48,12 @@ def imported_by(*arguments: str | Path) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
+def test_what_a_path_says_is_no_code_for_an_emoji(tmp_path: Path) -> None:
+    assert "a:x:b.csv" in run("preprocess", "a:x:b.csv", "out", cwd=tmp_path).stderr
+    done = run("scenes", "a:x:b", "--train", "1", "--validation", "0", "--test", "0", cwd=tmp_path)
+    assert "glamor preprocess a:x:b a:x:b-pairs" in done.stderr
+
+
 def test_help_names_the_whole_road() -> None:
     shown = run("--help")
     assert shown.returncode == 0

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from terminal import run_on_terminal
 
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.system.extras import importing
@@ -63,6 +64,18 @@ def test_while_torch_loads_a_training_ends_at_once(number: str, tmp_path: Path) 
     done = run(tmp_path, "train", str(tmp_path), "--run", str(tmp_path / "run"))
     assert (done.returncode, done.stderr) == (130, "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
+@pytest.mark.parametrize("words", [["export", "--output", "n.onnx"], ["bench", "--what", "core"]])
+def test_while_torch_loads_the_cursor_that_a_spinner_hid_comes_back(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("import signal; signal.raise_signal(signal.SIGINT)\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    code, _, shown = run_on_terminal(*words, columns=80, escapes=True)
+    assert code == 130
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")

@@ -40,7 +40,9 @@ def write_plot(result: BenchResult, path: Path) -> None:
 
     measured = [row for row in result.rows if row.p50_ms is not None]
     targets = list(dict.fromkeys(row.what for row in measured))
-    figure = Figure(figsize=(4.2 * max(1, len(targets)), 3.8), layout="constrained")
+    drawn = (len({_name(row) for row in measured if row.what is what}) for what in targets)
+    lines = max(drawn, default=0)
+    figure = Figure(figsize=(4.2 * max(1, len(targets)), 3.8 + 0.17 * lines), layout="constrained")
     panels = figure.subplots(1, max(1, len(targets)), squeeze=False)[0]
     for panel, target in zip(panels, targets, strict=False):
         of_target = [row for row in measured if row.what is target]
@@ -65,7 +67,8 @@ def write_plot(result: BenchResult, path: Path) -> None:
         panel.yaxis.set_minor_locator(NullLocator())
         panel.set(title=str(target), xlabel="batch", ylabel="median ms per image")
         panel.grid(which="both", alpha=0.3)
-        panel.legend()
+        # Below, because lines of many backends leave no corner free.
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8, frameon=False)
     figure.suptitle(f"{result.environment.cpu}, {result.environment.cores} cores", size=10)
     save_figure(path, figure, 150)
 

@@ -10,8 +10,9 @@ from rich.text import Text
 from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.cli.input_files import run_files, store_files
 from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, progress_bar, say_notes
+from glamor_cli.cli.render import console, exit_stopped, say_notes
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     EncoderOption,
@@ -95,7 +96,7 @@ def ablate(
         with console.status("reading the finished runs"):
             table = write_table(config)
     else:
-        with progress_bar("starting", "images") as show:
+        with long_progress("starting", "images", counted="steps") as show:
 
             def show_step(trained: Variant, seed: int, progress: "Progress") -> None:
                 show(

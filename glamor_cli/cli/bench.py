@@ -22,6 +22,7 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, exit_stopped, printable
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
+from glamor_cli.cli.tables import print_table
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
 from glamor_cli.runtimes.options import Device
@@ -194,7 +195,7 @@ def _print_table(result: BenchResult) -> None:
     for what in dict.fromkeys(row.what for row in result.rows):
         measured = [row for row in result.rows if row.what is what and row.p50_ms is not None]
         if measured:
-            console.print(_table(what, measured))
+            print_table(_table(what, measured))
     # One line a reason: a backend that is not here is not here at every batch size.
     missing: dict[tuple[str, str], dict[str, None]] = {}
     for row in result.rows:
@@ -217,7 +218,8 @@ def _table(what: str, rows: list[Row]) -> Table:
     table = Table(title=what, title_justify="left", padding=(0, 0), pad_edge=False)
     for heading, justify, _ in columns:
         # Of a long name, rather than of the figures, something goes to the next line.
-        table.add_column(heading, justify=justify, no_wrap=heading != "file", overflow="fold")
+        overflow: Literal["fold", "ellipsis"] = "fold" if heading == "file" else "ellipsis"
+        table.add_column(heading, justify=justify, overflow=overflow)
     for index, row in enumerate(rows):
         ends = index + 1 == len(rows) or row.batch != rows[index + 1].batch
         table.add_row(*(cells[index] for _, _, cells in columns), end_section=ends)

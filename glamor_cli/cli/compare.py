@@ -111,7 +111,7 @@ def _network_table(result: "Comparison") -> Table:
         table.add_row(
             Text(one.letter, "bold"),
             Text(one.name),
-            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f', '–')}",
+            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f', ' to ')}",
             f"{one.metrics.macro_f1:.3f}",
             *(
                 (f"{one.latency.p50_ms:.2f}", f"{one.latency.pairs_per_second:.0f}")

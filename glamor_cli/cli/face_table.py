@@ -57,12 +57,7 @@ class FaceTable:
         self._is_all = is_all
         self._started = False
         self._errors = ErrorLines()
-        columns = list(FACE_COLUMNS)
-        for leaving in sorted(filter(_leaves, FACE_COLUMNS), key=_leaves):
-            if _room_beside(columns) >= _NAME_WIDTHS[0]:
-                break
-            columns.remove(leaving)
-        self._columns = tuple(columns)
+        self._columns = columns = columns_beside(_NAME_WIDTHS[0])
         # Rich would take what is missing from all columns, and cut the figures.
         self._name_width = min(max(_room_beside(columns), _LEAST_NAME), _NAME_WIDTHS[1])
 
@@ -132,6 +127,16 @@ def face_cells(row: FaceRow) -> tuple[str, ...]:
         f"{second} {probabilities[second]:.0%}",
         f"{weight:.0%}:{1 - weight:.0%}",
     )
+
+
+def columns_beside(width: int) -> tuple[Column, ...]:
+    """Choose the columns for which the terminal has room beside something of a width in cells."""
+    columns = list(FACE_COLUMNS)
+    for leaving in sorted(filter(_leaves, FACE_COLUMNS), key=_leaves):
+        if _room_beside(columns) >= width:
+            break
+        columns.remove(leaving)
+    return tuple(columns)
 
 
 def _leaves(column: Column) -> int:

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from glamor_cli.cli.face_table import FACE_COLUMNS, ErrorLines, face_cells
+from glamor_cli.cli.face_table import FACE_COLUMNS, ErrorLines, columns_beside, face_cells
 from glamor_cli.cli.render import console
 from glamor_cli.predict.rows import FaceRow
 from glamor_cli.vision.status import Status
@@ -30,7 +30,9 @@ class LiveTable:
     def write(self, rows: Iterable[FaceRow]) -> None:
         """Show one frame's rows."""
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-        for column in FACE_COLUMNS:
+        # Rich would cut the figures; and a terminal may change its width while it is watched.
+        columns = columns_beside(0)
+        for column in columns:
             table.add_column(
                 column.title,
                 justify=column.side,
@@ -42,7 +44,8 @@ class LiveTable:
             if row.status is Status.ERROR:
                 self._errors.print(row)
             elif row.status is Status.OK:
-                table.add_row(*face_cells(row))
+                cells = zip(FACE_COLUMNS, face_cells(row), strict=True)
+                table.add_row(*(cell for column, cell in cells if column in columns))
         self._live.update(table if table.row_count else Text("nobody is seen", "dim"))
 
     def close(self) -> None:

@@ -11,15 +11,16 @@ _LINE_SECONDS = 30.0
 
 
 @contextmanager
-def long_progress(doing: str, unit: str) -> Iterator[ShowProgress]:
+def long_progress(doing: str, unit: str, *, counted: str | None = None) -> Iterator[ShowProgress]:
     """Lend a function that shows progress, with the rate and the time that is left.
 
     Args:
         doing: What is done: ``preprocessing``.
-        unit: What is counted, in the plural: ``images``.
+        unit: Of what the rate is, in the plural: ``images``.
+        counted: What is counted, if that is something else: ``steps``.
     """
-    if not console.is_terminal:
-        yield _Lines(doing, unit)
+    if not console.is_interactive:
+        yield _Lines(doing, unit, counted or unit)
         return
     with progress_bar(doing, unit) as show:
         yield show
@@ -28,20 +29,28 @@ def long_progress(doing: str, unit: str) -> Iterator[ShowProgress]:
 class _Lines:
     """Progress in a scheduler's log, where a bar would show nothing before the end."""
 
-    def __init__(self, doing: str, unit: str) -> None:
+    def __init__(self, doing: str, unit: str, counted: str) -> None:
         self._doing = doing
         self._unit = unit
+        self._counted = counted
         self._shown = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __call__(
         self, done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
-        if total is None or time.monotonic() - self._shown < _LINE_SECONDS:
+        now = time.monotonic()
+        if self._first is None or done < self._first[1]:
+            self._first = now, done
+        if total is None or now - self._shown < _LINE_SECONDS:
             return
-        self._shown = time.monotonic()
-        left = timedelta(seconds=round((total - done) / rate)) if rate else "unknown time"
+        self._shown = now
+        began, before = self._first
+        seconds = (now - began) / (done - before) * (total - done) if done > before else None
+        left = "unknown time" if seconds is None else timedelta(seconds=round(seconds))
         console.print(
-            f"{doing or self._doing}: {done} of {total} {self._unit} ({done / max(total, 1):.1%}), "
-            f"{rate or 0:.1f} {self._unit}/s, {left} left",
+            f"{doing or self._doing}: {done} of {total} {self._counted} "
+            f"({done / max(total, 1):.1%}), {rate or 0:.1f} {self._unit}/s, {left} left",
+            markup=False,
             soft_wrap=True,
         )

@@ -146,7 +146,7 @@ def predict(
 def _show_progress(row_format: RowFormat, output: Path | None) -> Iterator[Callable[[], None]]:
     """Lend a function that counts an image, on a terminal for people who do not see the rows."""
     seen = row_format is RowFormat.TABLE or (output is None and sys.stdout.isatty())
-    if seen or not console.is_terminal:
+    if seen or not console.is_interactive:
         yield lambda: None
         return
     began, done = time.monotonic(), 0

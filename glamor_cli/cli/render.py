@@ -42,7 +42,7 @@ class _Console(Console):
         raise  # noqa: PLE0704
 
 
-console = _Console(stderr=True, highlight=False)
+console = _Console(stderr=True, highlight=False, emoji=False)
 """Standard error: standard output belongs to machine-readable output alone."""
 
 _BAR = 12

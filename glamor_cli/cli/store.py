@@ -28,6 +28,9 @@ def info(path: StoreArgument) -> None:
 
     opened = PairStore.open(path)
     settings = Table(show_header=False)
+    # Whole, because checksums and versions are there to be compared.
+    settings.add_column(overflow="fold")
+    settings.add_column(overflow="fold")
     for name, value in opened.info.described().items():
         settings.add_row(Text(printable(name)), Text(printable(value)))
     console.print(settings)

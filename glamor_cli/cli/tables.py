@@ -29,6 +29,8 @@ def print_table(table: Table) -> None:
     if needed <= console.width:
         console.print(table)
         return
+    if table.title:
+        console.print(Text(f"{table.title}", "italic"))
     first, *others = table.columns
     if first.header:
         console.print(Text(f"{first.header}", "bold"))

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glamor_cli.cli.durations import parse_seconds
-from glamor_cli.cli.render import (
-    ShowProgress,
-    console,
-    exit_stopped,
-    printable,
-    progress_bar,
-    say_notes,
-)
+from glamor_cli.cli.long_progress import long_progress
+from glamor_cli.cli.render import ShowProgress, console, exit_stopped, printable, say_notes
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
@@ -142,7 +136,7 @@ def train(
         if not console.quiet:
             opened = PairStore.open(store)
             say_notes([*note_shared(opened, train_split), *validation_notes(config, opened)])
-        with progress_bar("starting", "images") as show:
+        with long_progress("starting", "images", counted="steps") as show:
             result = run_training(
                 config,
                 resume=resume,

@@ -121,7 +121,7 @@ def watch(
 
 
 def _open_sink(row_format: RowFormat) -> AbstractContextManager[RowSink]:
-    if row_format is RowFormat.TABLE and console.is_terminal:
+    if row_format is RowFormat.TABLE and console.is_interactive:
         from glamor_cli.cli.live_table import live_table
 
         return live_table()

@@ -64,7 +64,7 @@ def draw_confusion(metrics: Metrics) -> "Figure":
         for column in range(classes):
             pairs, share = metrics.confusion[row, column], shares[row, column]
             if pairs:
-                ink = "white" if share > 0.55 else "black"
+                ink = "white" if share > 0.72 else "black"
                 text = f"{pairs}\n{share:.0%}"
                 axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)

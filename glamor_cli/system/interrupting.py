@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from glamor_cli.errors import INTERRUPTED
@@ -65,6 +66,7 @@ def _ignore(number: int) -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # Half loaded, torch takes Python's own end down with it; and nothing is done yet.
     if is_loading_torch(frame):
+        _show_cursor()
         os._exit(INTERRUPTED)
     _end_if_python_does(frame)
     if _is_at_an_import_lock(frame):
@@ -76,6 +78,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
             if other != signal.SIGINT:
                 signal.signal(other, _pass_over)
     raise Interrupted
+
+
+def _show_cursor() -> None:
+    """Bring back the terminal's cursor, which a spinner or bar hides until Python's own end."""
+    if os.name != "posix" or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        return
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\r\x1b[2K\x1b[?25h")
+        else:  # turned away, as while engines are tried
+            os.write(os.open("/dev/tty", os.O_WRONLY), b"\x1b[?25h")
 
 
 def _is_at_an_import_lock(frame: FrameType | None) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from terminal import run_on_terminal
 from typer.testing import CliRunner
 
 import glamor_cli.bench.run as bench_run
@@ -196,6 +197,18 @@ def test_earlier_figures_outlive_a_stop_before_the_first_figure(
     assert "no GPU" in done.stderr
     assert "nothing has been measured yet" in done.stderr
     assert kept.read_text() == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_a_narrow_terminal_gets_whole_figures(weights: Path) -> None:
+    words = ["bench", "--weights", weights, "--what", "network", "--backends", "ort,eager"]
+    words += ["--batch", "32", "--seconds", "0", "--iterations", "2", "--device", "cpu"]
+    code, output, shown = run_on_terminal(*words, "--json", "-", columns=40)
+    assert code == 0, shown
+    said = " ".join(shown.split())
+    for row in json.loads(output)["rows"]:
+        for figure in ("batch 32", *(f"{row[f'p{part}_ms']:.2f}" for part in (50, 99))):
+            assert figure in said
 
 
 def test_exported_files_of_any_name_are_drawn_and_leave_the_figures_their_room(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from browser import browse, find_barriers, measure_contrasts, needs_browser
+from matplotlib.colors import to_rgb
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -262,6 +263,28 @@ def test_a_single_pair_is_not_told_as_several(folder, weights, tmp_path):
     assert not re.search(r"\b1 pairs", said)
     metrics = compute_metrics(np.eye(7, dtype=np.float32)[:1], np.zeros(1, np.int64), EMOTIONS)
     assert draw_confusion(metrics).axes[0].get_title().startswith("100.0% of 1 pair right")
+
+
+def test_every_figure_of_a_confusion_can_be_read_on_its_colour():
+    """By WCAG 2.2, which asks for a contrast of 4.5 of text of this size."""
+
+    def luminance(colour):
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+            for part in to_rgb(colour)
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for right in range(101):
+        answers = np.eye(7, dtype=np.float32)[[0] * right + [1] * (100 - right)]
+        axes = draw_confusion(compute_metrics(answers, np.zeros(100, int), EMOTIONS)).axes[0]
+        (image,) = axes.images
+        for text in axes.texts:
+            column, row = text.get_position()
+            paper = luminance(image.cmap(image.norm(image.get_array()[row, column])))
+            ink = luminance(text.get_color())
+            light, dark = max(paper, ink), min(paper, ink)
+            assert (light + 0.05) / (dark + 0.05) >= 4.45, text.get_text()
 
 
 def test_classes_that_differ_equally_often_keep_their_order(folder, weights, tmp_path):

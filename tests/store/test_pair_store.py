@@ -151,6 +151,12 @@ def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
     assert "\x1b" not in shown.stderr
 
 
+def test_a_store_tells_whole_checksums_in_a_logs_80_columns(store):
+    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "80"})
+    cells = [line.split("│")[2].strip() for line in shown.stderr.splitlines() if "│" in line]
+    assert PairStore.open(store).info.source["test"].sha256 in "".join(cells)
+
+
 def test_an_unfinished_store_says_how_to_go_on(store):
     change(store, complete=False)
     with pytest.raises(DataError) as error:

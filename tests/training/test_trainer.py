@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from terminal import run_on_terminal
 from typer.testing import CliRunner
 
+from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
 from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.data.store.pair_store import PairStore
@@ -217,6 +218,23 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     assert (settings["threads"], settings["checkpoint_every"]) == (1, 90)
     assert settings["deterministic"] is True
     assert read_metadata(tmp_path / "run" / BEST).network.encoder is Encoder.RESNET18
+
+
+def test_a_log_hears_of_a_training_now_and_then(
+    scene_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
+    command = f"train {scene_store} --run {tmp_path / 'run'} --recipe scenes --epochs 2 --batch 7"
+    result = CliRunner().invoke(app, [*command.split(), "--device", "cpu", "--threads", "1"])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
+    step = re.compile(
+        r"epoch (\d)/2  loss \d\.\d+(  validation [\d.]+%)?: (\d+) of (\d+) steps \([\d.]+%\), "
+        r"[\d.]+ images/s, (0:00:\d\d|unknown time) left"
+    )
+    told = [step.fullmatch(line) for line in lines]
+    assert all(told), lines
+    assert [int(one[3]) for one in told] == [*range(1, int(told[0][4]) + 1)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")

@@ -390,13 +390,26 @@ def test_what_waits_for_a_camera_does_not_meet_the_end_of_python():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
-def test_a_terminal_shows_who_is_there_now():
+@pytest.mark.parametrize("columns", [36, 80])
+def test_a_terminal_shows_who_is_there_now(columns):
     with http_camera(lambda: portraits(*[0] * 5, *[0.8] * 5), rate=5) as (address, _):
-        code, output, shown = run_on_terminal("watch", address, *OPTIONS, columns=80)
+        code, output, shown = run_on_terminal("watch", address, *OPTIONS, columns=columns)
     assert (code, output) == (0, b"")
     assert "nobody is seen" in shown
-    assert "1 Happy" in shown
-    assert shown.rstrip().splitlines()[-1].startswith("looked at ")
+    people = re.findall(r"1 Happy\b[^\r\n]*", shown)
+    assert people
+    # Where there is little room columns are left out, and no figure is cut.
+    for line in people:
+        assert re.fullmatch(r"1 Happy +█* +\d+%( \w+ \d+%)?( +\d+%:\d+%)? *", line), line
+    assert "looked at " in shown[shown.rindex("1 Happy") :]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_a_terminal_that_cannot_be_drawn_on_gets_rows():
+    with http_camera(lambda: portraits(*[0.8] * 3), rate=5) as (address, _):
+        code, _, shown = run_on_terminal("watch", address, *OPTIONS, columns=80, kind="dumb")
+    assert code == 0
+    assert "Happy" in shown
 
 
 def test_another_programs_camera_is_followed_frame_by_frame():
