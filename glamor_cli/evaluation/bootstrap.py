@@ -38,13 +38,11 @@ class Resampled:
     """The figures of one network on every resample, R of them.
 
     Attributes:
-        accuracy: float64 [R].
         macro_f1: float64 [R]; as in `Metrics`, over the classes that occur.
         negative_log_likelihood: float64 [R], in nats.
         f1: float64 [R, C]; NaN where the class does not occur at all.
     """
 
-    accuracy: NDArray[np.float64]
     macro_f1: NDArray[np.float64]
     negative_log_likelihood: NDArray[np.float64]
     f1: NDArray[np.float64]
@@ -80,7 +78,6 @@ def resample(
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is meant
         f1 = 2 * hits / occurrences
         return Resampled(
-            accuracy=hits.sum(axis=1) / count,
             macro_f1=np.nanmean(f1, axis=1),
             negative_log_likelihood=losses,
             f1=f1,
