@@ -90,7 +90,7 @@ class _FolderDataSet(DataSet):
     def _records(self, split: str) -> Iterator[Record]:
         folder = self._folders[split]
         crop_folder = self._crops.get(split)
-        for class_folder in _folders_but(folder, _CROP):
+        for class_folder in _folders_but_crop(folder):
             label = _class_of(class_folder)
             prefix = class_folder.relative_to(self.root).as_posix()
             crops = crop_folder and crop_folder / class_folder.name
@@ -107,7 +107,7 @@ class _FolderDataSet(DataSet):
         return Counter(
             Path(name).suffix.lower()
             for folder in self._folders.values()
-            for class_folder in _folders_but(folder, _CROP)
+            for class_folder in _folders_but_crop(folder)
             for name in _file_names(class_folder, UNREAD_SUFFIXES)
         )
 
@@ -116,7 +116,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
     """Tell class folders from splits of class folders."""
     images, crop = root / "images", root / _CROP
     base = images if is_folder(images) else root
-    folders = _folders_but(base, _CROP)
+    folders = _folders_but_crop(base)
     if any(find_class(folder.name) for folder in folders):
         for folder in folders:
             _class_of(folder)
@@ -164,9 +164,9 @@ def _class_of(folder: Path) -> str:
     return label
 
 
-def _folders_but(folder: Path, name: str) -> list[Path]:
-    """List the folders in a folder, sorted, without hidden ones and without the one of a name."""
-    return [found for found in _folders(folder) if found.name != name]
+def _folders_but_crop(folder: Path) -> list[Path]:
+    """List the folders in a folder, sorted, without hidden ones and without that of box files."""
+    return [found for found in _folders(folder) if found.name != _CROP]
 
 
 def _folders(folder: Path) -> list[Path]:
