@@ -71,7 +71,8 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
 
     lines = timeline.lines()
     # The ones seen longest, in the order of appearing.
-    kept = sorted(sorted(lines, key=lambda line: -line.frames)[:_MOST_PANELS], key=_track)
+    longest = sorted(lines, key=lambda line: -line.frames)[:_MOST_PANELS]
+    kept = sorted(longest, key=lambda line: line.track)
     figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept)), layout="constrained")
     panels = figure.subplots(len(kept), 1, sharex=True, squeeze=False)[:, 0]
     colours = [emotion_colour(timeline.classes, index) for index in range(len(timeline.classes))]
@@ -106,10 +107,6 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         title_fontsize=9,
     )
     return figure
-
-
-def _track(line: Line) -> int:
-    return line.track
 
 
 def _note(left_out: int) -> str:
