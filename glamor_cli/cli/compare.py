@@ -86,9 +86,9 @@ def _print(result: "Comparison") -> None:
     print_table(_network_table(result))
     print_table(_pairing_table(result))
     shares = []
-    for index, name in enumerate(result.classes):
+    by_class = result.disagreements_by_class.tolist()
+    for index, (name, parted) in enumerate(zip(result.classes, by_class, strict=True)):
         support = int((result.labels == index).sum())
-        parted = int((result.labels[result.disagreements] == index).sum())
         if parted:
             shares.append((parted / support, f"{name} {parted} of {support}"))
     # Among equals the classes' order stays.

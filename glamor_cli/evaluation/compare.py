@@ -159,9 +159,14 @@ class Comparison:
         answers = self.answers
         return np.flatnonzero((answers != answers[0]).any(axis=0))
 
+    @property
+    def disagreements_by_class(self) -> NDArray[np.int64]:
+        """int64 [C], how many of these rows are of each class."""
+        return np.bincount(self.labels[self.disagreements], minlength=len(self.classes))
+
     def to_dict(self) -> dict[str, Any]:
         """Give what ``glamor compare --json`` writes."""
-        differing = np.bincount(self.labels[self.disagreements], minlength=len(self.classes))
+        by_class = self.disagreements_by_class.tolist()
         return {
             "store": str(self.config.store),
             "split": self.split,
@@ -177,7 +182,7 @@ class Comparison:
             "pairings": [asdict(pairing) | {"better": pairing.better} for pairing in self.pairings],
             "disagreements": {
                 "count": len(self.disagreements),
-                "per_class": dict(zip(self.classes, differing.tolist(), strict=True)),
+                "per_class": dict(zip(self.classes, by_class, strict=True)),
             },
         }
 

@@ -216,9 +216,7 @@ def _page_values(comparison: Comparison, split: Split) -> dict[str, Any]:
 
 def _class_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Each class's recall by network, and how often they disagree on it."""
-    differing = np.bincount(
-        comparison.labels[comparison.disagreements], minlength=len(comparison.classes)
-    )
+    differing = comparison.disagreements_by_class
     rows = []
     for index, name in enumerate(comparison.classes):
         figures = [contender.metrics.per_class[index] for contender in comparison.contenders]
