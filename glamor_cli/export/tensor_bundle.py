@@ -88,7 +88,7 @@ class TensorBundle:
             data = read_bounded(index, MAX_INDEX_BYTES)
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"cannot read {index}: {getattr(error, 'strerror', None) or error}",
+                f"cannot read {index}: {reason_of(error)}",
                 "Give what the checkpoint's file names begin with: path/to/Model for "
                 "path/to/Model.index and its data files.",
             ) from error
