@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from glamor_cli import __version__
+from glamor_cli.counts import count
 from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
 from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
@@ -153,8 +154,7 @@ def _silence() -> Iterator[None]:
 def _machine(driver: Driver) -> Iterator[Finding]:
     flags = cpu_flags()
     known = f", {' '.join(flags)}" if flags else ""
-    cores = available_cpus()
-    detail = f"{platform.machine()}, {cores} core{'s' * (cores != 1)}{known}"
+    detail = f"{platform.machine()}, {count(available_cpus(), 'core')}{known}"
     yield Finding("machine", "CPU", FindingStatus.OK, detail)
     yield Finding("machine", "Python", FindingStatus.OK, f"{_python()} on {platform.system()}")
     yield _gpu(driver)
