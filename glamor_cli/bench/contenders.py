@@ -20,7 +20,6 @@ from glamor_cli.bench.options import (
 from glamor_cli.errors import ConfigError, GlamorError, reason_of
 from glamor_cli.export.graph import build_graph, describe
 from glamor_cli.export.options import DEFAULT_OPSET
-from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.cpus import available_cpus
@@ -165,7 +164,3 @@ class Setup:
             describe(model, self.metadata, {"precision": str(precision)})
             onnx.save(model, path)
         return path
-
-    def pairs(self, batch: int) -> Pairs:
-        """Random pairs, the same for every backend."""
-        return random_pairs(batch)

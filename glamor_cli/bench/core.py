@@ -21,6 +21,7 @@ from glamor_cli.bench.torch_backends import (
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.graph import export_module
 from glamor_cli.export.options import DEFAULT_OPSET
+from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.fused_core import FusedCore, fused_core_problem, unsupported
 from glamor_cli.network.inference import Answer
 from glamor_cli.runtimes.cuda_graphs import Recording
@@ -114,7 +115,7 @@ def torch_problem(backend: Backend, precision: Precision, device: str) -> str | 
 
 def _feature_maps(setup: Setup, batch: int) -> Maps:
     """Encode random pairs on the CPU: (B, C, h', w') and (B, C, h, w)."""
-    network, pairs = setup.network, setup.pairs(batch)
+    network, pairs = setup.network, random_pairs(batch)
     assert network.face_encoder is not None  # noqa: S101 - core_line_up saw to it
     assert network.context_encoder is not None  # noqa: S101
     with torch.inference_mode():

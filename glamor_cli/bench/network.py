@@ -19,7 +19,7 @@ from glamor_cli.bench.torch_backends import (
 )
 from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.export.options import BatchRange
-from glamor_cli.export.pairs import Pairs
+from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import read_exported
@@ -36,7 +36,7 @@ _UNKNOWN = "unknown"
 
 def network_line_up(setup: Setup, batch: int) -> LineUp:
     """Line up the backends, and the exported files, on random pairs."""
-    pairs = setup.pairs(batch)
+    pairs = random_pairs(batch)
     tensors = torch.from_numpy(pairs.face), torch.from_numpy(pairs.context)
     module = AsWritten(setup.network.cpu(), setup.metadata.temperature).eval()
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from glamor_cli.bench.contenders import Absent, Contender, Entry, LineUp, Setup
 from glamor_cli.bench.floor import DTYPES
 from glamor_cli.bench.options import Backend, Precision
-from glamor_cli.export.pairs import Pairs
+from glamor_cli.export.pairs import Pairs, random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.system.exact_float32 import exact_float32
 from glamor_cli.training.precision import cpu_has_bf16
@@ -29,7 +29,7 @@ def train_line_up(setup: Setup, batch: int) -> LineUp:
             trained,
             # A rate of zero: the same work, but the weights cannot diverge over many steps.
             torch.optim.SGD(trained.parameters(), lr=0.0, momentum=0.9),
-            setup.pairs(batch),
+            random_pairs(batch),
             None if precision is Precision.FP32 else DTYPES[precision],
             compile_mode=setup.compile_mode if backend is Backend.COMPILE else None,
         )
