@@ -4,8 +4,7 @@ The rates are measured, not read from a data sheet: a large copy, counting bytes
 written, and large matrix products of random numbers.
 """
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.options import Precision
+from glamor_cli.system.timing import host_clock
 
 DTYPES = {
     Precision.FP32: torch.float32,
@@ -102,15 +102,6 @@ def measure_rates(device: str, precision: Precision, threads: int) -> Rates:
 
 def _best(device: str, call: Callable[[], object]) -> float:
     """The shortest of several times: a ceiling is what the hardware can, not what it did today."""
+    clock = device_clock if device == "cuda" else host_clock
     call()
-    return min(_times(device, call))
-
-
-def _times(device: str, call: Callable[[], object]) -> Iterable[float]:
-    for _ in range(_REPEATS):
-        if device == "cuda":
-            yield device_clock(call)
-        else:
-            began = time.perf_counter()
-            call()
-            yield time.perf_counter() - began
+    return min(clock(call) for _ in range(_REPEATS))
