@@ -24,12 +24,11 @@ from glamor_cli.vision.ffmpeg import (
     choose_stream,
     decoder_reason,
     import_av,
+    limit_pixels,
     tolerate_any_text,
-    too_large,
 )
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.frames import Frame, FrameChoice
-from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.options import WATCHING, Sampling
 
 # What FFmpeg may open for an address of each kind. Files are never among it, so that no playlist or
@@ -196,14 +195,11 @@ class Camera:
     def _convert(self, arrival: "_Arrival") -> NDArray[np.uint8] | None:
         """Make pixels of a frame; what cannot be shown gives none."""
         try:
-            image = arrival.pixels.rgb(arrival.decoded)
+            return arrival.pixels.rgb(arrival.decoded)
         except DataError:
             raise
         except Exception:
             return None
-        if image.shape[0] * image.shape[1] > MAX_PIXELS:
-            raise too_large(self.name)
-        return image
 
     def _read(self, newest: "_Newest") -> None:
         """Open the camera and hand on all that it sends; runs in a thread of its own."""
@@ -239,10 +235,7 @@ class Camera:
         )
 
     def _prepare(self, decoder: Any) -> None:
-        if decoder.width * decoder.height > MAX_PIXELS:
-            raise too_large(self.name)
-        # Frames that grow later are refused by the decoder itself.
-        decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        limit_pixels(decoder, self.name)
         # Threads that take a frame each would hold as many back.
         decoder.thread_type = "SLICE"
         if self._threads is not None:

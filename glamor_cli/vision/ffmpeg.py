@@ -62,6 +62,21 @@ def choose_stream(av: Any, source: object, container: Any) -> Any:
     return stream
 
 
+def limit_pixels(decoder: Any, source: object) -> None:
+    """Refuse frames of more pixels than are read.
+
+    Args:
+        decoder: Of a stream; it is told the bound, for frames that grow later.
+        source: What errors call the container.
+
+    Raises:
+        DataError: They have more.
+    """
+    if decoder.width * decoder.height > MAX_PIXELS:
+        raise too_large(source)
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+
+
 def too_large(source: object) -> DataError:
     """Make the error that says that a source's frames have more pixels than are read."""
     return DataError(

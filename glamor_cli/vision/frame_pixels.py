@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import DataError
+from glamor_cli.vision.ffmpeg import too_large
+from glamor_cli.vision.images import MAX_PIXELS
 
 _Matrix: TypeAlias = tuple[int, int, int, int]
 """a, b, c, d of FFmpeg's display matrix."""
@@ -49,7 +51,7 @@ class FramePixels:
             uint8 [H, W, 3], RGB, C-contiguous.
 
         Raises:
-            DataError: The frame's kind of colours is not read.
+            DataError: The frame's kind of colours is not read, or it has too many pixels.
         """
         converted = self._reformatter.reformat(
             frame,
@@ -60,7 +62,10 @@ class FramePixels:
             threads=1,
         )
         pixels = _over_black(converted.to_ndarray())
-        return np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
+        image = np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
+        if image.shape[0] * image.shape[1] > MAX_PIXELS:
+            raise too_large(self._name)
+        return image
 
     def _colours(self, frame: Any) -> str | None:
         """Name the matrix between brightness with colour differences and RGB; None: FFmpeg's."""

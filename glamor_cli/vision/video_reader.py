@@ -16,12 +16,11 @@ from glamor_cli.vision.ffmpeg import (
     choose_stream,
     decoder_reason,
     import_av,
+    limit_pixels,
     tolerate_any_text,
-    too_large,
 )
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.frames import Frame, FrameChoice
-from glamor_cli.vision.images import MAX_PIXELS
 from glamor_cli.vision.options import EVERY_FRAME, Sampling
 from glamor_cli.vision.video_clock import FAR_BACK, VideoClock
 
@@ -143,11 +142,8 @@ class _Reader:
         self._broken: str | None = None
         self._ends = 0.0
         context = self._stream.codec_context
+        limit_pixels(context, path)
         pixels = context.width * context.height
-        if pixels > MAX_PIXELS:
-            raise too_large(path)
-        # Frames that grow later are refused by the decoder itself.
-        context.options = {"max_pixels": str(MAX_PIXELS)}
         context.thread_count = min(threads or _MOST_THREADS, _MOST_THREADS)
         context.thread_type = "AUTO" if pixels <= _FRAME_THREADS_PIXELS else "SLICE"
 
@@ -163,8 +159,6 @@ class _Reader:
                 except Exception as error:
                     self._note_damage(error)
                 else:
-                    if image.shape[0] * image.shape[1] > MAX_PIXELS:
-                        raise too_large(self._path)
                     yield Frame(index, time, image)
             index += 1
         self._raise_what_was_wrong(index)
