@@ -1,5 +1,6 @@
 """A comparison as files: one HTML page, a picture, figures, and every pair they disagree on."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,27 @@ _MARKERS = "osD^vP"
 _WIDE = 4
 """Times farther apart than this have enough of 1, 2, 5, 10, ... between them."""
 _CONTEXT_SHOWN = (256, 192)
+
+
+@dataclass(frozen=True)
+class _Opinion:
+    """What one network, named by its letter, answers to a pair."""
+
+    letter: str
+    answer: str
+    probability: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A pair as the page shows it; its pictures are ``data:`` addresses."""
+
+    source: str
+    label: str
+    face: str
+    context: str
+    opinions: tuple[_Opinion, ...]
 
 
 def comparison_files(folder: Path) -> list[Path]:
@@ -245,35 +267,26 @@ def _surest_dissent(comparison: Comparison) -> NDArray[np.float64]:
     return dissent
 
 
-def _make_cards(comparison: Comparison, split: Split) -> list[dict[str, Any]]:
+def _make_cards(comparison: Comparison, split: Split) -> list[_Card]:
     """Draw the pairs on which they disagree most decidedly."""
     dissent = _surest_dissent(comparison)
-    cards = []
-    for row in choose_surest(dissent, comparison.labels, dissent > 0):
-        pair = int(comparison.pairs.rows[row])
-        context = Image.fromarray(np.asarray(split.contexts[pair]))
-        opinions = []
-        for contender, values in zip(
-            comparison.contenders, comparison.probabilities[:, row], strict=True
-        ):
-            answer = int(values.argmax())
-            opinions.append(
-                {
-                    "letter": contender.letter,
-                    "answer": comparison.classes[answer],
-                    "probability": float(values[answer]),
-                    "right": answer == comparison.labels[row],
-                }
-            )
-        cards.append(
-            {
-                "source": comparison.sources[row],
-                "label": comparison.classes[comparison.labels[row]],
-                "face": embed_jpeg(np.asarray(split.faces[pair])),
-                "context": embed_jpeg(
-                    np.asarray(context.resize(_CONTEXT_SHOWN, Image.Resampling.BICUBIC))
-                ),
-                "opinions": opinions,
-            }
-        )
-    return cards
+    rows = choose_surest(dissent, comparison.labels, dissent > 0)
+    return [_make_card(comparison, split, int(row)) for row in rows]
+
+
+def _make_card(comparison: Comparison, split: Split, row: int) -> _Card:
+    pair, label = int(comparison.pairs.rows[row]), int(comparison.labels[row])
+    context = Image.fromarray(np.asarray(split.contexts[pair]))
+    large = np.asarray(context.resize(_CONTEXT_SHOWN, Image.Resampling.BICUBIC))
+    values = comparison.probabilities[:, row]
+    answers, sure = values.argmax(axis=1).tolist(), values.max(axis=1).tolist()
+    return _Card(
+        source=comparison.sources[row],
+        label=comparison.classes[label],
+        face=embed_jpeg(np.asarray(split.faces[pair])),
+        context=embed_jpeg(large),
+        opinions=tuple(
+            _Opinion(one.letter, comparison.classes[answer], probability, answer == label)
+            for one, answer, probability in zip(comparison.contenders, answers, sure, strict=True)
+        ),
+    )
