@@ -59,13 +59,11 @@ class EngineReport:
     Attributes:
         path: The engine; its sidecar lies beside it.
         sidecar: What the sidecar says.
-        bytes: Size of the engine.
         seconds: Time that building took.
     """
 
     path: Path
     sidecar: Sidecar
-    bytes: int
     seconds: float
 
 
@@ -116,7 +114,7 @@ def build_engine(source: Path, out: Path, config: EngineConfig | None = None) ->
             metadata=exported.metadata,
         )
         sidecar.write(described)
-    return EngineReport(out, sidecar, len(serialized), time.perf_counter() - started)
+    return EngineReport(out, sidecar, time.perf_counter() - started)
 
 
 def require_buildable(config: EngineConfig) -> Target:
