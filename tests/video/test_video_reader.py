@@ -143,6 +143,16 @@ def test_a_recording_joined_on_keeps_its_own_times(tmp_path):
     assert 0 < steps[0] <= 0.5
 
 
+def test_one_time_that_is_damaged_does_not_move_the_later_ones(tmp_path):
+    path = write_clip(tmp_path / "damaged.webm", grays(30), rate=10, codec="libvpx")
+    content = path.read_bytes()
+    # The block of track 1 that is shown two seconds after its cluster begins.
+    block = b"\x81" + struct.pack(">h", 2000)
+    assert content.count(block) == 1
+    path.write_bytes(content.replace(block, b"\x81" + struct.pack(">h", 0)))
+    np.testing.assert_allclose([frame.time for frame in read(path)], np.arange(30) / 10)
+
+
 def test_time_begins_with_the_video_not_with_the_broadcast(tmp_path):
     path = tmp_path / "late.ts"
     write_clip(path, grays(5), times=[1000 + n / 10 for n in range(5)])
@@ -168,8 +178,8 @@ def test_the_sound_beside_a_video_does_not_matter(tmp_path, sound_first):
 CODECS = {"sound": ("aac", 44100), "video": ("libx264", 10)}
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
-def test_time_begins_with_the_sound_if_that_comes_first(tmp_path, ending):
+@pytest.mark.parametrize(("ending", "late"), [("mp4", 70), ("mkv", 70), ("ts", 3)])
+def test_time_begins_with_the_sound_if_that_comes_first(tmp_path, ending, late):
     path = tmp_path / f"late-picture.{ending}"
     with av.open(str(path), "w") as container:
         sound, video = (container.add_stream(*CODECS[name]) for name in ("sound", "video"))
@@ -178,12 +188,12 @@ def test_time_begins_with_the_sound_if_that_comes_first(tmp_path, ending):
         add_silence(container, sound, seconds=4)
         for number, pixels in enumerate(grays(5)):
             frame = av.VideoFrame.from_ndarray(pixels)
-            frame.pts, frame.time_base = 3000 + 100 * number, Fraction(1, 1000)
+            frame.pts, frame.time_base = 1000 * late + 100 * number, Fraction(1, 1000)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
     # Transport streams know no times below zero, so that all move up by a block of 1024 samples.
     told = [frame.time for frame in read(path)]
-    np.testing.assert_allclose(told, [3, 3.1, 3.2, 3.3, 3.4], atol=0.03)
+    np.testing.assert_allclose(told, late + np.arange(5) / 10, atol=0.03)
 
 
 def test_time_does_not_begin_with_another_programme(tmp_path):
