@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from glamor_cli.training import precision
+from glamor_cli.training.average import move_average, start_average
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import choose_precision
@@ -36,6 +37,19 @@ def test_a_linear_schedule_falls_in_a_straight_line() -> None:
     assert rates[110] == pytest.approx(0.04)
     np.testing.assert_allclose(np.diff(rates[20:]), -0.08 / 180)
     assert rates[-1] == 0
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0, 0.1), (8, 0.5), (100_000, 0.999)])
+def test_the_moving_average_soon_forgets_where_it_began(step, kept) -> None:
+    network = nn.BatchNorm1d(1)
+    average = start_average(network)
+    for name, value in network.state_dict().items():
+        value.fill_(1 if name in average else 7)
+    for value in average.values():
+        value.zero_()
+    move_average(average, network, 0.999, step)
+    assert average.keys() == {"weight", "bias", "running_mean", "running_var"}
+    assert [float(value) for value in average.values()] == pytest.approx([1 - kept] * 4)
 
 
 @pytest.mark.parametrize("recipe", [MODERN, FER2013, PAPER], ids=lambda recipe: recipe.name)

@@ -15,6 +15,7 @@ from waiting import wait_until
 
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training.average import start_average
 from glamor_cli.training.candidates import candidate_path
 from glamor_cli.training.checkpoints import (
@@ -348,6 +349,16 @@ def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(
     assert kernels
     for kernel in kernels:
         assert optimizer.state[kernel]["exp_avg"].stride() == kernel.stride()
+
+
+def test_a_checkpoint_of_another_network_is_refused_as_such(
+    scene_store: Path, undisturbed: Path
+) -> None:
+    other = NetworkConfig(variant=Variant.CONTEXT_ONLY)
+    network = make_network(config(scene_store, undisturbed, network=other), EMOTIONS)
+    optimizer = make_optimizer(QUICK, network)
+    with pytest.raises(CheckpointError, match="is a checkpoint of another network"):
+        load_checkpoint(undisturbed, network, start_average(network), optimizer)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no list of what is mapped")

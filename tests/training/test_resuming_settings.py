@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 from quick_training import QUICK, config
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import CONFIG, check_can_begin, write_config
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.trainer import train
+from glamor_cli.weights.metadata import CHECKPOINT_KEY
 
 
 def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
@@ -95,14 +99,21 @@ def test_resuming_with_other_labels_is_refused(
 def test_a_run_of_an_older_version_can_be_resumed(
     scene_store: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    """What it did not know yet counts as left at its default."""
+    """What it did not know yet counts as left at its default; its checkpoint has no checksum."""
     run = shutil.copytree(undisturbed, tmp_path / "run")
     settings = json.loads((run / CONFIG).read_text())
     del settings["recipe"]["teacher_share"], settings["teacher"], settings["pairs"]
     del settings["pairs_labels"]
     del settings["recipe"]["face"]["sharpen"], settings["network"]["hidden"]
     (run / CONFIG).write_text(json.dumps(settings))
-    assert train(config(scene_store, run), resume=True).finished
+    with safe_open(run / LAST, framework="pt") as handle:
+        where = {CHECKPOINT_KEY: handle.metadata()[CHECKPOINT_KEY]}
+    save_file(load_file(run / LAST), run / LAST, where)
+    damaged: list[str] = []
+    again = train(
+        config(scene_store, run), resume=True, on_damaged=lambda _, why: damaged.append(why)
+    )
+    assert (again.finished, damaged) == (True, [])
     other = replace(QUICK, teacher_share=0.9)
     with pytest.raises(ConfigError, match=r"recipe\.teacher_share = 0\.5, not 0\.9"):
         train(config(scene_store, run, other), resume=True)
