@@ -47,6 +47,13 @@ def run(*arguments: object) -> tuple[dict, str]:
     return json.loads(result.stdout), " ".join(result.stderr.split())
 
 
+def test_the_tenth_that_a_seed_holds_out_never_changes():
+    """Weights name it by the seed alone: they would be judged by pairs that they learnt from."""
+    left, held = hold_out([f"{row // 2}.jpg" for row in range(30)], 3)
+    assert held.tolist() == [20, 21, 26, 27]
+    assert left[:9].tolist() == [23, 3, 12, 17, 28, 18, 10, 0, 25]
+
+
 def test_what_was_held_out_judges_alone(store, learn, tmp_path):
     weights, report = learn("test", 3), tmp_path / "report"
     found, said = run("evaluate", store.path, "--weights", weights, "--report", report)
