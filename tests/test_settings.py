@@ -29,6 +29,7 @@ from glamor_cli.vision.options import DetectorKind
 
 TRAINING = TrainConfig(Path("store"), Path("run"), SCENES)
 ABLATION = AblationConfig(TRAINING)
+JUDGING = EvaluateConfig(Path("store"))
 CHOICES = [
     (NetworkConfig(), "encoder", Encoder.RESNET18),
     (NetworkConfig(), "variant", Variant.FACE_ONLY),
@@ -46,8 +47,8 @@ CHOICES = [
     (PredictConfig(), "detector", DetectorKind.DLIB),
     (PredictConfig(), "device", Device.CUDA),
     (PredictConfig(), "provider", Provider.CPU),
-    (EvaluateConfig(Path("store")), "device", Device.CUDA),
-    (EvaluateConfig(Path("store")), "provider", Provider.OPENVINO),
+    (JUDGING, "device", Device.CUDA),
+    (JUDGING, "provider", Provider.OPENVINO),
     (CompareConfig(Path("store"), ("a", "b")), "device", Device.CUDA),
     (CompareConfig(Path("store"), ("a", "b")), "provider", Provider.OPENVINO),
     (AttentionConfig(Path("store")), "device", Device.CUDA),
@@ -99,8 +100,12 @@ def test_so_are_the_texts_of_several(settings, name, choices) -> None:
         (SCENES, {"epoch_share": 0}, "an epoch must see some of the training split"),
         (TRAINING, {"seed": -1}, "the seed must be 0 or more, not -1"),
         (TRAINING, {"threads": 0}, "the number of threads must be at least 1, not 0"),
+        (JUDGING, {"batch": 0}, "the batch size must be at least 1, not 0"),
+        (JUDGING, {"threads": 0}, "the number of threads must be at least 1, not 0"),
+        (PredictConfig(), {"batch": 0}, "the batch size must be at least 1, not 0"),
+        (PredictConfig(), {"threads": 0}, "the number of threads must be at least 1, not 0"),
     ],
 )
-def test_a_training_that_cannot_work_is_refused(settings, wrong, says) -> None:
+def test_settings_that_cannot_work_are_refused(settings, wrong, says) -> None:
     with pytest.raises(ConfigError, match=says):
         replace(settings, **wrong)

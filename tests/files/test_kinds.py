@@ -3,7 +3,7 @@
 import pytest
 from permissions import bound_by_permissions
 
-from glamor_cli.files.kinds import exists, is_file, is_folder
+from glamor_cli.files.kinds import exists, holds_visible, is_file, is_folder
 
 KINDS = (is_file, is_folder, exists)
 
@@ -45,3 +45,11 @@ def test_what_nobody_may_look_at_is_not_missing(tmp_path, kind):
 def test_a_name_too_long_is_not_missing(tmp_path, kind):
     with pytest.raises(OSError, match="too long"):
         kind(tmp_path / ("x" * 5000))
+
+
+def test_leftovers_of_a_killed_run_leave_a_folder_free(tmp_path):
+    assert not holds_visible(tmp_path)
+    (tmp_path / ".store-x1y2z3.partial.json").touch()
+    assert not holds_visible(tmp_path)
+    (tmp_path / "picture.jpg").touch()
+    assert holds_visible(tmp_path)
