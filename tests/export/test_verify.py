@@ -1,15 +1,25 @@
 """The gate on real pairs, before networks whose answers are known."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glamor_cli.errors import ExportError
-from glamor_cli.export.options import TOLERANCES, Agreement, BatchRange, ExportPrecision
+from glamor_cli.export.options import (
+    BFLOAT16_TOLERANCE,
+    TOLERANCES,
+    Agreement,
+    BatchRange,
+    ExportConfig,
+    ExportPrecision,
+    Tolerance,
+)
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.export.verify import check_agreement, check_batches
 from glamor_cli.runtimes.interface import Output, Runtime
+from glamor_cli.runtimes.options import Arithmetic
 from glamor_cli.weights.metadata import Metadata
 
 COUNT = 100
@@ -108,3 +118,14 @@ def test_what_is_allowed_is_a_whole_number_of_pairs():
 def test_values_that_differ_are_refused_where_the_emotions_are_the_same():
     with pytest.raises(ExportError, match=r"a difference of 2\.00e-03 \(allowed 1e-05\)"):
         compare(1, ExportPrecision.FP32)
+
+
+def test_what_is_allowed_is_what_the_coarser_of_file_and_engine_needs():
+    int8 = ExportConfig(ExportPrecision.INT8, verify=Path("store"))
+    for arithmetic in Arithmetic:
+        assert int8.tolerance(arithmetic) == TOLERANCES[ExportPrecision.INT8]
+    for precision in (ExportPrecision.FP32, ExportPrecision.FP16):
+        assert int8.tolerance(Arithmetic.BFLOAT16, precision) == BFLOAT16_TOLERANCE
+        assert int8.tolerance(precision=precision) == TOLERANCES[precision]
+    given = ExportConfig(atol=0.3).tolerance(Arithmetic.BFLOAT16)
+    assert given == Tolerance(0.3, BFLOAT16_TOLERANCE.top1, BFLOAT16_TOLERANCE.accuracy)
