@@ -6,17 +6,23 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import skimage.data
 import torch
+from PIL import Image
 
+from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError, DataError, ExportError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig, ExportPrecision, Int8Form
-from glamor_cli.export.pairs import random_pairs
+from glamor_cli.export.pairs import load_pairs, random_pairs
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.exported import EXPORT_KEY
 from glamor_cli.runtimes.interface import max_abs_diff
+from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.pairs import make_pair, round_box
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
@@ -146,6 +152,30 @@ def test_int8_is_calibrated_and_judged_on_a_store(
         for tensor in model.graph.initializer:
             if tensor.name.endswith("weight_quantized"):
                 assert np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).max() <= 64
+
+
+def test_a_few_pairs_are_of_the_whole_split(scene_store: Path) -> None:
+    """Its classes lie one after another: the first pairs would calibrate for one of them."""
+    few = load_pairs(scene_store, 3, EMOTIONS, calibration=True)
+    split = PairStore.open(scene_store).split("train")
+    for ours, theirs in zip((few.face, few.context), split.pairs([0, 10, 20]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(few.labels, split.labels[[0, 10, 20]])
+    # Labels of other classes mean something else.
+    assert load_pairs(scene_store, 3, EMOTIONS[::-1]).labels is None
+
+
+def test_of_photographs_the_first_with_a_face_are_taken(tmp_path: Path) -> None:
+    person = skimage.data.astronaut()
+    for name, pixels in (("a", person[:100, :100]), ("b", person), ("c", person[:, ::-1])):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    assert len(load_pairs(tmp_path, 5, EMOTIONS)) == 2
+    first = load_pairs(tmp_path, 1, EMOTIONS)
+    expected = make_pair(person, round_box(open_detector().detect(person).boxes[0]))
+    np.testing.assert_array_equal(first.face, expected.face[None])
+    np.testing.assert_array_equal(first.context, expected.context[None])
+    with pytest.raises(DataError, match="no face was found"):
+        load_pairs(tmp_path / "a.png", 5, EMOTIONS)
 
 
 def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_path: Path) -> None:
