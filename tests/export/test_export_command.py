@@ -353,7 +353,9 @@ def test_tensorrt_that_is_not_installed_is_found_before_the_slow_part(run, weigh
 
 @pytest.mark.skipif(cuda_problem() is None, reason="ONNX Runtime can use CUDA here")
 def test_a_provider_that_does_not_load_is_never_the_cpu(run, weights_file):
-    code, said = run("--weights", weights_file, "--provider", "CUDAExecutionProvider", *SMALL)
+    options = ("--provider", "CUDAExecutionProvider", "--verify", "nowhere")
+    code, said = run("--weights", weights_file, *options, *SMALL)
+    # It is found out before anything else is looked for.
     assert code == 7
     assert cuda_problem() in " ".join(said.split())
     assert list(Path().iterdir()) == []
