@@ -181,7 +181,8 @@ CODECS = {"sound": ("aac", 44100), "video": ("libx264", 10)}
 @pytest.mark.parametrize(("ending", "late"), [("mp4", 70), ("mkv", 70), ("ts", 3)])
 def test_time_begins_with_the_sound_if_that_comes_first(tmp_path, ending, late):
     path = tmp_path / f"late-picture.{ending}"
-    with av.open(str(path), "w") as container:
+    # As of a broadcast, of which both begin late.
+    with av.open(str(path), "w", options={"output_ts_offset": "1000"}) as container:
         sound, video = (container.add_stream(*CODECS[name]) for name in ("sound", "video"))
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
