@@ -1,5 +1,6 @@
 """Every command that the README shows works as it stands there."""
 
+import ast
 import json
 import re
 import shlex
@@ -97,6 +98,24 @@ def test_every_command_that_is_shown_has_the_options_it_is_shown_with() -> None:
     assert found > 60
     with pytest.raises(Exception, match="No such option: --learning-rate"):
         parse(["train", "STORE", "--learning-rate", "1"])
+
+
+def test_every_page_is_a_link_or_two_away_from_the_readme() -> None:
+    known = set(re.findall(r"\]\((docs/[\w-]+\.md)", README.read_text(encoding="utf-8")))
+    for page in [*known]:
+        text = (README.parent / page).read_text(encoding="utf-8")
+        known |= {f"docs/{name}" for name in re.findall(r"\]\(([\w-]+\.md)", text)}
+    pages = {page.relative_to(README.parent).as_posix() for page in documents()}
+    assert {page for page in pages if page.startswith("docs/")} == known
+
+
+def test_cards_publish_under_names_that_can_be_published() -> None:
+    made = README.parent / "weights" / "making" / "publish_weights.py"
+    names = re.search(r"^SUMMARIES = (\{.*?^\})", made.read_text(), re.MULTILINE | re.DOTALL)[1]
+    for card in (README.parent / "weights").glob("*.md"):
+        shown = re.findall(r"publish_weights\.py \S+ \S+ (\S+)", card.read_text(encoding="utf-8"))
+        assert shown
+        assert set(shown) <= ast.literal_eval(names).keys()
 
 
 def table_under(heading: str, document: str) -> list[list[str]]:

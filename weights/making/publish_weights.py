@@ -43,6 +43,7 @@ TRAINING_DATA = (
 )
 SUMMARIES = {
     "glamor-original": "original encoders, trained on FER2013 faces; led by the face",
+    "glamor-original-votes": "a step on the way to glamor-original, led by people's votes",
     "glamor-resnet18": "ResNet-18 encoders, ten times the parameters, trained on FER2013 faces; "
     "led by the face",
 }
