@@ -34,20 +34,21 @@ class _Lines:
         self._unit = unit
         self._counted = counted
         self._shown = time.monotonic()
-        self._first: tuple[float, int] | None = None
+        self._began, self._before = self._shown, 0
+        self._done: int | None = None
 
     def __call__(
         self, done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
         now = time.monotonic()
-        if self._first is None or done < self._first[1]:
-            self._first = now, done
+        if self._done is None or done < self._done:  # of several works, the next one
+            self._began, self._before = now, done
+        self._done = done
         if total is None or now - self._shown < _LINE_SECONDS:
             return
         self._shown = now
-        began, before = self._first
-        seconds = (now - began) / (done - before) * (total - done) if done > before else None
-        left = "unknown time" if seconds is None else timedelta(seconds=round(seconds))
+        lasting = (now - self._began) / max(done - self._before, 1) * (total - done)
+        left = timedelta(seconds=round(lasting)) if done > self._before else "unknown time"
         console.print(
             f"{doing or self._doing}: {done} of {total} {self._counted} "
             f"({done / max(total, 1):.1%}), {rate or 0:.1f} {self._unit}/s, {left} left",
