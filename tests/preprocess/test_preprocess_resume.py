@@ -233,6 +233,45 @@ def test_a_vanished_data_set_is_no_thousand_failures(tmp_path, gone):
     assert PairStore.open(tmp_path / "store").verify() == 12
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_vanished_disk_is_no_thousand_failures(tmp_path, linked):
+    """Its files are named by links or by a manifest, and the mount point stays, empty."""
+    disk, folder = tmp_path / "disk", tmp_path / "set" / "Happy"
+    folder.mkdir(parents=True)
+    lines = ["path,label"]
+    for number in range(6):
+        image = disk / f"{number}.png"
+        write_image(image, number)
+        lines.append(f"{image},Happy")
+        if linked:
+            (folder / image.name).symlink_to(image)
+    # One that was never there is a failure, and no reason to stop.
+    lines.insert(1, f"{disk / 'none.png'},Happy")
+    (tmp_path / "set.csv").write_text("\n".join(lines))
+    (folder / "00.png").symlink_to(disk / "none.png")
+
+    def take_away(progress):
+        if progress.read == 4:
+            disk.rename(tmp_path / "away")
+            disk.mkdir()
+
+    config = PreprocessConfig(
+        tmp_path / ("set" if linked else "set.csv"),
+        tmp_path / "store",
+        PairMaking(boxes=BoxSource.WHOLE),
+        workers=1,
+        images_per_task=2,
+    )
+    with pytest.raises(DataError, match=r"3.png has disappeared"):
+        preprocess(config, on_progress=take_away)
+    disk.rmdir()
+    (tmp_path / "away").rename(disk)
+    report = preprocess(config)
+    assert (report.read, report.stored, report.resumed) == (7, 6, 4)
+    assert len(report.failed) == 1
+    assert report.failed[0].reason.startswith("there is no file")
+
+
 CHANGES = {
     "an image less": lambda source: next((source / "images/train/Happy").iterdir()).unlink(),
     "an image more": lambda source: write_image(source / "images" / "train" / "Happy" / "z.png"),

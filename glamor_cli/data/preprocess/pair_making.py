@@ -52,13 +52,13 @@ class MadePair:
         entry: Its line in the index, the row's number still missing.
         pixels: Its face, uint8 [96, 96, 3], its context, uint8 [128, 171, 3], and its soft label,
             float32 [classes], if it has one; empty if the image is not to be stored.
-        absent_folder: Where its image or box file ought to be, if there is no such folder on the
-            machine that looked.
+        missing: Its image, or its box file's folder, if that is not there on the machine that
+            looked.
     """
 
     entry: IndexRow
     pixels: tuple[NDArray[Any], ...] = ()
-    absent_folder: Path | None = None
+    missing: Path | None = None
 
 
 def detector_of_thread(kind: DetectorKind) -> Detector:
@@ -172,10 +172,12 @@ def lost_pair(record: Record) -> MadePair:
 
 
 def _failed(record: Record, error: DataError, note: str = "") -> MadePair:
-    absent = None
+    missing = None
     if isinstance(error.__cause__, OSError) and error.__cause__.filename:
-        folder = Path(error.__cause__.filename).parent
-        absent = None if is_reachable(folder) else folder
+        path = Path(error.__cause__.filename)
+        # An image may lack its box file, but not all of them their folder.
+        path = path if path == record.source else path.parent
+        missing = None if is_reachable(path) else path
     # A store holds no paths of a machine, so that equal work gives equal bytes everywhere.
     # Spaces at its ends, as manifests come by, would not be seen.
     name = record.name if record.name == record.name.strip() else repr(record.name)
@@ -183,7 +185,7 @@ def _failed(record: Record, error: DataError, note: str = "") -> MadePair:
     if record.box_file is not None:
         reason = reason.replace(str(record.box_file), record.box_file.name)
     entry = IndexRow(None, record.name, record.label, Status.ERROR, reason=reason)
-    return MadePair(entry, absent_folder=absent)
+    return MadePair(entry, missing=missing)
 
 
 def _check_versions(expected: dict[str, str], found: dict[str, str]) -> None:

@@ -258,16 +258,16 @@ class _Run:
 
     def _check_source(self, pair: MadePair) -> None:
         """Tell an unusable image from a data set that is gone."""
-        folder = pair.absent_folder
-        if folder is None or folder in self._source.absent:
+        path = pair.missing
+        if path is None or not self._source.absent.isdisjoint((path, path.parent)):
             return
-        if is_reachable(folder):
+        if is_reachable(path):
             raise DataError(
-                f"a worker cannot see the folder {folder}, which this process can see",
+                f"a worker cannot see {path}, which this process can see",
                 "Mount the data set at the same place on every machine of the cluster.",
             )
         raise DataError(
-            f"the data set's folder {folder} has disappeared",
+            f"{path} has disappeared from the data set",
             "Restore it and run the same command again: it goes on from here.",
         )
 

@@ -28,8 +28,8 @@ class Source:
 
     Attributes:
         splits: By name.
-        absent: Folders of images or box files that were not there, though the data set speaks of
-            them. A folder that cannot be reached and is not one of these has vanished.
+        absent: Images that were not there, though the data set speaks of them, and folders of
+            images or box files. What cannot be reached and is not among these has vanished.
         has_heif: Whether any image is named like a HEIF picture.
     """
 
@@ -75,7 +75,9 @@ def _size(record: Record, absent: set[Path]) -> int:
     try:
         return record.source.stat().st_size
     except (OSError, ValueError):
-        _note_absent(record.source.parent, absent)
+        # A folder stands for all images in it, which may be many.
+        folder = record.source.parent
+        absent.add(record.source if is_reachable(folder) else folder)
         return -1
 
 
@@ -92,15 +94,11 @@ def _box_text(path: Path, absent: set[Path]) -> bytes:
     try:
         return read_bounded(path, MAX_BYTES)
     except (OSError, ValueError):
-        _note_absent(path.parent, absent)
+        if not is_reachable(path.parent):
+            absent.add(path.parent)
         return b""
 
 
-def _note_absent(folder: Path, absent: set[Path]) -> None:
-    if folder not in absent and not is_reachable(folder):
-        absent.add(folder)
-
-
-def is_reachable(folder: Path) -> bool:
-    """Tell whether a folder can be reached; what a name does wrong only makes it unreachable."""
-    return os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises before Python 3.14
+def is_reachable(path: Path) -> bool:
+    """Tell whether a path can be reached; what a name does wrong only makes it unreachable."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises before Python 3.14
