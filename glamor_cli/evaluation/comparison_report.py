@@ -105,7 +105,7 @@ def write_disagreements(path: Path, comparison: Comparison) -> None:
         for contender in comparison.contenders
         for what in ("emotion", "probability")
     ]
-    lines = [csv_line(("source", "label", "right", *columns))]
+    lines = [csv_line(("source", "label", "right", *columns, "row"))]
     answers = comparison.answers
     for row in comparison.disagreements:
         label = comparison.labels[row]
@@ -116,7 +116,9 @@ def write_disagreements(path: Path, comparison: Comparison) -> None:
         ):
             cells += (comparison.classes[answer], f"{values[answer]:.6f}")
             right += contender.letter if answer == label else ""
-        lines.append(csv_line((comparison.sources[row], comparison.classes[label], right, *cells)))
+        pair = str(comparison.pairs.rows[row])
+        source, name = comparison.sources[row], comparison.classes[label]
+        lines.append(csv_line((source, name, right, *cells, pair)))
     write_text(path, "".join(lines))
 
 

@@ -287,20 +287,22 @@ def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> 
 
 
 def write_predictions(path: Path, evaluation: Evaluation) -> None:
-    """Write one line per pair as CSV: what it is, what was answered, how surely.
+    """Write one line per pair as CSV: what it is, what was answered, how surely, and its row.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
     classes = evaluation.metrics.classes
     streams = ("face_weight", "context_weight")
-    lines = [csv_line(("source", "label", "emotion", "probability", *streams, *classes))]
+    lines = [csv_line(("source", "label", "emotion", "probability", *streams, *classes, "row"))]
     for row, (source, label) in enumerate(zip(evaluation.sources, evaluation.labels, strict=True)):
         probabilities = evaluation.probabilities[row]
         best = int(probabilities.argmax())
         numbers = (probabilities[best], *evaluation.stream_weights[row], *probabilities)
         shown = (f"{value:.6f}" for value in numbers)
-        lines.append(csv_line((source, classes[label], classes[best], *shown)))
+        # Faces of one image share its name, which does not tell them apart.
+        pair = evaluation.rows[row]
+        lines.append(csv_line((source, classes[label], classes[best], *shown, pair)))
     write_text(path, "".join(lines))
 
 

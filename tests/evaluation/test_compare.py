@@ -112,6 +112,7 @@ def test_pairings_and_disagreements_are_those_of_the_answers(folder, weights, fi
     with (report / "disagreements.csv").open(newline="", encoding="utf-8") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["source"] for line in lines] == [evaluation.sources[row] for row in differing]
+    assert [int(line["row"]) for line in lines] == differing
     for line, row in zip(lines, differing, strict=True):
         assert line["right"] == "".join(
             letter for letter, one in zip("ABC", right[:, row], strict=True) if one

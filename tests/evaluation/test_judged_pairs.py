@@ -1,5 +1,6 @@
 """Networks that have learnt from what they are judged on: it is said, or left out."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,6 +65,8 @@ def test_what_was_held_out_judges_alone(store, learn, tmp_path):
     assert "held out of training are used" in (report / "report.html").read_text()
     rows = (report / "predictions.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == [split.sources[row] for row in held]
+    # Faces of one image have one name, and only their rows tell them apart.
+    assert [int(row.split(",")[-1]) for row in rows] == held.tolist()
 
 
 def test_a_split_asked_for_by_name_is_judged_whole_and_says_so(store, learn, tmp_path):
@@ -95,6 +98,12 @@ def test_networks_are_compared_on_what_none_of_them_learnt_from(folder, store, l
     assert (found["count"], found["held_out"]) == (2, True)
     assert [one["learnt_pairs"] for one in found["networks"]] == [0, None]
     assert "held out of every training are used, 2 of 23" in said
+    with (report / "disagreements.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {int(line["row"]): line["source"] for line in csv.DictReader(stream)}
+    split = store.split("test")
+    assert (
+        rows.items() <= {row: split.sources[row] for row in hold_out(split.sources, 3)[1]}.items()
+    )
     found, said = run(*arguments, "--split", "test", "--report", report)
     assert [one["learnt_pairs"] for one in found["networks"]] == [21, None]
     for text in (said, (report / "comparison.html").read_text()):
