@@ -14,9 +14,9 @@ class EpochMetrics:
     Attributes:
         epoch: Which, from 1.
         train_loss: Mean over the epoch's training pairs, as they were learnt from.
-        train_accuracy: Share of them that were right.
+        train_accuracy: Share of them that were right, by their labels.
         validation_loss: Mean over the validation pairs, after the epoch.
-        validation_accuracy: Share of them that were right.
+        validation_accuracy: Share of them that were right, by their labels.
         learning_rate: Of the last step.
         seconds: Spent on the steps; validation is not counted.
         images_per_second: Training pairs, over these seconds.

@@ -246,7 +246,8 @@ class Run:
             move_average(self.average, self.network, self.recipe.ema_decay, done)
         if batch.part.idle:
             return 0.0, 0
-        right = int((logits.argmax(1) == targets.argmax(1)).sum())
+        # As validation counts it: a soft label's largest share may be of another class.
+        right = int((logits.argmax(1) == batch.labels.to(self.device)).sum())
         return float(loss.detach()) * batch.part.count / self.world.size, right
 
     def _seed_step(self, batch: Batch) -> Draws:

@@ -70,6 +70,7 @@ def test_faces_contexts_and_targets_are_mixed_alike() -> None:
         expected = (batch.targets @ (25.0 * torch.arange(len(CLASSES)))).round()
         assert torch.equal(batch.faces.flatten().float(), expected)
         assert torch.equal(batch.contexts.flatten().float(), expected)
+        assert torch.equal(batch.labels, before.targets.argmax(1))
         for target, alone in zip(batch.targets, before.targets, strict=True):
             assert torch.isclose(target.sum(), torch.tensor(1.0))
             assert target.argmax() == alone.argmax()
@@ -118,6 +119,6 @@ def test_mixing_does_not_depend_on_what_went_before_or_on_processes() -> None:
     parts = [mixed(0, rank=rank, size=3) for rank in range(3)]
     for step, whole in enumerate(first):
         shared = [batches[step] for batches in parts if not batches[step].part.idle]
-        for name in ("faces", "contexts", "targets"):
+        for name in ("faces", "contexts", "targets", "labels"):
             joined = torch.cat([getattr(batch, name) for batch in shared])
             assert torch.equal(joined, getattr(whole, name))

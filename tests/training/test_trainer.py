@@ -14,15 +14,19 @@ import torch
 from little_room import run_with_little_room
 from quick_training import QUICK, assert_same, config
 from safetensors.torch import load_file
+from small_data_sets import write_image
 from terminal import run_on_terminal
 from typer.testing import CliRunner
 
 from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
+from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.evaluation.evaluate import evaluate
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.checkpoints import (
@@ -120,6 +124,24 @@ def test_the_network_learns_a_handful_by_heart(scene_store: Path, tmp_path: Path
     train(config(scene_store, run, recipe, network=NetworkConfig(variant=Variant.POOLED_CONTEXT)))
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     assert lines[-1]["train_loss"] < 0.5 * lines[0]["train_loss"]
+
+
+def test_training_and_validation_count_the_same_answers_as_right(tmp_path: Path) -> None:
+    """Whoever answers as these soft labels do is wrong by their labels, on both."""
+    cells = {name: str(int(name == "Sad")) for name in EMOTIONS}
+    lines = [",".join(("path", "label", "split", *cells))]
+    for number in range(20):
+        write_image(tmp_path / f"{number}.png", number)
+        split = "train" if number < 16 else "val"
+        lines.append(",".join((f"{number}.png", "Neutral", split, *cells.values())))
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    making = PairMaking(boxes=BoxSource.WHOLE)
+    preprocess(PreprocessConfig(tmp_path / "manifest.csv", tmp_path / "pairs", making, workers=1))
+    recipe = replace(QUICK, epochs=4, learning_rate=3e-3, ema_decay=0.0)
+    train(config(tmp_path / "pairs", tmp_path / "run", recipe))
+    last = json.loads((tmp_path / "run" / METRICS).read_text().splitlines()[-1])
+    assert last["validation_accuracy"] == 0
+    assert last["train_accuracy"] < 0.2
 
 
 def test_epochs_with_small_faces_are_never_the_best(scene_store: Path, tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ class Batch:
         faces: uint8 (B, 96, 96, 3), RGB.
         contexts: uint8 (B, 128, 171, 3), RGB; None where the network has no context stream.
         targets: float32 (B, classes); each row sums to 1.
+        labels: int64 (B), the classes to be judged by; of a mixed pair, that of its first part.
         part: Which rows of the whole batch these are.
     """
 
     faces: Tensor
     contexts: Tensor | None
     targets: Tensor
+    labels: Tensor
     part: Part
 
 
@@ -126,6 +128,7 @@ class TrainingBatches:
             torch.from_numpy(self.split.faces[rows]),
             torch.from_numpy(self.split.contexts[rows]) if self.with_contexts else None,
             torch.from_numpy(self._targets[rows]),
+            torch.from_numpy(self.split.labels[rows]),
             part,
         )
 
@@ -141,7 +144,7 @@ def _mix(batch: Batch, others: Batch, shares: Tensor) -> Batch:
     if contexts is not None and others.contexts is not None:
         contexts = mix(contexts, others.contexts)
     targets = batch.targets.lerp(others.targets, shares[:, None])
-    return Batch(mix(batch.faces, others.faces), contexts, targets, batch.part)
+    return Batch(mix(batch.faces, others.faces), contexts, targets, batch.labels, batch.part)
 
 
 def _targets(split: "Split") -> NDArray[np.float32]:
