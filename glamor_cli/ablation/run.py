@@ -26,9 +26,17 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.settings import settle_paths, settle_several
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
-from glamor_cli.training.config import BEST, FREE_TO_CHANGE, TrainConfig, first_change
+from glamor_cli.training.config import (
+    BEST,
+    CONFIG,
+    FREE_TO_CHANGE,
+    TrainConfig,
+    first_change,
+    read_precision,
+)
 from glamor_cli.training.find_teacher import lacks_teacher
 from glamor_cli.training.held_out import choose_validation_split, settle_train_split
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.trainer import begin_or_resume
 
@@ -120,13 +128,19 @@ def ablate(
 
 
 def ablation_notes(config: AblationConfig) -> list[str]:
-    """Say why figures on the split to judge by will flatter, a sentence each; none if they do not.
+    """Say why figures will flatter or cannot be compared, a sentence each; none if all is well.
 
     Raises:
-        DataError: The store cannot be used.
+        DataError: The store, or the settings of a run in the folder, cannot be used.
     """
     store, training = PairStore.open(config.training.store), settle_train_split(config.training)
     notes = []
+    precisions = _precisions(config)
+    if len(precisions) > 1:
+        notes.append(
+            f"The runs in {training.run} were trained in {' and '.join(precisions)}: "
+            "a part of their differences may be the precision's."
+        )
     if config.test_split == choose_validation_split(store, training):
         notes.append(
             f"The split {config.test_split} also chooses each training's best epoch: "
@@ -181,12 +195,15 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
     """Give what ``ablation.json`` and ``glamor ablate --json`` say.
 
     ``environment`` is the machine that wrote the table; runs of the folder may be another's.
+    ``precision`` is null where the folder's runs differ in it, or none says.
     """
+    precisions = _precisions(config)
     return {
         "environment": describe_environment().to_dict(),
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,
+        "precision": precisions[0] if len(precisions) == 1 else None,
         "store": config.training.store.resolve().name,
         "split": config.test_split,
         "discs": _discs(config),
@@ -196,13 +213,30 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
 
 def _finished(folder: Path) -> list[tuple[Variant, int]]:
     """Find the runs of a folder that were trained to the end and judged."""
+    return _runs_with(folder, RESULT)
+
+
+def _runs_with(folder: Path, file: str) -> list[tuple[Variant, int]]:
+    """Find the runs of a folder that have a file of this name."""
     found = []
     for variant in Variant:
-        for result in folder.glob(f"{variant}-*/{RESULT}"):
-            seed = result.parent.name.removeprefix(f"{variant}-")
+        for path in folder.glob(f"{variant}-*/{file}"):
+            seed = path.parent.name.removeprefix(f"{variant}-")
             if seed.isdecimal():
                 found.append((variant, int(seed)))
     return sorted(found, key=lambda run: (tuple(Variant).index(run[0]), run[1]))
+
+
+def _precisions(config: AblationConfig) -> list[TrainPrecision]:
+    """Tell what the folder's runs were begun with; those of older versions do not say."""
+    folders = [_folder(config, *run) for run in _runs_with(config.training.run, CONFIG)]
+    return sorted(set(map(read_precision, folders)) - {TrainPrecision.AUTO})
+
+
+def _choose_precision(config: AblationConfig) -> TrainPrecision:
+    """Let ``auto`` mean what the folder's other runs have: another machine may choose another."""
+    wanted, precisions = config.training.precision, _precisions(config)
+    return precisions[0] if wanted is TrainPrecision.AUTO and len(precisions) == 1 else wanted
 
 
 def _run(
@@ -221,6 +255,7 @@ def _run(
         run=folder,
         seed=seed,
         network=replace(config.training.network, variant=variant),
+        precision=_choose_precision(config),
     )
     outcome = begin_or_resume(
         training, on_progress=lambda progress: on_progress(variant, seed, progress)

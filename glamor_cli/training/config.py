@@ -123,7 +123,19 @@ def keep_precision(config: TrainConfig) -> TrainConfig:
     """
     if config.precision is not TrainPrecision.AUTO or not has_checkpoint(config.run):
         return config
-    return replace(config, precision=TrainPrecision(_read_config(config.run)["precision"]))
+    return replace(config, precision=read_precision(config.run))
+
+
+def read_precision(run: Path) -> TrainPrecision:
+    """Tell what a run was begun with; ``auto`` of one that an older version began.
+
+    Args:
+        run: The run's folder.
+
+    Raises:
+        DataError: Its ``config.json`` cannot be read.
+    """
+    return TrainPrecision(_read_config(run)["precision"])
 
 
 def check_can_begin(config: TrainConfig, *, resume: bool) -> None:

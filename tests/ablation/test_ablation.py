@@ -17,7 +17,7 @@ from small_data_sets import write_image
 from typer.testing import CliRunner
 
 from glamor_cli.ablation.figure import draw_ablation, save_ablation
-from glamor_cli.ablation.run import AblationConfig, ablate, write_table
+from glamor_cli.ablation.run import AblationConfig, ablate, ablation_notes, write_table
 from glamor_cli.ablation.table import (
     MEANINGS,
     RunResult,
@@ -335,5 +335,15 @@ def test_a_run_begun_in_the_precision_of_another_machine_goes_on_in_it(scene_sto
         os.kill(os.getpid(), signal.SIGINT)
 
     assert not train(replace(run, precision=other), on_progress=stop).finished
-    assert ablate(ablation) is not None
-    assert json.loads((run.run / CONFIG).read_text())["precision"] == other
+    # The table compares them, so that the others are trained in it too.
+    assert ablate(replace(ablation, seeds=(0, 1))) is not None
+    settings = [tmp_path / f"face-only-{seed}" / CONFIG for seed in (0, 1)]
+    assert [json.loads(path.read_text())["precision"] for path in settings] == [other, other]
+    assert json.loads((tmp_path / "ablation.json").read_text())["precision"] == other
+    assert ablation_notes(ablation) == []
+    # As an older version trained them.
+    settings[0].write_text(settings[0].read_text().replace(f'"{other}"', f'"{chosen}"'))
+    (note,) = ablation_notes(ablation)
+    assert "were trained in bf16 and fp32" in note
+    assert write_table(ablation) is not None
+    assert json.loads((tmp_path / "ablation.json").read_text())["precision"] is None
