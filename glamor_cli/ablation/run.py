@@ -324,7 +324,7 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
         DataError: Its settings are damaged.
     """
     store = PairStore.open(config.training.store)
-    change = first_change(folder, config.training, store, _MAY_DIFFER)
+    change = first_change(folder, settle_train_split(config.training), store, _MAY_DIFFER)
     if change is not None:
         raise ConfigError(
             f"{folder} was trained with {change}",

@@ -209,8 +209,8 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
         line = f"{config.run} is already finished; there was nothing left to do"
         console.print(line, markup=False, soft_wrap=True)
     console.print(
-        f"best validation accuracy {result.best_accuracy:.2%} in epoch {result.best_epoch}: "
-        f"{config.run / BEST}",
+        f"best validation accuracy {result.best_accuracy:.2%} on {result.judged_by} "
+        f"in epoch {result.best_epoch}: {config.run / BEST}",
         markup=False,
         soft_wrap=True,
     )

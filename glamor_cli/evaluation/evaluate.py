@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT, find_split
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
@@ -271,15 +271,16 @@ def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> 
     Raises:
         ConfigError: It cannot be told.
     """
-    for name in HELD_OUT_SPLITS:
-        if name in splits:
-            return name
-    others = [name for name in splits if name != TRAIN_SPLIT]
+    found = find_split(HELD_OUT_SPLITS, splits)
+    if found is not None:
+        return found
+    train = find_split((TRAIN_SPLIT,), splits)
+    others = [name for name in splits if name != train]
     if len(others) == 1:
         return others[0]
     held_out = [any(one.held_out_seed is not None for one in net.learnt_from) for net in networks]
-    if splits == (TRAIN_SPLIT,) and held_out and all(held_out):
-        return TRAIN_SPLIT
+    if splits == (train,) and held_out and all(held_out):
+        return splits[0]
     raise ConfigError(
         f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
         "Choose one with --split.",

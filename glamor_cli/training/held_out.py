@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.held_out import hold_out
-from glamor_cli.data.split_names import TRAIN_SPLIT, VALIDATION_SPLITS, WHOLE_SPLIT
+from glamor_cli.data.split_names import TRAIN_SPLIT, VALIDATION_SPLITS, WHOLE_SPLIT, find_split
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.training.config import TrainConfig
@@ -50,22 +50,22 @@ def choose_rows(
 
 
 def settle_train_split(config: TrainConfig) -> TrainConfig:
-    """Let ``train`` mean the whole of a store whose data have no splits.
+    """Let ``train`` mean the whole of a store whose data have no splits, or its ``Train``.
 
     Raises:
         DataError: The store cannot be used.
     """
-    whole = PairStore.open(config.store).splits == (WHOLE_SPLIT,)
-    if config.train_split == TRAIN_SPLIT and whole:
-        return replace(config, train_split=WHOLE_SPLIT)
-    return config
+    splits = PairStore.open(config.store).splits
+    if config.train_split != TRAIN_SPLIT:
+        return config
+    meant = WHOLE_SPLIT if splits == (WHOLE_SPLIT,) else find_split((TRAIN_SPLIT,), splits)
+    return config if meant is None else replace(config, train_split=meant)
 
 
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
     """Name the split that chooses the best epoch; None where a part of the training split does."""
-    others = set(store.splits) - {config.train_split}
-    names = [name for name in VALIDATION_SPLITS if name in others]
-    return config.validation_split or (names[0] if names else None)
+    others = [name for name in store.splits if name != config.train_split]
+    return config.validation_split or find_split(VALIDATION_SPLITS, others)
 
 
 def describe_learnt(store: PairStore, config: TrainConfig) -> LearntSplit:

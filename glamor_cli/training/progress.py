@@ -47,6 +47,7 @@ class TrainResult:
         best_accuracy: On validation; -1 where no epoch was finished.
         best_epoch: Where it was reached, from 1.
         epochs: How many were finished.
+        judged_by: The split that validation is on, or ``a tenth of`` the training split.
         stopped: Whether it was asked to stop; so late, perhaps, that it was finished all the same.
     """
 
@@ -54,4 +55,5 @@ class TrainResult:
     best_accuracy: float
     best_epoch: int
     epochs: int
+    judged_by: str
     stopped: bool = False

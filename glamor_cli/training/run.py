@@ -373,9 +373,14 @@ class Run:
         )
 
     def _result(self, *, finished: bool, stopped: bool) -> TrainResult:
-        state = self.state
+        state, judge = self.state, self.validation.name
         return TrainResult(
-            finished, state.best_accuracy, state.best_epoch + 1, state.epoch, stopped
+            finished=finished,
+            best_accuracy=state.best_accuracy,
+            best_epoch=state.best_epoch + 1,
+            epochs=state.epoch,
+            judged_by=f"a tenth of {judge}" if judge == self.config.train_split else judge,
+            stopped=stopped,
         )
 
 

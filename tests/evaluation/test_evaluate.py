@@ -68,7 +68,10 @@ def test_the_split_is_the_only_one_that_is_not_for_training():
     assert choose_split(("train", "validation", "test")) == "test"
     assert choose_split(("train", "validation")) == "validation"
     assert choose_split(("train", "holdout")) == "holdout"
-    for unclear in (("train",), ("train", "a", "b")):
+    assert choose_split(("Test", "Train", "Val")) == "Test"
+    assert choose_split(("Test", "Train", "val")) == "val", "the name as it is comes first"
+    assert choose_split(("Train", "holdout")) == "holdout"
+    for unclear in (("train",), ("Train",), ("train", "a", "b")):
         with pytest.raises(ConfigError, match="and none was chosen"):
             choose_split(unclear)
 

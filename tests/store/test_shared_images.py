@@ -65,6 +65,14 @@ def test_a_manifest_that_lists_images_twice_is_told(images, tmp_path):
     assert "1 image of train is also in val" in said
 
 
+def test_splits_may_be_named_in_capitals(images, tmp_path):
+    manifest = write_manifest(images, "0.png,Sad,Train\n1.png,Sad,Train\n0.png,Sad,Test\n")
+    said, _ = glamor("preprocess", manifest, tmp_path / "pairs", "--boxes", "whole")
+    assert "1 image of Test is also in Train" in said
+    said, _ = glamor("train", tmp_path / "pairs", "--run", images)
+    assert "1 image of Test is also in Train" in said
+
+
 VOTES = ",Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
 
 

@@ -19,7 +19,7 @@ from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
-from glamor_cli.training.held_out import choose_rows
+from glamor_cli.training.held_out import choose_rows, settle_train_split
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import LearntSplit
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network
@@ -31,7 +31,8 @@ def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_p
     preprocess(PreprocessConfig(scenes, pairs, making, split="train", workers=1))
     alone = config(pairs, tmp_path / "run", replace(QUICK, epochs=1))
     seen: list[int] = []
-    train(alone, on_progress=lambda progress: seen.append(progress.steps))
+    result = train(alone, on_progress=lambda progress: seen.append(progress.steps))
+    assert result.judged_by == "a tenth of train"
     assert set(seen) == {4}, "26 pairs are left to learn from, in steps of 8"
 
     rows, split, held = choose_rows(PairStore.open(pairs), alone)
@@ -78,14 +79,20 @@ def test_weights_say_what_they_and_their_beginning_learnt_from(
     assert not metadata.knows_learnt
 
 
-@pytest.mark.parametrize("name", ["validation", "val", "valid"])
+@pytest.mark.parametrize(
+    ("learnt", "name"),
+    [("train", "validation"), ("train", "val"), ("train", "valid"), ("Train", "Val")],
+)
 def test_what_judges_is_the_split_that_is_there(
-    scene_store: Path, tmp_path: Path, name: str
+    scene_store: Path, tmp_path: Path, learnt: str, name: str
 ) -> None:
-    data_set = write_authors_data_set(tmp_path / "set", {"test": 1, "train": 2, name: 1})
-    preprocess(PreprocessConfig(data_set, tmp_path / "pairs", PairMaking(BoxSource.WHOLE)))
+    data_set = write_authors_data_set(tmp_path / "set", {"Test": 1, learnt: 2, name: 1})
+    making = PairMaking(BoxSource.WHOLE)
+    preprocess(PreprocessConfig(data_set, tmp_path / "pairs", making, workers=1))
     store = PairStore.open(tmp_path / "pairs")
-    rows, split, held = choose_rows(store, config(tmp_path / "pairs", tmp_path / "run"))
+    asked = settle_train_split(config(tmp_path / "pairs", tmp_path / "run"))
+    rows, split, held = choose_rows(store, asked)
+    assert asked.train_split == learnt
     assert (split.name, len(rows), len(held)) == (name, 6, 3)
     with pytest.raises(ConfigError, match="no split 'nowhere'"):
         train(config(scene_store, tmp_path / "run", validation_split="nowhere"))

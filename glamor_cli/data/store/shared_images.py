@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.counts import count
-from glamor_cli.data.split_names import TRAIN_SPLIT
+from glamor_cli.data.split_names import TRAIN_SPLIT, find_split
 from glamor_cli.data.store.format import CONTEXTS, FACES, HEADER_BYTES, ArrayFormat
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.data.store.pair_store import PairStore
@@ -35,13 +35,14 @@ def note_shared(
 
     Args:
         store: The pair store.
-        train: The split to learn from; the store need not have it.
+        train: The split to learn from, in any capitals; the store need not have it.
         same_names: Whether images of one name are the same image, as in a data set, also with
             another box or soft label. In stores that were merged, they need not be.
 
     Raises:
         DataError: The store is damaged.
     """
+    train = find_split((train,), store.splits) or train
     notes = []
     for name, shared in count_shared(store, train, same_names=same_names).items():
         are = "is" if shared == 1 else "are"
