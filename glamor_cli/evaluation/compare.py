@@ -176,8 +176,10 @@ class Comparison:
             "resamples": RESAMPLES,
             "held_out": self.pairs.held_out,
             "networks": [
-                _contender_dict(contender) | {"learnt_pairs": learnt}
-                for contender, learnt in zip(self.contenders, self.pairs.learnt, strict=True)
+                _contender_dict(contender) | {"learnt_pairs": learnt, "chose_epoch": chose}
+                for contender, learnt, chose in zip(
+                    self.contenders, self.pairs.learnt, self.pairs.chose_epoch, strict=True
+                )
             ],
             "pairings": [asdict(pairing) | {"better": pairing.better} for pairing in self.pairings],
             "disagreements": {

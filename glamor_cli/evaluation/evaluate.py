@@ -136,6 +136,7 @@ class StoreEvaluation:
         ``macro_f1`` such a class counts as 0 if it was answered, and is left out if not.
         ``learnt_pairs`` counts the judged pairs that the network learnt from; null where its file
         does not say. ``held_out``: only what was held out of its training was judged.
+        ``chose_epoch``: the split, or its held-out part, chose the network's epoch; null likewise.
         """
         metrics = self.evaluation.metrics
         return {
@@ -157,6 +158,7 @@ class StoreEvaluation:
             "flip": self.config.flip,
             "learnt_pairs": self.pairs.learnt[0],
             "held_out": self.pairs.held_out,
+            "chose_epoch": self.pairs.chose_epoch[0],
         }
 
 

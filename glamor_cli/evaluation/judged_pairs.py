@@ -21,6 +21,8 @@ class JudgedPairs:
         learnt_from: bool [K, M], which pairs each network says it learnt from.
         known: bool [K], whether these are all it learnt from.
         held_out: Whether they are only those of the split that no network learnt from.
+        chose_epoch: For each network, whether the split, or its held-out part, chose the epoch that
+            was kept; None where it does not say.
     """
 
     split: str
@@ -28,6 +30,7 @@ class JudgedPairs:
     learnt_from: NDArray[np.bool_]
     known: NDArray[np.bool_]
     held_out: bool
+    chose_epoch: tuple[bool | None, ...]
 
     @property
     def learnt(self) -> tuple[int | None, ...]:
@@ -44,20 +47,29 @@ class JudgedPairs:
         Args:
             names: The networks', in their order.
         """
+        # Of one that learnt from the split, there is worse to say.
+        chosen = [
+            f"{name} was chosen among its epochs by its accuracy on {self.split}: figures on new "
+            "pictures may be worse."
+            for name, chose, learnt in zip(names, self.chose_epoch, self.learnt_from, strict=True)
+            if chose and not learnt.any()
+        ]
         if self.held_out:
             learnt = np.asarray(self.learnt_from.any(axis=0))
             trainings = "training" if len(names) == 1 else "every training"
             return [
                 f"Only the pairs of {self.split} that were held out of {trainings} are used, "
                 f"{(~learnt).sum()} of {len(learnt)}. They also chose the epoch that was kept, so "
-                f"figures on new pictures may be worse; --split {self.split} uses all pairs."
+                f"figures on new pictures may be worse; --split {self.split} uses all pairs.",
+                *chosen,
             ]
-        return [
+        flattered = [
             f"{name} learnt from {learnt} of these {len(self.rows)} pairs: its figures are too "
             "high, and it will do worse on new pictures."
             for name, learnt in zip(names, self.learnt, strict=True)
             if learnt
         ]
+        return flattered + chosen
 
 
 def choose_pairs(
@@ -77,4 +89,8 @@ def choose_pairs(
     learnt = learnt_from.any(axis=0)
     held_out = not whole and bool(learnt.any()) and not learnt.all()
     rows = np.flatnonzero(~learnt) if held_out else np.arange(len(split))
-    return JudgedPairs(split.name, rows, learnt_from, known, held_out)
+    digest = store.info.source[split.name].sha256
+    chose_epoch = tuple(
+        None if one.chosen_by is None else one.chosen_by == digest for one in networks
+    )
+    return JudgedPairs(split.name, rows, learnt_from, known, held_out, chose_epoch)

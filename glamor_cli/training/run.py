@@ -351,6 +351,7 @@ class Run:
             accuracy={"validation": accuracy},
             learnt_from=self.learnt_from,
             learnt_all=self.learnt_all,
+            chosen_by=self.store.info.source[self.validation.name].sha256,
         )
 
     def _save(self) -> None:
@@ -374,13 +375,9 @@ class Run:
 
     def _result(self, *, finished: bool, stopped: bool) -> TrainResult:
         state, judge = self.state, self.validation.name
+        judged_by = f"a tenth of {judge}" if judge == self.config.train_split else judge
         return TrainResult(
-            finished=finished,
-            best_accuracy=state.best_accuracy,
-            best_epoch=state.best_epoch + 1,
-            epochs=state.epoch,
-            judged_by=f"a tenth of {judge}" if judge == self.config.train_split else judge,
-            stopped=stopped,
+            finished, state.best_accuracy, state.best_epoch + 1, state.epoch, judged_by, stopped
         )
 
 

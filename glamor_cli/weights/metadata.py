@@ -70,6 +70,8 @@ class Metadata:
             older versions.
         learnt_all: Whether these are all; False where the weights began with some that named none,
             or had such a teacher.
+        chosen_by: SHA-256 of the split that the epoch was chosen by, or by its held-out tenth, as
+            ``LearntSplit`` has it; None where nobody wrote it down, as in files of older versions.
         schema: Version of this layout.
     """
 
@@ -83,6 +85,7 @@ class Metadata:
     accuracy: dict[str, float] = field(default_factory=dict)
     learnt_from: tuple[LearntSplit, ...] = ()
     learnt_all: bool = True
+    chosen_by: str | None = None
     schema: int = SCHEMA
 
     @property
@@ -127,6 +130,8 @@ class Metadata:
             )
             values["learnt_all"] = bool(values.get("learnt_all", True))
             metadata = cls(**values)
+            if not isinstance(metadata.chosen_by, str | None):
+                raise TypeError(f"chosen_by {metadata.chosen_by!r}")
             if not 0 < metadata.temperature < math.inf:
                 raise ValueError(f"temperature {metadata.temperature}")
             if len(metadata.classes) != metadata.network.classes:

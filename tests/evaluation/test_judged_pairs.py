@@ -16,6 +16,7 @@ from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.evaluate import choose_split
 from glamor_cli.evaluation.judged_pairs import choose_pairs
+from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.weights.metadata import LearntSplit, Metadata
 from glamor_cli.weights.network_file import load_network, save_network
 
@@ -31,12 +32,15 @@ def store(folder: Path) -> PairStore:
 def learn(folder: Path, store: PairStore, tmp_path: Path) -> Callable[..., Path]:
     """Write weights that say that they learnt from a split."""
 
-    def write(split: str, seed: int | None, called: str | None = None) -> Path:
+    def write(
+        split: str, seed: int | None, called: str | None = None, chosen_by: str | None = None
+    ) -> Path:
         network, metadata = load_network(folder / "varied.safetensors")
         digest = store.info.source[split].sha256
         learnt = LearntSplit(called or split, digest, len(store.split(split)), seed)
         path = tmp_path / f"{split}-{seed}.safetensors"
-        save_network(path, network, replace(metadata, learnt_from=(learnt,)))
+        chose = None if chosen_by is None else store.info.source[chosen_by].sha256
+        save_network(path, network, replace(metadata, learnt_from=(learnt,), chosen_by=chose))
         return path
 
     return write
@@ -140,6 +144,27 @@ def test_a_training_says_that_what_it_begins_with_knows_its_validation_pairs(
         text = said(option, knowing)
         assert f"{knowing} learnt from 21 of the 23 validation pairs" in text
         assert "learnt from" not in said(option, elsewhere)
+
+
+def test_a_network_whose_epoch_these_pairs_chose_says_so(folder, store, learn, tmp_path):
+    weights = learn("train", None, chosen_by="test")
+    exported = tmp_path / "chosen.onnx"
+    export_onnx(weights, exported)
+    for file in (weights, exported):
+        found, said = run("evaluate", store.path, "--weights", file)
+        assert found["chose_epoch"] is True
+        assert "was chosen among its epochs by its accuracy on test" in said
+    found, said = run("attention", store.path, "--weights", weights, "--regions", 2, "--steps", 2)
+    assert found["chose_epoch"] is True
+    assert "chosen among its epochs" in said
+    silent = folder / "varied.safetensors"
+    found, said = run("compare", store.path, silent, weights, "--no-latency")
+    assert [one["chose_epoch"] for one in found["networks"]] == [None, True]
+    assert said.count("chosen among its epochs") == 1
+    # There is worse to say of pairs that it learnt from.
+    found, said = run("evaluate", store.path, "--weights", weights, "--split", "train")
+    assert found["chose_epoch"] is False
+    assert "chosen among its epochs" not in said
 
 
 def test_a_draw_from_other_pairs_is_not_taken_for_the_same(store):

@@ -48,6 +48,7 @@ def test_without_a_validation_split_a_tenth_is_held_out(scene_store: Path, tmp_p
     metadata = read_metadata(tmp_path / "run" / BEST)
     digest = PairStore.open(pairs).info.source["train"].sha256
     assert metadata.learnt_from == (LearntSplit("train", digest, 28, 0),)
+    assert metadata.chosen_by == digest
     judged = choose_pairs(PairStore.open(pairs), split, [metadata], whole=False)
     np.testing.assert_array_equal(judged.rows, held)
     # The seed says which.
@@ -68,6 +69,11 @@ def test_weights_say_what_they_and_their_beginning_learnt_from(
         LearntSplit("train", source["train"].sha256, 28),
     )
     assert metadata.knows_learnt
+    # What the first weights' epoch was chosen by says nothing of this run's.
+    assert read_metadata(undisturbed / BEST).chosen_by == source["validation"].sha256
+    own = {"train_split": "train", "validation_split": "test"}
+    train(config(scene_store, tmp_path / "own", replace(QUICK, epochs=1), **other | own))
+    assert read_metadata(tmp_path / "own" / BEST).chosen_by == source["test"].sha256
     # Files of older versions, the shipped ones among them, name nothing.
     network, _ = load_network(undisturbed / BEST)
     silent = tmp_path / "silent.safetensors"

@@ -29,7 +29,7 @@ def saved(tmp_path: Path) -> Path:
     path = tmp_path / "fresh.safetensors"
     config = NetworkConfig(variant=Variant.FACE_ONLY)
     learnt = (LearntSplit("all", "0" * 64, 30, 7), LearntSplit("train", "1" * 64, 9))
-    metadata = Metadata("fresh", config, temperature=1.25, learnt_from=learnt)
+    metadata = Metadata("fresh", config, temperature=1.25, learnt_from=learnt, chosen_by="2" * 64)
     save_network(path, GlamorNet(config), metadata)
     return path
 
@@ -92,11 +92,12 @@ def test_metadata_survives(saved: Path) -> None:
     assert metadata.network == NetworkConfig(variant=Variant.FACE_ONLY)
     assert metadata.temperature == 1.25
     assert [one.held_out_seed for one in metadata.learnt_from] == [7, None]
+    assert metadata.chosen_by == "2" * 64
 
 
 def test_metadata_of_older_versions_does_not_say_what_was_learnt_from() -> None:
     values = json.loads(Metadata("x").to_json())
-    del values["learnt_from"]
+    del values["learnt_from"], values["chosen_by"]
     assert Metadata.from_json(json.dumps(values), Path("x.onnx")) == Metadata("x")
 
 
@@ -225,6 +226,7 @@ def test_unknown_weights_say_where_was_looked() -> None:
         {"temperature": 1e999},
         {"temperature": 10**400},
         {"geometry": "round"},
+        {"chosen_by": ["b"]},
         {"learnt_from": [{"split": "a", "sha256": "b", "pairs": -1}]},
         {"learnt_from": [{"split": "a", "sha256": ["b"], "pairs": 1}]},
         {"learnt_from": [{"split": "a", "sha256": "b", "pairs": 1, "held_out_seed": 0.5}]},

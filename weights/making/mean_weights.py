@@ -66,6 +66,7 @@ def main() -> None:
         temperature=1.0,
         learnt_from=learnt_from,
         learnt_all=learnt_all,
+        chosen_by=metadata.chosen_by if metadata.chosen_by == other.chosen_by else None,
     )
     save_network(asked.out / BEST, network, metadata)
     made_of = {"first": str(asked.first), "second": str(asked.second), "share": asked.share}

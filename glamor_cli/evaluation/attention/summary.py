@@ -119,6 +119,7 @@ def to_dict(report: AttentionReport) -> dict[str, Any]:
         "split": report.split,
         "learnt_pairs": report.pairs.learnt[0],
         "held_out": report.pairs.held_out,
+        "chose_epoch": report.pairs.chose_epoch[0],
         "seed": config.seed,
         "hiding": asdict(config.hiding),
         "weights": report.weights.to_dict() | {"file": report.weights.file.name},
