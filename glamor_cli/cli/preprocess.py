@@ -40,12 +40,12 @@ def preprocess(
         ),
     ],
     boxes: Annotated[
-        BoxSource,
+        BoxSource | None,
         typer.Option(
             help="Where the faces' boxes come from: a detector, the authors' box files, the "
-            "manifest's columns, or the whole image is the face."
+            f"manifest's columns, or the whole image is the face; default: {_DEFAULTS.boxes}."
         ),
-    ] = _DEFAULTS.boxes,
+    ] = None,
     detector: Annotated[
         DetectorKind | None,
         typer.Option(
@@ -79,6 +79,7 @@ def preprocess(
     """
     from glamor_cli.data.preprocess.run import PreprocessConfig
     from glamor_cli.data.preprocess.run import preprocess as run
+    from glamor_cli.data.preprocess.unused_boxes import unused_box_notes
     from glamor_cli.data.store.pair_store import PairStore
     from glamor_cli.data.store.shared_images import note_shared
     from glamor_cli.system.cpus import available_cpus
@@ -88,7 +89,7 @@ def preprocess(
             "--workers and --dask cannot be combined: processes of this machine, or a cluster",
             "Leave one of them out.",
         )
-    if detector and boxes is not BoxSource.DETECT:
+    if detector and boxes not in (None, BoxSource.DETECT):
         raise ConfigError(
             f"--detector cannot be combined with --boxes {boxes}",
             "Leave --detector out, or choose --boxes detect.",
@@ -98,7 +99,7 @@ def preprocess(
         source=source,
         out=out,
         making=PairMaking(
-            boxes=boxes,
+            boxes=boxes or _DEFAULTS.boxes,
             detector=detector or _DEFAULTS.detector,
             official_jpeg=official_jpeg,
             skip_no_face=skip_no_face,
@@ -109,6 +110,8 @@ def preprocess(
         dask=dask,
     )
     try:
+        if boxes is None and detector is None:
+            say_notes(unused_box_notes(source, split))
         with long_progress("preprocessing", "images") as show:
 
             def show_images(progress: "PreprocessProgress") -> None:

@@ -96,6 +96,42 @@ def test_a_detector_that_would_not_be_asked_is_refused(tmp_path, glamor):
     assert not (tmp_path / "store").exists()
 
 
+def test_boxes_that_nobody_asked_for_are_not_passed_over_in_silence(tmp_path, glamor):
+    source, store = write_authors_data_set(tmp_path / "set", {"train": 1}), tmp_path / "store"
+    words = ("preprocess", source, store, "--workers", 1)
+    assert "which are not used: --boxes crop-files uses them" in glamor(*words).stderr
+    assert "not used" not in glamor(*words, "--boxes", "detect").stderr
+    manifest = tmp_path / "set" / "manifest.csv"
+    image = next((source / "images").rglob("*.png")).relative_to(source)
+    columns, row = "path,label,x1,y1,x2,y2\n", f"{image.as_posix()},Happy,0,0,20,20\n"
+    manifest.write_text(f"{columns}{row}{row}")
+    words = ("preprocess", manifest, tmp_path / "other", "--workers", 1)
+    assert "which are not used: --boxes manifest uses them" in glamor(*words).stderr
+    manifest.write_text(f"{columns}{row.replace('0,0,20,20', ',,,')}")
+    words = ("preprocess", manifest, tmp_path / "none", "--workers", 1)
+    assert "not used" not in glamor(*words).stderr
+
+
+def test_several_faces_of_an_image_are_not_all_made_the_same_one(tmp_path, glamor):
+    write_image(tmp_path / "set" / "group.png")
+    manifest, store = tmp_path / "set" / "manifest.csv", tmp_path / "store"
+    rows = "group.png,Happy,0,0,20,20\ngroup.png,Sad,20,0,40,20\n"
+    manifest.write_text(f"path,label,x1,y1,x2,y2\n{rows}")
+    words = ("preprocess", manifest, store, "--workers", 1)
+    refused = glamor(*words).exception
+    assert isinstance(refused, ConfigError)
+    assert "gives group.png several boxes" in refused.what
+    assert "--boxes manifest" in refused.remedy
+    assert not store.exists()
+    assert glamor(*words, "--boxes", "manifest").exit_code == 0
+    assert [box.tolist() for box in PairStore.open(store).split("all").boxes] == [
+        [0, 0, 20, 20], [20, 0, 40, 20]
+    ]  # fmt: skip
+    # Whoever asks for detection by name gets it.
+    asked = ("preprocess", manifest, tmp_path / "detected", "--workers", 1, "--boxes", "detect")
+    assert glamor(*asked).exit_code == 0
+
+
 @pytest.fixture(scope="module")
 def face_and_blank(tmp_path_factory):
     """A part of a photograph, small because dlib is slow, and an image without a face."""
