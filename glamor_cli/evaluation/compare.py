@@ -209,7 +209,9 @@ def compare_store(
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
     networks = [runtime.metadata for runtime in runtimes]
-    split = store.split(config.split or choose_split(store.splits, networks))
+    split = store.split(
+        choose_split(store.splits, networks) if config.split is None else config.split
+    )
     pairs = choose_pairs(store, split, networks, whole=config.split is not None)
     evaluations = [
         evaluate(

@@ -182,7 +182,9 @@ def evaluate_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = store.split(config.split or choose_split(store.splits, [runtime.metadata]))
+    split = store.split(
+        choose_split(store.splits, [runtime.metadata]) if config.split is None else config.split
+    )
     asked = MirroredRuntime(runtime) if config.flip else runtime
     pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)

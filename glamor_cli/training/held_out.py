@@ -64,8 +64,10 @@ def settle_train_split(config: TrainConfig) -> TrainConfig:
 
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
     """Name the split that chooses the best epoch; None where a part of the training split does."""
+    if config.validation_split is not None:
+        return config.validation_split
     others = [name for name in store.splits if name != config.train_split]
-    return config.validation_split or find_split(VALIDATION_SPLITS, others)
+    return find_split(VALIDATION_SPLITS, others)
 
 
 def describe_learnt(store: PairStore, config: TrainConfig) -> LearntSplit:

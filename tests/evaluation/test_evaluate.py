@@ -158,7 +158,11 @@ def test_mirror_images_are_asked_too_on_request(folder, tmp_path, split, runtime
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [(["--split", "dev"], ConfigError), (["--weights", "nobody.onnx"], ConfigError)],
+    [
+        (["--split", "dev"], ConfigError),
+        (["--split", ""], ConfigError),
+        (["--weights", "nobody.onnx"], ConfigError),
+    ],
 )
 def test_what_is_not_there(folder, arguments, error):
     weights = ["--weights", str(folder / "varied.safetensors")]

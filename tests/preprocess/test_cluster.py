@@ -136,3 +136,5 @@ def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
     error = invoke("--dask", "tcp://127.0.0.1:8786").exception
     assert isinstance(error, BackendUnavailable)
     assert "--extra cluster" in error.remedy
+    # Nothing was made, and nobody is bound to these settings.
+    assert not (tmp_path / "store" / "store.json").exists()

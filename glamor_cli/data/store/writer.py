@@ -30,7 +30,7 @@ from glamor_cli.data.store.pair_store import count, row_crc32
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
-from glamor_cli.files.kinds import holds_visible
+from glamor_cli.files.kinds import holds_visible, is_folder
 from glamor_cli.files.reading import sha256
 from glamor_cli.vision.status import Status
 
@@ -84,7 +84,14 @@ class StoreWriter:
                     )
                 info.write(path)
                 writer = cls(path, info)
-            yield writer
+            try:
+                yield writer
+            except BaseException:
+                # Where nothing has been made, nobody is bound to these settings.
+                with suppress(OSError):
+                    if not any(is_folder(inside) for inside in path.iterdir()):
+                        (path / STORE_FILE).unlink(missing_ok=True)
+                raise
 
     @property
     def complete(self) -> bool:

@@ -185,7 +185,9 @@ def measure_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = store.split(config.split or choose_split(store.splits, [runtime.metadata]))
+    split = store.split(
+        choose_split(store.splits, [runtime.metadata]) if config.split is None else config.split
+    )
     split.require_pairs()
     variant = runtime.metadata.network.variant
     if not variant.attends:
