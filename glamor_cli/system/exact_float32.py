@@ -1,7 +1,7 @@
 """Float32 on a GPU without TF32, whose ten bits of mantissa would move answers by 1e-3."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -14,12 +14,23 @@ def exact_float32() -> Iterator[None]:
     cuDNN's default is TF32, and containers and programs allow it for matrix products too.
     """
     backends: Any = torch.backends  # whose annotations lack these
-    parts = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
+    parts = (
+        backends.cudnn.conv,
+        backends.cudnn.rnn,
+        backends.cuda.matmul,
+        backends.mkldnn.matmul,
+    )
     before = [part.fp32_precision for part in parts]
-    for part in parts:
-        part.fp32_precision = "ieee"
     try:
-        yield
+        with ExitStack() as older:
+            # Else the program around could no longer read these in the meantime.
+            for switch in (_without_cudnn_tf32, _with_exact_products):
+                # Where it has changed the newer ones alone it cannot anyway.
+                with suppress(RuntimeError):
+                    older.enter_context(switch())
+            for part in parts:
+                part.fp32_precision = "ieee"
+            yield
     finally:
         for part, precision in zip(parts, before, strict=True):
             part.fp32_precision = precision
@@ -32,11 +43,25 @@ def exact_float32_for_compilers() -> Iterator[None]:
     Reading them raises where the newer ones alone were changed, and so would entering this in a
     program that has changed those.
     """
-    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    with _without_cudnn_tf32(), _with_exact_products():
+        yield
+
+
+@contextmanager
+def _without_cudnn_tf32() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def _with_exact_products() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.set_float32_matmul_precision(before[1])
+        torch.set_float32_matmul_precision(before)

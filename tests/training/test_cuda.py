@@ -42,6 +42,7 @@ def losses(folder: Path) -> list[float]:
         "backends.cudnn.allow_tf32 = False",
         "backends.cuda.matmul.allow_tf32 = True",
         "torch.set_float32_matmul_precision('high')",
+        "torch.set_float32_matmul_precision('medium')",
         "backends.fp32_precision = 'tf32'",
         "backends.cudnn.conv.fp32_precision = 'ieee'",
     ],
@@ -54,14 +55,34 @@ from torch import backends
 from glamor_cli.system.exact_float32 import exact_float32
 
 def state():
-    parts = backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul
-    return [part.fp32_precision for part in parts]
+    cudnn, matmul, on_cpu = backends.cudnn, backends.cuda.matmul, backends.mkldnn.matmul
+    return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, matmul, on_cpu)]
+
+def older():
+    said = []
+    for read in (
+        lambda: backends.cudnn.allow_tf32,
+        lambda: backends.cuda.matmul.allow_tf32,
+        torch.get_float32_matmul_precision,
+    ):
+        try:
+            said.append(read())
+        except RuntimeError:  # the newer ones alone were changed
+            said.append(None)
+    return said
 
 {allowing}
-before = state()
+before, older_before = state(), older()
 with exact_float32():
-    assert state() == ["ieee"] * 3, state()
+    assert state() == ["ieee"] * 4, state()
+    for now, then in zip(older(), older_before, strict=True):
+        # A callback of a training, or another thread, may read what it could read before.
+        assert now in (False, "highest") or then is None, (now, then)
+    if older_before[0] is not None:
+        with backends.cudnn.flags(enabled=False):
+            pass
 assert state() == before, state()
+assert older() == older_before, older()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
