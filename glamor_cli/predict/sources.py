@@ -6,6 +6,7 @@ One source that cannot be read must not end the run, so errors travel in the ima
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -47,6 +48,9 @@ Source: TypeAlias = str | Path | SourceImage
 """A file, a folder or a glob, or an image that was read already."""
 Sources: TypeAlias = Source | Iterable[Source]
 """What is to be looked at: one source, or several."""
+ListSource: TypeAlias = Callable[[Path, Report, Callable[[Path], None]], Iterator[Path]]
+"""Lists the files of a source, and reports folders that it passes over and pictures that are not
+read; it raises DataError where there are no files."""
 
 
 def each_source(sources: Sources) -> Iterator[Source]:
@@ -74,10 +78,11 @@ def _not_a_source(given: object) -> TypeError:
 
 def list_sources(
     sources: Sources,
-    list_source: Callable[[Path, Report], Iterator[Path]] = list_images,
+    list_source: ListSource = list_images,
     on_saved: Callable[[Path], None] = lambda _: None,
     *,
     on_named: Callable[[Path], None] = lambda _: None,
+    on_unread: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Path | SourceImage]:
     """List the images of all sources; what cannot be read is passed on as what went wrong.
 
@@ -87,54 +92,79 @@ def list_sources(
     Args:
         sources: Files, folders and globs, and images read already, which are passed on; or a
             single one.
-        list_source: Lists the files of a source, and reports folders that it passes over; it raises
-            DataError where there are none.
+        list_source: Lists the files of a source.
         on_saved: Called with each file that is passed over because a run saved it.
         on_named: Called with each that a run saved and that is taken all the same.
+        on_unread: Called with each picture that is passed over because its kind is not read.
 
     Raises:
         TypeError: Something else is among the sources.
     """
+    told = {_Kind.SAVED: on_saved, _Kind.NAMED: on_named, _Kind.UNREAD: on_unread}
     for source in each_source(sources):
         if isinstance(source, SourceImage):
             yield source
             continue
-        passed_over: list[DataError] = []
-        try:
-            if not str(source):
-                raise DataError("a source has no name", "Give a file, a folder or a glob.")
-            require_local(source)
-            is_named = is_file(Path(source))
-            taken = left_out = False
-            for path in list_source(Path(source), passed_over.append):
-                yield from _tell(source, passed_over)
-                saved = is_saved(path)
-                if saved and not is_named:
-                    left_out = True
-                    on_saved(path)
-                    continue
-                if saved:
-                    on_named(path)
-                taken = True
+        # Here, not in the search: an error of the caller's own is none of the source.
+        for found in _search(source, list_source):
+            if isinstance(found, SourceImage):
+                yield found
+                continue
+            path, kind = found
+            if kind in told:
+                told[kind](path)
+            if kind in (_Kind.USUAL, _Kind.NAMED):
                 yield path
-            if left_out and not taken:
-                what = f"{source} holds only what earlier runs saved"
-                yield SourceImage.failed(
-                    source, DataError(what, "Give the folder of the photographs.")
-                )
-            yield from _tell(source, passed_over)
-        except DataError as error:
-            yield SourceImage.failed(source, error)
-        except OSError as error:
-            # Names that the system does not accept, too long ones for example.
-            what = f"cannot open {source}: {error.strerror}"
-            yield SourceImage.failed(source, DataError(what, "Check its name and its permissions."))
 
 
-def _tell(source: str | Path, errors: list[DataError]) -> Iterator[SourceImage]:
-    """Pass on what went wrong with parts of a source, and empty the list."""
-    while errors:
-        yield SourceImage.failed(source, errors.pop(0))
+class _Kind(Enum):
+    """What a file is that the search of a source comes upon."""
+
+    USUAL = auto()
+    NAMED = auto()
+    """A run saved it, and it is itself the source."""
+    SAVED = auto()
+    UNREAD = auto()
+
+
+_Found: TypeAlias = SourceImage | tuple[Path, _Kind]
+"""What went wrong with a source or a part of it, or a file."""
+
+
+def _search(source: str | Path, list_source: ListSource) -> Iterator[_Found]:
+    """Go through a source's files, and what went wrong, in the order in which they are found."""
+    beside: list[_Found] = []
+    try:
+        if not str(source):
+            raise DataError("a source has no name", "Give a file, a folder or a glob.")
+        require_local(source)
+        is_named = is_file(Path(source))
+        taken = left_out = False
+        for path in list_source(
+            Path(source),
+            lambda error: beside.append(SourceImage.failed(source, error)),
+            lambda picture: beside.append((picture, _Kind.UNREAD)),
+        ):
+            yield from beside
+            beside.clear()
+            saved = is_saved(path)
+            if saved and not is_named:
+                left_out = True
+                yield path, _Kind.SAVED
+            else:
+                taken = True
+                yield path, _Kind.NAMED if saved else _Kind.USUAL
+        if left_out and not taken:
+            what = f"{source} holds only what earlier runs saved"
+            raise DataError(what, "Give the folder of the photographs.")
+    except DataError as error:
+        beside.append(SourceImage.failed(source, error))
+    except OSError as error:
+        # Names that the system does not accept, too long ones for example.
+        what = f"cannot open {source}: {error.strerror}"
+        problem = DataError(what, "Check its name and its permissions.")
+        beside.append(SourceImage.failed(source, problem))
+    yield from beside
 
 
 def read_source(path: Path) -> SourceImage:

@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -107,8 +106,8 @@ def predict_sources(
     if any(map(_names_video, sources)):
         import_av()
     predictor = open_predictor(config)
-    list_source = partial(_list_media if has_av() else list_images, on_unread=on_unread)
-    files = list_sources(sources, list_source, on_saved, on_named=on_named)
+    list_source = _list_media if has_av() else list_images
+    files = list_sources(sources, list_source, on_saved, on_named=on_named, on_unread=on_unread)
     for are_videos, group in groupby(files, _is_video_file):
         if not are_videos:
             yield from predictor.predict(group)

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.errors import DataError
+from glamor_cli.predict.sources import list_sources
 
 
 @pytest.fixture
@@ -70,3 +72,19 @@ def test_what_is_in_no_file_is_said_to_be_saved_first(folder, monkeypatch):
     (folder / "a.png").rename(folder / "-")
     code, rows, said = run("-")
     assert (code, rows[0]["status"]) == (0, "ok")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), DataError("a", "b")])
+@pytest.mark.parametrize("note", ["on_saved", "on_named", "on_unread"])
+def test_an_error_of_the_callers_own_is_not_said_of_the_source(folder, note, error):
+    """Told as the folder's, the rest of the folder would be left out, and the log unmended."""
+    run(folder / "a.png", "--save", folder)
+    (folder / "c.nef").touch()
+    sources = sorted(folder.iterdir()) if note == "on_named" else [folder]
+
+    def log(path):
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        list(list_sources(sources, **{note: log}))
+    assert raised.value is error
