@@ -12,9 +12,11 @@ import numpy as np
 
 from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
+from glamor_cli.predict.rows import FaceRow
 from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.vision.pairs import Box
+from glamor_cli.vision.status import Status
 
 PACKAGE = Path(__file__).parents[1] / "glamor_cli"
 ARRAYS = {"NDArray", "Tensor"}
@@ -41,6 +43,15 @@ def test_results_can_be_compared_looked_for_and_counted() -> None:
         assert one in [other, one]
         assert other not in [one]
         assert len({one, other, one}) == 2
+
+
+def test_equal_rows_are_one_in_a_set_whatever_they_hold() -> None:
+    def row(share: float) -> FaceRow:
+        shares = {"Happy": share, "Sad": 1 - share}
+        return FaceRow("a.mp4", 1, Status.OK, probabilities=shares, smoothed_probabilities=shares)
+
+    assert row(0.5) == row(0.5) != row(0.25)
+    assert len({row(0.5), row(0.5), row(0.25)}) == 2
 
 
 def dataclasses() -> Iterator[tuple[str, ast.ClassDef, str]]:

@@ -6,7 +6,7 @@ with a video among their sources have more of them, empty for images.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol, SupportsFloat, TextIO
 
@@ -55,7 +55,8 @@ class FaceRow:
     detector_score: float | None = None
     emotion: str | None = None
     probability: float | None = None
-    probabilities: dict[str, float] | None = None
+    # A dictionary has no hash, and rows are to be kept in sets.
+    probabilities: dict[str, float] | None = field(default=None, hash=False)
     face_weight: float | None = None
     context_weight: float | None = None
     frame: int | None = None
@@ -63,7 +64,7 @@ class FaceRow:
     track: int | None = None
     smoothed_emotion: str | None = None
     smoothed_probability: float | None = None
-    smoothed_probabilities: dict[str, float] | None = None
+    smoothed_probabilities: dict[str, float] | None = field(default=None, hash=False)
     reason: str | None = None
     remedy: str | None = None
 
