@@ -51,8 +51,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is first asked for: rows are read without a predictor."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, "glamor_cli.predict.predictor")), name)
+if not TYPE_CHECKING:  # checkers would take it that every name exists
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for when it is first asked for, as rows need no predictor."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_ELSEWHERE.get(name, "glamor_cli.predict.predictor")), name)
