@@ -32,15 +32,18 @@ from glamor_cli.settings import require_positive, settle_choices
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
-from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorEngine, DetectorKind
+from glamor_cli.vision.options import (
+    DEFAULT_DETECTOR,
+    MOST_AT_ONCE,
+    DetectorEngine,
+    DetectorKind,
+)
 from glamor_cli.vision.pairs import NO_FACE, Box, Pair, clip_box, make_pair, round_box
 from glamor_cli.vision.status import Status
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 AHEAD_PIXELS = 64_000_000
 """Images are not looked at ahead when those under way hold more pixels than this together."""
-MAX_WORKERS = 16
-"""Threads that look at images; with more, Python itself would be what they wait for."""
 HELD_PIXELS = 48_000_000
 """A batch is closed early when its images, kept for drawing, hold more pixels than this."""
 _DETECTOR_ENGINES: dict[str | None, DetectorEngine] = {
@@ -272,7 +275,7 @@ class Predictor:
         self._min_score = (
             detector.min_score_predict if config.min_score is None else config.min_score
         )
-        self._workers = min(config.threads or available_cpus(), MAX_WORKERS)
+        self._workers = min(config.threads or available_cpus(), MOST_AT_ONCE)
 
     def predict(self, images: Sources, *, copy: bool = True) -> Iterator[ImagePrediction]:
         """Answer images in order, their faces recognised in batches across images.

@@ -10,10 +10,11 @@ best score is 0.79 for RGB in [0, 255], 0.73 for BGR, 0.76 for RGB around zero, 
 [0, 1].
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,20 @@ from glamor_cli.errors import (
     reason_of,
     whole_reason_of,
 )
-from glamor_cli.system.cpus import cpu_flags
+from glamor_cli.system.cpus import available_cpus, cpu_flags
 from glamor_cli.system.extras import find_in_package, importing
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
 from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
 from glamor_cli.system.openvino_graphs import OpenVINOGraph
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
-from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorEngine, DetectorKind
+from glamor_cli.vision.options import (
+    LONG_SIDE,
+    MIN_SCORES,
+    MOST_AT_ONCE,
+    DetectorEngine,
+    DetectorKind,
+)
 from glamor_cli.vision.overlap import non_maximum_suppression
 
 _STRIDE = 32
@@ -283,7 +290,17 @@ def _open(path: Path, opening: Callable[[bytes, int | None], _Maps], threads: in
 def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
     onnxruntime = _import_onnxruntime()
     session = onnxruntime.InferenceSession(model, session_options(threads), [CPU_PROVIDER])
-    return lambda pixels: session.run(list(_OUTPUTS), {_INPUT: pixels})
+    at_once = min(threads or available_cpus(), MOST_AT_ONCE)
+    turns: dict[int, BoundedSemaphore] = {}
+
+    def run(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        # For each run beside others the session takes some 60 MB, and keeps them. After a fork the
+        # threads are gone that would end their turns.
+        with turns.setdefault(os.getpid(), BoundedSemaphore(at_once)):
+            maps: list[NDArray[np.float32]] = session.run(list(_OUTPUTS), {_INPUT: pixels})
+        return maps
+
+    return run
 
 
 def _open_cuda(model: bytes, threads: int | None) -> _Maps:

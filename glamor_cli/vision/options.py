@@ -39,6 +39,8 @@ MIN_SCORES = {
 """Prediction keeps faces of at least this score, unless told otherwise."""
 LONG_SIDE = 640
 """CenterFace shrinks an image to this long side, in pixels, unless told otherwise."""
+MOST_AT_ONCE = 16
+"""No more images are looked at at once; with more, Python itself would be what they wait for."""
 
 
 SHORTEST = 1e-6
