@@ -1,5 +1,6 @@
 """ONNX graphs on Intel's and AMD's CPUs through OpenVINO, in bfloat16 where the CPU has it."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glamor_cli.errors import ConfigError
 from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing, install_extra
 
@@ -22,7 +24,7 @@ number is for thousands: photographs of ever new shapes then take ever more memo
 
 
 class OpenVINOGraph:
-    """A graph whose inputs may have any shape that it allows; threads may share it.
+    """A graph whose inputs may have any shape that it allows; threads may share it, not processes.
 
     A graph for any shape is slower than one for a single shape, on CPUs with AMX by 1.2 to 1.6
     times. So shapes that are asked about often get a graph of their own.
@@ -63,6 +65,7 @@ class OpenVINOGraph:
         self._of_shape: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._weighed: Counter[tuple[tuple[int, ...], ...]] = Counter()
         self._turn = Lock()
+        self._process = os.getpid()
 
     def __call__(
         self, feeds: Mapping[str, NDArray[np.float32]], names: Sequence[str], weight: int = 1
@@ -73,7 +76,16 @@ class OpenVINOGraph:
             feeds: The inputs by name.
             names: Which outputs.
             weight: What this call counts towards a graph for its shapes.
+
+        Raises:
+            ConfigError: The process was forked since the graph was opened.
         """
+        if self._process != os.getpid():
+            # OpenVINO's threads are not here, and a request would wait for them for ever.
+            raise ConfigError(
+                "a network was opened in OpenVINO before the process was forked",
+                "Open it, as with open_predictor, in each process after the fork.",
+            )
         # OpenVINO shares no memory that is read-only.
         feeds = {
             name: np.require(values, requirements=["C", "W"]) for name, values in feeds.items()

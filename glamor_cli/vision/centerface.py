@@ -153,6 +153,7 @@ class CenterFace:
 
         Raises:
             DataError: The image has another shape or type, or memory does not suffice.
+            ConfigError: The process was forked since OpenVINO opened the detector.
         """
         check_image(image)
         height, width = self._working_shape(image)
@@ -162,6 +163,8 @@ class CenterFace:
             pixels = np.zeros((1, 3, rows, columns), np.float32)
             pixels[0, :, :height, :width] = _resize(image, height, width).transpose(2, 0, 1)
             maps = self._maps(pixels)
+        except GlamorError:
+            raise
         except MemoryError as error:
             raise DataError(
                 "there is not enough memory to look for faces", "Shrink the image, or free memory."

@@ -1,5 +1,6 @@
 """OpenVINO behind the same call: the same answers, or to bfloat16's tolerance, and truly told."""
 
+import os
 import subprocess
 import sys
 
@@ -143,3 +144,41 @@ def test_without_openvino_the_message_says_what_to_install(exported, tmp_path):
         text=True,
     )
     assert "--extra openvino" in done.stdout
+
+
+FORKED = """
+import os
+from glamor_cli.errors import ConfigError
+from glamor_cli.predict import PredictConfig, open_predictor
+from glamor_cli.vision.image_files import find_photograph
+
+photograph = find_photograph()
+predictor = open_predictor(PredictConfig(provider="openvino", threads=2))
+list(predictor.predict(photograph))
+child = os.fork()
+if not child:
+    code = 9
+    try:
+        list(predictor.predict(photograph))
+        code = 8
+    except ConfigError as error:
+        print(error.what, error.remedy, flush=True)
+        code = 0
+    finally:
+        os._exit(code)
+assert os.waitpid(child, 0)[1] == 0
+# Whoever opened it goes on.
+(answer,) = predictor.predict(photograph)
+assert answer.faces
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_is_told_to_open_its_own():
+    """Its request would wait for threads that are not there, for ever and without a word."""
+    code = "import warnings\nwarnings.simplefilter('ignore', DeprecationWarning)\n" + FORKED
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "before the process was forked" in done.stdout
+    assert "in each process after the fork" in done.stdout
