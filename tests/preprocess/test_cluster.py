@@ -1,6 +1,8 @@
 """Preprocessing on a Dask cluster: a scheduler and two workers as processes of their own."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -138,3 +140,22 @@ def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
     assert "--extra cluster" in error.remedy
     # Nothing was made, and nobody is bound to these settings.
     assert not (tmp_path / "store" / "store.json").exists()
+
+
+def test_stopping_while_a_mute_scheduler_is_waited_for(tmp_path, authors_data_set):
+    """Dask's client would wait as long again to close, and then end in a page of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(120)
+        command = [sys.executable, "-m", "glamor_cli", "preprocess", authors_data_set]
+        command += [tmp_path / "store", "--boxes", "crop-files"]
+        command += ["--dask", f"tcp://127.0.0.1:{mute.getsockname()[1]}"]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        connection, _ = mute.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=240)
+    assert process.returncode == 130, said
+    assert said.startswith("stopped"), said
+    assert len(said.splitlines()) == 2, said

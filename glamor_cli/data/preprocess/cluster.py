@@ -45,13 +45,20 @@ def dask_workers(
         import distributed
         from distributed.comm.addressing import parse_address, parse_host_port
         from distributed.scheduler import KilledWorker
+
+    class Client(distributed.Client):  # type: ignore[misc]
+        """Is closed by us alone: one that was interrupted while it connects never can be."""
+
+        def __del__(self) -> None:
+            pass
+
     # A lost scheduler is reported by one error of ours, not by a page of theirs.
     for name in _THEIR_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         # A client that cannot even parse its address leaves a thread behind.
         parse_host_port(parse_address(address)[1])
-        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(
             f"no Dask scheduler answers at {address} ({reason_of(error)})",
