@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT, find_split
 from glamor_cli.data.store.format import STORE_FILE
 from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import is_file
@@ -108,8 +108,7 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
 
     store = PairStore.open(path)
     wanted = (TRAIN_SPLIT,) if calibration else HELD_OUT_SPLITS
-    name = next((split for split in wanted if split in store.splits), store.splits[-1])
-    split = store.split(name)
+    split = store.split(find_split(wanted, store.splits) or store.splits[-1])
     split.require_pairs()
     rows = np.linspace(0, len(split) - 1, min(limit, len(split))).round().astype(np.intp)
     face, context = split.pairs(rows)

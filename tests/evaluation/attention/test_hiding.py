@@ -22,9 +22,8 @@ class CornerBrightness(Runtime):
         bright = context[:, :, CORNER, CORNER].mean(axis=(1, 2, 3))
         probabilities = np.zeros((len(face), 7), np.float32)
         probabilities[:, 0], probabilities[:, 1] = bright, 1 - bright
-        return Output(
-            probabilities, np.zeros((len(face), 7, 7), np.float32), np.ones((len(face), 2))
-        )
+        attention = np.zeros((len(face), 7, 7), np.float32)
+        return Output(probabilities, attention, np.ones((len(face), 2), np.float32))
 
 
 def occluder(count=3, **settings) -> Occluder:
