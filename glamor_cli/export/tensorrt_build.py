@@ -9,6 +9,7 @@ from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
 from glamor_cli.export.options import BatchRange, ExportPrecision, require_suffix
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.files.reading import sha256
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.runtimes.exported import read_exported
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.runtimes.sidecar import Sidecar, sidecar_path, this_platform
@@ -197,7 +198,9 @@ class _Build:
         flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = self._made(builder.create_network(flag), "a network")
         parser = trt.OnnxParser(network, self._logger)
-        if not parser.parse_from_file(str(source)):
+        with utf8_path(source) as readable:
+            is_read = parser.parse_from_file(str(readable))
+        if not is_read:
             reasons = [str(parser.get_error(index)) for index in range(parser.num_errors)]
             raise self._refused(f"cannot read {source}", "; ".join(reasons))
         return network

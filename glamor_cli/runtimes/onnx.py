@@ -14,7 +14,13 @@ from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Arithmetic, Device
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, cuda_problem
-from glamor_cli.system.onnx_sessions import no_cuda, onnx_reason, session_options, try_cuda
+from glamor_cli.system.onnx_sessions import (
+    no_cuda,
+    onnx_reason,
+    session_options,
+    start_session,
+    try_cuda,
+)
 from glamor_cli.weights.metadata import Metadata
 
 _ARM = ("aarch64", "arm64", "ARM64")
@@ -167,7 +173,7 @@ def _on_cpu(
     path: Path | bytes, options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(path, options, [CPU_PROVIDER], enable_fallback=0)
+        return start_session(path, options, [CPU_PROVIDER])
     except Exception as error:
         name = path if isinstance(path, Path) else "a half of the network"
         raise unreadable(name, error) from error

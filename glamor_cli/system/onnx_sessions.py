@@ -1,10 +1,13 @@
 """How a session of ONNX Runtime is set up, whatever network it is for."""
 
 import re
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glamor_cli.errors import BackendUnavailable, reason_of
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.settings import require_positive
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 
@@ -42,6 +45,27 @@ def onnx_reason(error: BaseException) -> str:
     return re.sub(r"(/|\b\w:\\)\S*\.(cc|cpp|cu|h):\d+ .*?\) ", "", reason_of(error))
 
 
+def start_session(
+    model: Path | bytes, options: "onnxruntime.SessionOptions", providers: Sequence[Any]
+) -> "onnxruntime.InferenceSession":
+    """Open a network on the given providers.
+
+    Args:
+        model: The ``.onnx`` file, or what is in one.
+        options: From ``session_options``.
+        providers: Names, or pairs of a name and its options, the most wanted first.
+
+    Raises:
+        Exception: ONNX Runtime's own, which share no base but this.
+    """
+    import onnxruntime
+
+    file = utf8_path(model) if isinstance(model, Path) else nullcontext(model)
+    with file as readable:
+        # Without the flag both opening and running fall back to the CPU, with a line printed.
+        return onnxruntime.InferenceSession(readable, options, providers, enable_fallback=0)
+
+
 def try_cuda(
     model: Path | bytes, options: "onnxruntime.SessionOptions", **of_cuda: str
 ) -> tuple["onnxruntime.InferenceSession | None", str]:
@@ -58,13 +82,10 @@ def try_cuda(
     problem = cuda_problem()
     if problem is not None:
         return None, problem
-    import onnxruntime
-
     # TF32 would move the answers by 1e-3; speed on a GPU is asked for with FP16.
     providers = [(CUDA_PROVIDER, {"use_tf32": "0", **of_cuda}), CPU_PROVIDER]
     try:
-        # Without the flag both opening and running fall back to the CPU, with a line printed.
-        session = onnxruntime.InferenceSession(model, options, providers, enable_fallback=0)
+        session = start_session(model, options, providers)
     except Exception as error:
         # ONNX Runtime's exceptions share no base but Exception.
         return None, reason_of(error)

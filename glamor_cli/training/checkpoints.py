@@ -23,6 +23,7 @@ from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.kinds import exists
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.files.tensor_files import check_bounds, write_tensors
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.training.epoch_metrics import EpochMetrics
 from glamor_cli.weights.metadata import CHECKPOINT_KEY
 from glamor_cli.weights.network_file import MAX_WEIGHTS_BYTES
@@ -168,7 +169,7 @@ def load_checkpoint(
 
 def _read(path: Path) -> tuple[dict[str, Tensor], RunState]:
     check_bounds(path, _LARGEST)
-    with safe_open(path, framework="pt") as handle:
+    with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
         metadata = handle.metadata()
         tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     where = metadata[CHECKPOINT_KEY]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.files.tensor_files import check_bounds, write_tensors
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.weights.metadata import METADATA_KEY, Metadata, take_metadata
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _opened(path: Path, framework: str) -> Iterator[Any]:
 
     try:
         check_bounds(path, MAX_WEIGHTS_BYTES)
-        with safe_open(path, framework=framework) as handle:
+        with utf8_path(path) as readable, safe_open(readable, framework=framework) as handle:
             yield handle
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error

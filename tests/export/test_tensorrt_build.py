@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import shutil
 import struct
+import sys
 
 import onnx
 import pytest
@@ -136,6 +138,13 @@ def test_graph_that_tensorrt_cannot_read_is_refused_with_its_reason(exported, tm
     with pytest.raises(ExportError, match="Unheard"):
         build_engine(tmp_path / "odd.onnx", tmp_path / "odd.engine", RTX)
     assert not list(tmp_path.glob("*.engine*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_graph_whose_name_is_no_unicode_is_built(half, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    shutil.copy(half, path)
+    assert build_engine(path, path.with_suffix(".engine"), RTX).sidecar.precision == "fp16"
 
 
 def test_graph_that_is_not_in_the_claimed_precision_is_refused(half, tmp_path):

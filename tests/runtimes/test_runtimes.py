@@ -229,6 +229,23 @@ def test_an_onnx_file_is_found_again_from_another_folder(
     assert max_abs_diff(runtime.about(face)(context), runtime(face, context)) <= 1e-6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_files_whose_names_are_no_unicode_are_opened(
+    files: dict[str, Path], tmp_path: Path, runtime: Runtime
+) -> None:
+    if runtime.backend.startswith("tensorrt"):
+        pytest.skip("engines are read by Python")
+    face, context = inputs(2)
+    suffix = ".safetensors" if runtime.backend == "torch" else ".onnx"
+    path = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())
+    shutil.copy(files[suffix], path)
+    provider = Provider.OPENVINO if runtime.backend == "openvino" else None
+    opened = open_runtime(path, device=runtime.device, provider=provider)
+    expected = runtime(face, context)
+    assert max_abs_diff(opened(face, context), expected) <= tolerance(runtime)
+    assert max_abs_diff(opened.about(face)(context), expected) <= tolerance(runtime)
+
+
 def test_the_runtime_says_what_truly_ran(runtime: Runtime, request: pytest.FixtureRequest) -> None:
     name = request.node.callspec.params["runtime"]
     assert runtime.device == ("cuda" if needs_gpu(name) else "cpu")

@@ -70,6 +70,14 @@ def test_a_stopped_run_resumes_to_the_same_numbers(
     assert_same(undisturbed, tmp_path / "run")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_run_whose_name_is_no_unicode_is_resumed(scene_store: Path, tmp_path: Path) -> None:
+    run = config(scene_store, tmp_path / os.fsdecode(b"caf\xe9"))
+    assert not train(run, on_progress=lambda _: os.kill(os.getpid(), signal.SIGINT)).finished
+    assert train(run, resume=True).finished
+    assert read_metadata(run.run / BEST).classes == EMOTIONS
+
+
 @pytest.fixture(scope="module")
 def twice_stopped(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run stopped after its first and its second step, so that it has two checkpoints."""
