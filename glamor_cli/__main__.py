@@ -10,6 +10,7 @@ from glamor_cli.errors import (
     ConfigError,
     GlamorError,
     PeerFailed,
+    is_lack_of_memory,
     reason_of,
 )
 from glamor_cli.system.interrupting import let_signals_end, let_signals_interrupt
@@ -46,21 +47,11 @@ def _run() -> None:
     except GlamorError as error:
         is_told = isinstance(error, PeerFailed) and is_follower()
         _fail(error, error, verbose=verbose, quiet=is_told)
-    except OSError as error:
-        named = "" if error.filename is None else f"cannot use {error.filename}: "
-        report = ConfigError(
-            f"{named}{reason_of(error)}",
-            "Check the path and its permissions; --verbose shows where it was used.",
-        )
-        _fail(error, report, verbose=verbose)
-    except RuntimeError as error:
-        if str(error) != _NO_THREAD:
+    except (OSError, MemoryError, RuntimeError) as error:
+        report = _explain(error)
+        if report is None:
             raise
-        limit = BackendUnavailable(
-            "the system lets this program start no more threads",
-            "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
-        )
-        _fail(error, limit, verbose=verbose)
+        _fail(error, report, verbose=verbose)
     except ImportError as error:
         from glamor_cli.system.extras import was_interrupted
 
@@ -69,6 +60,27 @@ def _run() -> None:
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _explain(error: Exception) -> GlamorError | None:
+    """Make the report of what the system refuses; None of any other error."""
+    if is_lack_of_memory(error):
+        return BackendUnavailable(
+            "there is not enough memory to go on",
+            "Give a smaller --batch or --batch-max, free memory, or raise the limit (ulimit -v).",
+        )
+    if isinstance(error, OSError):
+        named = "" if error.filename is None else f"cannot use {error.filename}: "
+        return ConfigError(
+            f"{named}{reason_of(error)}",
+            "Check the path and its permissions; --verbose shows where it was used.",
+        )
+    if str(error) == _NO_THREAD:
+        return BackendUnavailable(
+            "the system lets this program start no more threads",
+            "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
+        )
+    return None
 
 
 def _fail(error: Exception, report: GlamorError, *, verbose: bool, quiet: bool = False) -> NoReturn:

@@ -5,6 +5,9 @@ import errno
 INTERRUPTED = 130
 """The exit code of a run ended by Ctrl-C, as shells have it, by SIGTERM or by SIGHUP."""
 
+_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory", "out of memory")
+"""What libraries in C++ say where memory runs out: the language's own, torch's, CUDA."""
+
 
 class GlamorError(Exception):
     """Base of all errors raised on purpose.
@@ -66,7 +69,10 @@ class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did n
 def is_lack_of_memory(error: BaseException) -> bool:
     """Tell whether an exception, of Python's or of a library in C++, says that memory ran out."""
     lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    return lacks or isinstance(error, MemoryError) or "bad_alloc" in str(error)
+    said = str(error)
+    # What else oneDNN cannot make, it refuses as a "primitive descriptor".
+    lacks = lacks or said == "could not create a primitive"
+    return lacks or isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)
 
 
 def no_memory_to(task: str) -> BackendUnavailable:

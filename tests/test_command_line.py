@@ -316,3 +316,51 @@ def test_a_limit_of_threads_is_told(options: tuple[str, ...]) -> None:
     assert done.returncode == 7
     assert ("Traceback" in done.stderr) == bool(options)
     assert ("no more threads" in done.stderr) != bool(options)
+
+
+NO_MEMORY = """
+import sys
+
+import numpy as np
+import torch
+
+from glamor_cli.cli import app
+from glamor_cli.__main__ import main
+
+def start() -> None:
+    exec(sys.argv.pop(1))
+
+app.app = start
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "options"),
+    [
+        ("torch.empty(2**60)", ()),
+        ("torch.empty(2**60)", ("--verbose",)),
+        ("np.zeros(2**57)", ()),
+        ("raise RuntimeError('could not create a primitive')  # as oneDNN says it", ()),
+    ],
+)
+def test_a_lack_of_memory_is_told(what: str, options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", NO_MEMORY, what, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert ("Traceback" in done.stderr) == bool(options)
+    assert ("there is not enough memory" in done.stderr) != bool(options)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "torch.zeros(2) + torch.zeros(3)",
+        "raise RuntimeError('could not create a primitive descriptor for a convolution')",
+    ],
+)
+def test_other_failures_of_torch_are_not_called_a_lack_of_memory(what: str) -> None:
+    command = [sys.executable, "-c", NO_MEMORY, what]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
