@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from glamor_cli.bench.options import BenchResult, Row
-from glamor_cli.files.atomic import write_text
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
@@ -15,17 +14,13 @@ _LONGEST = 30
 """Letters of a file's name that a legend has room for."""
 
 
-def write_csv(result: BenchResult, path: Path) -> None:
-    """Write one line a row, with the columns of the JSON's rows.
-
-    Raises:
-        ConfigError: The folder cannot be written to.
-    """
+def to_csv(result: BenchResult) -> str:
+    """Give one line a row, with the columns of the JSON's rows."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [entry.name for entry in fields(Row)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.to_dict() for row in result.rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 @own_style()

@@ -18,7 +18,12 @@ from glamor_cli.bench.options import (
     Target,
 )
 from glamor_cli.cli.input_files import weights_files
-from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.json_output import (
+    STANDARD_OUTPUT,
+    json_option,
+    write_json,
+    write_result,
+)
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, exit_stopped, printable
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
@@ -78,7 +83,8 @@ def bench(
     ] = _DEFAULT.iterations,
     json_file: Annotated[Path | None, json_option("the figures")] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write the rows as CSV to this file.")
+        Path | None,
+        typer.Option("--csv", help="Write the rows as CSV to this file; - is standard output."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write a chart (.png, .svg, .pdf) to this file.")
@@ -144,15 +150,19 @@ def bench(
 def _report(
     result: BenchResult, json_file: Path | None, csv_file: Path | None, plot: Path | None
 ) -> None:
-    from glamor_cli.bench.report import write_csv, write_plot
+    from glamor_cli.bench.report import to_csv, write_plot
 
     _print_table(result)
-    if csv_file is not None:
-        write_csv(result, csv_file)
     if plot is not None:
         write_plot(result, plot)
-    if json_file is not None:
-        write_json(json_file, result.to_dict(), "figures")
+    writes: list[tuple[Path | None, Callable[[Path], None]]] = [
+        (csv_file, lambda path: write_result(path, to_csv(result))),
+        (json_file, lambda path: write_json(path, result.to_dict(), "figures")),
+    ]
+    # Standard output last: where its reader has gone, the command ends.
+    for path, write in sorted(writes, key=lambda one: one[0] == STANDARD_OUTPUT):
+        if path is not None:
+            write(path)
 
 
 def _not_measured(config: BenchConfig, rows: list[Row]) -> str:

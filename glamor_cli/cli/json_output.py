@@ -1,4 +1,4 @@
-"""``--json``: what a command found, for programs, in a file or on standard output."""
+"""What a command found, for programs, in a file or on standard output: ``--json``, ``--csv``."""
 
 import json
 from pathlib import Path
@@ -36,11 +36,24 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
     Raises:
         ConfigError: It cannot be written to.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_result(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    if path != STANDARD_OUTPUT:
+        console.print(Text(f"{what} in {path}"), soft_wrap=True)
+
+
+def write_result(path: Path, text: str) -> None:
+    """Write what is for programs; text that is not valid Unicode is written as escapes.
+
+    Args:
+        path: The file; ``-`` is standard output.
+        text: All of it.
+
+    Raises:
+        ConfigError: It cannot be written to.
+    """
     if path == STANDARD_OUTPUT:
         with end_with_reader("standard output"):
             # Bytes, because a terminal's encoding may not be UTF-8.
             typer.echo(text.encode("utf-8", errors="backslashreplace"), nl=False)
     else:
         write_text(path, text)
-        console.print(Text(f"{what} in {path}"), soft_wrap=True)

@@ -32,9 +32,13 @@ def require_writable(
             them may be written over.
 
     Raises:
-        ConfigError: Two have one name, a file is a folder or the other way round, or an input, or
-            its folder cannot be made or written to.
+        ConfigError: Two have one name, or go to standard output; a file is a folder or the other
+            way round, or an input; or its folder cannot be made or written to.
     """
+    if files.count(STANDARD_OUTPUT) > 1:
+        raise ConfigError(
+            "two results go to standard output", "Give one of them the name of a file."
+        )
     sources = list(sources)
     images = [data_set for data_set in data_sets if data_set is not None]
     _require_distinct([*files, folder])

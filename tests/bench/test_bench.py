@@ -22,7 +22,7 @@ import glamor_cli.bench.run as bench_run
 from glamor_cli.bench.contenders import Contender, LineUp, Setup
 from glamor_cli.bench.floor import Rates, Work, count_work
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Row, Target
-from glamor_cli.bench.report import write_csv, write_plot
+from glamor_cli.bench.report import to_csv, write_plot
 from glamor_cli.bench.run import run_bench
 from glamor_cli.bench.torch_backends import (
     AsWritten,
@@ -114,9 +114,8 @@ def test_every_target_is_measured_and_compared(weights: Path, tmp_path: Path) ->
     environment = written["environment"]
     assert {"cpu", "cores", "load", "torch", "python", "time"} <= set(environment)
 
-    write_csv(result, tmp_path / "b.csv")
-    with (tmp_path / "b.csv").open(newline="") as handle:
-        assert [row["what"] for row in csv.DictReader(handle)] == [row["what"] for row in rows]
+    lines = csv.DictReader(to_csv(result).splitlines())
+    assert [row["what"] for row in lines] == [row["what"] for row in rows]
     write_plot(result, tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
 
@@ -522,6 +521,14 @@ def test_the_command_keeps_standard_output_for_json(weights: Path, tmp_path: Pat
     with table.open(newline="", encoding="utf-8") as handle:
         written = [(row["backend"], row["batch"]) for row in csv.DictReader(handle)]
     assert written == [(row["backend"], str(row["batch"])) for row in rows]
+    figures = tmp_path / "figures.json"
+    spoken = CliRunner().invoke(app, [*arguments, "--csv", "-", "--json", str(figures)])
+    rows = json.loads(figures.read_text())["rows"]
+    written = [(row["backend"], row["batch"]) for row in csv.DictReader(spoken.stdout.splitlines())]
+    assert written == [(row["backend"], str(row["batch"])) for row in rows]
+    refused = CliRunner().invoke(app, [*arguments, "--csv", "-", "--json", "-"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "two results go to standard output" in refused.what
     for wrong in (
         ["--what", "nothing"],
         ["--batch", "many"],
