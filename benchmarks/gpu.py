@@ -61,6 +61,7 @@ def bench(keep: Keep, *, dry: bool, batches: tuple[int, ...], **settings: Any) -
         settings["precisions"] = None
         backends = tuple(b for b in settings["backends"] if b is not Backend.COMPILE)
         settings["backends"] = (Backend.EAGER, *backends[1:])
+        settings["compile_mode"] = None
         batches = batches[:1]
     # Here, because it brings what takes long to import, and not every part needs it.
     from glamor_cli.bench.run import run_bench

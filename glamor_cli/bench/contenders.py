@@ -116,7 +116,8 @@ class Setup:
         compile_mode: Of ``torch.compile``.
 
     Raises:
-        ConfigError: No such weights or exported file, or weights that are no ``.safetensors`` file.
+        ConfigError: No such weights or exported file, weights that are no ``.safetensors`` file,
+            or a mode of a compiler that is not measured.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: CUDA was asked for and is not here.
     """
@@ -137,6 +138,11 @@ class Setup:
         self.threads = config.threads or available_cpus()
         torch.set_num_threads(self.threads)
         self.backends = config.backends or DEFAULT_BACKENDS[self.device]
+        if config.compile_mode is not None and Backend.COMPILE not in self.backends:
+            raise ConfigError(
+                f"--compile-mode is only for the backend {Backend.COMPILE}",
+                "Add it to --backends, or leave --compile-mode out.",
+            )
         self.precisions = config.precisions or DEFAULT_PRECISIONS[self.device]
         self.compile_mode = config.compile_mode or DEFAULT_COMPILE_MODES[self.device]
 

@@ -76,6 +76,10 @@ DEFAULT_PRECISIONS = {"cpu": (Precision.FP32,), "cuda": (Precision.FP32, Precisi
 DEFAULT_COMPILE_MODES = {"cpu": "default", "cuda": "max-autotune"}
 """Each device's fastest mode of ``torch.compile``."""
 DEFAULT_TARGETS = (Target.CORE, Target.NETWORK, Target.PIPELINE)
+_OF_EXPORTS = (Target.NETWORK, Target.PIPELINE)
+_OF_IMAGES = (Target.PIPELINE, Target.DETECTOR, Target.PREPROCESS)
+_OF_COMPILERS = (Target.CORE, Target.NETWORK, Target.PIPELINE, Target.TRAIN)
+"""Targets that an option has an effect on."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ class BenchConfig:
         warmup_seconds: Time spent on each row before.
 
     Raises:
-        ConfigError: Nothing to measure, or a batch, a number or a time that is out of bounds.
+        ConfigError: Nothing to measure, a batch, a number or a time that is out of bounds, or
+            what none of the targets uses.
     """
 
     targets: tuple[Target, ...] = DEFAULT_TARGETS
@@ -126,6 +131,16 @@ class BenchConfig:
             raise ConfigError(
                 "there is nothing to measure", "Name a target, batch, backend and precision."
             )
+        for option, given, targets in (
+            ("--export", bool(self.exports), _OF_EXPORTS),
+            ("--images", self.images is not None, _OF_IMAGES),
+            ("--compile-mode", self.compile_mode is not None, _OF_COMPILERS),
+        ):
+            if given and not set(targets) & set(self.targets):
+                raise ConfigError(
+                    f"{option} is only for the targets {', '.join(targets)}",
+                    "Add one of them to --what, or leave it out.",
+                )
         require_positive(min(self.batches), "the batch size", "--batch")
         require_positive(self.threads, "the number of threads", "--threads")
         require_positive(self.iterations, "the number of iterations", "--iterations")

@@ -75,7 +75,7 @@ def run_bench(
             may be stopped before the last.
 
     Raises:
-        ConfigError: No such weights or exported file.
+        ConfigError: No such weights or exported file, or a mode of a compiler that is not measured.
         CheckpointError: The weights are damaged or foreign.
         DataError: The folder of images holds none.
         BackendUnavailable: The device is not here.

@@ -503,6 +503,16 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
         BenchConfig(threads=0)
     with pytest.raises(ConfigError, match="nothing to measure"):
         BenchConfig(precisions=())
+    for settings, says in (
+        ({"exports": (weights.with_suffix(".onnx"),)}, "--export is only for the targets network"),
+        ({"images": weights.parent}, "--images is only for the targets pipeline, detector"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            BenchConfig(targets=(Target.CORE,), **settings)
+    with pytest.raises(ConfigError, match="--compile-mode is only for the targets core"):
+        BenchConfig(targets=(Target.DETECTOR,), compile_mode="default")
+    with pytest.raises(ConfigError, match="--compile-mode is only for the backend compile"):
+        run_bench(quick(weights, backends=(Backend.EAGER,), compile_mode="default"))
     with pytest.raises(ConfigError, match="exported file"):
         run_bench(quick(weights.with_suffix(".onnx")))
 
