@@ -42,7 +42,8 @@ async function readImage(path) {
 function readClasses(bytes) {
   // The metadata is JSON inside the file; onnxruntime-web does not hand it out.
   const text = Buffer.from(bytes).toString("latin1");
-  const found = text.match(/"classes": (\[[^\]]*\])/);
+  // Brackets and escaped quotation marks may be part of a name.
+  const found = text.match(/"classes": (\[(?:"(?:[^"\\]|\\.)*"(?:, )?)*\])/);
   if (!found) stop("this model was not written by glamor export");
   return JSON.parse(found[1]);
 }

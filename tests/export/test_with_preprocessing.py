@@ -185,7 +185,7 @@ def test_javascript_example_gives_the_answers(graph, tmp_path):
     run_example(["node", str(JAVASCRIPT / "predict.js")], graph, tmp_path)
 
 
-@pytest.mark.parametrize(
+each_example = pytest.mark.parametrize(
     "example",
     [
         [sys.executable, str(REPOSITORY / "examples/python/predict.py")],
@@ -193,6 +193,23 @@ def test_javascript_example_gives_the_answers(graph, tmp_path):
     ],
     ids=["python", "javascript"],
 )
+
+
+@each_example
+def test_examples_read_classes_of_any_name(example, graph, tmp_path):
+    names = ["Anger [1]", 'so "sad"', "a\\", "\u6012\u308a", "], [", "Fear, or not", "Neutral"]
+    model = onnx.load(graph)
+    (told,) = (entry for entry in model.metadata_props if entry.key == "glamor")
+    told.value = json.dumps(json.loads(told.value) | {"classes": names}, sort_keys=True)
+    onnx.save(model, tmp_path / "named.onnx")
+    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
+    command = [*example, str(tmp_path / "named.onnx"), str(tmp_path / "photo.png"), *ON_ASTRONAUT]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        assert list(json.loads(line)["probabilities"]) == names
+
+
+@each_example
 def test_examples_say_what_is_wrong(example, graph, exported, tmp_path):
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")
     for model, boxes, said in (
