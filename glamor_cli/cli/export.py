@@ -116,7 +116,7 @@ def export(
         raise ConfigError(
             f"TensorRT cannot build from the INT8 form {int8_form}", "Leave --int8-form out."
         )
-    if not trt and (target or gpu or workspace or timing_cache):
+    if not trt and (target or gpu or workspace is not None or timing_cache):
         raise ConfigError(
             "--target, --gpu, --workspace and --timing-cache are for engines only",
             "Add --trt, or leave them out.",

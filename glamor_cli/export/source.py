@@ -10,6 +10,7 @@ from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import (
     DEFAULT_OPSET,
+    BatchRange,
     ExportConfig,
     ExportPrecision,
     ExportReport,
@@ -129,6 +130,7 @@ def _without_effect(config: ExportConfig, *, engine: bool) -> dict[str, bool]:
         "--device": config.device != ExportConfig.device,
         "--provider": config.provider is not None,
         # A graph with preprocessing is compared with the file that it is made of, exactly.
+        "--batch-min, --batch-opt and --batch-max": not engine and config.batch != BatchRange(),
         "--verify": not engine and config.verify is not None,
         "--atol": not engine and config.atol is not None,
     }
