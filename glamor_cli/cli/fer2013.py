@@ -1,6 +1,5 @@
 """``glamor fer2013``: FER2013's arrays become images and a manifest with soft labels."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from glamor_cli.cli.render import console
 from glamor_cli.data.options import VOTES_SHARE
+from glamor_cli.files.shell_words import show_command
 
 
 def fer2013(
@@ -29,5 +29,5 @@ def fer2013(
             f"{split}: {report.written} images; left out {report.duplicates} copies from another "
             f"split, {report.lossy} lossy"
         )
-    words = ("glamor", "preprocess", str(out), "STORE", "--boxes", "whole")
-    console.print(f"Next: {shlex.join(words)}", markup=False, soft_wrap=True)
+    command = show_command("glamor", "preprocess", out, "STORE", "--boxes", "whole")
+    console.print(f"Next: {command}", markup=False, soft_wrap=True)

@@ -1,6 +1,5 @@
 """``glamor scenes``: generate scenes that need the whole network."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from glamor_cli.cli.render import console, progress_bar
 from glamor_cli.data.options import SceneConfig
+from glamor_cli.files.shell_words import show_command
 
 
 def scenes(
@@ -47,6 +47,6 @@ def scenes(
         soft_wrap=True,
     )
     # Appended to "." or "..", the ending would make a hidden folder.
-    pairs = f"{out}-pairs" if out.name.strip(".") else out / "pairs"
-    words = ("glamor", "preprocess", str(out), str(pairs), "--boxes", "crop-files")
-    console.print(f"Next: {shlex.join(words)}", markup=False, soft_wrap=True)
+    pairs = Path(f"{out}-pairs") if out.name.strip(".") else out / "pairs"
+    command = show_command("glamor", "preprocess", out, pairs, "--boxes", "crop-files")
+    console.print(f"Next: {command}", markup=False, soft_wrap=True)

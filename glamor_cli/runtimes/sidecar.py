@@ -5,7 +5,6 @@ No call of TensorRT can tell why an engine will not load, so the file beside it 
 
 import json
 import platform
-import shlex
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.files.atomic import write_json
 from glamor_cli.files.reading import MALFORMED, read_bounded, sha256
+from glamor_cli.files.shell_words import show_command
 from glamor_cli.runtimes.tensorrt_library import TURING, Target, generations, load_library
 from glamor_cli.system.gpus import Driver, Gpu
 from glamor_cli.weights.metadata import Metadata
@@ -68,7 +68,7 @@ class Sidecar:
         # TensorRT-RTX builds for Turing, but not in float32.
         precision = "fp16" if rtx and TURING in architectures else self.precision
         name = self.metadata.name
-        words = ["glamor", "export", "--trt", "--target", target]
+        words: list[str | Path] = ["glamor", "export", "--trt", "--target", target]
         for architecture in architectures if rtx else ():
             words += ["--gpu", architecture]
         words += ["--weights", name if name in registered() else "WEIGHTS"]
@@ -76,8 +76,8 @@ class Sidecar:
         if precision == "int8":
             words += ["--calibrate", "STORE"]
         words += ["--batch-min", str(self.batch_min), "--batch-opt", str(self.batch_opt)]
-        words += ["--batch-max", str(self.batch_max), "--output", str(engine)]
-        return f"Build it here: {shlex.join(words)}"
+        words += ["--batch-max", str(self.batch_max), "--output", engine]
+        return f"Build it here: {show_command(*words)}"
 
     def fit_batch(self, count: int) -> int:
         """Say with which batch so many pairs are run: at least the profile's smallest.

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import struct
 import sys
+from pathlib import Path
 
 import onnx
 import pytest
@@ -290,6 +291,11 @@ def test_command_names_weights_that_are_registered(engine):
     shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
     remedy = dataclasses.replace(sidecar, metadata=shipped).rebuild_remedy(engine)
     assert f"--weights {DEFAULT_WEIGHTS} " in remedy
+
+
+def test_command_writes_to_a_file_and_not_to_an_option(engine):
+    remedy = read_sidecar(engine).rebuild_remedy(Path("-my engine.engine"))
+    assert remedy.endswith(" --output './-my engine.engine'")
 
 
 def test_engine_without_its_sidecar_is_refused(copied):

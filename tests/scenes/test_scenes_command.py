@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_the_folder_worked_in_can_take_the_scenes(tmp_path):
     next_words = ("preprocess", ".", "pairs", "--boxes", "crop-files", "--workers", 1)
     for _ in range(2):
         assert glamor(*next_words, cwd=tmp_path).returncode == 0
+
+
+def test_the_next_command_runs_as_it_is_shown_whatever_the_folder_is_called(tmp_path):
+    name = "-it's $HOME"
+    done = glamor("scenes", f"./{name}", *FEW, cwd=tmp_path)
+    command = done.stderr.splitlines()[-1].removeprefix("Next: ")
+    words = shlex.split(command)
+    assert words[:2] == ["glamor", "preprocess"]
+    assert glamor(*words[1:], "--workers", 1, cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}-pairs"]
 
 
 @pytest.mark.parametrize("within", [True, False])
