@@ -38,6 +38,9 @@ def _run() -> None:
     os.environ["MPLBACKEND"] = "agg"
     # Pillow gives all memory of a large image back, and gets it anew for the next.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", "8")
+    # Typer takes it for a number when it is imported.
+    if not os.environ.get("TERMINAL_WIDTH", "").isdecimal():
+        os.environ.pop("TERMINAL_WIDTH", None)
     let_signals_interrupt()
     try:
         # Imported here so that Ctrl-C ends a command in its first moment too.

@@ -63,6 +63,18 @@ def test_help_names_the_whole_road() -> None:
         assert f" {command} " in shown.stdout
 
 
+def test_a_width_of_the_terminal_that_is_no_number_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Typer itself would end with a traceback."""
+    monkeypatch.setenv("TERMINAL_WIDTH", "80c")
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert " predict " in shown.stdout
+    monkeypatch.setenv("TERMINAL_WIDTH", "60")
+    assert max(map(len, run("--help").stdout.splitlines())) == 60
+
+
 def test_help_and_the_version_import_nothing_heavy() -> None:
     heavy = {"torch", "numpy", "onnx", "onnxruntime", "matplotlib", "PIL", "pydantic"}
     assert not heavy & imported_by("--help")
