@@ -80,18 +80,22 @@ def test_two_results_of_one_name_are_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
-    ("words", "own"),
-    [("evaluate STORE", "metrics.json"), ("compare STORE a b", "comparison.json")],
+    ("words", "folder", "own"),
+    [
+        ("evaluate STORE", "--report", "metrics.json"),
+        ("compare STORE a b", "--report", "comparison.json"),
+        ("attention STORE", "--save", "gallery.png"),
+        ("attention STORE", "--save", "hiding.png"),
+        ("attention STORE", "--save", "streams.png"),
+    ],
 )
-def test_a_result_may_not_have_the_name_of_a_file_of_the_report(
-    words: str, own: str, tmp_path: Path
+def test_a_result_may_not_have_the_name_of_a_file_of_the_folder_beside_it(
+    words: str, folder: str, own: str, tmp_path: Path
 ) -> None:
-    """The report comes last, and would write over it."""
+    """The one that comes last would be all that is left."""
     arguments = words.replace("STORE", str(tmp_path / "missing")).split()
     report = tmp_path / "report"
-    ended = CliRunner().invoke(
-        app, [*arguments, "--json", str(report / own), "--report", str(report)]
-    )
+    ended = CliRunner().invoke(app, [*arguments, "--json", str(report / own), folder, str(report)])
     assert isinstance(ended.exception, ConfigError)
     assert "two results have the same name" in ended.exception.what
     assert not report.exists()

@@ -64,6 +64,10 @@ def attention(
         sources=[*store_files(store), *weights_files(weights)],
         data_sets=[scenes],
     )
+    if save is not None:
+        from glamor_cli.evaluation.attention.figures import GALLERY, HIDING, STREAMS
+
+        require_writable(json_file, *(save / name for name in (GALLERY, HIDING, STREAMS)))
     config = AttentionConfig(
         store=store,
         weights=weights,
