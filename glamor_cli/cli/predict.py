@@ -177,9 +177,14 @@ def _choose_format(row_format: RowFormat | None, output: Path | None) -> RowForm
             f"{output} has the ending of a picture or video, but --output receives rows",
             "Give --output a name that ends in .jsonl, .json or .csv; --save is for pictures.",
         )
+    if row_format is RowFormat.TABLE:
+        raise ConfigError(
+            "a table is for people, on standard error, but --output receives rows",
+            "Give --format jsonl, json or csv, or leave --output out.",
+        )
     endings = {f".{known}": known for known in RowFormat if known is not RowFormat.TABLE}
     chosen = row_format or endings.get(output.suffix.lower())
-    if chosen is None or chosen is RowFormat.TABLE:
+    if chosen is None:
         if output == STANDARD_OUTPUT:
             raise ConfigError(
                 "the format of the rows is not given, and standard output has no file ending",

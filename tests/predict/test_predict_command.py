@@ -93,7 +93,8 @@ def test_rows_and_pictures_in_files(photographs, options, tmp_path):
     ("arguments", "hint"),
     [
         (["--output", "rows.txt"], "--format"),
-        (["--output", "rows.csv", "--format", "table"], "--format"),
+        (["--output", "rows.csv", "--format", "table"], "leave --output out"),
+        (["--output", "-", "--format", "table"], "leave --output out"),
         (["--output", "."], "file"),
         (["--save", "a-file"], "the name of a folder"),
         (["--min-score", "-1"], "--min-score"),
