@@ -5,8 +5,14 @@ import errno
 INTERRUPTED = 130
 """The exit code of a run ended by Ctrl-C, as shells have it, by SIGTERM or by SIGHUP."""
 
-_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory", "out of memory")
-"""What libraries in C++ say where memory runs out: the language's own, torch's, CUDA."""
+_NO_MEMORY = (
+    "bad_alloc",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+)
+"""What libraries in C++ say where memory runs out: the language's own, torch's, CUDA's."""
 
 
 class GlamorError(Exception):
@@ -68,11 +74,12 @@ class PeerFailed(GlamorError):  # noqa: N818 - the process that reports it did n
 
 def is_lack_of_memory(error: BaseException) -> bool:
     """Tell whether an exception, of Python's or of a library in C++, says that memory ran out."""
-    lacks = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, OSError):  # which also says a file's name
+        return error.errno == errno.ENOMEM
     said = str(error)
     # What else oneDNN cannot make, it refuses as a "primitive descriptor".
-    lacks = lacks or said == "could not create a primitive"
-    return lacks or isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)
+    lacks = isinstance(error, MemoryError) or said == "could not create a primitive"
+    return lacks or any(words in said for words in _NO_MEMORY)
 
 
 def no_memory_to(task: str) -> BackendUnavailable:

@@ -339,6 +339,16 @@ import torch
 from glamor_cli.cli import app
 from glamor_cli.__main__ import main
 
+def map_file() -> None:
+    import resource
+
+    bounds = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**20, bounds[1]))
+    try:
+        torch.UntypedStorage.from_file(sys.executable, False, 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, bounds)
+
 def start() -> None:
     exec(sys.argv.pop(1))
 
@@ -353,6 +363,11 @@ main()
         ("torch.empty(2**60)", ()),
         ("torch.empty(2**60)", ("--verbose",)),
         ("np.zeros(2**57)", ()),
+        pytest.param(
+            "map_file()  # as safetensors reads weights",
+            (),
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does"),
+        ),
         ("raise RuntimeError('could not create a primitive')  # as oneDNN says it", ()),
     ],
 )
