@@ -17,6 +17,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from glamor_cli.errors import ExportError
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.runtimes.exported import identify, load_model, require_network
 from glamor_cli.runtimes.interface import OUTPUT_NAMES
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
@@ -358,7 +359,8 @@ def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
     cpu = [CPU_PROVIDER]
-    whole = onnxruntime.InferenceSession(path, providers=cpu)
+    with utf8_path(path) as readable:
+        whole = onnxruntime.InferenceSession(readable, providers=cpu)
     sampler = onnxruntime.InferenceSession(probe.SerializeToString(), providers=cpu)
     alone = onnxruntime.InferenceSession(network.SerializeToString(), providers=cpu)
     image = np.random.default_rng(0).integers(0, 256, (237, 410, 3)).astype(np.uint8)
