@@ -5,7 +5,7 @@ its table holds whatever is finished in the folder, whichever call trained it.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,10 +135,10 @@ def ablation_notes(config: AblationConfig) -> list[str]:
     """
     store, training = PairStore.open(config.training.store), settle_train_split(config.training)
     notes = []
-    precisions = _precisions(config)
+    precisions = set(_precisions(config, _finished(training.run))) - {TrainPrecision.AUTO}
     if len(precisions) > 1:
         notes.append(
-            f"The runs in {training.run} were trained in {' and '.join(precisions)}: "
+            f"The runs in {training.run} were trained in {' and '.join(sorted(precisions))}: "
             "a part of their differences may be the precision's."
         )
     if config.test_split == choose_validation_split(store, training):
@@ -195,20 +195,25 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
     """Give what ``ablation.json`` and ``glamor ablate --json`` say.
 
     ``environment`` is the machine that wrote the table; runs of the folder may be another's.
-    ``precision`` is null where the folder's runs differ in it, or none says.
+    ``precision`` is null where the runs of the table differ in it, or one does not say.
     """
-    precisions = _precisions(config)
+    precisions = _precisions(config, _finished(config.training.run))
     return {
         "environment": describe_environment().to_dict(),
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,
-        "precision": precisions[0] if len(precisions) == 1 else None,
+        "precision": _only(precisions),
         "store": config.training.store.resolve().name,
         "split": config.test_split,
         "discs": _discs(config),
         "variants": [line.to_dict() for line in table],
     }
+
+
+def _only(precisions: list[TrainPrecision]) -> TrainPrecision | None:
+    """Give the one that all have and say; None where there is none."""
+    return precisions[0] if len(precisions) == 1 and TrainPrecision.AUTO not in precisions else None
 
 
 def _finished(folder: Path) -> list[tuple[Variant, int]]:
@@ -227,16 +232,21 @@ def _runs_with(folder: Path, file: str) -> list[tuple[Variant, int]]:
     return sorted(found, key=lambda run: (tuple(Variant).index(run[0]), run[1]))
 
 
-def _precisions(config: AblationConfig) -> list[TrainPrecision]:
-    """Tell what the folder's runs were begun with; those of older versions do not say."""
-    folders = [_folder(config, *run) for run in _runs_with(config.training.run, CONFIG)]
-    return sorted(set(map(read_precision, folders)) - {TrainPrecision.AUTO})
+def _precisions(
+    config: AblationConfig, runs: Sequence[tuple[Variant, int]]
+) -> list[TrainPrecision]:
+    """Tell what runs were begun with; ``auto`` stands for those of older versions."""
+    return sorted({read_precision(_folder(config, *run)) for run in runs})
 
 
 def _choose_precision(config: AblationConfig) -> TrainPrecision:
     """Let ``auto`` mean what the folder's other runs have: another machine may choose another."""
-    wanted, precisions = config.training.precision, _precisions(config)
-    return precisions[0] if wanted is TrainPrecision.AUTO and len(precisions) == 1 else wanted
+    wanted = config.training.precision
+    if wanted is not TrainPrecision.AUTO:
+        return wanted
+    precisions = _precisions(config, _runs_with(config.training.run, CONFIG))
+    known = [precision for precision in precisions if precision is not wanted]
+    return known[0] if len(known) == 1 else wanted
 
 
 def _run(

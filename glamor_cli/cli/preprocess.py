@@ -111,7 +111,9 @@ def preprocess(
     )
     try:
         if boxes is None and detector is None:
-            say_notes(unused_box_notes(source, split))
+            with console.status("reading the data set's boxes"):
+                notes = unused_box_notes(source, split)
+            say_notes(notes)
         with long_progress("preprocessing", "images") as show:
 
             def show_images(progress: "PreprocessProgress") -> None:

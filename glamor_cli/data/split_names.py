@@ -26,6 +26,6 @@ def find_split(names: Sequence[str], splits: Sequence[str]) -> str | None:
             return name
     for name in names:
         for split in splits:
-            if split.lower() == name:
+            if split.lower() == name.lower():
                 return split
     return None

@@ -18,6 +18,7 @@ def exact_float32() -> Iterator[None]:
         backends.cudnn.conv,
         backends.cudnn.rnn,
         backends.cuda.matmul,
+        backends.mkldnn.conv,
         backends.mkldnn.matmul,
     )
     before = [part.fp32_precision for part in parts]

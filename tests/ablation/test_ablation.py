@@ -17,7 +17,7 @@ from small_data_sets import write_image
 from typer.testing import CliRunner
 
 from glamor_cli.ablation.figure import draw_ablation, save_ablation
-from glamor_cli.ablation.run import AblationConfig, ablate, ablation_notes, write_table
+from glamor_cli.ablation.run import RESULT, AblationConfig, ablate, ablation_notes, write_table
 from glamor_cli.ablation.table import (
     MEANINGS,
     RunResult,
@@ -347,3 +347,15 @@ def test_a_run_begun_in_the_precision_of_another_machine_goes_on_in_it(scene_sto
     assert "were trained in bf16 and fp32" in note
     assert write_table(ablation) is not None
     assert json.loads((tmp_path / "ablation.json").read_text())["precision"] is None
+    # As one still older did, which does not say.
+    said = json.loads(settings[1].read_text())
+    del said["precision"]
+    settings[1].write_text(json.dumps(said))
+    assert ablation_notes(ablation) == []
+    assert write_table(ablation) is not None
+    assert json.loads((tmp_path / "ablation.json").read_text())["precision"] is None
+    # What is only begun is no part of the table.
+    shutil.copytree(tmp_path / "face-only-0", tmp_path / "face-only-2")
+    (tmp_path / "face-only-2" / RESULT).unlink()
+    (tmp_path / "face-only-2" / CONFIG).write_text("damaged")
+    assert write_table(ablation) is not None

@@ -276,7 +276,7 @@ def test_every_figure_of_a_confusion_can_be_read_on_its_colour():
         )
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    for right in range(101):
+    for right in range(0, 101, 4):
         answers = np.eye(7, dtype=np.float32)[[0] * right + [1] * (100 - right)]
         axes = draw_confusion(compute_metrics(answers, np.zeros(100, int), EMOTIONS)).axes[0]
         (image,) = axes.images
@@ -285,7 +285,7 @@ def test_every_figure_of_a_confusion_can_be_read_on_its_colour():
             paper = luminance(image.cmap(image.norm(image.get_array()[row, column])))
             ink = luminance(text.get_color())
             light, dark = max(paper, ink), min(paper, ink)
-            assert (light + 0.05) / (dark + 0.05) >= 4.45, text.get_text()
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, text.get_text()
 
 
 def test_classes_that_differ_equally_often_keep_their_order(folder, weights, tmp_path):

@@ -1,6 +1,7 @@
 """Preprocessing on a Dask cluster: a scheduler and two workers as processes of their own."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -142,6 +143,7 @@ def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
     assert not (tmp_path / "store" / "store.json").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_stopping_while_a_mute_scheduler_is_waited_for(tmp_path, authors_data_set):
     """Dask's client would wait as long again to close, and then end in a page of its own."""
     with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -44,6 +44,7 @@ def losses(folder: Path) -> list[float]:
         "torch.set_float32_matmul_precision('high')",
         "torch.set_float32_matmul_precision('medium')",
         "backends.fp32_precision = 'tf32'",
+        "backends.mkldnn.conv.fp32_precision = 'bf16'",
         "backends.cudnn.conv.fp32_precision = 'ieee'",
     ],
 )
@@ -55,8 +56,9 @@ from torch import backends
 from glamor_cli.system.exact_float32 import exact_float32
 
 def state():
-    cudnn, matmul, on_cpu = backends.cudnn, backends.cuda.matmul, backends.mkldnn.matmul
-    return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, matmul, on_cpu)]
+    cudnn, on_cpu = backends.cudnn, backends.mkldnn
+    parts = (cudnn.conv, cudnn.rnn, backends.cuda.matmul, on_cpu.conv, on_cpu.matmul)
+    return [part.fp32_precision for part in parts]
 
 def older():
     said = []
@@ -74,7 +76,7 @@ def older():
 {allowing}
 before, older_before = state(), older()
 with exact_float32():
-    assert state() == ["ieee"] * 4, state()
+    assert state() == ["ieee"] * 5, state()
     for now, then in zip(older(), older_before, strict=True):
         # A callback of a training, or another thread, may read what it could read before.
         assert now in (False, "highest") or then is None, (now, then)

@@ -161,6 +161,7 @@ def preprocess(
             data_set,
             source,
             versions=info.versions,
+            is_local=workers is None and config.dask is None,
             started=started,
             on_progress=on_progress,
         )
@@ -186,6 +187,7 @@ class _Run:
         source: Source,
         *,
         versions: dict[str, str],
+        is_local: bool,
         started: float,
         on_progress: Callable[[PreprocessProgress], None] | None,
     ) -> None:
@@ -193,6 +195,7 @@ class _Run:
         self._config = config
         self._data_set = data_set
         self._source = source
+        self._is_local = is_local
         self._total = sum(summary.images for summary in source.splits.values())
         self._make = partial(make_pairs, making=config.making, versions=versions)
         self._on_progress = on_progress
@@ -262,6 +265,11 @@ class _Run:
         if path is None or not self._source.absent.isdisjoint((path, path.parent)):
             return
         if is_reachable(path):
+            if self._is_local:
+                raise DataError(
+                    f"{path} was gone for a moment",
+                    "Run the same command again: it goes on from here.",
+                )
             raise DataError(
                 f"a worker cannot see {path}, which this process can see",
                 "Mount the data set at the same place on every machine of the cluster.",
