@@ -135,7 +135,7 @@ def ablation_notes(config: AblationConfig) -> list[str]:
     """
     store, training = PairStore.open(config.training.store), settle_train_split(config.training)
     notes = []
-    precisions = set(_precisions(config, _finished(training.run))) - {TrainPrecision.AUTO}
+    precisions = _precisions(config, _finished(training.run)) - {TrainPrecision.AUTO}
     if len(precisions) > 1:
         notes.append(
             f"The runs in {training.run} were trained in {' and '.join(sorted(precisions))}: "
@@ -203,7 +203,7 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
         "recipe": config.training.recipe.name,
         "epochs": config.training.recipe.epochs,
         "encoder": config.training.network.encoder.value,
-        "precision": _only(precisions),
+        "precision": None if TrainPrecision.AUTO in precisions else _only(precisions),
         "store": config.training.store.resolve().name,
         "split": config.test_split,
         "discs": _discs(config),
@@ -211,9 +211,9 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
     }
 
 
-def _only(precisions: list[TrainPrecision]) -> TrainPrecision | None:
-    """Give the one that all have and say; None where there is none."""
-    return precisions[0] if len(precisions) == 1 and TrainPrecision.AUTO not in precisions else None
+def _only(precisions: set[TrainPrecision]) -> TrainPrecision | None:
+    """Give the one there is; None where there are several, or none."""
+    return next(iter(precisions)) if len(precisions) == 1 else None
 
 
 def _finished(folder: Path) -> list[tuple[Variant, int]]:
@@ -232,11 +232,9 @@ def _runs_with(folder: Path, file: str) -> list[tuple[Variant, int]]:
     return sorted(found, key=lambda run: (tuple(Variant).index(run[0]), run[1]))
 
 
-def _precisions(
-    config: AblationConfig, runs: Sequence[tuple[Variant, int]]
-) -> list[TrainPrecision]:
+def _precisions(config: AblationConfig, runs: Sequence[tuple[Variant, int]]) -> set[TrainPrecision]:
     """Tell what runs were begun with; ``auto`` stands for those of older versions."""
-    return sorted({read_precision(_folder(config, *run)) for run in runs})
+    return {read_precision(_folder(config, *run)) for run in runs}
 
 
 def _choose_precision(config: AblationConfig) -> TrainPrecision:
@@ -245,8 +243,7 @@ def _choose_precision(config: AblationConfig) -> TrainPrecision:
     if wanted is not TrainPrecision.AUTO:
         return wanted
     precisions = _precisions(config, _runs_with(config.training.run, CONFIG))
-    known = [precision for precision in precisions if precision is not wanted]
-    return known[0] if len(known) == 1 else wanted
+    return _only(precisions - {wanted}) or wanted
 
 
 def _run(

@@ -21,7 +21,7 @@ from glamor_cli.evaluation.bootstrap import (
     resample,
     share_resampled_macro_f1,
 )
-from glamor_cli.evaluation.evaluate import Evaluation, choose_split, evaluate
+from glamor_cli.evaluation.evaluate import Evaluation, evaluate, open_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
@@ -209,9 +209,7 @@ def compare_store(
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
     networks = [runtime.metadata for runtime in runtimes]
-    split = store.split(
-        choose_split(store.splits, networks) if config.split is None else config.split
-    )
+    split = open_split(store, config.split, networks)
     pairs = choose_pairs(store, split, networks, whole=config.split is not None)
     evaluations = [
         evaluate(

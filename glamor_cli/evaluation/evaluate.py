@@ -182,9 +182,7 @@ def evaluate_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = store.split(
-        choose_split(store.splits, [runtime.metadata]) if config.split is None else config.split
-    )
+    split = open_split(store, config.split, [runtime.metadata])
     asked = MirroredRuntime(runtime) if config.flip else runtime
     pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
@@ -289,6 +287,15 @@ def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> 
         f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
         "Choose one with --split.",
     )
+
+
+def open_split(store: PairStore, name: str | None, networks: Sequence[Metadata]) -> Split:
+    """Open the split to judge by: the one that is named, or what ``choose_split`` chooses.
+
+    Raises:
+        ConfigError: There is no such split, or it cannot be told.
+    """
+    return store.split(choose_split(store.splits, networks) if name is None else name)
 
 
 def write_predictions(path: Path, evaluation: Evaluation) -> None:

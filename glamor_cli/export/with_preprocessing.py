@@ -17,10 +17,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from glamor_cli.errors import ExportError
 from glamor_cli.files.atomic import atomic_path
-from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.runtimes.exported import identify, load_model, require_network
 from glamor_cli.runtimes.interface import OUTPUT_NAMES
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
+from glamor_cli.system.onnx_sessions import session_options, start_session
 from glamor_cli.vision.pairs import (
     CONTEXT_SHAPE,
     EVALUATION_COLUMNS,
@@ -350,19 +350,16 @@ def _require_pairs(network: ModelProto) -> None:
 
 def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path) -> float:
     """Compare the merged graph with our pipeline and the network; raise if they differ."""
-    import onnxruntime
-
     probe = ModelProto()
     probe.CopyFrom(merged)
     names = (sampled.face, sampled.context)
     probe.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
-    cpu = [CPU_PROVIDER]
-    with utf8_path(path) as readable:
-        whole = onnxruntime.InferenceSession(readable, providers=cpu)
-    sampler = onnxruntime.InferenceSession(probe.SerializeToString(), providers=cpu)
-    alone = onnxruntime.InferenceSession(network.SerializeToString(), providers=cpu)
+    whole, sampler, alone = (
+        start_session(model, session_options(None), [CPU_PROVIDER])
+        for model in (path, probe.SerializeToString(), network.SerializeToString())
+    )
     image = np.random.default_rng(0).integers(0, 256, (237, 410, 3)).astype(np.uint8)
     # Halves to round, a box over each edge, no face, one smaller and one larger than a face.
     boxes = np.array(

@@ -1,4 +1,4 @@
-"""Float32 on a GPU without TF32, whose ten bits of mantissa would move answers by 1e-3."""
+"""Float32 without TF32 or bfloat16, whose ten and seven bits of mantissa would move answers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress

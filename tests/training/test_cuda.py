@@ -77,9 +77,9 @@ def older():
 before, older_before = state(), older()
 with exact_float32():
     assert state() == ["ieee"] * 5, state()
-    for now, then in zip(older(), older_before, strict=True):
+    for inside, outside in zip(older(), older_before, strict=True):
         # A callback of a training, or another thread, may read what it could read before.
-        assert now in (False, "highest") or then is None, (now, then)
+        assert inside in (False, "highest") or outside is None, (inside, outside)
     if older_before[0] is not None:
         with backends.cudnn.flags(enabled=False):
             pass

@@ -21,7 +21,7 @@ from glamor_cli.evaluation.attention.hiding import (
 )
 from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention.options import PAIRS, MapKind
-from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split, choose_split
+from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split, open_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
 from glamor_cli.evaluation.split_config import SplitConfig
@@ -185,9 +185,7 @@ def measure_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = store.split(
-        choose_split(store.splits, [runtime.metadata]) if config.split is None else config.split
-    )
+    split = open_split(store, config.split, [runtime.metadata])
     split.require_pairs()
     variant = runtime.metadata.network.variant
     if not variant.attends:
