@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from glamor_cli.ablation.options import SEEDS, TEST_SPLIT
 from glamor_cli.cli.input_files import run_files, store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, say_notes
+from glamor_cli.cli.render import console, exit_stopped, say, say_notes
 from glamor_cli.cli.runtime_options import (
     DeviceOption,
     EncoderOption,
@@ -115,7 +114,7 @@ def ablate(
             f"{run} holds no finished run", "Leave --table-only out to train, or check --run."
         )
     console.print(_render(table))
-    console.print(Text(f"table and picture in {run / PICTURE}"), soft_wrap=True)
+    say(f"table and picture in {run / PICTURE}")
     if json_file is not None:
         write_json(json_file, to_dict(config, table), "table")
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable, progress_bar, say_notes
+from glamor_cli.cli.render import console, progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     BatchOption,
@@ -89,7 +89,7 @@ def attention(
         from glamor_cli.evaluation.attention.figures import save_figures
 
         save_figures(save, report)
-        console.print(Text(f"pictures in {save}"), soft_wrap=True)
+        say(f"pictures in {save}")
     if json_file is not None:
         from glamor_cli.evaluation.attention.summary import to_dict
 
@@ -97,13 +97,10 @@ def attention(
 
 
 def _print(report: "AttentionReport") -> None:
-    console.print(
-        Text(
-            f"{printable(report.weights.name)} on {len(report.labels)} of {report.available} pairs "
-            f"of {report.config.store} ({report.split}), {report.right.mean():.1%} right",
-            "bold",
-        ),
-        soft_wrap=True,
+    say(
+        f"{report.weights.name} on {len(report.labels)} of {report.available} pairs "
+        f"of {report.config.store} ({report.split}), {report.right.mean():.1%} right",
+        style="bold",
     )
     say_notes(report.notes)
     console.print(_method_table(report))

@@ -25,7 +25,7 @@ from glamor_cli.cli.json_output import (
     write_result,
 )
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, printable
+from glamor_cli.cli.render import console, exit_stopped, printable, say
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
 from glamor_cli.cli.tables import print_table
 from glamor_cli.errors import BackendUnavailable
@@ -197,11 +197,7 @@ def _print_table(result: BenchResult) -> None:
     environment = result.environment
     # Not every system tells its load.
     load = "" if environment.load is None else f"load {environment.load:.1f}, "
-    console.print(
-        f"{environment.cpu}, {environment.cores} cores, {load}GPU: {environment.gpu or 'none'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{environment.cpu}, {environment.cores} cores, {load}GPU: {environment.gpu or 'none'}")
     for what in dict.fromkeys(row.what for row in result.rows):
         measured = [row for row in result.rows if row.what is what and row.p50_ms is not None]
         if measured:
@@ -213,9 +209,7 @@ def _print_table(result: BenchResult) -> None:
             name = " ".join(filter(None, (row.backend, row.precision)))
             missing.setdefault((row.what, row.status), {})[name] = None
     for (target, reason), names in missing.items():
-        console.print(
-            f"not measured: {target}, {', '.join(names)}: {reason}", markup=False, soft_wrap=True
-        )
+        say(f"not measured: {target}, {', '.join(names)}: {reason}")
 
 
 def _table(what: str, rows: list[Row]) -> Table:

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar, say_notes
+from glamor_cli.cli.render import progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -74,14 +74,14 @@ def compare(
     _print(result)
     if report is not None:
         write_comparison(report, result)
-        console.print(Text(f"report in {report / REPORT}"), soft_wrap=True)
+        say(f"report in {report / REPORT}")
     if json_file is not None:
         write_json(json_file, result.to_dict(), "figures")
 
 
 def _print(result: "Comparison") -> None:
     pairs = count(len(result.labels), "pair")
-    console.print(Text(f"{pairs} of {result.config.store} ({result.split})"), soft_wrap=True)
+    say(f"{pairs} of {result.config.store} ({result.split})")
     say_notes(result.notes)
     print_table(_network_table(result))
     print_table(_pairing_table(result))
@@ -95,7 +95,7 @@ def _print(result: "Comparison") -> None:
     shares.sort(key=lambda share: share[0], reverse=True)
     most = ", ".join(text for _, text in shares[:3])
     differing = f"answered differently: {count(len(result.disagreements), 'pair')}"
-    console.print(Text(differing + (f"; most often: {most}" if most else "")), soft_wrap=True)
+    say(differing + (f"; most often: {most}" if most else ""))
 
 
 def _network_table(result: "Comparison") -> Table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from glamor_cli.cli.render import console, exit_stopped
+from glamor_cli.cli.render import console, exit_stopped, say
 from glamor_cli.cli.runtime_options import DeviceOption
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.runtimes.options import Device
@@ -23,7 +23,7 @@ def demo(
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Try every step: scenes, pairs, training, report, ONNX, speed, a real photograph."""
-    console.print("Loading torch ...", style="dim")
+    say("Loading torch ...", style="dim")
     from glamor_cli.demo.run import DemoCallbacks
     from glamor_cli.demo.run import demo as go
 
@@ -42,12 +42,12 @@ def demo(
         )
     if not finished:
         exit_stopped("what has been done is kept")
-    console.print(f"Everything is in {output}.", markup=False, soft_wrap=True)
-    console.print("Next: glamor predict your-photograph.jpg --save pictures", soft_wrap=True)
+    say(f"Everything is in {output}.")
+    say("Next: glamor predict your-photograph.jpg --save pictures")
 
 
 def _print(stage: "Stage") -> None:
-    console.print(f"{stage.name:<12}", style="bold", end="")
-    console.print(f"{stage.seconds:7.1f} s  {stage.outcome}", markup=False, soft_wrap=True)
+    say(f"{stage.name:<12}", style="bold", end="")
+    say(f"{stage.seconds:7.1f} s  {stage.outcome}")
     for picture in stage.pictures:
-        console.print(f"{'':22}picture: {picture}", style="dim", markup=False, soft_wrap=True)
+        say(f"{'':22}picture: {picture}", style="dim")

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable, progress_bar, say_notes
+from glamor_cli.cli.render import progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -80,23 +80,17 @@ def evaluate(
 
 def _print(result: "StoreEvaluation") -> None:
     metrics = result.evaluation.metrics
-    console.print(
-        Text(
-            f"{metrics.accuracy:.2%} of {count(metrics.count, 'pair')} right, "
-            f"macro-F1 {metrics.macro_f1:.4f}, "
-            f"calibration error {metrics.calibration_error:.4f}, "
-            f"negative log-likelihood {metrics.negative_log_likelihood:.4f}",
-            "bold",
-        ),
-        soft_wrap=True,
+    say(
+        f"{metrics.accuracy:.2%} of {count(metrics.count, 'pair')} right, "
+        f"macro-F1 {metrics.macro_f1:.4f}, "
+        f"calibration error {metrics.calibration_error:.4f}, "
+        f"negative log-likelihood {metrics.negative_log_likelihood:.4f}",
+        style="bold",
     )
-    console.print(
-        Text(
-            f"{printable(result.weights.name)} on {result.store} ({result.split}), "
-            f"{result.engine.backend} {result.engine.provider}"
-            + (", mirror images averaged" if result.config.flip else "")
-        ),
-        soft_wrap=True,
+    say(
+        f"{result.weights.name} on {result.store} ({result.split}), "
+        f"{result.engine.backend} {result.engine.provider}"
+        + (", mirror images averaged" if result.config.flip else "")
     )
     say_notes(result.notes)
     print_table(_class_table(metrics))
@@ -130,4 +124,4 @@ def _write_report(folder: Path, result: "StoreEvaluation") -> None:
     from glamor_cli.evaluation.report import REPORT, write_report
 
     write_report(folder, result)
-    console.print(Text(f"report in {folder / REPORT}"), soft_wrap=True)
+    say(f"report in {folder / REPORT}")

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, say
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
     DeviceOption,
@@ -70,12 +69,9 @@ def explain(
         explanation = explain_image(image, config, face)
         save_explanation(target, explanation)
     best = explanation.face.emotion
-    console.print(
-        Text(
-            f"{explanation.classes[best]} {explanation.face.probabilities[best]:.1%}, "
-            f"face {explanation.number} of {explanation.faces}: {printable(str(target))}"
-        ),
-        soft_wrap=True,
+    say(
+        f"{explanation.classes[best]} {explanation.face.probabilities[best]:.1%}, "
+        f"face {explanation.number} of {explanation.faces}: {target}"
     )
     if replaces:
-        console.print("1 picture of earlier runs was replaced")
+        say("1 picture of earlier runs was replaced")

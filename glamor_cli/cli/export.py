@@ -8,7 +8,7 @@ from rich.table import Table
 
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import console, say
 from glamor_cli.cli.runtime_options import (
     SourceOption,
     ThreadsOption,
@@ -191,11 +191,9 @@ def _print_report(report: "ExportReport", *, half_storage: bool) -> None:
     if report.batches:
         _print_checks(report)
         allowed = f"; differences up to {report.atol:g} were allowed"
-    console.print(
+    say(
         f"{report.path}: {report.precision}{kept}, opset {report.opset}, "
-        f"{report.bytes / 1e6:.1f} MB{took}{allowed}",
-        markup=False,
-        soft_wrap=True,
+        f"{report.bytes / 1e6:.1f} MB{took}{allowed}"
     )
 
 
@@ -222,15 +220,12 @@ def _print_engine(artefacts: "Artefacts") -> None:
     engine = artefacts.engine
     if engine is not None:
         sidecar = engine.sidecar
-        console.print(
+        say(
             f"{sidecar.target} {sidecar.version} for {', '.join(sidecar.architectures)}, "
-            f"batch {sidecar.batch_min} to {sidecar.batch_max}, built in {engine.seconds:.1f} s",
-            soft_wrap=True,
+            f"batch {sidecar.batch_min} to {sidecar.batch_max}, built in {engine.seconds:.1f} s"
         )
     if not artefacts.verified:
         how = "as ONNX" if artefacts.onnx.batches else "when the ONNX file was exported"
-        console.print(
-            f"compared {how}: there is no GPU here that runs the engine itself", soft_wrap=True
-        )
+        say(f"compared {how}: there is no GPU here that runs the engine itself")
     if artefacts.model_folder is not None:
-        console.print(f"{artefacts.model_folder}: for tritonserver", markup=False, soft_wrap=True)
+        say(f"{artefacts.model_folder}: for tritonserver")

@@ -9,7 +9,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, printable, say
 from glamor_cli.predict.rows import FaceRow
 from glamor_cli.vision.status import Status
 
@@ -160,7 +160,7 @@ class ErrorLines:
         console.print(what, soft_wrap=True)
         if row.remedy and row.remedy not in self._said:
             self._said.add(row.remedy)
-            console.print(Text(printable(row.remedy)), soft_wrap=True)
+            say(row.remedy)
 
 
 def error_line(row: FaceRow) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import say
 from glamor_cli.data.options import VOTES_SHARE
 from glamor_cli.files.shell_words import show_command
 
@@ -25,9 +25,9 @@ def fer2013(
     from glamor_cli.data.data_sets.fer2013 import convert_fer2013
 
     for split, report in convert_fer2013(folder, out, votes_share=votes_share).items():
-        console.print(
+        say(
             f"{split}: {report.written} images; left out {report.duplicates} copies from another "
             f"split, {report.lossy} lossy"
         )
     command = show_command("glamor", "preprocess", out, "STORE", "--boxes", "whole")
-    console.print(f"Next: {command}", markup=False, soft_wrap=True)
+    say(f"Next: {command}")

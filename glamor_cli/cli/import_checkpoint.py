@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import say
 
 
 def import_checkpoint(
@@ -23,8 +23,4 @@ def import_checkpoint(
     from glamor_cli.export.tensorflow_checkpoint import import_checkpoint as run_import
 
     run_import(path, out)
-    console.print(
-        f"wrote {out}: {len(VARIABLE_NAMES)} variables, every checksum verified",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"wrote {out}: {len(VARIABLE_NAMES)} variables, every checksum verified")

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.text import Text
 
 from glamor_cli.cli.closed_pipe import end_with_reader
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import say
 from glamor_cli.files.atomic import write_text
 
 STANDARD_OUTPUT = Path("-")
@@ -38,7 +37,7 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
     """
     write_result(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     if path != STANDARD_OUTPUT:
-        console.print(Text(f"{what} in {path}"), soft_wrap=True)
+        say(f"{what} in {path}")
 
 
 def write_result(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from glamor_cli.cli.render import ShowProgress, console, progress_bar
+from glamor_cli.cli.render import ShowProgress, console, progress_bar, say
 
 _LINE_SECONDS = 30.0
 
@@ -49,9 +49,7 @@ class _Lines:
         self._shown = now
         lasting = (now - self._began) / max(done - self._before, 1) * (total - done)
         left = timedelta(seconds=round(lasting)) if done > self._before else "unknown time"
-        console.print(
+        say(
             f"{doing or self._doing}: {done} of {total} {self._counted} "
-            f"({done / max(total, 1):.1%}), {rate or 0:.1f} {self._unit}/s, {left} left",
-            markup=False,
-            soft_wrap=True,
+            f"({done / max(total, 1):.1%}), {rate or 0:.1f} {self._unit}/s, {left} left"
         )

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.json_output import STANDARD_OUTPUT
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import console, progress_bar, say
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -99,7 +98,7 @@ def predict(
         pictures = VideoFolder(save, sources, threads=threads)
     columns, left_out = choose_columns(sources)
     if left_out is not None:
-        console.print(left_out, markup=False, soft_wrap=True)
+        say(left_out)
     config = PredictConfig(
         weights=weights,
         detector=detector,
@@ -136,7 +135,7 @@ def predict(
     _print_summary(counts, output, save, pictures.saved if pictures is not None else 0)
     if pictures is not None and pictures.replaced:
         were = "was" if pictures.replaced == 1 else "were"
-        console.print(f"{count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
+        say(f"{count(pictures.replaced, 'picture')} of earlier runs {were} replaced")
     notes.print()
     if counts[Status.ERROR]:
         raise typer.Exit(1)
@@ -210,4 +209,4 @@ def _print_summary(
         parts.append(f"rows in {output}")
     if save is not None:
         parts.append(f"pictures in {save}" if saved else "no picture to save")
-    console.print(Text(", ".join(parts)), soft_wrap=True)
+    say(", ".join(parts))

@@ -51,11 +51,10 @@ _BAR = 12
 
 def print_error(error: GlamorError) -> None:
     """Print one line saying what is wrong and one saying what to do."""
-    # soft_wrap keeps each on one line; markup off because paths may hold brackets.
     console.quiet = False  # one of several processes may have let another speak until now
     console.print("error:", style="bold red", end=" ")
-    console.print(printable(error.what), markup=False, soft_wrap=True)
-    console.print(printable(error.remedy), markup=False, soft_wrap=True)
+    say(error.what)
+    say(error.remedy)
 
 
 def exit_stopped(
@@ -70,9 +69,9 @@ def exit_stopped(
     Raises:
         typer.Exit: Always, with the code ``INTERRUPTED``.
     """
-    console.print(f"stopped; {what}", soft_wrap=True)
+    say(f"stopped; {what}")
     if remedy is not None:
-        console.print(remedy, soft_wrap=True)
+        say(remedy)
     raise typer.Exit(INTERRUPTED) from None
 
 
@@ -156,7 +155,19 @@ def printable(name: str) -> str:
     )
 
 
+def say(text: str, *, style: str = "", end: str = "\n") -> None:
+    """Print a line that may be as long as it likes, and hold the names of files.
+
+    Args:
+        text: It stays on one line, also in narrow terminals, for whoever reads or copies it.
+        style: As rich has it.
+        end: What follows.
+    """
+    # Without markup, because paths may hold brackets.
+    console.print(printable(text), style=style, end=end, markup=False, soft_wrap=True)
+
+
 def say_notes(notes: Iterable[str]) -> None:
     """Print sentences that nobody should overlook, a line each."""
     for note in notes:
-        console.print(printable(note), style="yellow", markup=False, soft_wrap=True)
+        say(note, style="yellow")

@@ -8,11 +8,10 @@ from io import TextIOWrapper
 from pathlib import Path
 
 import typer
-from rich.text import Text
 
 from glamor_cli.cli.closed_pipe import end_with_reader
 from glamor_cli.cli.face_table import ErrorLines, FaceTable
-from glamor_cli.cli.render import console
+from glamor_cli.cli.render import say
 from glamor_cli.errors import INTERRUPTED, GlamorError
 from glamor_cli.files.atomic import atomic_path, report_full_disk
 from glamor_cli.predict.row_file import RowFile
@@ -62,7 +61,7 @@ def open_rows(
         rows.close()
     if interrupted:
         kept = "the rows so far are kept" if rows.begun else "no row was written yet"
-        console.print(f"interrupted: {kept}")
+        say(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -83,7 +82,7 @@ def _write_file(row_format: RowFormat, output: Path, columns: tuple[str, ...]) -
                     raise
                 failure = error
         if failure is not None:
-            console.print(Text(f"the rows so far are in {output}"), soft_wrap=True)
+            say(f"the rows so far are in {output}")
             raise failure
 
 

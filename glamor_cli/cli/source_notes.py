@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.text import Text
-
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import printable, say
 from glamor_cli.counts import count
 from glamor_cli.vision.heif import HEIF_SUFFIXES, say_how
 
@@ -43,10 +41,10 @@ class SourceNotes:
             folders = [*self.passed_over]
             where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
             files = count(self.passed_over.total(), "picture")
-            _say(f"skipped {files} that glamor saved in {where}")
+            say(f"skipped {files} that glamor saved in {where}")
         if self.taken:
             are = "is a picture" if self.taken == 1 else "are pictures"
-            _say(
+            say(
                 f"{self.taken} of the files named {are} that glamor saved; "
                 "a pattern in quotes skips them"
             )
@@ -61,10 +59,6 @@ def say_left_out(kinds: Mapping[str, int]) -> None:
     """
     if kinds:
         files, named = count(sum(kinds.values()), "file"), ", ".join(sorted(kinds))
-        _say(f"skipped {files} of unsupported kinds: {named}")
+        say(f"skipped {files} of unsupported kinds: {named}")
         if not HEIF_SUFFIXES.isdisjoint(kinds):
-            _say(say_how())
-
-
-def _say(line: str) -> None:
-    console.print(Text(line), soft_wrap=True)
+            say(say_how())

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.long_progress import long_progress
-from glamor_cli.cli.render import console, printable, say_notes
+from glamor_cli.cli.render import console, printable, say, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
 from glamor_cli.counts import count
 
@@ -65,7 +65,7 @@ def verify(path: StoreArgument) -> None:
     line = f"{path}: {count(checked, 'pair')}, all intact"
     if not opened.info.index_sha256:
         line += "; an older version made it, without checksums of its labels"
-    console.print(printable(line), markup=False, soft_wrap=True)
+    say(line)
 
 
 @store.command("merge")
@@ -84,7 +84,7 @@ def merge(
         merged = merge_stores(paths, out, on_progress=show)
     pairs = sum(counts.stored for counts in merged.info.counts.values())
     line = f"{pairs} pairs of {len(paths)} stores are in {out}"
-    console.print(printable(line), markup=False, soft_wrap=True)
+    say(line)
     say_notes(note_shared(merged))
 
 
@@ -109,4 +109,4 @@ def export_crops(
     from glamor_cli.data.store.pair_store import PairStore
 
     written = run(PairStore.open(path), out)
-    console.print(f"{written} boxes written to {out / 'crop'}", markup=False, soft_wrap=True)
+    say(f"{written} boxes written to {out / 'crop'}")

@@ -8,7 +8,7 @@ import typer
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.long_progress import long_progress
-from glamor_cli.cli.render import ShowProgress, console, exit_stopped, printable, say_notes
+from glamor_cli.cli.render import ShowProgress, console, exit_stopped, say, say_notes
 from glamor_cli.cli.runtime_options import (
     MAX_SEED,
     DeviceOption,
@@ -146,7 +146,7 @@ def train(
     except KeyboardInterrupt:
         # From its first step on, the run saves by itself.
         if not display.begun:
-            console.print("stopped before the first step; nothing to save", soft_wrap=True)
+            say("stopped before the first step; nothing to save")
         raise
     _say_result(config, result, begun=display.begun)
 
@@ -169,7 +169,7 @@ class _Display:
 
             self.begun = True
             line = f"curves after each epoch in {self._run / LIVE_REPORT}"
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
         # The run's last line stays on screen, where it would be taken for that of its own epoch.
         judged = progress.validation_accuracy if progress.done < progress.total else None
         best = "" if judged is None else f"  validation {judged:.1%}"
@@ -184,7 +184,7 @@ class _Display:
 
 def _say_damaged(checkpoint: Path, reason: str) -> None:
     line = f"{checkpoint} is damaged ({reason}) and was put aside; going on from the one before"
-    console.print(printable(line), markup=False, soft_wrap=True)
+    say(line)
 
 
 def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) -> None:
@@ -207,12 +207,10 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
         )
     if not begun:
         line = f"{config.run} is already finished; there was nothing left to do"
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(
+        say(line)
+    say(
         f"best validation accuracy {result.best_accuracy:.2%} on {result.judged_by} "
-        f"in epoch {result.best_epoch}: {config.run / BEST}",
-        markup=False,
-        soft_wrap=True,
+        f"in epoch {result.best_epoch}: {config.run / BEST}"
     )
 
 

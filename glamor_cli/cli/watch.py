@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, printable
+from glamor_cli.cli.render import console, say
 from glamor_cli.cli.row_output import open_rows
 from glamor_cli.cli.runtime_options import (
     DetectorOption,
@@ -129,7 +128,7 @@ def _open_sink(row_format: RowFormat) -> AbstractContextManager[RowSink]:
 
 
 def _print_loss(error: DataError) -> None:
-    console.print(Text(f"{printable(error.what)}; trying again"), soft_wrap=True)
+    say(f"{error.what}; trying again")
 
 
 class _Account:
@@ -149,7 +148,7 @@ class _Account:
     def print(self) -> None:
         if self._looks:
             people = "1 person" if self._people == 1 else f"{self._people} people"
-            console.print(
+            say(
                 f"looked at {self._looks} of {count(self._frames, 'frame')} in "
                 f"{self._seconds:.0f} s, and saw {people}"
             )
