@@ -73,7 +73,7 @@ def test_the_text_of_a_choice_is_the_choice(settings, name, choice) -> None:
 def test_an_unknown_source_of_boxes_is_called_so() -> None:
     with pytest.raises(ConfigError, match="there is no source of boxes 'face'") as refused:
         PairMaking(boxes="face")
-    assert "detect, crop-files, manifest, whole" in refused.value.remedy
+    assert "auto, detect, crop-files, manifest, whole" in refused.value.remedy
 
 
 @pytest.mark.parametrize(("settings", "name", "choices"), MANY)

@@ -11,7 +11,7 @@ from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, printable, say_notes
+from glamor_cli.cli.render import console, exit_stopped, printable, say, say_notes
 from glamor_cli.cli.source_notes import say_left_out
 from glamor_cli.counts import count
 from glamor_cli.data.options import BoxSource, PairMaking
@@ -40,17 +40,19 @@ def preprocess(
         ),
     ],
     boxes: Annotated[
-        BoxSource | None,
+        BoxSource,
         typer.Option(
             help="Where the faces' boxes come from: a detector, the authors' box files, the "
-            f"manifest's columns, or the whole image is the face; default: {_DEFAULTS.boxes}."
+            "manifest's columns, or the whole image is the face; auto: from the data set if it "
+            "has any, otherwise from a detector."
         ),
-    ] = None,
+    ] = _DEFAULTS.boxes,
     detector: Annotated[
         DetectorKind | None,
         typer.Option(
             help=f"Which detector finds faces; default: {_DEFAULTS.detector}. dlib gives the "
-            "authors' boxes, dlib-corrected those without their mistakes."
+            "authors' boxes, dlib-corrected those without their mistakes. With one named, boxes "
+            "are detected also where the data set has its own."
         ),
     ] = None,
     workers: Annotated[
@@ -79,7 +81,6 @@ def preprocess(
     """
     from glamor_cli.data.preprocess.run import PreprocessConfig
     from glamor_cli.data.preprocess.run import preprocess as run
-    from glamor_cli.data.preprocess.unused_boxes import unused_box_notes
     from glamor_cli.data.store.pair_store import PairStore
     from glamor_cli.data.store.shared_images import note_shared
     from glamor_cli.system.cpus import available_cpus
@@ -89,7 +90,9 @@ def preprocess(
             "--workers and --dask cannot be combined: processes of this machine, or a cluster",
             "Leave one of them out.",
         )
-    if detector and boxes not in (None, BoxSource.DETECT):
+    if detector and boxes is BoxSource.AUTO:
+        boxes = BoxSource.DETECT
+    if detector and boxes is not BoxSource.DETECT:
         raise ConfigError(
             f"--detector cannot be combined with --boxes {boxes}",
             "Leave --detector out, or choose --boxes detect.",
@@ -99,7 +102,7 @@ def preprocess(
         source=source,
         out=out,
         making=PairMaking(
-            boxes=boxes or _DEFAULTS.boxes,
+            boxes=boxes,
             detector=detector or _DEFAULTS.detector,
             official_jpeg=official_jpeg,
             skip_no_face=skip_no_face,
@@ -110,10 +113,6 @@ def preprocess(
         dask=dask,
     )
     try:
-        if boxes is None and detector is None:
-            with console.status("reading the data set's boxes"):
-                notes = unused_box_notes(source, split)
-            say_notes(notes)
         with long_progress("preprocessing", "images") as show:
 
             def show_images(progress: "PreprocessProgress") -> None:
@@ -126,7 +125,7 @@ def preprocess(
                 )
 
             def warn() -> None:
-                console.print("the cluster has no workers; waiting for one", soft_wrap=True)
+                say("the cluster has no workers; waiting for one")
 
             report = run(config, on_progress=show_images, on_no_worker=warn)
     except KeyboardInterrupt:
@@ -142,10 +141,11 @@ def preprocess(
 
 def _print(report: "PreprocessReport", out: Path) -> None:
     """Show what became of the images."""
-    table = Table()
+    table = Table("boxes")
     for heading in ("images", "stored", "no face", "failed", "seconds", "images/s"):
         table.add_column(heading, justify="right")
     table.add_row(
+        report.boxes,
         str(report.read),
         str(report.stored),
         str(report.no_face),
@@ -155,15 +155,13 @@ def _print(report: "PreprocessReport", out: Path) -> None:
     )
     console.print(table)
     if report.resumed == report.read:
-        console.print(
-            f"{out} is already finished; there was nothing left to do", markup=False, soft_wrap=True
-        )
+        say(f"{out} is already finished; there was nothing left to do")
     elif report.resumed:
         were = "was" if report.resumed == 1 else "were"
-        console.print(f"{count(report.resumed, 'image')} {were} done by an earlier run")
+        say(f"{count(report.resumed, 'image')} {were} done by an earlier run")
     for failure in report.failed[:_SHOWN_FAILURES]:
         where = "" if failure.source in failure.reason else f"{failure.source}: "
         line = printable(f"failed: {where}{failure.reason}")
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
     if len(report.failed) > _SHOWN_FAILURES:
-        console.print(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
+        say(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")

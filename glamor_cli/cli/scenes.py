@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from glamor_cli.cli.render import console, progress_bar
+from glamor_cli.cli.render import progress_bar, say
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.files.shell_words import show_command
 
@@ -41,12 +41,8 @@ def scenes(
     total = sum(config.counts.values())
     with progress_bar("drawing", "scenes") as show:
         make_scenes(out, config, progress=lambda done: show(done, total))
-    console.print(
-        f"{train} train, {validation} validation and {test} test scenes in {out}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{train} train, {validation} validation and {test} test scenes in {out}")
     # Appended to "." or "..", the ending would make a hidden folder.
     pairs = Path(f"{out}-pairs") if out.name.strip(".") else out / "pairs"
-    command = show_command("glamor", "preprocess", out, pairs, "--boxes", "crop-files")
-    console.print(f"Next: {command}", markup=False, soft_wrap=True)
+    command = show_command("glamor", "preprocess", out, pairs)
+    say(f"Next: {command}")

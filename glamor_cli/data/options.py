@@ -10,6 +10,9 @@ from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 class BoxSource(StrEnum):
     """Where the faces' boxes come from."""
 
+    AUTO = "auto"
+    """The data set's own boxes, be it box files or a manifest's columns; without any, a
+    detector."""
     DETECT = "detect"
     """The single most confident of the faces that the detector reports."""
     CROP_FILES = "crop-files"
@@ -34,7 +37,7 @@ class PairMaking:
         ConfigError: There is no such source of boxes or detector.
     """
 
-    boxes: BoxSource = BoxSource.DETECT
+    boxes: BoxSource = BoxSource.AUTO
     detector: DetectorKind = DEFAULT_DETECTOR
     official_jpeg: bool = False
     skip_no_face: bool = False

@@ -13,7 +13,7 @@ from glamor_cli.ablation.run import AblationConfig, ablate
 from glamor_cli.ablation.table import VariantResult
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
-from glamor_cli.data.options import BoxSource, PairMaking, SceneConfig
+from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.scenes.make import make_scenes
 from glamor_cli.data.store.pair_store import PairStore
@@ -120,7 +120,7 @@ class _Road:
             report(f"{total} scenes with box files in {out}")
 
     def _preprocess(self, scenes: Path, out: Path) -> None:
-        config = PreprocessConfig(scenes, out, PairMaking(boxes=BoxSource.CROP_FILES))
+        config = PreprocessConfig(scenes, out)
         with self._stage("preprocess") as report:
             result = preprocess(
                 config,

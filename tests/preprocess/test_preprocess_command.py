@@ -96,20 +96,49 @@ def test_a_detector_that_would_not_be_asked_is_refused(tmp_path, glamor):
     assert not (tmp_path / "store").exists()
 
 
-def test_boxes_that_nobody_asked_for_are_not_passed_over_in_silence(tmp_path, glamor):
-    source, store = write_authors_data_set(tmp_path / "set", {"train": 1}), tmp_path / "store"
-    words = ("preprocess", source, store, "--workers", 1)
-    assert "which are not used: --boxes crop-files uses them" in glamor(*words).stderr
-    assert "not used" not in glamor(*words, "--boxes", "detect").stderr
+def boxes_of(store):
+    """Tell where a store's boxes came from, and what they are."""
+    (split,) = PairStore.open(store).splits
+    boxes = PairStore.open(store).split(split).boxes.tolist()
+    return PairStore.open(store).info.boxes, boxes
+
+
+def test_a_data_sets_own_boxes_are_used_if_it_has_any(tmp_path, glamor):
+    source = write_authors_data_set(tmp_path / "set", {"train": 1})
+    done = glamor("preprocess", source, tmp_path / "crops", "--workers", 1, "--json", "-")
+    assert json.loads(done.stdout)["boxes"] == "crop-files"
+    assert "crop-files" in done.stderr
+    files = sorted((source / "crop").rglob("*.txt"))
+    own = [[int(cell) for cell in file.read_text().split(",")] for file in files]
+    assert boxes_of(tmp_path / "crops") == ("crop-files", own)
     manifest = tmp_path / "set" / "manifest.csv"
-    image = next((source / "images").rglob("*.png")).relative_to(source)
-    columns, row = "path,label,x1,y1,x2,y2\n", f"{image.as_posix()},Happy,0,0,20,20\n"
-    manifest.write_text(f"{columns}{row}{row}")
-    words = ("preprocess", manifest, tmp_path / "other", "--workers", 1)
-    assert "which are not used: --boxes manifest uses them" in glamor(*words).stderr
-    manifest.write_text(f"{columns}{row.replace('0,0,20,20', ',,,')}")
-    words = ("preprocess", manifest, tmp_path / "none", "--workers", 1)
-    assert "not used" not in glamor(*words).stderr
+    rows = [f"{path.relative_to(source)},Happy,1,2,20,20\n" for path in source.rglob("*.png")]
+    manifest.write_text("".join(["path,label,x1,y1,x2,y2\n", *rows]))
+    glamor("preprocess", manifest, tmp_path / "columns", "--workers", 1)
+    assert boxes_of(tmp_path / "columns") == ("manifest", [[1, 2, 20, 20]] * len(rows))
+
+
+@pytest.mark.parametrize("option", [("--boxes", "detect"), ("--detector", "centerface")])
+def test_whoever_asks_for_a_detector_gets_it(option, tmp_path, glamor):
+    source = write_authors_data_set(tmp_path / "set", {"train": 1})
+    glamor("preprocess", source, tmp_path / "store", "--workers", 1, *option)
+    assert PairStore.open(tmp_path / "store").info.boxes == "detect"
+
+
+def test_boxes_of_other_splits_and_empty_cells_are_none(tmp_path, glamor):
+    write_image(tmp_path / "set" / "a.png")
+    manifest, store = tmp_path / "set" / "manifest.csv", tmp_path / "store"
+    columns = "path,label,split,x1,y1,x2,y2\n"
+    manifest.write_text(f"{columns}a.png,Happy,train,0,0,20,20\na.png,Happy,test,,,,\n")
+    words = ("preprocess", manifest, store, "--workers", 1, "--split", "test")
+    refused = glamor(*words, "--boxes", "manifest").exception
+    assert "not a manifest with boxes" in refused.what
+    assert glamor(*words).exit_code == 0
+    assert PairStore.open(store).info.boxes == "detect"
+    # One that some rows lack is not made up.
+    done = glamor("preprocess", manifest, tmp_path / "both", "--workers", 1)
+    assert done.exit_code == 1
+    assert "no box is given for a.png" in done.stderr
 
 
 def test_several_faces_of_an_image_are_not_all_made_the_same_one(tmp_path, glamor):
@@ -117,19 +146,8 @@ def test_several_faces_of_an_image_are_not_all_made_the_same_one(tmp_path, glamo
     manifest, store = tmp_path / "set" / "manifest.csv", tmp_path / "store"
     rows = "group.png,Happy,0,0,20,20\ngroup.png,Sad,20,0,40,20\n"
     manifest.write_text(f"path,label,x1,y1,x2,y2\n{rows}")
-    words = ("preprocess", manifest, store, "--workers", 1)
-    refused = glamor(*words).exception
-    assert isinstance(refused, ConfigError)
-    assert "gives group.png several boxes" in refused.what
-    assert "--boxes manifest" in refused.remedy
-    assert not store.exists()
-    assert glamor(*words, "--boxes", "manifest").exit_code == 0
-    assert [box.tolist() for box in PairStore.open(store).split("all").boxes] == [
-        [0, 0, 20, 20], [20, 0, 40, 20]
-    ]  # fmt: skip
-    # Whoever asks for detection by name gets it.
-    asked = ("preprocess", manifest, tmp_path / "detected", "--workers", 1, "--boxes", "detect")
-    assert glamor(*asked).exit_code == 0
+    assert glamor("preprocess", manifest, store, "--workers", 1).exit_code == 0
+    assert boxes_of(store) == ("manifest", [[0, 0, 20, 20], [20, 0, 40, 20]])
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ def test_makes_scenes_then_refuses_to_overwrite_them(tmp_path):
 def test_the_folder_worked_in_can_take_the_scenes(tmp_path):
     done = glamor("scenes", ".", *FEW, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "glamor preprocess . pairs --boxes crop-files" in done.stderr
-    next_words = ("preprocess", ".", "pairs", "--boxes", "crop-files", "--workers", 1)
+    assert "glamor preprocess . pairs" in done.stderr
+    next_words = ("preprocess", ".", "pairs", "--workers", 1)
     for _ in range(2):
         assert glamor(*next_words, cwd=tmp_path).returncode == 0
 

@@ -59,7 +59,7 @@ class DataSet(ABC):
         root: Its folder.
         layout: How it lies there.
         splits: The names of its splits, sorted.
-        has_boxes: Whether boxes come with it (box files or a manifest's columns).
+        has_boxes: Whether boxes come with it (a folder for box files, or a manifest's cells).
         has_targets: Whether soft labels come with it.
         searched: The folder in which every folder is taken for a split or a class, if any.
     """

@@ -46,13 +46,19 @@ class ManifestDataSet(DataSet):
     layout = Layout.MANIFEST
 
     def __init__(
-        self, path: Path, columns: _Columns, splits: tuple[str, ...], whole_split: str
+        self,
+        path: Path,
+        splits: tuple[str, ...],
+        *,
+        has_boxes: bool,
+        has_targets: bool,
+        whole_split: str,
     ) -> None:
         self.root = path.parent
         self.path = path
         self.splits = splits
-        self.has_boxes = bool(columns.box)
-        self.has_targets = bool(columns.targets)
+        self.has_boxes = has_boxes
+        self.has_targets = has_targets
         self._whole_split = whole_split
 
     @classmethod
@@ -68,6 +74,7 @@ class ManifestDataSet(DataSet):
         """
         whole_split = split or WHOLE_SPLIT
         found: set[str] = set()
+        has_boxes = False
         columns = _read_columns(path)
         for record in _read(path, whole_split):
             if record.split not in found:
@@ -77,6 +84,8 @@ class ManifestDataSet(DataSet):
                         "The column split names a part of the data set: train, test, ...",
                     )
                 found.add(record.split)
+            if record.box is not None and split in (None, record.split):
+                has_boxes = True
         if not found:
             raise DataError(f"{path} names no images", "Give it one line for each image.")
         if split is not None:
@@ -86,7 +95,13 @@ class ManifestDataSet(DataSet):
                     f"Choose one that it has: {', '.join(sorted(found))}.",
                 )
             found = {split}
-        return cls(path, columns, tuple(sorted(found)), whole_split)
+        return cls(
+            path,
+            tuple(sorted(found)),
+            has_boxes=has_boxes,
+            has_targets=bool(columns.targets),
+            whole_split=whole_split,
+        )
 
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
         """Stream the images of a split in the order of their lines, without the first ones."""

@@ -102,7 +102,7 @@ def make_pairs(
 
     Args:
         records: The images.
-        making: How.
+        making: How; where the boxes come from is decided, so not AUTO.
         versions: What ``deciding_versions`` has to hold here, lest a store hold two kinds of pairs.
 
     Raises:

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -102,6 +102,7 @@ class PreprocessReport:
         stored: Pairs in the store.
         no_face: Images without a face.
         failed: Images that could not be used.
+        boxes: Where the faces' boxes came from.
         resumed: Of the images, those that earlier runs had done.
         seconds: What this run took.
         images_per_second: Of this run.
@@ -112,6 +113,7 @@ class PreprocessReport:
     stored: int
     no_face: int
     failed: tuple[Failure, ...]
+    boxes: BoxSource
     resumed: int
     seconds: float
     images_per_second: float
@@ -150,6 +152,7 @@ def preprocess(
     # A cluster's workers run in folders of their own.
     where = config.source.absolute() if config.dask else config.source
     data_set = open_data_set(where, split=config.split)
+    config = _with_boxes_decided(config, data_set)
     _check(config, data_set)
     source = summarise(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
     if not any(summary.images for summary in source.splits.values()):
@@ -253,6 +256,7 @@ class _Run:
             stored=sum(counts.stored for counts in self.counts.values()),
             no_face=progress.no_face,
             failed=tuple(self._failures),
+            boxes=self._config.making.boxes,
             resumed=self._resumed,
             seconds=time.monotonic() - self._started,
             images_per_second=progress.images_per_second,
@@ -310,6 +314,17 @@ def _changed() -> DataError:
     )
 
 
+def _with_boxes_decided(config: PreprocessConfig, data_set: DataSet) -> PreprocessConfig:
+    """Decide what AUTO means for a data set."""
+    if config.making.boxes is not BoxSource.AUTO:
+        return config
+    boxes = BoxSource.DETECT
+    if data_set.has_boxes:
+        is_manifest = data_set.layout is Layout.MANIFEST
+        boxes = BoxSource.MANIFEST if is_manifest else BoxSource.CROP_FILES
+    return replace(config, making=replace(config.making, boxes=boxes))
+
+
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
     if config.workers < 1:
@@ -338,7 +353,7 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
         data_set.layout is not Layout.MANIFEST or not data_set.has_boxes
     ):
         raise ConfigError(
-            f"{config.source} is not a manifest with the columns x1,y1,x2,y2",
+            f"{config.source} is not a manifest with boxes in columns x1,y1,x2,y2",
             "Give a manifest .csv that has them, or use --boxes detect.",
         )
 
