@@ -1,11 +1,13 @@
-"""The progress bar on terminals of usual widths."""
+"""The progress bar on terminals of usual widths, and the lines that a log gets instead."""
 
 import io
+import re
+import time
 
 import pytest
 from rich.console import Console
 
-from glamor_cli.cli import render
+from glamor_cli.cli import long_progress, render
 
 
 def last_line(monkeypatch, width: int, doing: str, *calls: dict) -> str:
@@ -33,3 +35,31 @@ def test_a_rate_that_is_not_known_is_not_shown(monkeypatch):
 def test_a_total_that_is_not_known_yet_is_left_open(monkeypatch):
     line = last_line(monkeypatch, 80, "predicting", {"done": 7, "total": None, "rate": 2.0})
     assert "7/? 2 images/s" in line
+
+
+def test_a_log_gets_a_line_only_now_and_then(monkeypatch, capsys):
+    """A week of steps would fill a disk."""
+    monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0.1)
+    began, calls = time.monotonic(), 0
+    with long_progress.long_progress("training", "images", counted="steps") as show:
+        while time.monotonic() - began < 0.35:
+            calls += 1
+            show(calls, 10**9, rate=3.0)
+    most = (time.monotonic() - began) / 0.1
+    assert 1 <= len(capsys.readouterr().err.splitlines()) <= most < calls
+
+
+def test_the_time_left_in_a_log_counts_from_where_a_resumed_run_began(monkeypatch, capsys):
+    monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
+    with long_progress.long_progress("preprocessing", "images") as show:
+        show(9000, 9900)
+        began = time.monotonic()
+        time.sleep(0.1)
+        show(9010, 9900)
+        longest = (time.monotonic() - began + 0.1) * 89
+        show(0, 50)
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first.endswith(", unknown time left")
+    left = re.fullmatch(r".* 9010 of 9900 images .*, 0:00:(\d\d) left", second)
+    assert 8 <= int(left[1]) <= longest
+    assert third.endswith(", unknown time left"), "the next of several works begins anew"
