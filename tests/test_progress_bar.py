@@ -20,12 +20,14 @@ def last_line(monkeypatch, width: int, doing: str, *calls: dict) -> str:
     return [line for line in shown.getvalue().splitlines() if doing[:5] in line][-1]
 
 
-@pytest.mark.parametrize("width", [80, 100])
-def test_a_training_shows_its_steps_its_rate_and_a_whole_time(monkeypatch, width):
+@pytest.mark.parametrize(
+    ("width", "rate", "shown"), [(80, 1234.0, "1234"), (100, 567.0, "567"), (80, 2.34, "2.3")]
+)
+def test_a_training_shows_its_steps_its_rate_and_a_whole_time(monkeypatch, width, rate, shown):
     doing = "epoch 12/60  loss 1.234  validation 45.6%"
-    line = last_line(monkeypatch, width, doing, {"done": 17940, "total": 53820, "rate": 1234.0})
+    line = last_line(monkeypatch, width, doing, {"done": 17940, "total": 53820, "rate": rate})
     assert doing in line
-    assert "17940/53820 1234 images/s -:--:--" in line
+    assert f"17940/53820 {shown} images/s -:--:--" in line
 
 
 def test_a_rate_that_is_not_known_is_not_shown(monkeypatch):
@@ -42,7 +44,7 @@ def test_a_log_gets_a_line_only_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0.1)
     began, calls = time.monotonic(), 0
     with long_progress.long_progress("training", "images", counted="steps") as show:
-        while time.monotonic() - began < 0.35:
+        while calls < 100 or time.monotonic() - began < 0.35:
             calls += 1
             show(calls, 10**9, rate=3.0)
     most = (time.monotonic() - began) / 0.1
@@ -52,14 +54,16 @@ def test_a_log_gets_a_line_only_now_and_then(monkeypatch, capsys):
 def test_the_time_left_in_a_log_counts_from_where_a_resumed_run_began(monkeypatch, capsys):
     monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
     with long_progress.long_progress("preprocessing", "images") as show:
-        show(9000, 9900)
-        began = time.monotonic()
-        time.sleep(0.1)
-        show(9010, 9900)
-        longest = (time.monotonic() - began + 0.1) * 89
+        show(9000, 9100)
+        time.sleep(0.2)
+        show(9010, 9100)
         show(0, 50)
-    first, second, third = capsys.readouterr().err.splitlines()
+        time.sleep(0.1)
+        show(10, 50)
+        show(11, None)
+    first, second, third, fourth = capsys.readouterr().err.splitlines()
     assert first.endswith(", unknown time left")
-    left = re.fullmatch(r".* 9010 of 9900 images .*, 0:00:(\d\d) left", second)
-    assert 8 <= int(left[1]) <= longest
+    left = re.fullmatch(r".* 9010 of 9100 images .*, 0:0(\d):(\d\d) left", second)
+    assert 60 * int(left[1]) + int(left[2]) >= 2, "nine times what ten took"
     assert third.endswith(", unknown time left"), "the next of several works begins anew"
+    assert re.search(r" 10 of 50 images .*, \d:\d\d:\d\d left$", fourth)
