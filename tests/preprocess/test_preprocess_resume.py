@@ -18,6 +18,7 @@ from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.format import HEADER_BYTES, StoreInfo
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.labels import EMOTIONS
 
 RUN = """
 import sys
@@ -312,12 +313,34 @@ def test_images_that_never_were_there_are_failures(tmp_path, run):
 def test_a_changed_box_file_is_a_changed_source(tmp_path, authors_data_set, run):
     source = shutil.copytree(authors_data_set, tmp_path / "set")
     run(source, tmp_path / "store")
+    run(source, tmp_path / "elsewhere", "whole")
     (source / "crop" / "train" / "Happy" / "clip_0.txt").write_text("1,5,30,33\n")
     with pytest.raises(
         ConfigError, match=r"(?m)other settings: source\.train\.sha256: \w+, now \w+$"
     ):
         run(source, tmp_path / "store")
+    # Where nothing of it is used, nothing has changed.
     run(source, tmp_path / "elsewhere", "whole")
+
+
+@pytest.mark.parametrize(
+    ("cells", "others"),
+    [
+        ("Sad,1,2,30,30", "Fear,1,2,30,30"),
+        ("Sad,1,2,30,30", "Sad,1,2,30,31"),
+        ("Sad,1,2,30,30,1,0,0,0,0,3,0", "Sad,1,2,30,30,1,0,0,0,0,4,0"),
+    ],
+)
+def test_a_changed_row_of_a_manifest_is_a_changed_source(tmp_path, run, cells, others):
+    """The store's pairs would have the labels and boxes of the older one."""
+    manifest, store = tmp_path / "set" / "manifest.csv", tmp_path / "store"
+    write_image(tmp_path / "set" / "a.png")
+    columns = ["path", "label", "x1", "y1", "x2", "y2", *EMOTIONS][: cells.count(",") + 2]
+    manifest.write_text(f"{','.join(columns)}\na.png,{cells}\n")
+    run(manifest, store, "manifest")
+    manifest.write_text(f"{','.join(columns)}\na.png,{others}\n")
+    with pytest.raises(ConfigError, match=r"other settings: source\.all\.sha256"):
+        run(manifest, store, "manifest")
 
 
 def test_two_runs_at_once_do_not_mix(tmp_path, many_images, start, run):
