@@ -50,6 +50,20 @@ def test_two_columns_are_enough(manifest):
     assert (record.name, record.label, record.targets) == ("x.png", "Neutral", None)
 
 
+def test_only_the_split_that_is_asked_for_is_taken(manifest, tmp_path):
+    manifest("path,label,split,x1,y1,x2,y2\na.png,Sad,x,,,,\nb.png,Fear,y,1,2,30,40\n")
+    data_set = open_data_set(tmp_path / "list.csv", split="x")
+    assert data_set.splits == ("x",)
+    assert not data_set.has_boxes
+    assert [record.name for record in data_set.all_records()] == ["a.png"]
+    with pytest.raises(DataError, match="has no split 'z'") as refused:
+        open_data_set(tmp_path / "list.csv", split="z")
+    assert refused.value.remedy == "Choose one that it has: x, y."
+    # A manifest without splits is called so.
+    manifest("path,label\na.png,Sad\n")
+    assert open_data_set(tmp_path / "list.csv", split="z").splits == ("z",)
+
+
 def test_a_folder_with_a_manifest_is_read_by_it(tmp_path):
     (tmp_path / "Happy").mkdir()
     (tmp_path / "manifest.csv").write_text("path,label\na.png,Sad\n")
