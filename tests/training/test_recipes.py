@@ -1,17 +1,31 @@
 """What recipes ask for is what is done: the rates of the steps, weight decay, precision."""
 
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from quick_training import QUICK, config
+from safetensors.torch import load_file
 from torch import nn
 
+from glamor_cli.data.batches.augment import ContextAugmentation, FaceAugmentation
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.training import precision
 from glamor_cli.training.average import move_average, start_average
+from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.precision import choose_precision
-from glamor_cli.training.recipes import FER2013, MODERN, PAPER
+from glamor_cli.training.progress import Progress
+from glamor_cli.training.recipes import FER2013, MODERN, PAPER, Optimizer, Recipe, SmallFaces
 from glamor_cli.training.schedule import learning_rate
+from glamor_cli.training.trainer import train
 
 STEPS = 10
 CPU = torch.device("cpu")
@@ -95,3 +109,56 @@ def test_auto_never_mixes_precisions_where_the_recipe_does_not(monkeypatch) -> N
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
     assert choose_precision(TrainPrecision.AUTO, CPU) is TrainPrecision.FP32
     assert choose_precision(TrainPrecision.BF16, CPU) is TrainPrecision.BF16
+
+
+SHORT = replace(QUICK, batch_size=4)
+ASKED = {
+    "epoch_share": 0.5,
+    "warm_up": 0.9,
+    "gradient_clip": 0.01,
+    "label_smoothing": 0.2,
+    "momentum": 0.5,
+    "betas": (0.8, 0.9),
+    "dropout": 0.1,
+    "norm_momentum": None,
+    "mix": 0.5,
+    "small_faces": (SmallFaces(until=0.5, size=48),),
+    "face": FaceAugmentation(),
+    "context": ContextAugmentation(),
+    "synthetic_contexts": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def learn(
+    scene_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, torch.Tensor]]:
+    """Train for two steps, and read what was learnt; the same is not trained twice."""
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    @cache
+    def do(recipe: Recipe, **settings: object) -> dict[str, torch.Tensor]:
+        run = tmp_path_factory.mktemp("learnt") / "run"
+        train(config(scene_store, run, recipe, **settings), on_progress=stop)
+        last = load_file(run / LAST)
+        return {name: value for name, value in last.items() if name.startswith("network/")}
+
+    return do
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_a_recipe_asks_for_changes_what_is_learnt(learn, name: str) -> None:
+    recipe = replace(SHORT, optimizer=Optimizer.SGD) if name == "momentum" else SHORT
+    variant = Variant.CONTEXT_ONLY if "context" in name else Variant.FACE_ONLY
+    network = NetworkConfig(variant=variant)
+    one = learn(recipe, network=network)
+    other = learn(replace(recipe, **{name: ASKED[name]}), network=network)
+    assert any(not torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_bf16_is_what_is_computed_in_where_it_is_asked_for(learn) -> None:
+    one, other = (learn(SHORT, precision=precision) for precision in ("fp32", "bf16"))
+    assert any(not torch.equal(value, other[key]) for key, value in one.items())
