@@ -193,8 +193,13 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     locked.mkdir(mode=0o500)
     with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
         require_writable(locked / "x.json")
+    for folder in (locked, locked / "deep" / "report"):
+        with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
+            require_writable(folder=folder)
+    # Where a link leads, and not where it lies, is what is written to.
+    (tmp_path / "link.json").symlink_to(locked / "x.json")
     with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
-        require_writable(folder=locked / "deep" / "report")
+        require_writable(tmp_path / "link.json")
 
 
 INPUTS = {
