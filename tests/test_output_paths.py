@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,20 @@ def test_nothing_that_is_read_is_written_over(
             assert target in ended.exception.what
             assert "Give the result another name." in ended.exception.remedy
     assert Path(name).read_text() == "kept"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="has no shared memory")
+def test_files_in_shared_memory_are_files_and_no_devices() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        path = Path(name, "list.csv")
+        path.write_text("kept")
+        with pytest.raises(ConfigError, match="two results have the same name"):
+            require_writable(path, path)
+        with pytest.raises(ConfigError, match="is also an input"):
+            require_writable(path, sources=[path])
+        with pytest.raises(ConfigError, match="is a folder"):
+            require_writable(path.parent)
+        require_writable(path)
 
 
 def test_results_beside_what_is_read_are_replaced(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from glamor_cli.files.atomic import cannot_write
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
 """Devices and open files, as ``/dev/stdout`` is one: they are written as they are."""
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - nothing is put there unasked
+"""Among them and yet a folder of anybody's files, as of data sets that are to be read fast."""
 _TABLES = ("manifest.csv", "cues.csv")
 """What a data set's folder may hold beside images and boxes."""
 
@@ -74,7 +76,10 @@ def _require_distinct(results: Iterable[Path | None]) -> None:
 
 
 def _is_of_the_system(path: Path) -> bool:
-    return any(path.absolute().is_relative_to(system) for system in _SYSTEM)
+    whole = path.absolute()
+    if whole.is_relative_to(_SHARED_MEMORY):
+        return False
+    return any(whole.is_relative_to(system) for system in _SYSTEM)
 
 
 def _is_written_as_it_is(path: Path) -> bool:
