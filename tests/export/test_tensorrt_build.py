@@ -286,6 +286,15 @@ def test_command_for_turing_names_it_and_is_in_fp16(engine, weights_file, tmp_pa
     assert made.precision == "fp16"
 
 
+def test_command_for_tensorrt_itself_keeps_float32_and_names_no_gpu(engine):
+    """It builds for the GPU at hand, for Turing in float32 too."""
+    sidecar = dataclasses.replace(
+        read_sidecar(engine), target=Target.TRT, architectures=("SM75",), precision="fp32"
+    )
+    remedy = sidecar.rebuild_remedy(engine)
+    assert " --target trt --weights WEIGHTS --precision fp32 --batch-min 1 --batch-opt 4 " in remedy
+
+
 def test_command_names_weights_that_are_registered(engine):
     sidecar = read_sidecar(engine)
     shipped = dataclasses.replace(sidecar.metadata, name=DEFAULT_WEIGHTS)
