@@ -71,7 +71,8 @@ def classify(network: FER, images: np.ndarray) -> dict[str, Any]:
     return {
         "probabilities": np.concatenate(probabilities).tolist(),
         "labels": [labels[index] for index in range(len(labels))],
-        "parameters": int(keras.count_params()),
+        # Those that are trained, as ours are counted.
+        "parameters": sum(int(np.prod(one.shape)) for one in keras.trainable_weights),
         "versions": {"tensorflow": tf.__version__, "opencv": cv2.__version__},
     }
 

@@ -58,11 +58,11 @@ On FER2013's validation split (PublicTest) without copies of training images, {c
 |---|---|---|
 {headline}
 
-Against the majority of FER+'s votes: {majority[accuracy]:.2%}, and
-{majority[accuracy_where_clear]:.2%} on the {majority[clear]:,} faces where more than half of the
-votes agree. With `--flip`, which asks about the mirror image too and takes the network twice the
-time, the answers are right for {flip[accuracy]:.2%}, and for {flip[ferplus_clear]:.2%} of these
-majorities.
+Against the majority of FER+'s votes: {majority[accuracy]:.2%} on the {majority[decided]:,} faces
+that have one, and {majority[accuracy_where_clear]:.2%} on the {majority[clear]:,} faces where more
+than half of the votes agree. With `--flip`, which asks about the mirror image too and takes the
+network twice the time, the answers are right for {flip[accuracy]:.2%}, and for
+{flip[ferplus_clear]:.2%} of these majorities.
 
 **Calibration.** The shipped temperature {temperature:.2f} was fitted on this split. Fitted on one
 half and measured on the other, both ways, the calibration error is {honest:.4f}; without a
