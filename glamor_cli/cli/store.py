@@ -91,9 +91,17 @@ def merge(
 @contextmanager
 def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far a pass over a store is."""
-    started = time.monotonic()
+    started, before = time.monotonic(), None
     with long_progress(doing, unit) as show:
-        yield lambda done: show(done, total, rate=done / max(time.monotonic() - started, 1e-9))
+
+        def show_done(done: int) -> None:
+            nonlocal started, before
+            # What an earlier run had done says nothing of how fast this one is.
+            if before is None:
+                started, before = time.monotonic(), done
+            show(done, total, rate=(done - before) / max(time.monotonic() - started, 1e-9))
+
+        yield show_done
 
 
 @store.command("export-crops")
