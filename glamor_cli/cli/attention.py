@@ -137,8 +137,8 @@ def _method_table(report: "AttentionReport") -> Table:
     first = hidden[0]
     table.add_row(
         "fall if the highest square is hidden",
-        *(f"{one.attended:.3f}" for one in hidden),
-        f"{first.random:.3f}",
+        *(f"{one.attended:z.3f}" for one in hidden),
+        f"{first.random:z.3f}",
     )
     table.add_row(
         "  times a random square",
@@ -185,7 +185,7 @@ def _stream_table(report: "AttentionReport") -> Table:
         table.add_row(
             Text(name),
             f"{one.mean:.1%}",
-            f"{one.deviation:.1%}",
+            "-" if one.deviation is None else f"{one.deviation:.1%}",
             f"{one.entropy:.3f}",
             str(one.count),
         )

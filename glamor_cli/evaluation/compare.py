@@ -18,14 +18,19 @@ from glamor_cli.evaluation.bootstrap import (
     LEVEL,
     RESAMPLES,
     Interval,
-    resample,
-    share_resampled_macro_f1,
+    resample_f1,
 )
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate, open_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
 from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
-from glamor_cli.evaluation.metrics import Metrics, compute_metrics, share_macro_f1
+from glamor_cli.evaluation.metrics import (
+    Metrics,
+    compute_metrics,
+    losses_of_pairs,
+    mean_of_shared,
+    share_macro_f1,
+)
 from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.runtimes.base import open_runtime
@@ -222,7 +227,7 @@ def compare_store(
         for runtime, name in zip(runtimes, names, strict=True)
     ]
     classes, labels, probabilities = _common_classes(evaluations)
-    resampled = share_resampled_macro_f1([resample(values, labels) for values in probabilities])
+    resampled = mean_of_shared(np.stack([resample_f1(values, labels) for values in probabilities]))
     metrics = share_macro_f1([compute_metrics(values, labels, classes) for values in probabilities])
     latencies = _measure_latencies(runtimes, split, config)
     contenders = tuple(
@@ -233,7 +238,9 @@ def compare_store(
             engine=UsedEngine.of(runtime),
             metadata=runtime.metadata,
             metrics=metrics[index],
-            intervals=headline_intervals(resampled[index], metrics[index]),
+            intervals=headline_intervals(
+                metrics[index], losses_of_pairs(probabilities[index], labels)
+            ),
             latency=latencies[index],
         )
         for index, runtime in enumerate(runtimes)

@@ -1,23 +1,37 @@
-"""The intervals that reports show: of shares and of F1 by counting, of losses by resampling.
+"""The intervals that reports show: of shares and of F1 by counting, of losses by Student's t.
 
 Resamples of pairs that are all right are all right too, so that a bootstrap says nothing about a
-share near 0 or 1, and much too little about one of few pairs. Wilson's interval (1927) does, and
-Newcombe's (1998), which is built on it, for the difference of two shares of the same pairs. F1 is
-a share in disguise, so that Wilson's holds for it too.
+share near 0 or 1, and much too little about any figure of few pairs. Wilson's interval (1927) does,
+and Newcombe's (1998), which is built on it, for the difference of two shares of the same pairs. F1
+is a share in disguise, so that Wilson's holds for it too.
 """
 
 import math
+from statistics import NormalDist
 
-from glamor_cli.evaluation.bootstrap import LEVEL, Interval, Resampled, interval
+import numpy as np
+from numpy.typing import NDArray
+
+from glamor_cli.evaluation.bootstrap import ENDS, Interval
 from glamor_cli.evaluation.metrics import Metrics
 
+_NORMAL = NormalDist().inv_cdf(ENDS[1])
+"""How many standard deviations from the middle an interval ends."""
 
-def headline_intervals(resampled: Resampled, metrics: Metrics) -> dict[str, Interval | None]:
-    """Give the intervals of the figures that `Metrics` has for all classes together, by name."""
+
+def headline_intervals(
+    metrics: Metrics, losses: NDArray[np.floating]
+) -> dict[str, Interval | None]:
+    """Give the intervals of the figures that `Metrics` has for all classes together, by name.
+
+    Args:
+        metrics: The figures.
+        losses: [N], what each pair adds to the negative log-likelihood, in nats.
+    """
     return {
         "accuracy": share_interval(int(metrics.confusion.trace()), metrics.count),
         "macro_f1": macro_f1_interval(metrics),
-        "negative_log_likelihood": interval(resampled.negative_log_likelihood),
+        "negative_log_likelihood": mean_loss_interval(losses),
     }
 
 
@@ -82,11 +96,23 @@ def share_interval(hits: int, count: int) -> Interval | None:
     """Give Wilson's interval of a share: of so many hits among so many; None among none."""
     if not count:
         return None
-    # Late: scipy.stats takes a second to import, and only reports need it.
-    from scipy.stats import binomtest
+    square = _NORMAL**2
+    centre = (2 * hits + square) / (2 * (count + square))
+    reach = _NORMAL * math.sqrt(4 * hits * (count - hits) / count + square) / (2 * (count + square))
+    # At 0 and 1 the ends are these exactly, whatever is rounded.
+    return Interval(centre - reach if hits else 0.0, centre + reach if hits < count else 1.0)
 
-    found = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
-    return Interval(float(found.low), float(found.high))
+
+def mean_loss_interval(losses: NDArray[np.floating]) -> Interval | None:
+    """Give Student's interval of the mean of losses [N], never below 0; None of fewer than two."""
+    if len(losses) < 2:
+        return None
+    # Late, because few commands need it.
+    from scipy.special import stdtrit
+
+    mean, deviation = float(losses.mean()), float(losses.std(ddof=1))
+    reach = float(stdtrit(len(losses) - 1, ENDS[1])) * deviation / math.sqrt(len(losses))
+    return Interval(max(0.0, mean - reach), mean + reach)
 
 
 def difference_interval(both: int, first_only: int, second_only: int, neither: int) -> Interval:

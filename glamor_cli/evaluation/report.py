@@ -8,12 +8,13 @@ from typing import Any
 from glamor_cli import __version__
 from glamor_cli.counts import count
 from glamor_cli.data.store.pair_store import PairStore, Split
-from glamor_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, resample
+from glamor_cli.evaluation.bootstrap import LEVEL, Interval
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
 from glamor_cli.evaluation.figures import save_confusion
 from glamor_cli.evaluation.gallery import choose_surest, make_cards
 from glamor_cli.evaluation.intervals import class_intervals, headline_intervals
+from glamor_cli.evaluation.metrics import losses_of_pairs
 from glamor_cli.evaluation.report_charts import draw_reliability, draw_risk_coverage
 from glamor_cli.files.atomic import write_json
 from glamor_cli.rendering.pages import draw_svg, write_page
@@ -47,15 +48,14 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
         DataError: The store has gone or changed.
     """
     evaluation = result.evaluation
-    resampled = resample(evaluation.probabilities, evaluation.labels)
-    headline = headline_intervals(resampled, evaluation.metrics)
+    losses = losses_of_pairs(evaluation.probabilities, evaluation.labels)
+    headline = headline_intervals(evaluation.metrics, losses)
     by_class = class_intervals(evaluation.metrics)
     save_confusion(folder / CONFUSION, evaluation.metrics)
     write_predictions(folder / PREDICTIONS, evaluation)
     figures = result.to_dict() | {
         "intervals": {
             "level": LEVEL,
-            "resamples": RESAMPLES,
             **{name: _ends(value) for name, value in headline.items()},
             "per_class": {
                 name: {key: _ends(value) for key, value in values.items()}
@@ -89,7 +89,6 @@ def _page_values(result: StoreEvaluation, split: Split) -> dict[str, Any]:
         "version": __version__,
         "written": facts["Written"],
         "level": LEVEL,
-        "resamples": RESAMPLES,
         "commonest": metrics.classes[commonest],
         "commonest_share": support[commonest] / metrics.count,
         "confusion": _confusion_rows(evaluation),
@@ -176,7 +175,7 @@ def _facts(result: StoreEvaluation) -> dict[str, str]:
         "Mirror images": "also run, both answers averaged" if config.flip else "not used",
         "Batch": str(config.batch),
         "Threads": "all" if config.threads is None else str(config.threads),
-        "Intervals": f"{LEVEL:.0%}; Wilson's; for the loss, {RESAMPLES} resamples of the pairs",
+        "Intervals": f"{LEVEL:.0%}; Wilson's; for the loss, Student's",
         **describe_environment().facts(),
     }
 

@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 
-from glamor_cli.evaluation.bootstrap import interval, resample, share_resampled_macro_f1
+from glamor_cli.evaluation.bootstrap import interval, resample_f1
 from glamor_cli.evaluation.intervals import (
     class_intervals,
     f1_interval,
     headline_intervals,
     macro_f1_interval,
+    mean_loss_interval,
     share_interval,
 )
-from glamor_cli.evaluation.metrics import compute_metrics, share_macro_f1
+from glamor_cli.evaluation.metrics import (
+    compute_metrics,
+    losses_of_pairs,
+    mean_of_shared,
+    share_macro_f1,
+)
 
 
 def answers(count: int, classes: int, accuracy: float, seed: int = 0):
@@ -29,7 +35,7 @@ def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
     probabilities, labels = answers(1000, 4, 0.7)
     metrics = compute_metrics(probabilities, labels, tuple("ABCD"))
     accuracy = metrics.accuracy
-    found = headline_intervals(resample(probabilities, labels), metrics)["accuracy"]
+    found = headline_intervals(metrics, losses_of_pairs(probabilities, labels))["accuracy"]
     half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 1000)
     assert found.low == pytest.approx(accuracy - half, abs=0.004)
     assert found.high == pytest.approx(accuracy + half, abs=0.004)
@@ -39,6 +45,8 @@ def test_an_interval_leaves_out_a_fortieth_at_each_end_and_what_is_not_known():
     known = interval(np.r_[np.arange(1001.0), np.nan])
     assert (known.low, known.high) == pytest.approx((25, 975))
     assert interval(np.full(5, np.nan)) is None
+    # An interval without a width would say that other pairs change nothing.
+    assert interval(np.r_[np.full(5, 0.25), np.nan]) is None
 
 
 def test_resamples_are_judged_as_the_pairs_themselves_are():
@@ -46,22 +54,20 @@ def test_resamples_are_judged_as_the_pairs_themselves_are():
     probabilities = np.tile([[0.2, 0.7, 0.1]], (50, 1))
     labels = np.ones(50, np.int64)
     metrics = compute_metrics(probabilities, labels, ("A", "B", "C"))
-    resampled = resample(probabilities, labels, 20)
-    for name in ("macro_f1", "negative_log_likelihood"):
-        np.testing.assert_allclose(getattr(resampled, name), getattr(metrics, name))
+    resampled = resample_f1(probabilities, labels, 20)
+    np.testing.assert_array_equal(resampled, np.tile([np.nan, 1, np.nan], (20, 1)))
     a, b, c = class_intervals(metrics)
     assert set(a.values()) == set(c.values()) == {None}
     # All right: resamples cannot show how often others would be wrong, and counting can.
     assert (round(b["recall"].low, 3), b["recall"].high) == (0.929, 1)
     assert (round(b["f1"].low, 3), b["f1"].high) == (0.963, 1)
-    assert headline_intervals(resampled, metrics)["macro_f1"] == b["f1"]
+    assert macro_f1_interval(metrics) == b["f1"]
 
 
 def test_figures_of_all_classes_spread_around_those_of_the_pairs():
     probabilities, labels = answers(600, 5, 0.6, seed=3)
     metrics = compute_metrics(probabilities, labels, tuple("ABCDE"))
-    resampled = resample(probabilities, labels)
-    headline = headline_intervals(resampled, metrics)
+    headline = headline_intervals(metrics, losses_of_pairs(probabilities, labels))
     for name, found in headline.items():
         assert found.low < getattr(metrics, name) < found.high
     for figures, found in zip(metrics.per_class, class_intervals(metrics), strict=True):
@@ -72,21 +78,33 @@ def test_figures_of_all_classes_spread_around_those_of_the_pairs():
 def test_two_networks_are_drawn_the_same_resamples():
     """Otherwise their difference would have the spread of both."""
     probabilities, labels = answers(300, 3, 0.5)
-    one, other = resample(probabilities, labels), resample(probabilities, labels)
-    assert interval(one.negative_log_likelihood - other.negative_log_likelihood).low == 0
-    assert interval(one.macro_f1 - other.macro_f1).high == 0
+    one, other = resample_f1(probabilities, labels), resample_f1(probabilities, labels)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_resamples_are_averaged_over_the_same_classes_too():
     """The second answers once a class without pairs; where it is drawn, both have it."""
     labels = np.zeros(20, np.int64)
     probabilities = [np.eye(2)[labels], np.eye(2)[np.arange(20) // 19]]
-    alone = [resample(values, labels, 100) for values in probabilities]
-    first, second = share_resampled_macro_f1(alone)
-    drawn = np.isfinite(alone[1].f1[:, 1])
+    alone = np.stack([resample_f1(values, labels, 100) for values in probabilities])
+    first, second = mean_of_shared(alone)
+    drawn = np.isfinite(alone[1][:, 1])
     assert 0 < drawn.sum() < 100
-    np.testing.assert_array_equal(first.macro_f1, np.where(drawn, 0.5, 1))
-    np.testing.assert_array_equal(second.macro_f1, alone[1].macro_f1)
+    np.testing.assert_array_equal(first, np.where(drawn, 0.5, 1))
+    np.testing.assert_allclose(second, np.nanmean(alone[1], axis=1))
+
+
+@pytest.mark.parametrize("count", [2, 5, 20, 200])
+def test_the_interval_of_a_mean_loss_holds_the_true_one_also_of_few_pairs(count):
+    """Losses of a network that is mostly sure and sometimes wrong; percentiles of two held 46%."""
+    generator = np.random.default_rng(count)
+    found = [mean_loss_interval(generator.gamma(1.0, 1.0, count)) for _ in range(400)]
+    assert np.mean([one.low <= 1 <= one.high for one in found]) > 0.85
+    assert min(one.low for one in found) >= 0
+
+
+def test_one_pair_says_nothing_of_the_loss_of_others():
+    assert mean_loss_interval(np.array([0.03])) is None
 
 
 def test_a_class_that_is_never_answered_has_no_precision():

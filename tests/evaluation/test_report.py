@@ -98,7 +98,7 @@ def test_the_page_shows_every_figure(report, result):
     assert f"{metrics.macro_f1:.3f}" in text
     for name, figures in zip(metrics.classes, metrics.per_class, strict=True):
         assert f"{name} {figures.support} {figures.precision:.3f}" in text
-    for fact in (result.weights.sha256, "torch, cpu", "2000 resamples", "numpy"):
+    for fact in (result.weights.sha256, "torch, cpu", "Student's", "numpy"):
         assert fact in text
 
 

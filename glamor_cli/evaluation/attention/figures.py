@@ -235,8 +235,9 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
         rows.append((f"where {kind.heading}\nis highest", measures.costs.drops, _LINES[kind][0]))
     rows.append(("anywhere", report.random_costs.drops, _RANDOM_LINE[0]))
     for row, (_, values, colour) in enumerate(rows):
-        error = float(values.std() / np.sqrt(len(values)))
-        axes.barh(row, values.mean(), 0.6, color=colour, xerr=error, ecolor=INK, capsize=3)
+        # A single pair has no spread.
+        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+        axes.barh(row, values.mean(), 0.6, color=colour, xerr=error or None, ecolor=INK, capsize=3)
         end = max(0.0, float(values.mean()) + error)
         axes.annotate(
             f"{values.mean():.3f}",

@@ -27,6 +27,7 @@ from glamor_cli.vision.attention_map import (
     REGION,
     Region,
     extreme_squares,
+    has_peak,
     interpolate_attention,
     region_mask,
 )
@@ -137,13 +138,19 @@ class Occluder:
         self._filling = make_filling(contexts, config.fill)
         self._blank: NDArray[np.float32] | None = None
 
-    def highest(self, maps: NDArray[np.float32]) -> Costs:
-        """Hide the square that holds most of each map.
+    def highest(self, maps: NDArray[np.float32], draws: Draws) -> Costs:
+        """Hide the square that holds most of each map; a map that is even has it anywhere.
 
         Args:
             maps: float32 [B, h, w], not negative.
+            draws: Place the squares of even maps.
         """
-        hidden = np.stack([region_mask(extreme_squares(one, self._config.side)[0]) for one in maps])
+        side = self._config.side
+        squares = [
+            extreme_squares(one, side)[0] if has_peak(one) else _random_square(draw, side)
+            for one, draw in zip(maps, draws, strict=True)
+        ]
+        hidden = np.stack([region_mask(square) for square in squares])
         left, answers = self._ask(hidden)
         return Costs(self._whole - left, answers[:, None])
 
@@ -192,6 +199,11 @@ class Occluder:
         contexts = np.where(hidden[:, None], self._filling, self._contexts)
         probabilities = self._answer(contexts).probabilities
         return probabilities[self._each, self._first], probabilities.argmax(axis=1)
+
+
+def _random_square(draw: np.random.Generator, side: int) -> Region:
+    x, y = draw.integers(0, CONTEXT_SIZE - side + 1, 2).tolist()
+    return Region(x, y, x + side, y + side)
 
 
 def random_maps(grid: tuple[int, int], draws: Draws) -> NDArray[np.float32]:

@@ -242,8 +242,8 @@ class _Sample:
             maps[MapKind.GRAD_CAM] = self.grad_cam(faces, contexts, answers.answers)
         for kind, values in maps.items():
             self.maps.setdefault(kind, []).append(values)
-            self.costs.setdefault(kind, []).append(occluder.highest(values))
-            ties = self._draws(part, "ties")
+            even, ties = self._draws(part, "even"), self._draws(part, "ties")
+            self.costs.setdefault(kind, []).append(occluder.highest(values, even))
             self.curves.setdefault(kind, []).append(occluder.curves(values, ties))
         grid = (answers.attention.shape[1], answers.attention.shape[2])
         nothing = random_maps(grid, self._draws(part, "maps"))

@@ -22,7 +22,8 @@ class HidingSummary:
         attended: Mean fall of the first answer's probability.
         random: The same for random squares.
         ratio: The first over the second; None where random squares cost nothing.
-        ratio_interval: 95% bootstrap interval over pairs; None where it has no upper end.
+        ratio_interval: 95% bootstrap interval over pairs; None of a single pair, and where it has
+            no upper end.
         accuracy: Share of right answers with nothing hidden.
         accuracy_attended: With the square hidden.
         accuracy_random: With a random one hidden.
@@ -42,7 +43,7 @@ class HidingSummary:
 
     @property
     def shown_ratio(self) -> float | None:
-        """The ratio, unless its interval has no upper end: such a ratio says nothing to people."""
+        """The ratio, unless it has no interval: such a ratio says nothing to people."""
         return None if self.ratio_interval is None else self.ratio
 
 
@@ -53,13 +54,13 @@ class StreamSummary:
     Attributes:
         count: Pairs.
         mean: Mean share of the context, from 0 to 1.
-        deviation: Its standard deviation over the pairs.
+        deviation: Its standard deviation over the pairs, of the sample; None of a single pair.
         entropy: Mean entropy of the attention, from 0 to 1.
     """
 
     count: int
     mean: float
-    deviation: float
+    deviation: float | None
     entropy: float
 
 
@@ -67,14 +68,16 @@ def summarise_hiding(report: AttentionReport, measures: MapMeasures) -> HidingSu
     """Average what hiding costs over a report's pairs."""
     own, random = measures.costs, report.random_costs
     answers, labels = report.answers[:, None], report.labels[:, None]
-    attended, anywhere = float(own.drops.mean()), float(random.drops.mean())
+    drops, random_drops = own.drops.astype(np.float64), random.drops.astype(np.float64)
+    attended, anywhere = float(drops.mean()), float(random_drops.mean())
     ratio, interval = None, None
     if anywhere > 0:
         ratio = attended / anywhere
+    if anywhere > 0 and len(labels) > 1:
         rng = np.random.default_rng(report.config.seed)
         # One resample at a time: all at once would be thousands of times the pairs.
         draws = (rng.integers(0, len(labels), len(labels)) for _ in range(RESAMPLES))
-        means = [(own.drops[drawn].mean(), random.drops[drawn].mean()) for drawn in draws]
+        means = [(drops[drawn].mean(), random_drops[drawn].mean()) for drawn in draws]
         above, below = np.array(means).T
         # Where random squares cost nothing, the attended one costs any number of times more.
         ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
@@ -133,7 +136,7 @@ def _method_dict(report: AttentionReport, measures: MapMeasures) -> dict[str, An
     entropy = measures.entropy
     place, right = measures.place, measures.place_right
     return {
-        "entropy": {"mean": float(entropy.mean()), "deviation": float(entropy.std())},
+        "entropy": {"mean": float(entropy.mean()), "deviation": _deviation(entropy)},
         "place": None if place is None else asdict(place),
         "place_right_answers": None if right is None else asdict(right),
         "hiding": asdict(summarise_hiding(report, measures)),
@@ -155,8 +158,16 @@ def _stream_summary(report: AttentionReport, chosen: NDArray[np.bool_]) -> Strea
     entropy = report.methods[MapKind.ATTENTION].entropy
     share = report.stream_weights[chosen, 1]
     return StreamSummary(
-        int(chosen.sum()), float(share.mean()), float(share.std()), float(entropy[chosen].mean())
+        count=len(share),
+        mean=float(share.mean()),
+        deviation=_deviation(share),
+        entropy=float(entropy[chosen].mean()),
     )
+
+
+def _deviation(values: NDArray[np.floating]) -> float | None:
+    """Give the deviation of a sample, which a single value does not have."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def _rounded(values: NDArray[np.float32]) -> list[float]:
