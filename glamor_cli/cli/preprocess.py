@@ -165,3 +165,5 @@ def _print(report: "PreprocessReport", out: Path) -> None:
         say(line)
     if len(report.failed) > _SHOWN_FAILURES:
         say(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
+    if report.failed and report.boxes in (BoxSource.CROP_FILES, BoxSource.MANIFEST):
+        say("Where boxes are missing: --boxes detect, into another folder, finds all faces anew.")

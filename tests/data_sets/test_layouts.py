@@ -20,7 +20,7 @@ def test_authors_layout(authors_data_set):
     data_set = open_data_set(authors_data_set)
     assert data_set.layout is Layout.AUTHORS
     assert data_set.splits == ("test", "train")
-    assert data_set.has_boxes
+    assert data_set.find_boxed_splits() == ("test", "train")
     records = list(data_set.records("test"))
     assert [(record.name, record.label, record.split) for record in records] == [
         ("images/test/Anger/clip_0.001.png", "Anger", "test"),
@@ -44,7 +44,7 @@ def test_plain_caer_s(tmp_path):
     write_image(tmp_path / "test" / "Sad" / "0002.png")
     data_set = open_data_set(tmp_path)
     assert (data_set.layout, data_set.splits) == (Layout.SPLITS, ("test", "train"))
-    assert not data_set.has_boxes
+    assert not data_set.find_boxed_splits()
     assert listed(data_set, "test") == [("test/Sad/0002.png", "Sad")]
     assert open_data_set(tmp_path, split="train").splits == ("train",)
 

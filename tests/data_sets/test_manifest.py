@@ -30,7 +30,7 @@ def test_splits_boxes_and_soft_labels(manifest, tmp_path):
     )
     assert data_set.layout is Layout.MANIFEST
     assert data_set.splits == ("test", "train")
-    assert data_set.has_boxes
+    assert data_set.find_boxed_splits() == ("train",)
     assert data_set.has_targets
     happy, fear = data_set.records("train")
     assert (happy.label, happy.name, happy.box) == ("Happy", "a.png", Box(1, 2, 30, 40))
@@ -44,7 +44,7 @@ def test_splits_boxes_and_soft_labels(manifest, tmp_path):
 def test_two_columns_are_enough(manifest):
     data_set = manifest("\ufeffPath, Label \nx.png,NEUTRAL\n")
     assert data_set.splits == ("all",)
-    assert not data_set.has_boxes
+    assert not data_set.find_boxed_splits()
     assert not data_set.has_targets
     (record,) = data_set.records("all")
     assert (record.name, record.label, record.targets) == ("x.png", "Neutral", None)
@@ -54,7 +54,7 @@ def test_only_the_split_that_is_asked_for_is_taken(manifest, tmp_path):
     manifest("path,label,split,x1,y1,x2,y2\na.png,Sad,x,,,,\nb.png,Fear,y,1,2,30,40\n")
     data_set = open_data_set(tmp_path / "list.csv", split="x")
     assert data_set.splits == ("x",)
-    assert not data_set.has_boxes
+    assert not data_set.find_boxed_splits()
     assert [record.name for record in data_set.all_records()] == ["a.png"]
     with pytest.raises(DataError, match="has no split 'z'") as refused:
         open_data_set(tmp_path / "list.csv", split="z")

@@ -128,17 +128,32 @@ def test_whoever_asks_for_a_detector_gets_it(option, tmp_path, glamor):
 def test_boxes_of_other_splits_and_empty_cells_are_none(tmp_path, glamor):
     write_image(tmp_path / "set" / "a.png")
     manifest, store = tmp_path / "set" / "manifest.csv", tmp_path / "store"
-    columns = "path,label,split,x1,y1,x2,y2\n"
-    manifest.write_text(f"{columns}a.png,Happy,train,0,0,20,20\na.png,Happy,test,,,,\n")
-    words = ("preprocess", manifest, store, "--workers", 1, "--split", "test")
-    refused = glamor(*words, "--boxes", "manifest").exception
+    columns, first = "path,label,split,x1,y1,x2,y2\n", "a.png,Happy,train,0,0,20,20\n"
+    manifest.write_text(f"{columns}{first}a.png,Happy,test,,,,\n")
+    words = ("preprocess", manifest, store, "--workers", 1)
+    refused = glamor(*words).exception
+    assert isinstance(refused, ConfigError)
+    assert "has boxes for train, but not for test" in refused.what
+    refused = glamor(*words, "--split", "test", "--boxes", "manifest").exception
     assert "not a manifest with boxes" in refused.what
-    assert glamor(*words).exit_code == 0
+    assert not store.exists()
+    assert glamor(*words, "--split", "test").exit_code == 0
     assert PairStore.open(store).info.boxes == "detect"
-    # One that some rows lack is not made up.
+    # A box that some rows lack is not made up.
+    manifest.write_text(f"{columns}{first}a.png,Happy,train,,,,\n")
     done = glamor("preprocess", manifest, tmp_path / "both", "--workers", 1)
     assert done.exit_code == 1
     assert "no box is given for a.png" in done.stderr
+    assert "--boxes detect, into another folder" in done.stderr
+
+
+def test_a_folder_called_crop_without_box_files_gives_no_boxes(tmp_path, glamor):
+    write_image(tmp_path / "set" / "train" / "Happy" / "a.png")
+    write_image(tmp_path / "set" / "crop" / "train" / "Happy" / "a.png")
+    words = ("preprocess", tmp_path / "set", tmp_path / "store", "--workers", 1)
+    assert isinstance(glamor(*words, "--boxes", "crop-files").exception, ConfigError)
+    assert glamor(*words).exit_code == 0
+    assert PairStore.open(tmp_path / "store").info.boxes == "detect"
 
 
 def test_several_faces_of_an_image_are_not_all_made_the_same_one(tmp_path, glamor):

@@ -39,7 +39,7 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
 def test_is_a_data_set_in_the_authors_layout(folder):
     data_set = open_data_set(folder)
     assert data_set.layout is Layout.AUTHORS
-    assert data_set.has_boxes
+    assert data_set.find_boxed_splits() == data_set.splits
     assert set(data_set.splits) == {"train", "validation", "test"}
     cues = read_cues(folder)
     records = [record for split in data_set.splits for record in data_set.records(split)]

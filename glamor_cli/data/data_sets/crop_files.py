@@ -11,6 +11,7 @@ from glamor_cli.files.reading import open_file
 from glamor_cli.files.unsynced import unsynced_path
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
+BOX_SUFFIX = ".txt"
 MAX_BYTES = 256
 """Bytes; larger files are refused unread."""
 
@@ -25,7 +26,7 @@ def box_file_name(image_name: str) -> str:
     Args:
         image_name: The image's file name, without folders.
     """
-    return image_name.split(".", 1)[0] + ".txt"
+    return image_name.split(".", 1)[0] + BOX_SUFFIX
 
 
 def read_box(path: Path) -> Box:

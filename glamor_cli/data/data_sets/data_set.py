@@ -59,7 +59,6 @@ class DataSet(ABC):
         root: Its folder.
         layout: How it lies there.
         splits: The names of its splits, sorted.
-        has_boxes: Whether boxes come with it (a folder for box files, or a manifest's cells).
         has_targets: Whether soft labels come with it.
         searched: The folder in which every folder is taken for a split or a class, if any.
     """
@@ -67,7 +66,6 @@ class DataSet(ABC):
     root: Path
     layout: Layout
     splits: tuple[str, ...]
-    has_boxes: bool
     has_targets: bool
     searched: Path | None = None
 
@@ -84,6 +82,14 @@ class DataSet(ABC):
     @abstractmethod
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
         """Stream the images of a split, always in the same order, without the first ``start``.
+
+        Raises:
+            DataError: The data set changed on disk while it was read.
+        """
+
+    @abstractmethod
+    def find_boxed_splits(self) -> tuple[str, ...]:
+        """Find the splits that boxes come with: box files, or a manifest's cells.
 
         Raises:
             DataError: The data set changed on disk while it was read.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glamor_cli.data.data_sets.class_names import find_class, known_classes
-from glamor_cli.data.data_sets.crop_files import box_file_name
+from glamor_cli.data.data_sets.crop_files import BOX_SUFFIX, box_file_name
 from glamor_cli.data.data_sets.data_set import (
     DataSet,
     Layout,
@@ -79,7 +79,6 @@ class _FolderDataSet(DataSet):
         self.root = root
         self.layout = layout
         self.splits = tuple(splits)
-        self.has_boxes = bool(crops)
         self._folders = splits
         self._crops = crops
         self.searched = searched
@@ -102,6 +101,9 @@ class _FolderDataSet(DataSet):
                     f"{prefix}/{name}",
                     box_file=crops and crops / box_file_name(name),
                 )
+
+    def find_boxed_splits(self) -> tuple[str, ...]:
+        return tuple(name for name, folder in self._crops.items() if _holds_box_files(folder))
 
     def count_unread(self) -> Counter[str]:
         return Counter(
@@ -151,6 +153,19 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
         {name: crop / name for name in splits} if is_folder(crop) else {},
         base if split is None else splits[split],
     )
+
+
+def _holds_box_files(crop: Path) -> bool:
+    """Tell whether there is a box file: a folder of this name may hold pictures, or nothing."""
+    if not is_folder(crop):
+        return False
+    for folder in _folders(crop):
+        try:
+            if any(name.endswith(BOX_SUFFIX) for name, _ in list_names(folder)):
+                return True
+        except OSError as error:
+            raise _vanished(folder, error) from error
+    return False
 
 
 def _class_of(folder: Path) -> str:

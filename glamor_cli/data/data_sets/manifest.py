@@ -50,15 +50,15 @@ class ManifestDataSet(DataSet):
         path: Path,
         splits: tuple[str, ...],
         *,
-        has_boxes: bool,
+        boxed_splits: tuple[str, ...],
         has_targets: bool,
         whole_split: str,
     ) -> None:
         self.root = path.parent
         self.path = path
         self.splits = splits
-        self.has_boxes = has_boxes
         self.has_targets = has_targets
+        self._boxed_splits = boxed_splits
         self._whole_split = whole_split
 
     @classmethod
@@ -74,7 +74,7 @@ class ManifestDataSet(DataSet):
         """
         whole_split = split or WHOLE_SPLIT
         found: set[str] = set()
-        has_boxes = False
+        boxed: set[str] = set()
         columns = _read_columns(path)
         for record in _read(path, whole_split):
             if record.split not in found:
@@ -84,8 +84,8 @@ class ManifestDataSet(DataSet):
                         "The column split names a part of the data set: train, test, ...",
                     )
                 found.add(record.split)
-            if record.box is not None and split in (None, record.split):
-                has_boxes = True
+            if record.box is not None:
+                boxed.add(record.split)
         if not found:
             raise DataError(f"{path} names no images", "Give it one line for each image.")
         if split is not None:
@@ -98,10 +98,14 @@ class ManifestDataSet(DataSet):
         return cls(
             path,
             tuple(sorted(found)),
-            has_boxes=has_boxes,
+            boxed_splits=tuple(sorted(found & boxed)),
             has_targets=bool(columns.targets),
             whole_split=whole_split,
         )
+
+    def find_boxed_splits(self) -> tuple[str, ...]:
+        """Give the splits in which a row has a box."""
+        return self._boxed_splits
 
     def records(self, split: str, *, start: int = 0) -> Iterator[Record]:
         """Stream the images of a split in the order of their lines, without the first ones."""

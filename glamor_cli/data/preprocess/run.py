@@ -315,13 +315,25 @@ def _changed() -> DataError:
 
 
 def _with_boxes_decided(config: PreprocessConfig, data_set: DataSet) -> PreprocessConfig:
-    """Decide what AUTO means for a data set."""
+    """Decide what AUTO means for a data set.
+
+    Raises:
+        ConfigError: Only some of its splits have boxes; faces framed in two ways would be mixed.
+    """
     if config.making.boxes is not BoxSource.AUTO:
         return config
-    boxes = BoxSource.DETECT
-    if data_set.has_boxes:
+    boxes, boxed = BoxSource.DETECT, data_set.find_boxed_splits()
+    if boxed:
         is_manifest = data_set.layout is Layout.MANIFEST
         boxes = BoxSource.MANIFEST if is_manifest else BoxSource.CROP_FILES
+        others = [name for name in data_set.splits if name not in boxed]
+        if others:
+            raise ConfigError(
+                f"{config.source} has boxes for {', '.join(boxed)}, but not for "
+                f"{', '.join(others)}",
+                f"Detect all faces with --boxes {BoxSource.DETECT}, or take the splits one by one "
+                "with --split.",
+            )
     return replace(config, making=replace(config.making, boxes=boxes))
 
 
@@ -343,14 +355,14 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
         )
     boxes = config.making.boxes
     if boxes is BoxSource.CROP_FILES and (
-        data_set.layout is Layout.MANIFEST or not data_set.has_boxes
+        data_set.layout is Layout.MANIFEST or not data_set.find_boxed_splits()
     ):
         raise ConfigError(
             f"{config.source} has no folder 'crop' with box files",
             "Put crop/<split>/<Class>/<name>.txt beside the images, or use --boxes detect.",
         )
     if boxes is BoxSource.MANIFEST and (
-        data_set.layout is not Layout.MANIFEST or not data_set.has_boxes
+        data_set.layout is not Layout.MANIFEST or not data_set.find_boxed_splits()
     ):
         raise ConfigError(
             f"{config.source} is not a manifest with boxes in columns x1,y1,x2,y2",
