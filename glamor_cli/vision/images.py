@@ -30,8 +30,12 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVI
 
 _BAND_PIXELS = 500_000
 
-_BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 339
+_KIND_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 254, 258, 262, 284, 339
 """Of TIFF 6.0."""
+_PARTS_TAG = 330
+"""Of TIFF's supplement 1: where pictures lie that belong to this one."""
+_REDUCED = 1
+"""A bit of the kind: a smaller version of another picture of the file."""
 _WHITE_IS_ZERO = 0
 _SEPARATE = 2
 _UNSIGNED = 1
@@ -85,6 +89,7 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
             with _open_image(handle, name) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(name)
+                _refuse_preview(image, name)
                 _refuse_planes(image)
                 image.load()
                 gray = _deep_gray(image)
@@ -188,6 +193,24 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     except Exception:
         return None
     return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+
+
+def _refuse_preview(image: Image.Image, name: str) -> None:
+    """Refuse a TIFF that begins with a thumbnail of its picture, as most cameras' raw files do.
+
+    Raises:
+        DataError: The first picture is a smaller version of another one.
+    """
+    if (
+        isinstance(image, TiffImageFile)
+        and image.tag_v2.get(_KIND_TAG, 0) & _REDUCED
+        and (image.is_animated or _PARTS_TAG in image.tag_v2)
+    ):
+        raise DataError(
+            f"{name} begins with a preview of {image.width}x{image.height} pixels, as cameras' raw "
+            "files do, and the picture itself is not read",
+            "Export it as JPEG or TIFF first.",
+        )
 
 
 def _refuse_planes(image: Image.Image) -> None:

@@ -201,6 +201,22 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path, suffix):
     assert (image == (255, 0, 0)).all()
 
 
+@pytest.mark.parametrize("parts", [0, 1])
+def test_a_raw_file_is_not_answered_from_its_preview(tmp_path, picture, parts):
+    """The picture follows the preview, or is said to belong to it, as in DNG."""
+    with tifffile.TiffWriter(tmp_path / "a.dng") as raw:
+        raw.write(picture[::4, ::4], photometric="rgb", subfiletype=1, subifds=parts)
+        raw.write(picture[..., 1].astype(np.uint16) * 16, photometric="minisblack")
+    with pytest.raises(DataError, match="preview of 10x6 pixels") as caught:
+        read_image(tmp_path / "a.dng")
+    assert "Export it" in caught.value.remedy
+
+
+def test_a_preview_alone_is_a_picture(tmp_path, picture):
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), picture)
+
+
 # --- orientation ---------------------------------------------------------------------------------
 
 # How a stored picture is turned for each EXIF orientation, by the standard's definition of where
