@@ -8,6 +8,11 @@ from glamor_cli.vision.options import SHORTEST
 
 FAR_BACK = 1.0
 """Seconds by which a time falls back that is another recording's."""
+_FAR_AHEAD = 10.0
+"""Seconds by which a broadcast's time leaps ahead that is another recording's, as FFmpeg's programs
+have it (``-dts_delta_threshold``)."""
+_BROADCASTS = {"mpegts", "mpeg"}
+"""Formats whose clock turns over after 26 hours: FFmpeg takes a time far back for the next turn."""
 _FAR_BEFORE = 60.0
 """Seconds before a picture from which a transport stream's beginning is another programme's."""
 _GUESSED_RATE = 25.0
@@ -24,19 +29,23 @@ class VideoClock:
 
     A time that does not rise is passed by a hair, so that the file's own times hold again as soon
     as they have caught up. Where they fall far back and stay there, another recording was joined
-    on, and is counted from where the first one ended.
+    on, and is counted from where the first one ended. In broadcasts a leap far ahead counts as
+    such a fall. It may also be a long pause in reception, which nothing tells from another
+    recording; it is closed, as players do.
     """
 
     def __init__(self, stream: Any, container: Any) -> None:
         """Take a stream and its file, as PyAV has opened them."""
         self._base = stream.time_base
         self._begins = container.start_time
-        self._far = _FAR_BEFORE if container.format.name == "mpegts" else math.inf
+        is_broadcast = container.format.name in _BROADCASTS
+        self._far_ahead = _FAR_AHEAD if is_broadcast else math.inf
+        self._far_before = _FAR_BEFORE if container.format.name == "mpegts" else math.inf
         self._stamps = _Stamps()
         self._start = None if stream.start_time is None else self._earlier(stream.start_time)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
-        self._behind = 0
+        self._away = 0
         self.last = -self._step
 
     def time(self, frame: Any) -> float:
@@ -47,13 +56,14 @@ class VideoClock:
             if self._start is None:
                 self._start = self._earlier(stamp)
             told = float((stamp - self._start) * self._base)
-            far = told < self.last - FAR_BACK
-            self._behind = self._behind + 1 if far else 0
-            if told > self.last:
+            leaps = self.last >= 0 and told > self.last + self._far_ahead
+            far = leaps or told < self.last - FAR_BACK
+            self._away = self._away + 1 if far else 0
+            if told > self.last and not leaps:
                 time = max(told, 0.0)
             elif not far and self.last >= 0:
                 time = self.last + min(self._step, _HAIR)
-            elif self._behind > 1:
+            elif self._away > 1:
                 self._start -= round((time - told) / self._base)
         self.last = time
         return time
@@ -63,7 +73,7 @@ class VideoClock:
         if self._begins is None or not self._base:
             return start
         begins: int = round(Fraction(max(0, self._begins), 1_000_000) / self._base)
-        return min(start, begins) if (start - begins) * self._base <= self._far else start
+        return min(start, begins) if (start - begins) * self._base <= self._far_before else start
 
 
 class _Stamps:

@@ -63,6 +63,8 @@ _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
 _NEAR_A_JOIN = 4
 """Packets before a join among which one that looks damaged tells only of the join."""
+_HALF_A_TURN = 2**32 / 90_000
+"""Seconds of a broadcast's clock: by more it leaps only where FFmpeg takes a fall for its turn."""
 _UNKNOWN_COUNT = 1 << 30
 """Frames of which an AVI's header speaks while they are being recorded."""
 
@@ -258,10 +260,10 @@ class _Flags:
         self._time = -math.inf
 
     def move_to(self, packet: Any) -> None:
-        """Take the next packet; where its time falls far back, take back what was just counted."""
+        """Take the next packet; where its time shows a join, take back what was just counted."""
         if packet.dts is not None and packet.time_base:
             time = float(packet.dts * packet.time_base)
-            if time < self._time - FAR_BACK:
+            if not -FAR_BACK <= time - self._time <= _HALF_A_TURN:
                 self.count -= sum(self._recent)
                 self._recent.clear()
             self._time = time

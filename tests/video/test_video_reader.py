@@ -143,6 +143,32 @@ def test_a_recording_joined_on_keeps_its_own_times(tmp_path):
     assert 0 < steps[0] <= 0.5
 
 
+@pytest.mark.parametrize(
+    ("ending", "begins"), [("ts", (100, 0)), ("ts", (0, 100)), ("mpg", (300, 0)), ("mpg", (0, 300))]
+)
+def test_recordings_of_different_hours_joined_on_do_not_leap(tmp_path, ending, begins):
+    """An hour that falls FFmpeg takes for the next turn of the clock, 26 hours later."""
+    path = tmp_path / f"joined.{ending}"
+    codec = "mpeg2video" if ending == "mpg" else "libx264"
+    for second in begins:
+        part = tmp_path / f"{second}.{ending}"
+        options = {"output_ts_offset": str(second)}
+        write_clip(part, grays(30), rate=25, codec=codec, options=options)
+        with path.open("ab") as joined:
+            joined.write(part.read_bytes())
+    frames, error = read_what_there_is(path)
+    np.testing.assert_allclose(np.diff([frame.time for frame in frames]), 0.04, atol=0.021)
+    assert len(frames) > 55
+    if begins[0] > begins[1]:
+        assert error is None
+
+
+def test_a_broadcast_of_few_pictures_is_followed(tmp_path):
+    path = write_clip(tmp_path / "slides.ts", grays(4), times=[0, 9, 18, 27])
+    frames, _ = read_what_there_is(path)
+    assert [round(frame.time, 2) for frame in frames] == [0, 9, 18, 27]
+
+
 def test_one_time_that_is_damaged_does_not_move_the_later_ones(tmp_path):
     path = write_clip(tmp_path / "damaged.webm", grays(30), rate=10, codec="libvpx")
     content = path.read_bytes()
