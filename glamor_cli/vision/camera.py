@@ -207,7 +207,7 @@ class Camera:
             with self._open() as container:
                 stream = choose_stream(self._av, self.name, container)
                 self._prepare(stream.codec_context)
-                pixels = FramePixels(self._av, self.name, stream.sample_aspect_ratio)
+                pixels = FramePixels(self._av, self.name, stream)
                 for packet in container.demux(stream):
                     # Python's own end waits for this thread, and whoever asks may never close it.
                     if newest.is_closed or not threading.main_thread().is_alive():

@@ -29,19 +29,20 @@ class FramePixels:
     Args:
         av: The package PyAV.
         name: Of the video or camera, for messages.
-        aspect: A pixel's width over its height, as the file says; None if it does not.
+        stream: The frames' own, as PyAV has opened it.
     """
 
-    def __init__(self, av: Any, name: str, aspect: Fraction | None) -> None:
+    def __init__(self, av: Any, name: str, stream: Any) -> None:
         self._name = name
+        self._decoder = stream.codec_context
+        self._told_aspect: Fraction | int = stream.sample_aspect_ratio or 1
+        self._first_aspect: Fraction | int | None = None
         self._matrix_type = av.sidedata.sidedata.Type.DISPLAYMATRIX
         self._reformatter = av.video.reformatter.VideoReformatter()
-        told = float(aspect or 1)
-        self._aspect = told if 1 / _STRANGEST_ASPECT <= told <= _STRANGEST_ASPECT else 1.0
         self._matrices: dict[int, _Matrix | None] = {}
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
-        """Convert a decoded frame.
+        """Convert the frame that was decoded last.
 
         Pixels that are not square are made so by widening or narrowing the frame. Rotation and
         mirroring that the file asks for are applied. Transparent pixels are composited over black,
@@ -55,7 +56,7 @@ class FramePixels:
         """
         converted = self._reformatter.reformat(
             frame,
-            width=max(1, round(frame.width * self._aspect)),
+            width=max(1, round(frame.width * self._aspect())),
             format="rgba" if _has_alpha(frame) else "rgb24",
             src_colorspace=self._colours(frame),
             src_color_range=frame.color_range,
@@ -66,6 +67,18 @@ class FramePixels:
         if image.shape[0] * image.shape[1] > MAX_PIXELS:
             raise too_large(self._name)
         return image
+
+    def _aspect(self) -> float:
+        """Give a pixel's width over its height: the file's, until its frames tell another one.
+
+        Broadcasts change it between programmes. PyAV tells it of the decoder, not of a frame:
+        those that are held back at the change may get the next one's.
+        """
+        now = self._decoder.sample_aspect_ratio or 1
+        if self._first_aspect is None:
+            self._first_aspect = now
+        told = float(self._told_aspect if now == self._first_aspect else now)
+        return told if 1 / _STRANGEST_ASPECT <= told <= _STRANGEST_ASPECT else 1.0
 
     def _colours(self, frame: Any) -> str | None:
         """Name the matrix between brightness with colour differences and RGB; None: FFmpeg's."""

@@ -138,7 +138,7 @@ class _Reader:
         self._container = container
         self._stream = choose_stream(av, path, container)
         self._clock = VideoClock(self._stream, container)
-        self._pixels = FramePixels(av, str(path), self._stream.sample_aspect_ratio)
+        self._pixels = FramePixels(av, str(path), self._stream)
         self._damaged = 0
         self._why = ""
         self._broken: str | None = None

@@ -1,6 +1,7 @@
 """A video's pictures are upright, of square pixels, and of the colours that were filmed."""
 
 import gc
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,6 +64,28 @@ def test_transparent_pixels_lie_over_black(tmp_path, alpha):
 def test_pixels_that_are_not_square_are_made_so(tmp_path):
     path = write_clip(tmp_path / "wide.mp4", grays(2), aspect=Fraction(4, 3))
     assert images(path)[0].shape == (48, 85, 3)
+
+
+def test_a_shape_of_pixels_that_changes_is_followed(tmp_path):
+    """As between programmes; frames that the decoder holds back may be as wide as the next."""
+    joined = tmp_path / "joined.ts"
+    parts = [
+        write_clip(tmp_path / f"{number}.ts", grays(20), aspect=Fraction(number, 3))
+        for number in (4, 5)
+    ]
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    widths = [image.shape[1] for image in images(joined)]
+    assert widths == sorted(widths)
+    assert set(widths) == {85, 107}
+    assert widths.count(85) >= 15
+
+
+def test_a_container_that_tells_another_shape_of_pixels_than_its_frames_is_obeyed(tmp_path):
+    path = write_clip(tmp_path / "told.mp4", grays(12), aspect=Fraction(4, 3))
+    content, told = path.read_bytes(), b"pasp" + struct.pack(">II", 4, 3)
+    assert content.count(told) == 1
+    path.write_bytes(content.replace(told, b"pasp" + struct.pack(">II", 2, 1)))
+    assert {image.shape for image in images(path)} == {(48, 128, 3)}
 
 
 def test_pixels_of_no_sane_shape_count_as_square(tmp_path):
