@@ -19,6 +19,8 @@ _CONVERTED = {0, 1, 4, 5, 6, 7, 9}
 _LIKE_BT2020 = {10, 12, 13}
 """BT.2020 with constant luminance, and what is derived from primaries: nearest to BT.2020."""
 _OTHERS = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-R", 17: "YCgCo-R"}
+_HIGH_RANGE = {16, 18}
+"""FFmpeg's AVCOL_TRC of PQ and HLG, as phones and televisions use them."""
 _STRANGEST_ASPECT = 8
 """Pixels more than this many times wider than high, or higher than wide, count as square."""
 
@@ -39,6 +41,11 @@ class FramePixels:
         self._first_aspect: Fraction | int | None = None
         self._matrix_type = av.sidedata.sidedata.Type.DISPLAYMATRIX
         self._reformatter = av.video.reformatter.VideoReformatter()
+        kinds = av.video.reformatter
+        self._as_bt709 = {
+            "dst_color_trc": kinds.ColorTrc.BT709,
+            "dst_color_primaries": kinds.ColorPrimaries.BT709,
+        }
         self._matrices: dict[int, _Matrix | None] = {}
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
@@ -46,7 +53,8 @@ class FramePixels:
 
         Pixels that are not square are made so by widening or narrowing the frame. Rotation and
         mirroring that the file asks for are applied. Transparent pixels are composited over black,
-        as images' are, where the decoder tells them: FFmpeg's own of VP8 and VP9 does not.
+        as images' are, where the decoder tells them: FFmpeg's own of VP8 and VP9 does not. High
+        dynamic range, PQ and HLG, is brought to BT.709, for which FFmpeg needs seconds once.
 
         Returns:
             uint8 [H, W, 3], RGB, C-contiguous.
@@ -61,6 +69,8 @@ class FramePixels:
             src_colorspace=self._colours(frame),
             src_color_range=frame.color_range,
             threads=1,
+            # Only these: naming other curves would convert every video's colours.
+            **(self._as_bt709 if frame.color_trc in _HIGH_RANGE else {}),
         )
         pixels = _over_black(converted.to_ndarray())
         image = np.ascontiguousarray(_upright(pixels, self._matrix(frame)))

@@ -63,7 +63,8 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
     8, not clipped; CMYK and palettes are converted. Transparent pixels are composited over black,
     the value of "nothing here" in this network's contexts. Of an animation the first frame is
-    read. The number of pixels is checked before any is decoded. HEIF needs the extra ``heif``.
+    read. The number of pixels is checked before any is decoded. HEIF needs the extra ``heif``. Its
+    and AVIF's pictures of a high dynamic range (PQ, HLG) are read as they are stored, too flat.
 
     Args:
         path: The file; or one that is open for reading bytes, as uploads are, or

@@ -117,6 +117,23 @@ def test_colours_are_read_whatever_a_file_calls_them(tmp_path, space):
         assert abs(image.mean() - gray(number)) < 5
 
 
+@pytest.mark.parametrize(("curve", "signal"), [(16, 0.58), (18, 0.75)])
+def test_white_of_a_high_dynamic_range_is_white(tmp_path, curve, signal):
+    """Of PQ and HLG diffuse white, 203 cd/m2, is what BT.2408 says; stored it looks gray."""
+    path = tmp_path / "high.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace = curve, 9, 9
+        pixels = np.full((48, 64, 3), round(65535 * signal), np.uint16)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le")
+        container.mux(stream.encode(frame.reformat(format="yuv420p10le")))
+        container.mux(stream.encode(None))
+    (image,) = images(path)
+    assert image.mean() > 225
+
+
 def test_colours_that_are_not_read_are_named(tmp_path):
     path = write_clip(tmp_path / "strange.mp4", grays(2), space=8)
     with pytest.raises(DataError, match=r"strange\.mp4 has colours of a kind .* YCgCo"):
