@@ -23,7 +23,12 @@ from glamor_cli.system.extras import install_extra
 from glamor_cli.vision.ffmpeg import has_av, import_av
 from glamor_cli.vision.image_files import IMAGE_SUFFIXES, Report, list_files, list_images
 from glamor_cli.vision.options import EVERY_FRAME, TRACKING, Sampling, TrackingConfig
-from glamor_cli.vision.video_reader import FOUND_SUFFIXES, VIDEO_SUFFIXES, is_video, read_video
+from glamor_cli.vision.video_reader import (
+    VIDEO_SUFFIXES,
+    is_really_video,
+    is_video,
+    read_video,
+)
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,14 @@ def _list_media(source: Path, report: Report, on_unread: Callable[[Path], None])
         DataError: There is no such source, a folder cannot be read, or nothing is in it.
     """
     if not _names_video(source):
-        suffixes = IMAGE_SUFFIXES | FOUND_SUFFIXES
-        return list_files(source, suffixes, "images or videos", report, on_unread)
+        return list_files(
+            source,
+            IMAGE_SUFFIXES | VIDEO_SUFFIXES,
+            "images or videos",
+            report,
+            on_unread,
+            is_of_kind=is_really_video,
+        )
     if glob.has_magic(str(source)) and not is_file(source):
         return list_files(source, VIDEO_SUFFIXES, "videos", report)
     return iter((source,))
@@ -145,7 +156,9 @@ def _holds_video(source: Source) -> bool:
     try:
         if is_file(Path(source)):
             return False
-        found = list_files(Path(source), FOUND_SUFFIXES, "videos", lambda _: None)
+        found = list_files(
+            Path(source), VIDEO_SUFFIXES, "videos", lambda _: None, is_of_kind=is_really_video
+        )
         return any(not is_saved(path) for path in found)
     except (DataError, OSError):  # none, or no such source, which the run will report
         return False

@@ -83,6 +83,8 @@ def list_files(
     kind: str,
     report: Report | None = None,
     on_unread: Callable[[Path], None] = lambda _: None,
+    *,
+    is_of_kind: Callable[[Path], bool] = lambda _: True,
 ) -> Iterator[Path]:
     """List the files of a kind in a source, one by one.
 
@@ -97,6 +99,7 @@ def list_files(
         report: Called for each folder that cannot be read, which is then passed over; None raises.
         on_unread: Called with each picture that is found and left out, for it is of a kind that is
             not read (``UNREAD_SUFFIXES``).
+        is_of_kind: Says whether a file that was found is of the kind its name says.
 
     Yields:
         Paths that begin with ``source`` (or match it), in the order of their names, folder by
@@ -131,6 +134,8 @@ def list_files(
             continue  # what systems leave behind, like "._photo.jpg"
         suffix = path.suffix.lower()
         if suffix in suffixes and _is_file(path, pass_over):
+            if not is_of_kind(path):
+                continue
             empty = False
             yield path
         elif suffix in UNREAD_SUFFIXES and _is_file(path, lambda _: None):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.errors import DataError
+from glamor_cli.files.reading import open_file
 from glamor_cli.vision.ffmpeg import (
     choose_stream,
     decoder_reason,
@@ -49,11 +50,14 @@ VIDEO_SUFFIXES = frozenset(
     }
 )
 """What a video's name ends in (in lower case)."""
-FOUND_SUFFIXES = VIDEO_SUFFIXES - {".ts", ".mts"}
-"""The same in folders, where files with these two endings are usually TypeScript."""
+_TYPESCRIPT_TOO = frozenset({".ts", ".mts"})
 
 # Containers that hold their own frames. Playlists, which name other files, are not among them.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,mxf,dv"
+_PACKET_BYTES = (188, 192, 204)
+"""Of transport streams: usual ones, cameras' with their clock, and those with parity."""
+_SYNC = b"\x47" * 4
+"""One such byte is in each packet; four at a packet's distance are no accident."""
 _MOST_THREADS = 4
 _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
@@ -72,6 +76,29 @@ _UNKNOWN_COUNT = 1 << 30
 def is_video(source: str | Path) -> bool:
     """Say whether a source's name ends like a video's."""
     return Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_really_video(path: Path) -> bool:
+    """Tell the recordings of cameras and televisions from TypeScript, whose names end alike.
+
+    Args:
+        path: A file named like a video. Only one whose ending TypeScript has too is opened.
+
+    Returns:
+        Whether it is a video by its name, and where that may mislead by its beginning. What cannot
+        be opened then is none.
+    """
+    if path.suffix.lower() not in _TYPESCRIPT_TOO:
+        return True
+    try:
+        with open_file(path) as file:
+            head = file.read(max(_PACKET_BYTES) * len(_SYNC))
+    except OSError:
+        return False
+    # A recording that was cut out of another may begin within a packet.
+    return any(
+        head[place::size][: len(_SYNC)] == _SYNC for size in _PACKET_BYTES for place in range(size)
+    )
 
 
 def read_video(

@@ -145,6 +145,25 @@ def test_clips_in_folders_and_globs_are_taken_like_named_ones(mixed, pattern):
     assert rows == rows_of(*(mixed / name for name in names), "--every", "500ms")
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_recordings_of_televisions_and_camcorders_in_folders_are_not_typescript(
+    clips, tmp_path, pattern
+):
+    """A camcorder's packets have its clock before them; a recording may begin within one."""
+    content = (clips / "gray.ts").read_bytes()
+    (tmp_path / "00001.MTS").write_bytes(
+        b"".join(bytes(4) + content[at : at + 188] for at in range(0, len(content), 188))
+    )
+    (tmp_path / "recording.ts").write_bytes(content[100:])
+    (tmp_path / "program.ts").write_text("export const GREETING = 'GG';\n" * 40)
+    (tmp_path / "program.mts").write_text("")
+    rows = rows_of(tmp_path / pattern, "--every", "500ms")
+    assert list(dict.fromkeys(row["source"] for row in rows)) == [
+        str(tmp_path / name) for name in ("00001.MTS", "recording.ts")
+    ]
+    assert {row["status"] for row in rows} == {"no_face"}
+
+
 def test_a_folder_without_clips_keeps_the_columns_of_images(mixed):
     (mixed / "below" / "CLIP.MP4").unlink()
     (mixed / "gray.mp4").unlink()
