@@ -71,6 +71,8 @@ _HALF_A_TURN = 2**32 / 90_000
 """Seconds of a broadcast's clock: by more it leaps only where FFmpeg takes a fall for its turn."""
 _UNKNOWN_COUNT = 1 << 30
 """Frames of which an AVI's header speaks while they are being recorded."""
+_RIFF_BYTES = 1 << 30
+"""Of an AVI: a larger one has further parts, which FFmpeg does not miss where they are cut off."""
 
 
 def is_video(source: str | Path) -> bool:
@@ -265,7 +267,11 @@ class _Reader:
             return None
         claimed = (self._container.duration or 0) / 1e6
         if "avi" in kinds and self._stream.time_base:
-            # FFmpeg cuts an AVI's claim down to what is there; the header's count remains.
+            # FFmpeg cuts an AVI's claim down by the file's size; the header's count remains. If it
+            # cut nothing, what is missing are frames without bytes, which repeat the one before.
+            is_whole = self._stream.frames <= (self._stream.duration or 0)
+            if is_whole and self._container.size < _RIFF_BYTES:
+                return None
             claimed = max(claimed, float(self._stream.frames * self._stream.time_base))
         starts = (self._container.start_time or 0) / 1e6
         if _LENGTH_FROM_ZERO & kinds:

@@ -334,6 +334,27 @@ def test_a_recording_into_a_pipe_is_whole_though_its_head_tells_no_length(tmp_pa
     assert error is None
 
 
+def test_an_avi_that_ends_in_frames_that_only_repeat_is_whole(tmp_path):
+    """Recorders of screens store them as chunks without bytes, which FFmpeg passes over."""
+    path = tmp_path / "still.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for pixels in grays(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode(None))
+        for number in range(10, 40):
+            packet = av.Packet(b"")
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            container.mux(packet)
+    frames, error = read_what_there_is(path)
+    assert len(frames) == 10
+    assert error is None
+    path.write_bytes(path.read_bytes()[:-4000])
+    assert read_what_there_is(path)[1] is not None
+
+
 def add_silence(container, stream, *, seconds: int, begins: int = 0, rate: int = 44100) -> None:
     kind = stream.codec_context.format.name
     silence = np.zeros((1, rate), {"fltp": "f4", "s32p": "i4", "s16": "i2"}[kind])
