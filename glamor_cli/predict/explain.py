@@ -15,6 +15,7 @@ from glamor_cli.vision.attention_map import Region, extreme_squares, has_peak
 from glamor_cli.vision.centerface import CenterFaceConfig
 from glamor_cli.vision.images import read_image
 from glamor_cli.vision.pairs import Pair, make_pair
+from glamor_cli.vision.video_reader import is_video
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,15 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
             fails.
     """
     require_local(path)
-    image = read_image(path)
+    try:
+        image = read_image(path)
+    except DataError as error:
+        if is_video(path) and Path(path).is_file():
+            raise DataError(
+                f"{path} is a video, and only pictures are explained",
+                "Save a frame as a picture; glamor predict takes videos.",
+            ) from error
+        raise
     predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])
     if prediction.reason is not None:

@@ -28,6 +28,9 @@ MAX_FILE_BYTES = 1 << 30
 # Only decoders that run no other program; the common ones first, since Pillow tries them in order.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 
+_BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+"""Of files that have many kinds, some of which Pillow does not read."""
+
 _BAND_PIXELS = 500_000
 
 _KIND_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 254, 258, 262, 284, 339
@@ -101,11 +104,6 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
         raise _too_large(name) from error
     except FileNotFoundError as error:
         raise DataError(f"there is no file {name}", "Check the path.") from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{name} is not an image of a known kind",
-            "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIF or PPM files.",
-        ) from error
     except io.UnsupportedOperation as error:
         raise _cannot_seek(name) from error
     except OSError as error:
@@ -146,12 +144,15 @@ def _open_image(file: IO[bytes], name: str) -> Image.Image:
     """Read an image's header.
 
     Raises:
-        DataError: It is a HEIF picture, and the extra for these is not installed.
+        DataError: It is of no kind that is read, or the extra for HEIF pictures is not installed.
     """
-    if not is_heif(file):
-        return Image.open(file, formats=_FORMATS)
-    require_heif(name)
-    return Image.open(file, formats=(HEIF_FORMAT,))
+    heif = is_heif(file)
+    if heif:
+        require_heif(name)
+    try:
+        return Image.open(file, formats=(HEIF_FORMAT,) if heif else _FORMATS)
+    except UnidentifiedImageError as error:
+        raise _unknown(file, name) from error
 
 
 def count_pixels(path: Path) -> int:
@@ -305,6 +306,21 @@ def _from_deep_gray(
 def _cannot_seek(name: str) -> DataError:
     return DataError(
         f"{name} comes from a stream that cannot seek", "Give io.BytesIO(stream.read())."
+    )
+
+
+def _unknown(file: IO[bytes], name: str) -> DataError:
+    file.seek(0)
+    head = file.read(4)
+    for beginning, kind in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return DataError(
+                f"{name} is a {kind} file of a kind that is not read, or its header is damaged",
+                "Save it anew with 8 bits for each colour, or replace it.",
+            )
+    return DataError(
+        f"{name} is not an image of a known kind",
+        "Give JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIF or PPM files.",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 from typer.testing import CliRunner
+from video_clips import grays, write_clip
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
@@ -129,6 +130,14 @@ def test_a_picture_of_an_unknown_kind_is_refused(photographs, tmp_path):
     refused = CliRunner().invoke(app, [*arguments, str(tmp_path / "why.txt")]).exception
     assert isinstance(refused, ConfigError)
     assert "--output" in refused.remedy
+
+
+def test_a_video_is_said_to_be_one(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", grays(3))
+    error = CliRunner().invoke(app, ["explain", str(path)]).exception
+    assert isinstance(error, DataError)
+    assert error.what == f"{path} is a video, and only pictures are explained"
+    assert "glamor predict" in error.remedy
 
 
 def test_an_address_is_said_to_be_one():

@@ -316,6 +316,19 @@ def test_fake_images_are_refused(tmp_path, content):
         read_image(path)
 
 
+@pytest.mark.parametrize(("kind", "name"), [("TIFF", "a.tif"), ("JPEG", "a.jpg")])
+def test_kinds_of_known_formats_that_are_not_read_are_named(tmp_path, picture, kind, name):
+    """Floats, and 12 bits, of which a JPEG's header tells."""
+    if kind == "TIFF":
+        tifffile.imwrite(tmp_path / name, picture.astype(np.float32) / 255, photometric="rgb")
+    else:
+        path = save(tmp_path / name, picture)
+        path.write_bytes(path.read_bytes().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"))
+    with pytest.raises(DataError, match=f"is a {kind} file of a kind that is not read") as caught:
+        read_image(tmp_path / name)
+    assert "8 bits" in caught.value.remedy
+
+
 def test_formats_that_run_other_programs_are_not_opened(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
