@@ -65,9 +65,10 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
 
     The EXIF orientation is applied. Gray becomes three equal channels, of 12 and 16 bits scaled to
     8, not clipped; CMYK and palettes are converted. Transparent pixels are composited over black,
-    the value of "nothing here" in this network's contexts. Of an animation the first frame is
-    read. The number of pixels is checked before any is decoded. HEIF needs the extra ``heif``. Its
-    and AVIF's pictures of a high dynamic range (PQ, HLG) are read as they are stored, too flat.
+    the value of "nothing here" in this network's contexts; a BMP that is all transparent is taken
+    for opaque. Of an animation the first frame is read. The number of pixels is checked before any
+    is decoded. HEIF needs the extra ``heif``. Its and AVIF's pictures of a high dynamic range (PQ,
+    HLG) are read as they are stored, too flat.
 
     Args:
         path: The file; or one that is open for reading bytes, as uploads are, or
@@ -97,7 +98,8 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
                 _refuse_planes(image)
                 image.load()
                 gray = _deep_gray(image)
-                return np.ascontiguousarray(_to_rgb(_upright(image), gray))
+                shown = _upright(image.convert("RGB") if _has_empty_alpha(image) else image)
+                return np.ascontiguousarray(_to_rgb(shown, gray))
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -258,6 +260,12 @@ def _deep_gray(image: Image.Image) -> _DeepGray:
         raise ValueError(f"pixels are {signed}{bits}-bit integers, whose range is not known")
     white_is_zero = image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
     return _DeepGray((1 << bits) - 1, white_is_zero)
+
+
+def _has_empty_alpha(image: Image.Image) -> bool:
+    """Say whether all of a BMP is transparent: many programs leave its fourth channel empty."""
+    is_bmp = image.format == "BMP" and image.mode == "RGBA"
+    return is_bmp and image.getchannel("A").getbbox() is None
 
 
 def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:

@@ -164,6 +164,22 @@ def test_alpha_is_composited_over_black(tmp_path):
     assert gray[0, 0, 0] > 100
 
 
+@pytest.mark.parametrize("alpha", [0, 51])
+def test_a_bmp_whose_alpha_is_empty_has_none(tmp_path, alpha):
+    """Written by hand, since Pillow names no mask of it: the header of version 4."""
+    pixels = np.full((4, 4, 4), 200, np.uint8)
+    pixels[..., 3] = 0
+    pixels[0, 0, 3] = alpha  # of the last row, as BMP counts
+    header = struct.pack("<IiiHH6I", 108, 4, 4, 1, 32, 3, 64, 0, 0, 0, 0)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    start = struct.pack("<2sIHHI", b"BM", 122 + 64, 0, 0, 122)
+    path = tmp_path / "a.bmp"
+    path.write_bytes(start + header + masks + bytes(52) + pixels.tobytes())
+    image = read_image(path)
+    assert (image[:3] == (0 if alpha else 200)).all()
+    assert (image[3, 0] == (40 if alpha else 200)).all()
+
+
 def test_a_transparent_colour_is_black_too(tmp_path):
     colours = np.array([[[1, 2, 3], [200, 100, 50]]], np.uint8)
     path = save(tmp_path / "a.png", colours, transparency=(200, 100, 50))
