@@ -11,7 +11,7 @@ FAR_BACK = 1.0
 _FAR_AHEAD = 10.0
 """Seconds by which a broadcast's time leaps ahead that is another recording's, as FFmpeg's programs
 have it (``-dts_delta_threshold``)."""
-_BROADCASTS = {"mpegts", "mpeg"}
+BROADCASTS = {"mpegts", "mpeg"}
 """Formats whose clock turns over after 26 hours: FFmpeg takes a time far back for the next turn."""
 _FAR_BEFORE = 60.0
 """Seconds before a picture from which a transport stream's beginning is another programme's."""
@@ -38,7 +38,7 @@ class VideoClock:
         """Take a stream and its file, as PyAV has opened them."""
         self._base = stream.time_base
         self._begins = container.start_time
-        is_broadcast = container.format.name in _BROADCASTS
+        is_broadcast = container.format.name in BROADCASTS
         self._far_ahead = _FAR_AHEAD if is_broadcast else math.inf
         self._far_before = _FAR_BEFORE if container.format.name == "mpegts" else math.inf
         self._stamps = _Stamps()

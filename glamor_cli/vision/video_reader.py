@@ -23,7 +23,7 @@ from glamor_cli.vision.ffmpeg import (
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.frames import Frame, FrameChoice
 from glamor_cli.vision.options import EVERY_FRAME, Sampling
-from glamor_cli.vision.video_clock import FAR_BACK, VideoClock
+from glamor_cli.vision.video_clock import BROADCASTS, FAR_BACK, VideoClock
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -172,6 +172,8 @@ class _Reader:
         self._why = ""
         self._broken: str | None = None
         self._ends = 0.0
+        self._own_place = 0
+        self._other_places: dict[int, int] = {}
         context = self._stream.codec_context
         limit_pixels(context, path)
         pixels = context.width * context.height
@@ -202,6 +204,7 @@ class _Reader:
             # The other streams' packets say how far the file goes; they are not decoded.
             for packet in self._container.demux():
                 self._note_end(packet)
+                self._note_place(packet)
                 # Not the packet's own index: the empty ones that flush the decoders have none.
                 if packet.stream.index != self._stream.index:
                     continue
@@ -236,6 +239,23 @@ class _Reader:
         if stamp is not None and packet.time_base:
             self._ends = max(self._ends, float((stamp + (packet.duration or 0)) * packet.time_base))
 
+    def _note_place(self, packet: Any) -> None:
+        """Note where in the file its own last picture lies, and the first of each other stream."""
+        if packet.pos is None or packet.stream.type != "video":
+            return
+        if packet.stream.index == self._stream.index:
+            self._own_place = packet.pos
+        else:
+            self._other_places.setdefault(packet.stream.index, packet.pos)
+
+    def _goes_on(self) -> bool:
+        """Say whether another stream's pictures begin where those that were read have ended.
+
+        Broadcasts may change the stream between programmes. Covers and other views lie elsewhere.
+        """
+        is_broadcast = self._container.format.name in BROADCASTS
+        return is_broadcast and max(self._other_places.values(), default=0) > self._own_place
+
     def _raise_what_was_wrong(self, frames: int) -> None:
         if not frames:
             why = self._broken or self._why
@@ -250,6 +270,8 @@ class _Reader:
             parts.append(f"it ends after {self._clock.last:.2f} s of {missing:.2f} s")
         if self._damaged:
             parts.append(f"{self._damaged} of its parts have errors")
+        if self._goes_on():
+            parts.append(f"after {self._clock.last:.2f} s it goes on in a stream that is not read")
         if parts:
             raise DataError(
                 f"{self._path} is damaged: {', and '.join(parts)}",

@@ -301,6 +301,27 @@ def test_sound_may_begin_long_after_the_picture(tmp_path):
     assert error is None
 
 
+@pytest.mark.parametrize("begins", [20, 0])
+def test_a_picture_that_goes_on_in_another_stream_is_told(tmp_path, begins):
+    """As where a broadcast changes it; two that are sent side by side are no damage."""
+    path = tmp_path / "two.ts"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", 10) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for stream, first in zip(streams, (0, begins), strict=True):
+            for number, pixels in enumerate(grays(20), first):
+                frame = av.VideoFrame.from_ndarray(pixels)
+                frame.pts, frame.time_base = number, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    frames, error = read_what_there_is(path)
+    assert len(frames) == 20
+    assert (error is not None) == (begins > 0)
+    if error is not None:
+        assert "after 1.90 s it goes on in a stream that is not read" in error.what
+
+
 class Pipe:
     """Takes what is written, and nobody can go back in it."""
 
