@@ -1,6 +1,7 @@
 """Opening stores: what is not a whole store of this schema is refused with the reason."""
 
 import json
+import re
 import shutil
 import zlib
 
@@ -169,6 +170,10 @@ def edit_index(store, edit):
     path.write_bytes(edit(path.read_bytes()))
 
 
+def put_crc32(raw, written):
+    return re.sub(b",ok,[0-9a-f]{8},", b",ok," + written + b",", raw, count=1)
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -183,6 +188,10 @@ def edit_index(store, edit):
         (lambda raw: raw.replace(b",5,", b",99999999999999,", 1), "impossible box"),
         (lambda raw: raw.replace(b",,ok,", b",NaN,ok,", 1), "line 2 .*a score of NaN"),
         (lambda raw: raw.replace(b",,ok,", b",1e999,ok,", 1), "line 2 .*a score of 1e999"),
+        (lambda raw: put_crc32(raw, b"-0000001"), "line 2 .*a crc32 of -0000001"),
+        (lambda raw: put_crc32(raw, b"0x1"), "line 2 .*a crc32 of 0x1"),
+        (lambda raw: put_crc32(raw, b" 1"), "line 2 .*a crc32 of  1"),
+        (lambda raw: put_crc32(raw, b"1" * 17), "line 2 .*a crc32 of 1{17}"),
     ],
 )
 def test_damaged_index_is_refused_by_line(store, edit, message):

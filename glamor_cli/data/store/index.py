@@ -28,6 +28,7 @@ HEADER = (",".join(COLUMNS) + "\n").encode("ascii")
 
 _SCORE_DIGITS = 6
 
+_CRC32 = re.compile("[0-9a-f]{8}")
 _ESCAPED = re.compile("[\\\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(\\|n|r|x[0-9a-f]{2}|u[0-9a-f]{4})")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
@@ -102,9 +103,16 @@ class IndexRow:
             _STATUSES.get(status) or Status(status),
             Box(int(x1), int(y1), int(x2), int(y2)) if x1 else None,
             _score(score) if score else None,
-            int(crc32, 16) if crc32 else None,
+            _checksum(crc32) if crc32 else None,
             _unescape(reason),
         )
+
+
+def _checksum(text: str) -> int:
+    """Read a row's checksum: ``int`` alone takes signs, blanks and any length as well."""
+    if not _CRC32.fullmatch(text):
+        raise ValueError(f"a crc32 of {text}")
+    return int(text, 16)
 
 
 def _score(text: str) -> float:
