@@ -102,6 +102,23 @@ def require_share(value: float, what: str) -> None:
         raise ConfigError(f"{what} must be from 0 to 1, not {value}", "Give a share in between.")
 
 
+def require_below_one(value: float, what: str) -> None:
+    """Refuse what is not a number from 0 to below 1; NaN is refused too.
+
+    Args:
+        value: The number.
+        what: What it is, for the message: ``the dropout``.
+
+    Raises:
+        ConfigError: It is below 0, 1 or more, or no number.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
+        raise ConfigError(
+            f"{what} must be 0 or more and below 1, not {value!r}", "Give a number in between."
+        )
+
+
 def require_seed(seed: int) -> None:
     """Refuse a seed that NumPy's generators would not take.
 

@@ -90,6 +90,11 @@ def test_so_are_the_texts_of_several(settings, name, choices) -> None:
 @pytest.mark.parametrize(
     ("settings", "wrong", "says"),
     [
+        (NetworkConfig(), {"hidden": 0}, "hidden must be a whole number from 1 to 4096, not 0"),
+        (NetworkConfig(), {"hidden": 8192}, "hidden must be a whole number from 1 to 4096"),
+        (NetworkConfig(), {"classes": 7.0}, "classes must be a whole number from 1 to 4096"),
+        (NetworkConfig(), {"dropout": 1.0}, "the dropout must be 0 or more and below 1, not 1.0"),
+        (NetworkConfig(), {"dropout": "0.5"}, "the dropout must be 0 or more and below 1"),
         (SCENES, {"epochs": 0}, "the number of epochs must be at least 1, not 0"),
         (SCENES, {"batch_size": -4}, "the batch size must be at least 1, not -4"),
         (SCENES, {"learning_rate": float("nan")}, "the learning rate must be 0 or more and finite"),

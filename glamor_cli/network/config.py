@@ -6,7 +6,8 @@ Free of torch, because weights' metadata is read where torch is never imported.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from glamor_cli.settings import settle_choices
+from glamor_cli.errors import ConfigError
+from glamor_cli.settings import require_below_one, settle_choices
 
 
 class Encoder(StrEnum):
@@ -67,6 +68,8 @@ FACE_SIZE = 96
 """Height and width of the face input, in pixels."""
 CONTEXT_SIZE = 112
 """Height and width of the context input, in pixels."""
+_LARGEST_WIDTH = 4096
+"""Of a layer that may be asked for, by strangers' files too: its matrix then has 67 MB."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,10 @@ class NetworkConfig:
         variant: The whole network or one of the paper's ablations.
         classes: How many emotions.
         hidden: Width of the attention's, the fusion's and the classifier's hidden layers.
-        dropout: Share of the classifier's hidden units dropped in training.
+        dropout: Share of the classifier's hidden units dropped in training, below 1.
 
     Raises:
-        ConfigError: There is no such encoder or variant.
+        ConfigError: There is no such encoder or variant, or a size or share that no network has.
     """
 
     encoder: Encoder = Encoder.ORIGINAL
@@ -92,6 +95,14 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         settle_choices(self, encoder=Encoder, variant=Variant)
+        for name in ("classes", "hidden"):
+            size = getattr(self, name)
+            if type(size) is not int or not 1 <= size <= _LARGEST_WIDTH:
+                raise ConfigError(
+                    f"{name} must be a whole number from 1 to {_LARGEST_WIDTH}, not {size!r}",
+                    f"Give {name} a number in between.",
+                )
+        require_below_one(self.dropout, "the dropout")
 
     @property
     def channels(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, ConfigError, reason_of
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
@@ -18,8 +18,6 @@ METADATA_KEY = "glamor"
 """The key under which safetensors and ONNX files carry our metadata, as JSON."""
 CHECKPOINT_KEY = "glamor-training"
 """Under which a training's checkpoint says where it was; it holds no weights to answer with."""
-_LARGEST_WIDTH = 4096
-"""Of a network that metadata may ask for: its largest matrix then has 67 MB."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,6 @@ class Metadata:
             network["encoder"] = Encoder(network["encoder"])
             network["variant"] = Variant(network["variant"])
             values["network"] = NetworkConfig(**network)
-            _check_network(values["network"])
             values["classes"] = tuple(str(name) for name in values["classes"])
             values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
             values["temperature"] = float(values["temperature"])
@@ -130,8 +127,8 @@ class Metadata:
             )
             values["learnt_all"] = bool(values.get("learnt_all", True))
             metadata = cls(**values)
-            if not isinstance(metadata.chosen_by, str | None):
-                raise TypeError(f"chosen_by {metadata.chosen_by!r}")
+            _check_texts(metadata)
+            _check_figures(metadata.accuracy)
             if not 0 < metadata.temperature < math.inf:
                 raise ValueError(f"temperature {metadata.temperature}")
             if len(metadata.classes) != metadata.network.classes:
@@ -139,9 +136,9 @@ class Metadata:
                     f"{len(metadata.classes)} class names for {metadata.network.classes} classes"
                 )
             _check_classes(metadata.classes)
-        except MALFORMED as error:
+        except (ConfigError, *MALFORMED) as error:
             raise CheckpointError(
-                f"{source} carries metadata that glamor cannot read ({error})",
+                f"{source} carries metadata that glamor cannot read ({reason_of(error)})",
                 "Use a file written by glamor train, import-checkpoint or export.",
             ) from error
         return metadata
@@ -185,6 +182,23 @@ def take_metadata(raw: dict[str, str], path: Path) -> Metadata:
     return Metadata.from_json(raw[METADATA_KEY], path)
 
 
+def _check_texts(metadata: Metadata) -> None:
+    """Refuse what is no text where messages and reports show one."""
+    for name in ("name", "colour", "training_data"):
+        if not isinstance(getattr(metadata, name), str):
+            raise TypeError(f"{name} {getattr(metadata, name)!r}")
+    if not isinstance(metadata.chosen_by, str | None):
+        raise TypeError(f"chosen_by {metadata.chosen_by!r}")
+
+
+def _check_figures(accuracy: dict[str, float]) -> None:
+    """Refuse what are no finite numbers by name."""
+    for name, figure in accuracy.items():
+        number = isinstance(figure, int | float) and not isinstance(figure, bool)
+        if not number or not math.isfinite(figure):
+            raise ValueError(f"accuracy of {name}: {figure!r}")
+
+
 def _check_classes(names: tuple[str, ...]) -> None:
     """Refuse names that answers and tables cannot tell apart or show."""
     if len(names) < 2:
@@ -194,13 +208,3 @@ def _check_classes(names: tuple[str, ...]) -> None:
     for name in names:
         if not name.strip() or not name.isprintable():
             raise ValueError(f"the class name {name!r}")
-
-
-def _check_network(config: NetworkConfig) -> None:
-    """Refuse sizes that no network of ours has, and that would take all memory to build."""
-    for name in ("classes", "hidden"):
-        size = getattr(config, name)
-        if type(size) is not int or not 1 <= size <= _LARGEST_WIDTH:
-            raise ValueError(f"{name} {size!r}")
-    if isinstance(config.dropout, bool) or not 0 <= float(config.dropout) < 1:
-        raise ValueError(f"dropout {config.dropout!r}")

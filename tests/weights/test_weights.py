@@ -163,6 +163,8 @@ def test_foreign_and_misfit_tensors_are_named(saved: Path, tmp_path: Path) -> No
         ({"temperature": float("nan")}, "temperature nan"),
         ({"schema": 2}, "schema 2"),
         ({"accuracy": {"test": np.float32(0.5)}}, "float32"),
+        ({"accuracy": {"test": "0.5"}}, "accuracy of test: '0.5'"),
+        ({"name": 5}, "name 5"),
     ],
 )
 def test_metadata_that_would_not_be_read_is_not_written(
@@ -221,6 +223,13 @@ def test_unknown_weights_say_where_was_looked() -> None:
         {"network": {"encoder": "original", "variant": "full", "hidden": "128"}},
         {"network": {"encoder": "original", "variant": "full", "hidden": True}},
         {"network": {"encoder": "original", "variant": "full", "dropout": 2}},
+        {"network": {"encoder": "original", "variant": "full", "dropout": "0.5"}},
+        {"name": ["a"]},
+        {"colour": 3},
+        {"training_data": {}},
+        {"accuracy": 0.5},
+        {"accuracy": {"test": None}},
+        {"accuracy": {"test": float("nan")}},
         {"classes": ["a"] * 10**4, "network": {"encoder": "original", "variant": "full",
                                                "classes": 10**4}},
         {"temperature": 1e999},
