@@ -1,10 +1,15 @@
 """Settings: choices and paths given as text, numbers out of bounds, settings within settings."""
 
+import math
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from glamor_cli.errors import ConfigError
+
+MAX_SEED = 2**63 - 1
+"""The largest seed that generators of random numbers take."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -119,14 +124,45 @@ def require_below_one(value: float, what: str) -> None:
         )
 
 
-def require_seed(seed: int) -> None:
-    """Refuse a seed that NumPy's generators would not take.
+def require_finite(
+    value: float, what: str, remedy: str = "Give a finite number from 0 on."
+) -> None:
+    """Refuse a number below 0, an infinite one and NaN.
+
+    Args:
+        value: The number.
+        what: What it is, for the message: ``the learning rate``.
+        remedy: What to do.
 
     Raises:
-        ConfigError: It is negative.
+        ConfigError: It is not 0 or more and finite.
     """
-    if seed < 0:
-        raise ConfigError(f"the seed must be 0 or more, not {seed}", "Give --seed 0 or more.")
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"{what} must be 0 or more and finite, not {value}", remedy)
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that NumPy's or torch's generators would not take.
+
+    Raises:
+        ConfigError: It is negative, or above ``MAX_SEED``.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(
+            f"the seed must be 0 or more and below 2**63, not {seed}", "Give --seed 0 or more."
+        )
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Refuse no seeds, and any that ``require_seed`` refuses.
+
+    Raises:
+        ConfigError: There are none, or one is out of bounds.
+    """
+    if not seeds:
+        raise ConfigError("there are no seeds to train with", "Give at least one seed.")
+    for seed in seeds:
+        require_seed(seed)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from glamor_cli.bench.options import Backend, BenchConfig
 from glamor_cli.bench.options import Precision as BenchPrecision
 from glamor_cli.bench.options import Target as BenchTarget
 from glamor_cli.data.options import BoxSource, PairMaking
+from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.options import Fill
@@ -24,7 +25,7 @@ from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.options import TrainPrecision
-from glamor_cli.training.recipes import SCENES, Optimizer, Schedule
+from glamor_cli.training.recipes import FER2013, SCENES, Optimizer, Schedule
 from glamor_cli.vision.options import DetectorKind
 
 TRAINING = TrainConfig(Path("store"), Path("run"), SCENES)
@@ -47,6 +48,7 @@ CHOICES = [
     (PredictConfig(), "detector", DetectorKind.DLIB),
     (PredictConfig(), "device", Device.CUDA),
     (PredictConfig(), "provider", Provider.CPU),
+    (DemoConfig(), "device", Device.CPU),
     (JUDGING, "device", Device.CUDA),
     (JUDGING, "provider", Provider.OPENVINO),
     (CompareConfig(Path("store"), ("a", "b")), "device", Device.CUDA),
@@ -103,7 +105,28 @@ def test_so_are_the_texts_of_several(settings, name, choices) -> None:
         (SCENES, {"synthetic_contexts": float("nan")}, "generated contexts must be from 0 to 1"),
         (SCENES, {"epoch_share": 2}, "an epoch's share of the training split must be from 0 to 1"),
         (SCENES, {"epoch_share": 0}, "an epoch must see some of the training split"),
-        (TRAINING, {"seed": -1}, "the seed must be 0 or more, not -1"),
+        (SCENES, {"dropout": 1.0}, "the dropout must be 0 or more and below 1, not 1.0"),
+        (SCENES, {"dropout": -0.1}, "the dropout must be 0 or more and below 1, not -0.1"),
+        (SCENES, {"betas": (1.0, 0.9)}, "a decay rate of AdamW's moments must be 0 or more and b"),
+        (SCENES, {"momentum": -1.0}, "the momentum must be 0 or more and below 1, not -1.0"),
+        (SCENES, {"ema_decay": -1}, "the decay of the parameters' average must be 0 or more"),
+        (SCENES, {"norm_momentum": 3.0}, "the batch norms' statistics must be from 0 to 1"),
+        (SCENES, {"weight_decay": -1}, "the weight decay must be 0 or more and finite, not -1"),
+        (SCENES, {"gradient_clip": float("nan")}, "largest norm of the gradients must be 0 or m"),
+        (FER2013, {"epochs": 4}, "none of 4 epochs would use faces at full size"),
+        (SCENES.small_faces[0], {"size": 8}, "small faces must have 16 to 96 pixels, not 8"),
+        (SCENES.small_faces[0], {"until": 1.5}, "stretch with small faces must be from 0 to 1"),
+        (ABLATION, {"seeds": (0, 2**64)}, "the seed must be 0 or more and below 2"),
+        (ABLATION, {"seeds": ()}, "there are no seeds to train with"),
+        (ABLATION, {"variants": ()}, "there are no variants to train"),
+        (DemoConfig(), {"epochs": 0}, "the number of epochs must be at least 1, not 0"),
+        (DemoConfig(), {"seeds": (-1,)}, "the seed must be 0 or more"),
+        (ExportConfig(), {"calibration_pairs": 0}, "pairs to calibrate on must be at least 1"),
+        (ExportConfig(), {"verification_pairs": -1}, "pairs to verify on must be at least 1"),
+        (ExportConfig(), {"threads": 0}, "the number of threads must be at least 1, not 0"),
+        (TRAINING, {"seed": -1}, "the seed must be 0 or more and below 2\\*\\*63, not -1"),
+        (TRAINING, {"seed": 2**64}, "the seed must be 0 or more and below 2"),
+        (TRAINING, {"checkpoint_every": float("nan")}, "the time between checkpoints must be 0"),
         (TRAINING, {"threads": 0}, "the number of threads must be at least 1, not 0"),
         (JUDGING, {"batch": 0}, "the batch size must be at least 1, not 0"),
         (JUDGING, {"threads": 0}, "the number of threads must be at least 1, not 0"),

@@ -12,7 +12,6 @@ from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
-    MAX_SEED,
     BatchOption,
     DeviceOption,
     ProviderOption,
@@ -23,6 +22,7 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.evaluation.attention.options import PAIRS, REGIONS, STEPS, Fill
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
+from glamor_cli.settings import MAX_SEED
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.training.options import RecipeName, TrainPrecision
 from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
 
-MAX_SEED = 2**63 - 1
-"""The largest seed that generators of random numbers take."""
 _MAX_THREADS = 4096
 """More than any machine has cores, and few enough for every library's counter."""
 

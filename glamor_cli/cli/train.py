@@ -10,7 +10,6 @@ from glamor_cli.cli.durations import parse_seconds
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.render import ShowProgress, console, exit_stopped, say, say_notes
 from glamor_cli.cli.runtime_options import (
-    MAX_SEED,
     DeviceOption,
     EncoderOption,
     EpochsOption,
@@ -25,6 +24,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
+from glamor_cli.settings import MAX_SEED
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import RecipeName, TrainPrecision

@@ -13,7 +13,7 @@ from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.kinds import holds_visible
 from glamor_cli.files.reading import MALFORMED, sha256
-from glamor_cli.network.config import FACE_SIZE, NetworkConfig
+from glamor_cli.network.config import NetworkConfig
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import (
     flatten,
@@ -74,8 +74,8 @@ class TrainConfig:
             where they are slower.
 
     Raises:
-        ConfigError: There is no such precision or device, less than one thread, or the seed is
-            negative.
+        ConfigError: There is no such precision or device, less than one thread, a seed out of
+            bounds, or a time between checkpoints that is negative or NaN.
     """
 
     store: Path
@@ -98,6 +98,11 @@ class TrainConfig:
         settle_choices(self, precision=TrainPrecision, device=Device)
         require_seed(self.seed)
         require_positive(self.threads, "the number of threads", "--threads")
+        if not self.checkpoint_every >= 0:  # so that NaN, which never comes, is refused too
+            raise ConfigError(
+                f"the time between checkpoints must be 0 or more, not {self.checkpoint_every}",
+                "Give --checkpoint-every 0s or more.",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""
@@ -143,9 +148,9 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
 
     Raises:
         ConfigError: The folder holds a run that is not to be resumed or cannot be, or other files
-            and no run, or no epoch would see faces at full size.
+            and no run.
     """
-    recipe, can_resume = config.recipe, has_checkpoint(config.run)
+    can_resume = has_checkpoint(config.run)
     if can_resume and not resume:
         raise ConfigError(
             f"{config.run} already holds a run",
@@ -161,11 +166,6 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
         raise ConfigError(
             f"{config.run} holds other files and no run",
             "Choose an empty folder with --run, or one that does not exist yet.",
-        )
-    if recipe.face_size(recipe.epochs - 1) != FACE_SIZE:
-        raise ConfigError(
-            f"none of {recipe.epochs} epochs would use faces at full size",
-            "Give more --epochs.",
         )
 
 

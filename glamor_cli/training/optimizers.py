@@ -19,5 +19,7 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     if recipe.optimizer is Optimizer.KERAS_SGD:
         return KerasSGD(network.parameters(), lr=rate, momentum=recipe.momentum)
     if recipe.optimizer is Optimizer.SGD:
-        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=True)
+        # Without momentum there is nothing to look ahead along, and torch refuses to.
+        ahead = recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=ahead)
     return torch.optim.AdamW(groups, lr=rate, betas=recipe.betas)

@@ -9,14 +9,19 @@ longest, changing the faces less; ``fer2013-context`` keeps the face encoder, an
 the network with contexts that say nothing.
 """
 
-import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from glamor_cli.data.batches.augment import ContextAugmentation, FaceAugmentation
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import FACE_SIZE
-from glamor_cli.settings import require_positive, require_share, settle_choices
+from glamor_cli.settings import (
+    require_below_one,
+    require_finite,
+    require_positive,
+    require_share,
+    settle_choices,
+)
 from glamor_cli.training.options import RecipeName
 
 
@@ -42,6 +47,10 @@ class Schedule(StrEnum):
     """Cosine from a 25th up to the peak, then in a straight line down to zero."""
 
 
+_SMALLEST_FACE = 16
+"""Pixels of which the original encoder's four poolings leave one."""
+
+
 @dataclass(frozen=True)
 class SmallFaces:
     """A stretch of a training whose faces are smaller than the network's own.
@@ -50,11 +59,23 @@ class SmallFaces:
 
     Attributes:
         until: The share of all epochs at which the stretch ends.
-        size: Height and width of the faces, in pixels.
+        size: Height and width of the faces, in pixels, from 16.
+
+    Raises:
+        ConfigError: A share beyond 0 and 1, or a size that the encoders leave nothing of or that is
+            more than the network's own.
     """
 
     until: float
     size: int
+
+    def __post_init__(self) -> None:
+        require_share(self.until, "the end of a stretch with small faces")
+        if not _SMALLEST_FACE <= self.size <= FACE_SIZE:
+            raise ConfigError(
+                f"small faces must have {_SMALLEST_FACE} to {FACE_SIZE} pixels, not {self.size}",
+                "Give a size in between.",
+            )
 
 
 @dataclass(frozen=True)
@@ -95,8 +116,8 @@ class Recipe:
 
     Raises:
         ConfigError: No such optimiser or schedule, less than one epoch or one pair a batch, a
-            learning rate that is negative or not finite, a share beyond 0 and 1, or epochs that see
-            nothing.
+            number that is negative or not finite, a share or decay rate out of bounds, or epochs
+            that see nothing or no face at full size.
     """
 
     name: str
@@ -129,11 +150,9 @@ class Recipe:
         settle_choices(self, optimizer=Optimizer, schedule=Schedule)
         require_positive(self.epochs, "the number of epochs", "--epochs")
         require_positive(self.batch_size, "the batch size", "--batch")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
-            raise ConfigError(
-                f"the learning rate must be 0 or more and finite, not {self.learning_rate}",
-                "Give --lr 0 or more.",
-            )
+        require_finite(self.learning_rate, "the learning rate", "Give --lr 0 or more.")
+        require_finite(self.weight_decay, "the weight decay")
+        require_finite(self.gradient_clip, "the largest norm of the gradients")
         if not 0 <= self.teacher_share <= 1:
             raise ConfigError(
                 f"a teacher's share must be from 0 to 1, not {self.teacher_share}",
@@ -144,12 +163,25 @@ class Recipe:
                 f"the share of another pair must be from 0 to 1, not {self.mix}",
                 "Give --mix 0.5 for shares of up to one half.",
             )
+        require_below_one(self.momentum, "the momentum")
+        for beta in self.betas:
+            require_below_one(beta, "a decay rate of AdamW's moments")
+        require_below_one(self.ema_decay, "the decay of the parameters' average")
+        if self.dropout is not None:
+            require_below_one(self.dropout, "the dropout")
+        if self.norm_momentum is not None:
+            require_share(self.norm_momentum, "the momentum of the batch norms' statistics")
         require_share(self.warm_up, "the warm-up")
         require_share(self.label_smoothing, "the label smoothing")
         require_share(self.synthetic_contexts, "the share of generated contexts")
         require_share(self.epoch_share, "an epoch's share of the training split")
         if self.epoch_share == 0:
             raise ConfigError("an epoch must see some of the training split", "Give 1 for all.")
+        if self.face_size(self.epochs - 1) != FACE_SIZE:
+            raise ConfigError(
+                f"none of {self.epochs} epochs would use faces at full size",
+                "Give more --epochs.",
+            )
 
     def face_size(self, epoch: int) -> int:
         """Give the height and width of the faces of an epoch, from 0, in pixels."""

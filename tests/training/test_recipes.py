@@ -94,6 +94,15 @@ def test_sgd_looks_ahead_as_nesterov_does() -> None:
         assert layer.weight.item() == pytest.approx(weight, abs=1e-6)
 
 
+def test_sgd_without_momentum_takes_plain_steps() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    optimizer = make_optimizer(replace(FER2013, momentum=0.0, weight_decay=0.0), layer)
+    layer.weight.grad = torch.full((1, 1), 0.5)
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(1 - 0.5 * FER2013.learning_rate)
+
+
 def test_auto_never_mixes_precisions_where_the_recipe_does_not(monkeypatch) -> None:
     """The paper's numbers are float32's, also on hardware that has bf16."""
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
