@@ -23,7 +23,7 @@ from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.settings import settle_paths, settle_several
+from glamor_cli.settings import require_seeds, settle_paths, settle_several
 from glamor_cli.system.environment import describe_environment
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import (
@@ -60,7 +60,7 @@ class AblationConfig:
             attention looks; None where there is none.
 
     Raises:
-        ConfigError: There is no such variant.
+        ConfigError: There is no such variant, no variant or seed at all, or a seed out of bounds.
     """
 
     training: TrainConfig
@@ -72,6 +72,9 @@ class AblationConfig:
     def __post_init__(self) -> None:
         settle_paths(self, "scenes")
         settle_several(self, variants=Variant)
+        if not self.variants:
+            raise ConfigError("there are no variants to train", "Give at least one variant.")
+        require_seeds(self.seeds)
 
 
 def ablate(

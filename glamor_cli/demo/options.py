@@ -6,7 +6,7 @@ from pathlib import Path
 from glamor_cli.ablation.options import SEEDS
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import settle_paths
+from glamor_cli.settings import require_positive, require_seeds, settle_choices, settle_paths
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class DemoConfig:
         full_scenes: How many scenes of each split the ablation uses.
         seeds: Of the ablation.
         device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: There is no such device, less than one epoch, or no seeds or one out of bounds.
     """
 
     folder: Path = Path("glamor-demo")
@@ -37,3 +40,6 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "folder")
+        settle_choices(self, device=Device)
+        require_positive(self.epochs, "the number of epochs", "epochs")
+        require_seeds(self.seeds)

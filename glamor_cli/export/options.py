@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Arithmetic, Device, Provider
-from glamor_cli.settings import settle_choices, settle_paths
+from glamor_cli.settings import require_positive, settle_choices, settle_paths
 
 DEFAULT_OPSET = 20
 OPSETS = range(18, 24)
@@ -145,6 +145,9 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         settle_paths(self, "verify", "calibrate")
+        require_positive(self.calibration_pairs, "the pairs to calibrate on", "calibration_pairs")
+        require_positive(self.verification_pairs, "the pairs to verify on", "verification_pairs")
+        require_positive(self.threads, "the number of threads", "--threads")
         settle_choices(
             self,
             precision=ExportPrecision,
