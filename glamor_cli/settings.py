@@ -78,6 +78,17 @@ def settle_paths(settings: object, *names: str) -> None:
             object.__setattr__(settings, name, Path(value))
 
 
+def settle_lone(settings: object, *names: str) -> None:
+    """Let fields of several texts or paths hold one where they were given it alone.
+
+    Gone through as it is, a text is as many as it has letters.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, str | Path):
+            object.__setattr__(settings, name, (value,))
+
+
 def require_positive(value: int | None, what: str, option: str) -> None:
     """Refuse a number of less than 1; None is not given, and passes.
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from glamor_cli.ablation.run import AblationConfig
 from glamor_cli.bench.options import Backend, BenchConfig
@@ -12,7 +14,7 @@ from glamor_cli.bench.options import Target as BenchTarget
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention.hiding import HidingConfig
+from glamor_cli.evaluation.attention.hiding import HidingConfig, make_filling
 from glamor_cli.evaluation.attention.options import Fill
 from glamor_cli.evaluation.attention.run import AttentionConfig
 from glamor_cli.evaluation.compare import CompareConfig
@@ -20,13 +22,19 @@ from glamor_cli.evaluation.evaluate import EvaluateConfig
 from glamor_cli.export.options import ExportConfig, ExportPrecision, Int8Form
 from glamor_cli.export.tensorrt_build import EngineConfig
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.network.encoders import OriginalEncoder, make_encoder
 from glamor_cli.predict.predictor import PredictConfig
+from glamor_cli.runtimes.base import require_runtime
+from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.runtimes.tensorrt_library import Target
+from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.precision import choose_precision
 from glamor_cli.training.recipes import FER2013, SCENES, Optimizer, Schedule
 from glamor_cli.vision.options import DetectorKind
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 TRAINING = TrainConfig(Path("store"), Path("run"), SCENES)
 ABLATION = AblationConfig(TRAINING)
@@ -70,6 +78,30 @@ def test_the_text_of_a_choice_is_the_choice(settings, name, choice) -> None:
     assert getattr(replace(settings, **{name: str(choice)}), name) is choice
     with pytest.raises(ConfigError, match="'nonsense'"):
         replace(settings, **{name: "nonsense"})
+
+
+def test_a_lone_text_is_one_of_several() -> None:
+    assert BenchConfig(exports="network.onnx").exports == (Path("network.onnx"),)
+    with pytest.raises(ConfigError, match="at least two networks, not 1"):
+        CompareConfig(Path("store"), "glamor-original")
+
+
+def test_the_text_of_a_choice_is_the_choice_where_it_is_an_argument() -> None:
+    contexts = np.ones((1, 3, 112, 112), np.float32)
+    assert not make_filling(contexts, "black").any()
+    assert isinstance(make_encoder("original"), OriginalEncoder)
+    assert choose_precision("auto", torch.device("cpu"), mixed=False) is TrainPrecision.FP32
+    original = find_weights(DEFAULT_WEIGHTS, exported=False)
+    assert TorchRuntime(original, device="cpu", precision="fp32").provider == "cpu"
+    for ask in (
+        lambda: make_filling(contexts, "gpu"),
+        lambda: make_encoder("gpu"),
+        lambda: choose_precision("gpu", torch.device("cpu")),
+        lambda: OnnxRuntime(find_weights(DEFAULT_WEIGHTS), device="gpu"),
+        lambda: require_runtime("gpu", None),
+    ):
+        with pytest.raises(ConfigError, match=r"there is no .* 'gpu'"):
+            ask()
 
 
 def test_an_unknown_source_of_boxes_is_called_so() -> None:

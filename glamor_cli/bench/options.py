@@ -8,7 +8,13 @@ from typing import Any
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.runtimes.options import Device
-from glamor_cli.settings import require_positive, settle_choices, settle_paths, settle_several
+from glamor_cli.settings import (
+    require_positive,
+    settle_choices,
+    settle_lone,
+    settle_paths,
+    settle_several,
+)
 from glamor_cli.system.environment import Environment
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 
@@ -98,7 +104,8 @@ class BenchConfig:
         images: Photographs for the targets that begin with files; None takes one that comes with
             an installed package, at 712x400.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads of every backend; None takes all cores this process may use.
+        threads: CPU threads of every backend; None takes all cores this process may use. Torch has
+            one number for the whole process, and keeps it afterwards.
         seconds: Time spent on each row, at least.
         iterations: Calls measured for each row, at least.
         warmup_seconds: Time spent on each row before.
@@ -126,6 +133,7 @@ class BenchConfig:
         settle_several(self, targets=Target, backends=Backend, precisions=Precision)
         settle_choices(self, device=Device)
         settle_paths(self, "images")
+        settle_lone(self, "exports")
         object.__setattr__(self, "exports", tuple(map(Path, self.exports)))
         if not self.targets or not self.batches or () in (self.backends, self.precisions):
             raise ConfigError(

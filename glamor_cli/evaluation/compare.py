@@ -35,6 +35,7 @@ from glamor_cli.evaluation.significance import Pairing, pair_up
 from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
+from glamor_cli.settings import settle_lone
 from glamor_cli.system.timing import time_interleaved
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.registry import find_weights
@@ -63,6 +64,7 @@ class CompareConfig(SplitConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        settle_lone(self, "weights")
         names = [str(name) for name in self.weights]
         if len(names) < 2:
             raise ConfigError(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from glamor_cli.network.config import Encoder
+from glamor_cli.settings import choose
 
 KERAS_EPSILON = 1e-3
 """Keras's default epsilon of batch norm; PyTorch's 1e-5 moves the scores by 0.003."""
@@ -67,5 +68,10 @@ class ResNet18Encoder(nn.Module):
 
 
 def make_encoder(kind: Encoder) -> nn.Module:
-    """Make a freshly initialised encoder of one of the paper's two kinds."""
+    """Make a freshly initialised encoder of one of the paper's two kinds.
+
+    Raises:
+        ConfigError: There is no such encoder.
+    """
+    kind = choose(Encoder, kind, "encoder")
     return OriginalEncoder() if kind is Encoder.ORIGINAL else ResNet18Encoder()

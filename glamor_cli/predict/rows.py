@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Protocol, SupportsFloat, TextIO
 
 from glamor_cli.files.csv_line import csv_line
+from glamor_cli.settings import choose
 from glamor_cli.vision.status import Status
 
 
@@ -28,7 +29,8 @@ class FaceRow:
     """One face, or one image without a face, or one source that could not be read.
 
     Attributes:
-        source: The image's path as found.
+        source: The image's path as found, the name of a ``SourceImage``, or a camera's
+            address without passwords.
         face: The face's number within the image, from 1, the most confident first.
         status: Whether there is an answer.
         box: The face in whole pixels, inside the image; x2 and y2 exclusive.
@@ -38,10 +40,11 @@ class FaceRow:
         probabilities: All emotions' probabilities.
         face_weight: Share of the face in the fusion.
         context_weight: Share of the context.
-        frame: Of a video: the frame's number, from 0.
-        time: Of a video: seconds since its beginning.
-        track: Of a video: the person's number, from 1, the same in every frame.
-        smoothed_emotion: Of a video: the most probable emotion, smoothed in time.
+        frame: Of a video or a camera: the frame's number, from 0.
+        time: Of a video or a camera: seconds since its beginning, or since its first frame.
+        track: Of a video or a camera: the person's number, from 1, the same up to the next cut or a
+            longer absence.
+        smoothed_emotion: Of a video or a camera: the most probable emotion, smoothed in time.
         smoothed_probability: Its probability.
         smoothed_probabilities: All emotions' probabilities, smoothed in time.
         reason: Why the source could not be read.
@@ -185,9 +188,10 @@ def open_sink(row_format: RowFormat, stream: TextIO, columns: tuple[str, ...] = 
         columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
 
     Raises:
+        ConfigError: There is no such format.
         ValueError: A table is not a machine-readable format.
     """
-    match row_format:
+    match choose(RowFormat, row_format, "format"):
         case RowFormat.JSONL:
             return JsonLinesSink(stream, columns)
         case RowFormat.JSON:

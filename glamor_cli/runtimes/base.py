@@ -75,9 +75,10 @@ def require_runtime(device: str, provider: str | None) -> None:
         provider: A ``Provider`` or its value; None takes ONNX Runtime on ``device``.
 
     Raises:
-        ConfigError: No such provider, or it does not go with the device.
+        ConfigError: No such device or provider, or they do not go together.
         BackendUnavailable: Its libraries are not here.
     """
+    device = choose(Device, device, "device")
     if provider is not None:
         device = _device_of(provider, device)
     if provider == Provider.OPENVINO:

@@ -13,6 +13,7 @@ from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Arithmetic, Device
+from glamor_cli.settings import choose
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, cuda_problem
 from glamor_cli.system.onnx_sessions import (
     no_cuda,
@@ -38,7 +39,7 @@ class OnnxRuntime(Runtime):
             exactly as the graph says, as engines for which it was not made would.
 
     Raises:
-        ConfigError: The number of threads is not positive.
+        ConfigError: There is no such device, or the number of threads is not positive.
         CheckpointError: The file is damaged, or not a network that glamor exported.
         BackendUnavailable: CUDA was asked for and cannot load or answer, of which the message names
             what is missing; or memory does not suffice.
@@ -54,6 +55,8 @@ class OnnxRuntime(Runtime):
         threads: int | None = None,
         optimize: bool = True,
     ) -> None:
+        device = choose(Device, device, "device")
+
         def start(model: Path | bytes) -> onnxruntime.InferenceSession:
             return open_session(model, device=device, threads=threads, optimize=optimize)
 

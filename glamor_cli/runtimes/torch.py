@@ -54,7 +54,8 @@ class TorchRuntime(Runtime):
         precision: In what numbers to compute.
 
     Raises:
-        ConfigError: Half precision on the CPU, or a number of threads that is not positive.
+        ConfigError: No such device or precision, half precision on the CPU, or a number of threads
+            that is not positive.
         CheckpointError: The file is damaged, not glamor's, or its tensors do not fit.
         BackendUnavailable: CUDA was asked for and torch finds no device.
     """
@@ -70,6 +71,7 @@ class TorchRuntime(Runtime):
         precision: TorchPrecision = TorchPrecision.FP32,
     ) -> None:
         self.provider = choose_device(device)
+        precision = choose(TorchPrecision, precision, "precision")
         if precision is not TorchPrecision.FP32 and self.provider == "cpu":
             raise ConfigError(
                 "torch computes in half precision only on CUDA",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
+from glamor_cli.settings import choose
 from glamor_cli.training.options import TrainPrecision
 
 
@@ -27,7 +28,11 @@ def choose_precision(
 
     Hardware without bf16 instructions emulates them, which is far slower than float32, so ``auto``
     looks at the hardware. It stays with float32 where the recipe wants no ``mixed`` precision.
+
+    Raises:
+        ConfigError: There is no such precision.
     """
+    wanted = choose(TrainPrecision, wanted, "precision")
     if wanted is not TrainPrecision.AUTO:
         return wanted
     has_bf16 = gpu_has_bf16() if device.type == "cuda" else cpu_has_bf16()

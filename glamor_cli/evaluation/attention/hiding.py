@@ -22,7 +22,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.attention.options import REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.interface import Runtime
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import choose, require_positive, settle_choices
 from glamor_cli.vision.attention_map import (
     REGION,
     Region,
@@ -220,7 +220,11 @@ def make_filling(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float3
 
     Returns:
         float32 of the same shape.
+
+    Raises:
+        ConfigError: There is no such kind.
     """
+    fill = choose(Fill, fill, "fill")
     if fill is Fill.BLACK:
         return np.zeros_like(contexts)
     if fill is Fill.MEAN:
