@@ -1,7 +1,7 @@
 """Pictures of predictions: boxes, emotions, and the attention laid where the network looked."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,8 @@ class PictureFolder:
 
     Args:
         folder: Made if it is missing.
-        sources: What is looked at, as for ``predict``; none of its files is written over.
+        sources: What is looked at, as for ``predict``, but no iterator, which would be used up
+            here; none of its files is written over.
 
     Attributes:
         saved: How many files were saved.
@@ -92,9 +93,15 @@ class PictureFolder:
 
     Raises:
         ConfigError: The folder cannot be made or written to.
+        TypeError: The sources are an iterator, or something else is among them.
     """
 
     def __init__(self, folder: str | Path, sources: Sources = ()) -> None:
+        if isinstance(sources, Iterator):
+            raise TypeError(
+                f"the sources are gone through twice, which {type(sources).__name__} cannot be: "
+                "give a list"
+            )
         folder = Path(folder)
         self.saved = self.replaced = 0
         try:

@@ -29,11 +29,13 @@ class VideoFolder(PictureFolder):
 
     Args:
         folder: Made if it is missing.
-        sources: What is looked at, as for ``predict``; none of its files is written over.
+        sources: What is looked at, as for ``predict``, but no iterator, which would be used up
+            here; none of its files is written over.
         threads: CPU threads of the encoder; None takes up to 4.
 
     Raises:
         ConfigError: The folder cannot be made or written to.
+        TypeError: The sources are an iterator, or something else is among them.
     """
 
     def __init__(self, folder: Path, sources: Sources = (), *, threads: int | None = None) -> None:

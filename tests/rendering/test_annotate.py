@@ -24,6 +24,7 @@ from glamor_cli.rendering.colours import (
     emotion_colour,
 )
 from glamor_cli.rendering.insets import Style
+from glamor_cli.rendering.videos import VideoFolder
 from glamor_cli.vision.pairs import Box
 
 LONG_NAMES = tuple(f"{name}, a feeling with a very long name [bold]" for name in EMOTIONS)
@@ -222,6 +223,15 @@ def test_no_source_is_written_over(tmp_path):
     ]
     assert source.read_bytes() == b"somebody's photograph"
     assert led_to.read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("kind", [PictureFolder, VideoFolder])
+def test_sources_that_can_be_gone_through_only_once_are_refused(kind, tmp_path):
+    """They would be used up before ``predict`` sees one."""
+    sources = tmp_path.glob("*.jpg")
+    with pytest.raises(TypeError, match="give a list"):
+        kind(tmp_path / "pictures", sources)
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_an_unreadable_image_has_no_picture(tmp_path):
