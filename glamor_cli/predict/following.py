@@ -29,7 +29,9 @@ class FramePrediction(ImagePrediction):
 
     def rows(self) -> list[FaceRow]:
         """Give one row per face, or the one that says that there is none in this frame."""
-        rows = [replace(row, frame=self.frame, time=rounded(self.time)) for row in super().rows()]
+        # A NumPy number, as cameras' programs may count in, is none of JSON's.
+        frame, time = int(self.frame), rounded(self.time)
+        rows = [replace(row, frame=frame, time=time) for row in super().rows()]
         if not self.people:
             return rows
         return [self._track(row, person) for row, person in zip(rows, self.people, strict=True)]

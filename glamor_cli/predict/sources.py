@@ -27,7 +27,7 @@ class SourceImage:
     """One image on its way in.
 
     Attributes:
-        source: Its path as found, or whatever name its rows are to bear.
+        source: Its path as found, or whatever name its rows are to bear; a ``Path`` becomes text.
         image: uint8 [H, W, 3] RGB, or None if it could not be read.
         reason: Why not.
         remedy: What to do about it.
@@ -37,6 +37,9 @@ class SourceImage:
     image: NDArray[np.uint8] | None
     reason: str | None = None
     remedy: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", str(self.source))
 
     @classmethod
     def failed(cls, source: str | Path, error: GlamorError) -> Self:

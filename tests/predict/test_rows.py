@@ -3,10 +3,15 @@
 import csv
 import io
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from glamor_cli.predict.rows import FaceRow, RowFormat, open_sink
+from glamor_cli.errors import ConfigError
+from glamor_cli.predict.following import FramePrediction
+from glamor_cli.predict.rows import FaceRow, JsonSink, RowFormat, open_sink
+from glamor_cli.predict.sources import SourceImage
 from glamor_cli.vision.status import Status
 
 COLUMNS = [
@@ -72,6 +77,23 @@ def test_json():
 
 def test_json_without_rows_is_an_empty_array():
     assert json.loads(written(RowFormat.JSON, [])) == []
+
+
+def test_the_text_of_a_format_is_the_format():
+    sink = open_sink("json", io.StringIO())
+    assert isinstance(sink, JsonSink)
+    with pytest.raises(ConfigError, match="there is no format 'xml'"):
+        open_sink("xml", io.StringIO())
+
+
+def test_names_and_numbers_of_other_kinds_are_written_too():
+    """Programs hold paths, and cameras' programs count in NumPy's numbers."""
+    image = SourceImage(Path("a.jpg"), np.zeros((4, 4, 3), np.uint8))
+    answer = FramePrediction(image.source, ("Happy",), frame=np.int64(3), time=np.float32(0.5))
+    (row,) = [json.loads(line) for line in written(RowFormat.JSONL, answer.rows()).splitlines()]
+    assert row["source"] == "a.jpg"
+    (kept,) = answer.rows()
+    assert type(kept.frame) is int
 
 
 def test_csv():
