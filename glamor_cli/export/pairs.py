@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT, find_split
 from glamor_cli.data.store.format import STORE_FILE
-from glamor_cli.errors import DataError
+from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.interface import INPUT_NAMES
@@ -95,10 +95,17 @@ def load_pairs(
         calibration: Take a store's training split rather than its held-out one.
 
     Raises:
-        DataError: The store is damaged, there are no images, or no face in any of them.
+        DataError: The source cannot be opened, the store is damaged, there are no images, or no
+            face in any of them.
         BackendUnavailable: Of images: a package that the detector needs is not installed.
     """
-    if is_file(source / STORE_FILE):
+    try:
+        is_store = is_file(source / STORE_FILE)
+    except OSError as error:
+        raise DataError(
+            f"cannot open {source}: {reason_of(error)}", "Check its name and its permissions."
+        ) from error
+    if is_store:
         return _from_store(source, limit, classes, calibration=calibration)
     return _from_images(source, limit)
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, ConfigError, reason_of
 from glamor_cli.files import atomic
 from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.kinds import exists
@@ -94,8 +94,18 @@ def save_checkpoint(
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Tell whether a run in this folder can be resumed."""
-    return exists(folder / LAST) or exists(folder / PREVIOUS)
+    """Tell whether a run in this folder can be resumed.
+
+    Raises:
+        ConfigError: The system does not say, as of too long a name.
+    """
+    try:
+        return exists(folder / LAST) or exists(folder / PREVIOUS)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot open {folder}: {reason_of(error)}",
+            "Check its name and its permissions, or choose another folder with --run.",
+        ) from error
 
 
 def set_aside(damaged: Path) -> None:

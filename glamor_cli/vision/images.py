@@ -107,6 +107,8 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {name}", "Check the path.") from error
     except io.UnsupportedOperation as error:
+        if not getattr(path, "readable", lambda: True)():
+            raise _not_readable(path) from error
         raise _cannot_seek(name) from error
     except OSError as error:
         if error.errno == errno.ESPIPE:
@@ -131,11 +133,15 @@ def _name_of(path: object) -> str:
         return str(Path(path))
     is_file = all(hasattr(path, method) for method in ("read", "seek", "tell"))
     if not is_file or isinstance(path, io.TextIOBase):
-        raise TypeError(
-            "an image is read from a path or a file open for reading bytes, not "
-            f"{type(path).__name__}: for bytes give io.BytesIO(data)"
-        )
+        raise _not_readable(path)
     return "the image"
+
+
+def _not_readable(path: object) -> TypeError:
+    return TypeError(
+        "an image is read from a path or a file open for reading bytes, not "
+        f"{type(path).__name__}: for bytes give io.BytesIO(data)"
+    )
 
 
 def _opened(path: str | Path | IO[bytes]) -> AbstractContextManager[IO[bytes]]:

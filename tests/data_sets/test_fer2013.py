@@ -106,6 +106,10 @@ def test_other_files_are_refused(folder, tmp_path):
         {"classes": np.array("Anger")},
         {"lossless": np.ones(3, bool)},
         {"ferplus_classes": np.array(["x"] * 10)},
+        {"ferplus_votes": np.full((4, 10), "many")},
+        {"ferplus_votes": np.full((4, 10), np.inf)},
+        {"ferplus_votes": np.full((4, 10), -1)},
+        {"names": np.array(["sad/x\0y.jpg"] * 4)},
     ):
         np.savez(path, **(arrays("duplicate_of_evaluation") | change))
         with pytest.raises(DataError, match="expected form"):

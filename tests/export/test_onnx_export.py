@@ -230,6 +230,8 @@ def test_wrong_files_are_refused(weights_file: Path, exported: Path, tmp_path: P
     empty.mkdir()
     with pytest.raises(DataError):
         export_onnx(weights_file, tmp_path / "x.onnx", ExportConfig(verify=empty))
+    with pytest.raises(DataError, match="too long"):
+        load_pairs(Path("x" * 300), 1, EMOTIONS)
     assert not (tmp_path / "x.onnx").exists()
 
 

@@ -198,6 +198,11 @@ def test_a_split_without_scenes_is_left_out(tmp_path):
     assert open_data_set(out).splits == ("train",)
 
 
+def test_a_name_that_the_system_does_not_accept_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="too long"):
+        make_scenes(tmp_path / ("x" * 300), SceneConfig(1, 0, 0))
+
+
 def test_never_writes_into_a_folder_with_something_in_it(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not an empty folder"):

@@ -139,6 +139,12 @@ def test_damaged_stores_are_refused_when_opened(store, damage, message):
         PairStore.open(store)
 
 
+@pytest.mark.parametrize("name", ["x\0", "x" * 300])
+def test_names_that_the_system_does_not_accept_are_told(name):
+    with pytest.raises(DataError, match="cannot read"):
+        PairStore.open(name)
+
+
 def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
     rename_split(store, "test[old]")
     change(store, versions={"[/x]": "[/y]", "pillow": "\x1b[31m1\n2"})

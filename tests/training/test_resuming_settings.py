@@ -43,6 +43,13 @@ def test_a_run_does_not_mix_with_other_files(scene_store: Path, tmp_path: Path) 
     check_can_begin(config(scene_store, tmp_path), resume=False)
 
 
+def test_a_run_whose_name_the_system_does_not_accept_is_told(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="too long"):
+        train(config(scene_store, tmp_path / ("x" * 300)))
+
+
 @pytest.mark.parametrize("settings", ['{"model_type": "vit", "precision": "fp16"}', "[]", "{}"])
 def test_another_program_s_settings_are_not_written_over(
     scene_store: Path, tmp_path: Path, settings: str

@@ -92,6 +92,13 @@ def test_bytes_that_are_no_image_give_one_clear_error(data):
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_open_for_writing_is_refused_as_what_is_no_file(tmp_path, buffering):
+    with (tmp_path / "a.png").open("wb", buffering) as file, pytest.raises(TypeError) as caught:
+        read_image(file)
+    assert "open for reading bytes" in str(caught.value)
+
+
 def test_a_pipe_is_refused_and_not_read_into_memory():
     reader, writer = os.pipe()
     os.close(writer)

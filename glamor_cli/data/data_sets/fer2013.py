@@ -146,11 +146,15 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
         duplicates: (count,),
     }
     fits = all(arrays[name].shape == shape for name, shape in shapes.items())
+    votes = arrays["ferplus_votes"]
     if (
         not fits
         or arrays["images"].dtype != np.uint8
         or arrays["lossless"].dtype != np.bool_
         or arrays[duplicates].dtype != np.bool_
+        or votes.dtype.kind not in "iuf"
+        or not ((votes >= 0) & np.isfinite(votes)).all()
+        or any("\0" in str(name) for name in arrays["names"])
         or tuple(map(str, arrays["classes"].ravel())) != EMOTIONS
         or not set(EMOTIONS) <= {find_class(str(name)) for name in voted.ravel()}
         or not np.issubdtype(arrays["labels"].dtype, np.integer)

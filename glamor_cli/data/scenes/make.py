@@ -47,12 +47,12 @@ def make_scenes(
     """
     _check(config)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or holds_visible(out)):
-        raise ConfigError(
-            f"{out} exists already and is not an empty folder",
-            "Choose another folder, or remove this one.",
-        )
     try:
+        if out.exists() and (not out.is_dir() or holds_visible(out)):
+            raise ConfigError(
+                f"{out} exists already and is not an empty folder",
+                "Choose another folder, or remove this one.",
+            )
         # Links are followed first, and "." gets its name.
         place = Path(os.path.realpath(out))
         # A folder that is there stays, as it may be a mount or the one that one works in.

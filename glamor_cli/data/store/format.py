@@ -192,7 +192,7 @@ class StoreInfo:
                 f"{store} is not a pair store: it has no {STORE_FILE}",
                 "Make one with: glamor preprocess SOURCE OUT",
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # the latter of bytes that are no text, and of NUL
             raise DataError(
                 f"cannot read {path}: {reason_of(error)}", "Check the store's files."
             ) from error
