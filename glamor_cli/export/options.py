@@ -121,7 +121,8 @@ class ExportConfig:
             which FP32's tolerance will hardly allow.
         device: What the ONNX file is verified on; ``auto`` is the provider's device, and without
             one the CPU. TensorRT's INT8 is always verified on the CPU, as the graph says.
-        threads: CPU threads for verification; None takes all cores.
+        threads: CPU threads for verification; None takes all cores. Torch, which is compared with,
+            has one number for the whole process, and keeps it afterwards.
         provider: What verifies the ONNX file; None takes ONNX Runtime on ``device``.
         int8_form: For which engine INT8 is made.
 

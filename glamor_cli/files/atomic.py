@@ -37,14 +37,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Lend a temporary path beside ``path``; on success it takes the place of ``path``.
 
     The temporary file keeps the suffix of ``path``, because writers choose a format by it. If the
-    block raises, nothing is left behind and an older ``path`` is untouched. A link stays one, and
+    block raises, no file is left behind and an older ``path`` is untouched. A link stays one, and
     what it points to is replaced. A pipe or a device cannot be replaced: the finished file is
     copied into it. So it is into an open file, as ``/dev/stdout`` names one, even if that is a
     regular file, and into a file that is mounted, as containers have single files, or belongs to
     another in a folder like ``/tmp``.
 
     Args:
-        path: Where the finished file belongs. Its folder is made if it is missing.
+        path: Where the finished file belongs. Its folder is made if it is missing, and stays.
 
     Raises:
         ConfigError: ``path`` is a folder or a link to itself, its folder cannot be made or written

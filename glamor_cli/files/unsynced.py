@@ -16,10 +16,10 @@ def unsynced_path(path: Path) -> Iterator[Path]:
 
     Args:
         path: Where the finished file belongs; a link there is replaced. Its folder is made if it is
-            missing.
+            missing, and stays.
 
     Raises:
-        OSError: It cannot be written. Nothing is left behind, and an older ``path`` is untouched.
+        OSError: It cannot be written. No file is left behind, and an older ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.partial")

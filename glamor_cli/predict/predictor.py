@@ -60,9 +60,9 @@ class PredictConfig:
         weights: A name from ``weights/`` or a file.
         detector: Who finds the faces: a ``DetectorKind`` or its value.
         device: ``auto``, ``cpu`` or ``cuda``, for the network.
-        threads: CPU threads for each engine, images read at once, and threads of the video decoder;
-            None takes all cores. Torch, which runs ``.safetensors`` files, has one number for the
-            whole process, and keeps it.
+        threads: CPU threads for each engine, images read at once (16 at most), and threads of the
+            video decoder (4 at most); None takes all cores. Torch, which runs ``.safetensors``
+            files, has one number for the whole process, and keeps it.
         provider: What runs an ONNX file of the network; None chooses by ``device``. It runs
             CenterFace, too, OpenVINO only where the CPU has AMX; None leaves that to the CPU.
         flip: Also ask the network about each pair's mirror image, and average the answers.
@@ -292,6 +292,7 @@ class Predictor:
             TypeError: Something else is among them.
             BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
             CheckpointError: The network answers with values that are not finite.
+            ConfigError: The process was forked since OpenVINO opened the network or the detector.
         """
         listed = list_sources(images)
         stream = map(_copied, listed) if copy else listed

@@ -81,6 +81,7 @@ def follow_frames(
     Raises:
         BackendUnavailable: The engine fails.
         CheckpointError: The network answers with values that are not finite.
+        ConfigError: The process was forked since OpenVINO opened the network or the detector.
     """
     yield from _look(source, frames, predictor, FrameFollower(tracking), copy=True)
 

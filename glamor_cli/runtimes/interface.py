@@ -81,6 +81,7 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            ConfigError: The process was forked since OpenVINO opened the network.
             CheckpointError: The network answers with values that are not finite, or in other
                 shapes or types than those of an ``Output``.
         """
@@ -98,6 +99,7 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            ConfigError: The process was forked since OpenVINO opened the network.
             CheckpointError: The network answers in other shapes or types than an ``Output``'s.
         """
         _check("face", face, FACE_SIZE)
@@ -132,6 +134,7 @@ class Runtime(ABC):
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
             BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            ConfigError: The process was forked since OpenVINO opened the network.
         """
         _check("face", face, FACE_SIZE)
         parts = self._parts(len(face))

@@ -44,8 +44,8 @@ class TrainResult:
 
     Attributes:
         finished: False where it was asked to stop; it can be resumed.
-        best_accuracy: On validation; -1 where no epoch was finished.
-        best_epoch: Where it was reached, from 1.
+        best_accuracy: On validation; -1 where no epoch with faces of full size was finished.
+        best_epoch: Where it was reached, from 1; 0 where there was none.
         epochs: How many were finished.
         judged_by: The split that validation is on, or ``a tenth of`` the training split.
         stopped: Whether it was asked to stop; so late, perhaps, that it was finished all the same.

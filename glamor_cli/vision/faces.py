@@ -62,6 +62,7 @@ class Detector(Protocol):
         Raises:
             DataError: The image has another shape or type, or the detector fails on it, as where it
                 is too large or memory does not suffice.
+            ConfigError: The process was forked since OpenVINO opened the detector.
         """
 
 

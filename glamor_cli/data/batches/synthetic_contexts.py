@@ -30,7 +30,7 @@ def replace_contexts(contexts: Tensor, share: float, draws: Draws) -> Tensor:
 
 
 def synthetic_contexts(count: int, draws: Draws) -> Tensor:
-    """Generate pictures of random colours and structures, gray or coloured, some with a mask.
+    """Generate pictures of random colours and structures, gray or coloured, each with a mask.
 
     Args:
         count: How many.

@@ -177,8 +177,8 @@ def measure_store(
         ConfigError: No such split, weights or device; the network has no attention, or Grad-CAM is
             asked of a file without gradients.
         DataError: The store is damaged, empty, not of these scenes, or has unknown classes.
-        CheckpointError: The weights are damaged or foreign.
-        BackendUnavailable: The device, or Captum, is not here.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device, or Captum, is not here, or the engine fails on a batch.
     """
     store = PairStore.open(config.store)
     path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
