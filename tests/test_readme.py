@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import typer.main
 from PIL import Image
 from skimage.data import astronaut
 
+from glamor_cli.bench.options import Row
 from glamor_cli.cli.app import app
+from glamor_cli.data.preprocess.run import PreprocessReport
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 # The demo takes minutes, and pytest would call itself.
@@ -116,6 +119,13 @@ def test_cards_publish_under_names_that_can_be_published() -> None:
         shown = re.findall(r"publish_weights\.py \S+ \S+ (\S+)", card.read_text(encoding="utf-8"))
         assert shown
         assert set(shown) <= ast.literal_eval(names).keys()
+
+
+def test_every_key_of_two_commands_is_told() -> None:
+    told = dict(table_under("Keys of `--json`", "docs/for-programs.md"))
+    for command, rows in (("`preprocess`", PreprocessReport), ("`bench`", Row)):
+        keys = set(re.findall(r"`(\w+)`", told[command]))
+        assert {field.name for field in fields(rows)} <= keys
 
 
 def table_under(heading: str, document: str) -> list[list[str]]:
