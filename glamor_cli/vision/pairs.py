@@ -262,13 +262,12 @@ def _blend(
         values *= scale
         return values
 
-    def across(row: NDArray[np.intp]) -> NDArray[np.float32]:
-        return _mix(corner(row, columns.first), corner(row, columns.second), share)
-
-    blended: NDArray[np.float32] = _mix(
-        across(rows.first), across(rows.second), rows.share[:, None]
-    ).reshape(len(rows.first), len(columns.first), 3)
-    return blended
+    # Enlarging needs most rows of the image several times.
+    used, places = np.unique(np.stack([rows.first, rows.second]), return_inverse=True)
+    across = _mix(corner(used, columns.first), corner(used, columns.second), share)
+    above, below = across.take(places, axis=0)
+    blended = _mix(above, below, rows.share[:, None])
+    return blended.reshape(len(rows.first), len(columns.first), 3)
 
 
 def _mix(
