@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,3 +57,13 @@ def test_the_arrays_are_on_the_disk_before_the_index_speaks_of_them(tmp_path, mo
         monkeypatch.setattr(os, "fsync", record)
         split.commit()
     assert order == [(array.file, 0) for array in ARRAYS] + [("index.csv", 1)]
+
+
+def test_a_checksum_that_is_known_is_not_computed_again(tmp_path):
+    """A merge has compared each row with its own already, and would take longer."""
+    known = 123
+    with SplitWriter(tmp_path / "train", ARRAYS) as split:
+        split.add(replace(ROW, row=9, crc32=known), PIXELS)
+        split.finish()
+    ((entry, _),) = read_index(tmp_path / "train" / "index.csv")
+    assert (entry.row, entry.crc32) == (0, known)

@@ -161,7 +161,7 @@ class SplitWriter:
         """Append an image.
 
         Args:
-            entry: What is known of it; ``row`` and ``crc32`` are filled in here.
+            entry: What is known of it; ``row`` is filled in here, and ``crc32`` where it is None.
             pixels: Its row in every array, in their order; none if it is not stored.
 
         Raises:
@@ -173,7 +173,8 @@ class SplitWriter:
                     raise ValueError(f"{array.file} takes {array}, not {values.shape}")
                 with _writing(self.folder):
                     _write(handle, np.ascontiguousarray(values).data.cast("B"))
-            entry = replace(entry, row=self.counts.stored, crc32=row_crc32(*pixels))
+            crc32 = row_crc32(*pixels) if entry.crc32 is None else entry.crc32
+            entry = replace(entry, row=self.counts.stored, crc32=crc32)
         self._count(entry)
         self._lines.append(entry.to_line())
         elapsed = time.monotonic() - self._committed
