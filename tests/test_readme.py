@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,15 @@ def test_every_page_is_a_link_or_two_away_from_the_readme() -> None:
         known |= {f"docs/{name}" for name in re.findall(r"\]\(([\w-]+\.md)", text)}
     pages = {page.relative_to(README.parent).as_posix() for page in documents()}
     assert {page for page in pages if page.startswith("docs/")} == known
+
+
+def test_the_source_archive_has_the_scripts_that_contributing_names() -> None:
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    text = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"^bash ([^/\s]+)/", text, re.MULTILINE)
+    assert named
+    assert set(named) <= set(packed)
 
 
 def test_cards_publish_under_names_that_can_be_published() -> None:
