@@ -133,6 +133,7 @@ def open_session(
     device: str = Device.AUTO,
     threads: int | None = None,
     optimize: bool = True,
+    gpu: int = 0,
 ) -> onnxruntime.InferenceSession:
     """Open any ONNX file on the provider that the device asks for, and check that it is used.
 
@@ -141,6 +142,7 @@ def open_session(
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None for one for each core.
         optimize: Let ONNX Runtime rewrite the graph.
+        gpu: The number of the GPU, where it is CUDA.
 
     Raises:
         ConfigError: The number of threads is not positive.
@@ -151,7 +153,7 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if device != "cpu":
-        session, problem = try_cuda(path, options)
+        session, problem = try_cuda(path, options, device_id=str(gpu))
         if session is not None:
             return session
         if device == "cuda":

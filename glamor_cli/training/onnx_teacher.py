@@ -41,7 +41,10 @@ class OnnxTeacher(Teacher):
 
     def __init__(self, path: Path, *, device: torch.device, threads: int | None) -> None:
         self._path, self.metadata = path, None
-        self._session = open_session(path, device=device.type, threads=threads)
+        # Under torchrun each process has a GPU of its own.
+        self._session = open_session(
+            path, device=device.type, threads=threads, gpu=device.index or 0
+        )
         try:
             names = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
         except ValueError as error:

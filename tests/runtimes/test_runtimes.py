@@ -318,7 +318,8 @@ def test_auto_is_the_cpu_where_cuda_opens_and_cannot_compute(
 
     expected = open_runtime(files[".onnx"], device="cpu", threads=1)(*inputs(2))
     monkeypatch.setattr(
-        "glamor_cli.runtimes.onnx.try_cuda", lambda path, options: (WithoutCudnn(path, options), "")
+        "glamor_cli.runtimes.onnx.try_cuda",
+        lambda path, options, **_: (WithoutCudnn(path, options), ""),
     )
     runtime = open_runtime(files[".onnx"], threads=1)
     assert runtime.device == "cpu"

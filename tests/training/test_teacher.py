@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -20,7 +21,7 @@ from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
 from glamor_cli.training.find_teacher import find_teacher
-from glamor_cli.training.onnx_teacher import CLASSES_KEY
+from glamor_cli.training.onnx_teacher import CLASSES_KEY, OnnxTeacher
 from glamor_cli.training.recipes import (
     FER2013_DISTIL,
     FER2013_TAUGHT,
@@ -171,6 +172,25 @@ def test_any_classifier_in_an_onnx_file_teaches(scene_store: Path, tmp_path: Pat
     only = replace(QUICK, teacher_share=1.0)
     assert train(config(scene_store, tmp_path / "run", judge, only)).finished
     assert set(answers(tmp_path / "run", scene_store)) <= {0, 6}
+
+
+def test_an_onnx_teacher_answers_on_its_process_s_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes of a torchrun would else ask the first; a session on the CPU stands in."""
+    asked = []
+
+    def on_cpu(
+        model: Path, options: onnxruntime.SessionOptions, **of_cuda: str
+    ) -> tuple[onnxruntime.InferenceSession, str]:
+        asked.append(of_cuda)
+        return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"]), ""
+
+    monkeypatch.setattr("glamor_cli.runtimes.onnx.try_cuda", on_cpu)
+    judge = brightness_judge(tmp_path / "judge.onnx")
+    for device in ("cuda:1", "cuda"):
+        OnnxTeacher(judge, device=torch.device(device), threads=1)
+    assert asked == [{"device_id": "1"}, {"device_id": "0"}]
 
 
 def test_onnx_files_that_cannot_teach_are_refused(scene_store: Path, tmp_path: Path) -> None:
