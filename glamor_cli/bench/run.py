@@ -105,9 +105,11 @@ def _measure(setup: Setup, target: Target, batch: int) -> list[Row]:
         if target is not Target.TRAIN:
             # no_grad, because the graphs of torch.compile are recorded anew under inference mode.
             settings.enter_context(torch.no_grad())
-            # cuDNN searches for the fastest algorithm, for everybody as for our runtime.
+            # cuDNN searches for the fastest algorithm, for everybody as for our runtime. What it
+            # finds is a thread's own, and in a pipeline each call would search in a new thread.
+            searches = target is not Target.PIPELINE
             settings.enter_context(
-                torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+                torch.backends.cudnn.flags(enabled=True, benchmark=searches, allow_tf32=False)
             )
         return _compare_line_up(setup, target, batch)
 

@@ -87,7 +87,9 @@ class _Recorded:
 
     def __call__(self, face: Tensor, context: Tensor) -> Answer:
         if self._recording is None or len(self._recording.inputs[0]) != len(face):
-            self._recording = Recording(self._call, (face, context), None)
+            # In pipelines too: what is recorded is searched for once.
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+                self._recording = Recording(self._call, (face, context), None)
         for buffer, values in zip(self._recording.inputs, (face, context), strict=True):
             if buffer is not values:
                 buffer.copy_(values)

@@ -471,6 +471,25 @@ def test_what_failed_is_not_tried_again(weights: Path, monkeypatch: pytest.Monke
     assert second.status == "ok" and second.p50_ms is not None
 
 
+@pytest.mark.parametrize(("target", "searches"), [(Target.NETWORK, True), (Target.PIPELINE, False)])
+def test_a_pipeline_is_not_timed_with_cudnn_s_searches(
+    target: Target, searches: bool, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch keeps what they find for one thread, and each call of a predictor has another."""
+    searched = []
+    able = Contender(
+        Backend.EAGER,
+        "cpu",
+        "fp32",
+        "cpu",
+        lambda: searched.append(torch.backends.cudnn.benchmark),
+    )
+    monkeypatch.setitem(bench_run._LINE_UP, target, lambda *_: LineUp((able,)))
+    (row,) = run_bench(quick(weights, targets=(target,), batches=(1,))).rows
+    assert row.status == "ok"
+    assert set(searched) == {searches}
+
+
 def test_calls_take_turns_and_a_failing_one_stops_alone() -> None:
     order: list[str] = []
 
