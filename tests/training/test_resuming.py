@@ -244,6 +244,41 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to a group of processes")
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGTERM, False)],
+    ids=["terminal", "scheduler", "kill"],
+)
+def test_the_program_that_makes_weights_waits_until_a_stopped_training_has_saved(
+    number: int, to_all: bool, scene_store: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import signal, sys\n"
+        "from train_weights import glamor\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"  # as its main does
+        "glamor('train', *sys.argv[1:])\n"
+    )
+    options = "--epochs 1000 --batch 4 --variant face-only --threads 1 --device cpu"
+    making = Path(__file__).parents[2] / "weights" / "making"
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", program, scene_store, "--run", tmp_path / "run", *options.split()],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(making), *sys.path])},
+        start_new_session=True,
+    )
+    wait_until(lambda: finished_epochs(tmp_path / "run") >= 1, stopped)
+    (os.killpg if to_all else os.kill)(stopped.pid, number)
+    code = stopped.wait(timeout=240)
+    with pytest.raises(ProcessLookupError):  # nothing of it runs on
+        os.killpg(stopped.pid, 0)
+    _, said = stopped.communicate()
+    assert code == (-number if number == signal.SIGINT else 130), said
+    assert "everything is saved" in said
+
+
 @pytest.mark.skipif(os.name != "posix", reason="stops a process, and needs locks")
 def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Path) -> None:
     """The second one would remove what the first is writing, and both would write the results."""

@@ -7,7 +7,7 @@ FER2013 is the folder of the arrays, as ``glamor fer2013`` takes it. Each step o
 ``glamor train``: it is tried for two epochs, which tells how many fit into its share of the time,
 and then run, for six epochs at least. Making the stores and judging come on top. OUT holds the
 stores, a folder for each step and ``summary.json``, with which the best weights of each step are
-judged as ``publish_weights.py`` does. A stopped program goes on where it was.
+judged as ``publish_weights.py`` does. A stopped program saves, and goes on where it was.
 ``publish_weights.py`` makes files of weights out of the last step of each network: of ``original``
 and ``resnet18``, under the names ``glamor-original`` and ``glamor-resnet18``.
 """
@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,10 +26,12 @@ from pathlib import Path
 from publish_weights import majority_accuracy
 
 from glamor_cli.data.store.pair_store import PairStore, Split
+from glamor_cli.errors import INTERRUPTED
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
+from glamor_cli.system.stop_signals import HANGUP
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.options import RecipeName
 from glamor_cli.training.recipes import find_recipe
@@ -122,6 +125,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     asked = parser.parse_args()
 
+    # A scheduler's way to stop a program; it would leave the command running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     asked.out.mkdir(parents=True, exist_ok=True)
     for name, share in SHARES_OF_VOTES.items():
         make_store(asked.fer2013, asked.out, name, share)
@@ -192,8 +197,26 @@ def judge(step: Step, out: Path, split: Split, device: str) -> dict[str, object]
 def glamor(*arguments: object) -> None:
     """Run a command of ours; its failure is this program's end."""
     command = [sys.executable, "-m", "glamor_cli", *map(str, arguments)]
-    if subprocess.run(command, check=False).returncode:
+    process = subprocess.Popen(command)
+    _wait(process)
+    if process.returncode:
         raise SystemExit(f"failed: {' '.join(command)}")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a command, also where this program is stopped, for the command saves then."""
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        # The terminal told it too.
+        _wait(process)
+        raise
+    except SystemExit:
+        # A training that the scheduler told, too, would end at once by a second SIGTERM.
+        hears = HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN
+        process.send_signal(HANGUP if hears else signal.SIGTERM)
+        _wait(process)
+        raise
 
 
 if __name__ == "__main__":
