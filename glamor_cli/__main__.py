@@ -12,6 +12,7 @@ from glamor_cli.errors import (
     PeerFailed,
     is_lack_of_memory,
     reason_of,
+    whole_reason_of,
 )
 from glamor_cli.system.interrupting import let_signals_end, let_signals_interrupt
 from glamor_cli.system.torchrun import is_follower
@@ -50,29 +51,46 @@ def _run() -> None:
     except GlamorError as error:
         is_told = isinstance(error, PeerFailed) and is_follower()
         _fail(error, error, verbose=verbose, quiet=is_told)
-    except (OSError, MemoryError, RuntimeError) as error:
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if _was_interrupted_import(error):
+            if verbose:
+                raise
+            sys.exit(INTERRUPTED)
         report = _explain(error)
         if report is None:
             raise
         _fail(error, report, verbose=verbose)
-    except ImportError as error:
-        from glamor_cli.system.extras import was_interrupted
 
-        if verbose or not was_interrupted(error):
-            raise
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+
+def _was_interrupted_import(error: Exception) -> bool:
+    from glamor_cli.system.extras import was_interrupted
+
+    return _is_of_import(error) and was_interrupted(error)
+
+
+def _is_of_import(error: Exception) -> bool:
+    """Tell whether an exception was raised while a package was being imported."""
+    entry = error.__traceback__
+    found = isinstance(error, ImportError)
+    while entry is not None and not found:
+        code = entry.tb_frame.f_code
+        # Code in a string has a name in brackets for its file.
+        found = code.co_name == "<module>" and not code.co_filename.startswith("<")
+        entry = entry.tb_next
+    return found
 
 
 def _explain(error: Exception) -> GlamorError | None:
-    """Make the report of what the system refuses; None of any other error."""
+    """Make the report of what the system refuses, or of what does not load; None of others."""
     if is_lack_of_memory(error):
         return BackendUnavailable(
             "there is not enough memory to go on",
             "Give a smaller --batch or --batch-max, free memory, or raise the limit (ulimit -v).",
         )
-    if isinstance(error, OSError):
+    # Of a library that does not load, neither a number nor a file is told.
+    if isinstance(error, OSError) and not (error.errno is None and _is_of_import(error)):
         named = "" if error.filename is None else f"cannot use {error.filename}: "
         return ConfigError(
             f"{named}{reason_of(error)}",
@@ -83,6 +101,13 @@ def _explain(error: Exception) -> GlamorError | None:
             "the system lets this program start no more threads",
             "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
         )
+    if _is_of_import(error):
+        from glamor_cli.system.extras import REINSTALL
+
+        return BackendUnavailable(
+            f"a package that glamor needs does not load ({whole_reason_of(error)})",
+            f"glamor doctor says which. {REINSTALL}",
+        )
     return None
 
 
@@ -92,9 +117,12 @@ def _fail(error: Exception, report: GlamorError, *, verbose: bool, quiet: bool =
         sys.excepthook(type(error), error, error.__traceback__)
     elif not quiet:
         # Imported here because it is slow, and most runs end well.
-        from glamor_cli.cli.render import print_error
-
-        print_error(report)
+        try:
+            from glamor_cli.cli.render import print_error
+        except Exception:  # where what it prints with is what does not load
+            sys.stderr.write(f"error: {report}\n")
+        else:
+            print_error(report)
     sys.exit(report.exit_code)
 
 

@@ -176,6 +176,53 @@ def test_verbose_keeps_the_exit_code_of_what_the_system_refuses(
     assert ("Traceback" in capsys.readouterr().err) == bool(words)
 
 
+@pytest.mark.parametrize("words", [[], ["--verbose"]])
+@pytest.mark.parametrize(
+    ("module", "raised", "command"),
+    [
+        ("torch", "ImportError('libcudnn.so.9: no such file')", "train nowhere"),
+        ("torch", "OSError('libcudart.so.13: no such file')", "train nowhere"),
+        ("numpy", "AttributeError('_ARRAY_API not found')", "doctor"),
+        ("rich", "ImportError('No module named pygments')", "train nowhere"),
+    ],
+)
+def test_a_damaged_package_of_the_base_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    raised: str,
+    command: str,
+    words: list[str],
+) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise {raised}\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    done = run(*command.split(), *words)
+    assert done.returncode == 7, done.stderr
+    assert ("Traceback" in done.stderr) == bool(words)
+    if not words:
+        what, remedy = done.stderr.splitlines()
+        said = raised.split("'")[1]
+        assert what == f"error: a package that glamor needs does not load ({said})"
+        assert "glamor doctor" in remedy
+        assert "--reinstall" in remedy
+
+
+@pytest.mark.parametrize("raised", ["OSError('libx.so: no such file')", "AttributeError('old')"])
+@pytest.mark.parametrize(("module", "name"), [("av", "clip.mp4"), ("pillow_heif", "photo.heic")])
+def test_a_damaged_extra_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, raised: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise {raised}\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    brand = b"mp42" if module == "av" else b"heic"
+    (tmp_path / name).write_bytes(b"\0\0\0\x14ftyp" + brand + bytes(100))
+    done = run("predict", tmp_path / name, "--format", "csv")
+    said = raised.split("'")[1]
+    assert f"{module} does not load ({said})" in done.stderr
+    assert "--extra" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 @pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_lead_nowhere(tmp_path: Path, closed: str) -> None:

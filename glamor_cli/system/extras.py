@@ -8,6 +8,12 @@ from pathlib import Path
 
 from glamor_cli.errors import BackendUnavailable, whole_reason_of
 
+# Without the force, pip and uv find that what is damaged is already there.
+REINSTALL = (
+    "Reinstall glamor and all it needs, in its checkout: uv sync --inexact --reinstall, "
+    "or pip install --force-reinstall ."
+)
+
 
 def install_extra(name: str) -> str:
     """Say how an extra of ``pyproject.toml`` is installed, with uv and with pip.
@@ -61,7 +67,10 @@ def importing(package: str, missing: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except ImportError as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # What is damaged, or does not fit its neighbours, raises anything.
         heed_interrupt(error)
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
         what = missing if absent else f"{package} does not load ({whole_reason_of(error)})"
