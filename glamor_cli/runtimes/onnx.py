@@ -4,9 +4,9 @@ import platform
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
@@ -14,6 +14,7 @@ from glamor_cli.runtimes.exported import ExportedFile, not_utf8, unreadable
 from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES, Output, Runtime
 from glamor_cli.runtimes.options import Arithmetic, Device
 from glamor_cli.settings import choose
+from glamor_cli.system.onnx_library import load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, cuda_problem
 from glamor_cli.system.onnx_sessions import (
     no_cuda,
@@ -23,6 +24,9 @@ from glamor_cli.system.onnx_sessions import (
     try_cuda,
 )
 from glamor_cli.weights.metadata import Metadata
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
 
 _ARM = ("aarch64", "arm64", "ARM64")
 """What Linux, macOS and Windows call the CPUs whose half-precision units ONNX Runtime uses."""
@@ -57,7 +61,7 @@ class OnnxRuntime(Runtime):
     ) -> None:
         device = choose(Device, device, "device")
 
-        def start(model: Path | bytes) -> onnxruntime.InferenceSession:
+        def start(model: Path | bytes) -> "InferenceSession":
             return open_session(model, device=device, threads=threads, optimize=optimize)
 
         self._path, self._version, self._start = path.absolute(), _version(path), start
@@ -104,7 +108,7 @@ class OnnxRuntime(Runtime):
     @cached_property
     def _halves(
         self,
-    ) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession, tuple[str, ...]] | None:
+    ) -> "tuple[InferenceSession, InferenceSession, tuple[str, ...]] | None":
         """The face's half and the rest, ready to run; None where they cannot be told apart.
 
         Nor can they where the file is gone or another one by now: the session has the first.
@@ -134,7 +138,7 @@ def open_session(
     threads: int | None = None,
     optimize: bool = True,
     gpu: int = 0,
-) -> onnxruntime.InferenceSession:
+) -> "InferenceSession":
     """Open any ONNX file on the provider that the device asks for, and check that it is used.
 
     Args:
@@ -151,7 +155,8 @@ def open_session(
     """
     options = session_options(threads)
     if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        levels = load_onnxruntime().GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL
     if device != "cpu":
         session, problem = try_cuda(path, options, device_id=str(gpu))
         if session is not None:
@@ -174,9 +179,7 @@ def require_cuda() -> None:
         raise no_cuda(problem)
 
 
-def _on_cpu(
-    path: Path | bytes, options: onnxruntime.SessionOptions
-) -> onnxruntime.InferenceSession:
+def _on_cpu(path: Path | bytes, options: "SessionOptions") -> "InferenceSession":
     try:
         return start_session(path, options, [CPU_PROVIDER])
     except Exception as error:
@@ -184,7 +187,7 @@ def _on_cpu(
         raise unreadable(name, error) from error
 
 
-def _read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
+def _read_metadata(session: "InferenceSession", path: Path) -> Metadata:
     """Check that the graph is the network's, and read what it says of itself."""
     try:
         exported = ExportedFile.of(

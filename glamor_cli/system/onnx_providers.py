@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from glamor_cli.system.extras import installed_version
 from glamor_cli.system.gpus import query_driver
+from glamor_cli.system.onnx_library import ONNX_RUNTIME_PACKAGE, load_onnxruntime
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -30,6 +32,9 @@ def cuda_problem() -> str | None:
     The driver is asked first and the provider's own library is loaded by hand, because ONNX Runtime
     itself would fall back to the CPU with no more than a log line. Whether cuDNN is here, only the
     first convolution tells.
+
+    Raises:
+        BackendUnavailable: ONNX Runtime itself is not installed, or does not load.
     """
     # Standard output is the process's: of two that set it aside at once, one would keep it so.
     with _ASKING:
@@ -38,9 +43,13 @@ def cuda_problem() -> str | None:
 
 @cache
 def _cuda_problem() -> str | None:
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        if installed_version("onnxruntime") and installed_version("onnxruntime-gpu"):
+            return (
+                "onnxruntime, built without CUDA, lies over onnxruntime-gpu: "
+                f"uninstall both, then install '{ONNX_RUNTIME_PACKAGE}'"
+            )
         return "the installed onnxruntime was built without CUDA (onnxruntime-gpu has it)"
     if sys.platform not in _LIBRARIES:
         return f"CUDA does not exist on {sys.platform}"

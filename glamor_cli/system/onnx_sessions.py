@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glamor_cli.errors import BackendUnavailable, reason_of
 from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.settings import require_positive
+from glamor_cli.system.onnx_library import load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def session_options(threads: int | None) -> "onnxruntime.SessionOptions":
 
     Raises:
         ConfigError: The number of threads is not positive.
+        BackendUnavailable: ONNX Runtime is not installed, or does not load.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _LOG_ERRORS
     if threads is not None:
@@ -58,8 +59,7 @@ def start_session(
     Raises:
         Exception: ONNX Runtime's own, which share no base but this.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     file = utf8_path(model) if isinstance(model, Path) else nullcontext(model)
     with file as readable:
         # Without the flag both opening and running fall back to the CPU, with a line printed.

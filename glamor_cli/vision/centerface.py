@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,8 @@ from glamor_cli.errors import (
     whole_reason_of,
 )
 from glamor_cli.system.cpus import available_cpus, cpu_flags
-from glamor_cli.system.extras import find_in_package, importing
+from glamor_cli.system.extras import find_in_package
+from glamor_cli.system.onnx_library import load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
 from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
 from glamor_cli.system.openvino_graphs import OpenVINOGraph
@@ -291,7 +291,7 @@ def _open(path: Path, opening: Callable[[bytes, int | None], _Maps], threads: in
 
 
 def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
-    onnxruntime = _import_onnxruntime()
+    onnxruntime = load_onnxruntime()
     session = onnxruntime.InferenceSession(model, session_options(threads), [CPU_PROVIDER])
     at_once = min(threads or available_cpus(), MOST_AT_ONCE)
     turns: dict[int, BoundedSemaphore] = {}
@@ -307,7 +307,6 @@ def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
 
 
 def _open_cuda(model: bytes, threads: int | None) -> _Maps:
-    _import_onnxruntime()
     # The exhaustive search, the default, would time every algorithm anew for each size of image.
     session, problem = try_cuda(model, session_options(threads), cudnn_conv_algo_search="HEURISTIC")
     if session is None:
@@ -326,13 +325,6 @@ def _open_cuda(model: bytes, threads: int | None) -> _Maps:
     except Exception as error:
         raise no_cuda(reason_of(error)) from error
     return run
-
-
-def _import_onnxruntime() -> Any:
-    missing, remedy = "CenterFace needs onnxruntime", "Install it: pip install onnxruntime"
-    with importing("onnxruntime", missing, remedy):
-        import onnxruntime
-    return onnxruntime
 
 
 def _open_openvino(model: bytes, threads: int | None) -> _Maps:

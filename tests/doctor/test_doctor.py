@@ -71,6 +71,43 @@ def test_damaged_libraries_are_rows_and_their_cries_are_not_repeated(tmp_path):
     assert done.returncode == 7
 
 
+def test_packages_that_do_not_fit_their_neighbours_are_rows(tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('no operator torchvision::nms')")
+    protobuf = "class VersionError(Exception): pass\nraise VersionError('protobuf is too old')\n"
+    (tmp_path / "onnx.py").write_text(protobuf)
+    (tmp_path / "matplotlib.py").write_text("raise AttributeError('_ARRAY_API not found')")
+    done, found, rows = run_doctor(PYTHONPATH=str(tmp_path))
+    assert "Traceback" not in done.stderr
+    assert {name for name, row in rows.items() if row["status"] == "broken"} >= {
+        "torchvision",
+        "onnx",
+        "matplotlib",
+        "CPUExecutionProvider",
+    }
+    assert rows["torchvision"]["detail"] == "no operator torchvision::nms"
+    assert rows["onnx"]["detail"] == "protobuf is too old"
+    assert "onnx does not load" in rows["CPUExecutionProvider"]["detail"]
+    # pip and uv leave what is installed as it is unless they are forced.
+    for force in ("uv sync --inexact --reinstall", "pip install --force-reinstall"):
+        assert force in rows["onnx"]["remedy"]
+    assert rows["centerface"]["status"] == "ok"
+    assert found["works"] is False
+    assert done.returncode == 7
+
+
+def test_what_another_package_of_onnx_runtime_left_is_a_row(tmp_path):
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").touch()
+    done, found, rows = run_doctor(PYTHONPATH=str(tmp_path))
+    assert "Traceback" not in done.stderr
+    for name in ("CPUExecutionProvider", "centerface"):
+        assert rows[name]["status"] == "broken"
+        assert "onnxruntime does not load" in rows[name]["detail"]
+        assert "pip uninstall -y onnxruntime onnxruntime-gpu" in rows[name]["remedy"]
+    assert found["works"] is False
+    assert done.returncode == 7
+
+
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
     monkeypatch.setattr("glamor_cli.weights.registry._FOLDERS", (tmp_path,))
