@@ -356,6 +356,22 @@ def test_a_notebooks_way_to_show_figures_does_not_matter(tmp_path: Path) -> None
     assert (tmp_path / "why.png").is_file()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the home is not asked for by HOME")
+def test_a_home_that_cannot_be_written_to_is_no_ones_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in containers; matplotlib, which draws, would keep its cache there."""
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.png")
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", os.devnull)
+    done = run("explain", tmp_path / "photo.png", "--output", tmp_path / "why.png")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "why.png").is_file()
+    assert "matplotlib" not in done.stderr.lower()
+    assert "mkdir" not in done.stderr
+
+
 NO_THREADS = """
 from glamor_cli.cli import app
 from glamor_cli.__main__ import main

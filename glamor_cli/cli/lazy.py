@@ -34,12 +34,21 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Parse the arguments with the command itself; its context then leads to it."""
+        _quiet_matplotlib()
         try:
             return self.load().make_context(*arguments, **options)
         except typer.BadParameter as error:
             # Validation's own way to begin, which says nothing to whoever typed the option.
             error.message = error.message.removeprefix("Value error, ")
             raise
+
+
+def _quiet_matplotlib() -> None:
+    """Have it warn of nothing, as it would of its cache where no home can be written to."""
+    # Late, because the version and the list of commands need no logging.
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def lazy_group(commands: dict[str, str]) -> type[TyperGroup]:
