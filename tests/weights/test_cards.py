@@ -30,7 +30,7 @@ def headline(measured: dict[str, Any]) -> list[str]:
         f"{onnx['count']:,} faces:",
         f"| accuracy | {torch['accuracy']:.2%} | {onnx['accuracy']:.2%} |",
         f"| macro-F1 | {torch['macro_f1']:.4f} | {onnx['macro_f1']:.4f} |",
-        f"Against the majority of FER+'s votes: {votes['accuracy']:.2%}, and",
+        f"majority of FER+'s votes: {votes['accuracy']:.2%} on the {votes['decided']:,} faces",
         f"{votes['accuracy_where_clear']:.2%} on the {votes['clear']:,} faces",
         f"The shipped temperature {measured['temperature']:.2f} ",
         f"the calibration error is {measured['calibration_error_of_the_other_half']:.4f};",
