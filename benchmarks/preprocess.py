@@ -23,7 +23,7 @@ import skimage.data
 from PIL import Image, ImageFilter
 from recording import RESULTS, record
 
-from glamor_cli.data.options import PairMaking
+from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector
@@ -114,7 +114,9 @@ def find(detector: Detector, images: list[Any]) -> list[Box]:
 def measure_whole(source: Path, store: Path, workers: int) -> dict[str, float]:
     """The command's own work, starting the workers included."""
     before = _cpu_seconds()
-    report = preprocess(PreprocessConfig(source, store, PairMaking(), workers=workers))
+    report = preprocess(
+        PreprocessConfig(source, store, PairMaking(boxes=BoxSource.DETECT), workers=workers)
+    )
     return {
         "workers": workers,
         "stored": report.stored,

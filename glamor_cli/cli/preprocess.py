@@ -11,7 +11,7 @@ from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, printable, say, say_notes
+from glamor_cli.cli.render import console, exit_stopped, say, say_notes
 from glamor_cli.cli.source_notes import say_left_out
 from glamor_cli.counts import count
 from glamor_cli.data.options import BoxSource, PairMaking
@@ -161,8 +161,7 @@ def _print(report: "PreprocessReport", out: Path) -> None:
         say(f"{count(report.resumed, 'image')} {were} done by an earlier run")
     for failure in report.failed[:_SHOWN_FAILURES]:
         where = "" if failure.source in failure.reason else f"{failure.source}: "
-        line = printable(f"failed: {where}{failure.reason}")
-        say(line)
+        say(f"failed: {where}{failure.reason}")
     if len(report.failed) > _SHOWN_FAILURES:
         say(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists them all")
     if report.failed and report.boxes in (BoxSource.CROP_FILES, BoxSource.MANIFEST):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from glamor_cli.cli.render import printable, say
+from glamor_cli.cli.render import say
 from glamor_cli.counts import count
 from glamor_cli.vision.heif import HEIF_SUFFIXES, say_how
 
@@ -39,7 +39,7 @@ class SourceNotes:
         """Say what there is to say."""
         if self.passed_over:
             folders = [*self.passed_over]
-            where = printable(str(folders[0])) if len(folders) == 1 else f"{len(folders)} folders"
+            where = str(folders[0]) if len(folders) == 1 else f"{len(folders)} folders"
             files = count(self.passed_over.total(), "picture")
             say(f"skipped {files} that glamor saved in {where}")
         if self.taken:

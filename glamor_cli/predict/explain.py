@@ -1,5 +1,6 @@
 """Why one person got this answer: what the network saw, and what changes if it sees less."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.files.kinds import is_file
 from glamor_cli.files.local import require_local
 from glamor_cli.predict.predictor import FacePrediction, PredictConfig, open_predictor
 from glamor_cli.predict.sources import SourceImage
@@ -77,11 +79,12 @@ def explain(path: str | Path, config: PredictConfig, number: int = 1) -> Explana
     try:
         image = read_image(path)
     except DataError as error:
-        if is_video(path) and Path(path).is_file():
-            raise DataError(
-                f"{path} is a video, and only pictures are explained",
-                "Save a frame as a picture; glamor predict takes videos.",
-            ) from error
+        with suppress(OSError):  # of a name that the system refuses, which the error tells
+            if is_video(path) and is_file(Path(path)):
+                raise DataError(
+                    f"{path} is a video, and only pictures are explained",
+                    "Save a frame as a picture; glamor predict takes videos.",
+                ) from error
         raise
     predictor = open_predictor(config)
     (prediction,) = predictor.predict([SourceImage(str(path), image)])

@@ -30,8 +30,8 @@ class VideoClock:
     A time that does not rise is passed by a hair, so that the file's own times hold again as soon
     as they have caught up. Where they fall far back and stay there, another recording was joined
     on, and is counted from where the first one ended. In broadcasts a leap far ahead counts as
-    such a fall. It may also be a long pause in reception, which nothing tells from another
-    recording; it is closed, as players do.
+    such a fall, unless the next picture leaps again. It may also be a long pause in reception,
+    which nothing tells from another recording; it is closed, as players do.
     """
 
     def __init__(self, stream: Any, container: Any) -> None:
@@ -46,6 +46,7 @@ class VideoClock:
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self._step = 1 / (rate if SHORTEST < rate < 1e6 else _GUESSED_RATE)
         self._away = 0
+        self._told = 0.0
         self.last = -self._step
 
     def time(self, frame: Any) -> float:
@@ -56,6 +57,9 @@ class VideoClock:
             if self._start is None:
                 self._start = self._earlier(stamp)
             told = float((stamp - self._start) * self._base)
+            if self._away == 1 and told - self._told > self._far_ahead:
+                self._far_ahead = math.inf  # pictures that come as rarely again are no joins
+            self._told = told
             leaps = self.last >= 0 and told > self.last + self._far_ahead
             far = leaps or told < self.last - FAR_BACK
             self._away = self._away + 1 if far else 0

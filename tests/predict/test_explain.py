@@ -140,6 +140,12 @@ def test_a_video_is_said_to_be_one(tmp_path):
     assert "glamor predict" in error.remedy
 
 
+def test_a_name_that_the_system_refuses_is_told_of_videos_too(tmp_path):
+    error = CliRunner().invoke(app, ["explain", str(tmp_path / ("x" * 300 + ".mp4"))]).exception
+    assert isinstance(error, DataError)
+    assert "too long" in error.what
+
+
 def test_an_address_is_said_to_be_one():
     address = "https://example.org/a.jpg"
     result = CliRunner().invoke(app, ["explain", address])

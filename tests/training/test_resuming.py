@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -269,14 +270,25 @@ def test_the_program_that_makes_weights_waits_until_a_stopped_training_has_saved
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(making), *sys.path])},
         start_new_session=True,
     )
-    wait_until(lambda: finished_epochs(tmp_path / "run") >= 1, stopped)
-    (os.killpg if to_all else os.kill)(stopped.pid, number)
-    code = stopped.wait(timeout=240)
-    with pytest.raises(ProcessLookupError):  # nothing of it runs on
-        os.killpg(stopped.pid, 0)
-    _, said = stopped.communicate()
+    try:
+        wait_until(lambda: finished_epochs(tmp_path / "run") >= 1, stopped)
+        (os.killpg if to_all else os.kill)(stopped.pid, number)
+        code = stopped.wait(timeout=240)
+        wait_until(lambda: not is_running(stopped.pid))  # nor does anything of it run on
+        _, said = stopped.communicate()
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(stopped.pid, signal.SIGKILL)
     assert code == (-number if number == signal.SIGINT else 130), said
     assert "everything is saved" in said
+
+
+def is_running(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # gone, or only what nobody has waited for
+        return False
+    return True
 
 
 @pytest.mark.skipif(os.name != "posix", reason="stops a process, and needs locks")

@@ -167,6 +167,10 @@ def test_a_broadcast_of_few_pictures_is_followed(tmp_path):
     path = write_clip(tmp_path / "slides.ts", grays(4), times=[0, 9, 18, 27])
     frames, _ = read_what_there_is(path)
     assert [round(frame.time, 2) for frame in frames] == [0, 9, 18, 27]
+    # The second looks like a join until the third leaps as far.
+    path = write_clip(tmp_path / "stills.ts", grays(5), times=[0, 60, 120, 180, 240])
+    frames, _ = read_what_there_is(path)
+    assert [round(frame.time) for frame in frames][2:] == [120, 180, 240]
 
 
 def test_one_time_that_is_damaged_does_not_move_the_later_ones(tmp_path):
