@@ -1,5 +1,6 @@
 """``glamor train``: learn from a pair store."""
 
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,12 +21,12 @@ from glamor_cli.cli.runtime_options import (
 )
 from glamor_cli.counts import count
 from glamor_cli.data.split_names import TRAIN_SPLIT
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import ConfigError, GlamorError
 from glamor_cli.files.kinds import is_file
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import MAX_SEED
-from glamor_cli.system.torchrun import is_follower
+from glamor_cli.system.torchrun import is_follower, processes
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
 from glamor_cli.training.options import RecipeName, TrainPrecision
 
@@ -134,8 +135,11 @@ def train(
             deterministic=deterministic,
         )
         if not console.quiet:
-            opened = PairStore.open(store)
-            say_notes([*note_shared(opened, train_split), *validation_notes(config, opened)])
+            # What is wrong here the training finds, too, once all processes have met: one that
+            # waits for others does not hear that they have ended, and torchrun waits for it.
+            with suppress(GlamorError) if processes() > 1 else nullcontext():
+                opened = PairStore.open(store)
+                say_notes([*note_shared(opened, train_split), *validation_notes(config, opened)])
         with long_progress("starting", "images", counted="steps") as show:
             result = run_training(
                 config,

@@ -115,6 +115,7 @@ def test_what_all_find_wrong_is_said_once(scene_store: Path, tmp_path: Path) -> 
     said = finish(wrong)
     assert wrong.returncode != 0
     assert said.count("has no split 'nowhere'") == 1
+    assert "SIGKILL" not in said, "one of them waited for the other, and torchrun for both"
     assert not (tmp_path / "run" / CONFIG).exists()
 
 
