@@ -44,7 +44,7 @@ _BASE = {
     "onnx": "onnx",
     "onnxscript": "onnxscript",
     "safetensors": "safetensors",
-    "scipy": "scipy.stats",
+    "scipy": "scipy.special",
     "jinja2": "jinja2",
     "google-crc32c": "google_crc32c",
     "matplotlib": "matplotlib.figure",

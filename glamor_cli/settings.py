@@ -62,11 +62,11 @@ def settle_several(settings: object, **kinds: type[StrEnum]) -> None:
     Raises:
         ConfigError: Something in a field names no choice.
     """
+    settle_lone(settings, *kinds)
     for name, kind in kinds.items():
         value = getattr(settings, name)
         if value is not None:
-            several = (value,) if isinstance(value, str) else value
-            chosen = tuple(choose(kind, one, name.removesuffix("s")) for one in several)
+            chosen = tuple(choose(kind, one, name.removesuffix("s")) for one in value)
             object.__setattr__(settings, name, chosen)
 
 

@@ -83,8 +83,7 @@ def merge(
     with _progress("merging", "images", total_images(paths)) as show:
         merged = merge_stores(paths, out, on_progress=show)
     pairs = sum(counts.stored for counts in merged.info.counts.values())
-    line = f"{pairs} pairs of {len(paths)} stores are in {out}"
-    say(line)
+    say(f"{pairs} pairs of {len(paths)} stores are in {out}")
     say_notes(note_shared(merged))
 
 

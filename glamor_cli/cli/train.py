@@ -172,8 +172,7 @@ class _Display:
             from glamor_cli.training.live_report import LIVE_REPORT
 
             self.begun = True
-            line = f"curves after each epoch in {self._run / LIVE_REPORT}"
-            say(line)
+            say(f"curves after each epoch in {self._run / LIVE_REPORT}")
         # The run's last line stays on screen, where it would be taken for that of its own epoch.
         judged = progress.validation_accuracy if progress.done < progress.total else None
         best = "" if judged is None else f"  validation {judged:.1%}"
@@ -187,8 +186,7 @@ class _Display:
 
 
 def _say_damaged(checkpoint: Path, reason: str) -> None:
-    line = f"{checkpoint} is damaged ({reason}) and was put aside; going on from the one before"
-    say(line)
+    say(f"{checkpoint} is damaged ({reason}) and was put aside; going on from the one before")
 
 
 def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) -> None:
@@ -210,8 +208,7 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
             "Go on with the same command and --resume.",
         )
     if not begun:
-        line = f"{config.run} is already finished; there was nothing left to do"
-        say(line)
+        say(f"{config.run} is already finished; there was nothing left to do")
     say(
         f"best validation accuracy {result.best_accuracy:.2%} on {result.judged_by} "
         f"in epoch {result.best_epoch}: {config.run / BEST}"

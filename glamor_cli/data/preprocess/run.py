@@ -152,8 +152,8 @@ def preprocess(
     # A cluster's workers run in folders of their own.
     where = config.source.absolute() if config.dask else config.source
     data_set = open_data_set(where, split=config.split)
-    config = _with_boxes_decided(config, data_set)
     _check(config, data_set)
+    config = _with_boxes_decided(config, data_set)
     source = summarise(data_set, box_files=config.making.boxes is BoxSource.CROP_FILES)
     if not any(summary.images for summary in source.splits.values()):
         raise _without_images(config.source, data_set.count_unread())
@@ -314,29 +314,6 @@ def _changed() -> DataError:
     )
 
 
-def _with_boxes_decided(config: PreprocessConfig, data_set: DataSet) -> PreprocessConfig:
-    """Decide what AUTO means for a data set.
-
-    Raises:
-        ConfigError: Only some of its splits have boxes; faces framed in two ways would be mixed.
-    """
-    if config.making.boxes is not BoxSource.AUTO:
-        return config
-    boxes, boxed = BoxSource.DETECT, data_set.find_boxed_splits()
-    if boxed:
-        is_manifest = data_set.layout is Layout.MANIFEST
-        boxes = BoxSource.MANIFEST if is_manifest else BoxSource.CROP_FILES
-        others = [name for name in data_set.splits if name not in boxed]
-        if others:
-            raise ConfigError(
-                f"{config.source} has boxes for {', '.join(boxed)}, but not for "
-                f"{', '.join(others)}",
-                f"Detect all faces with --boxes {BoxSource.DETECT}, or take the splits one by one "
-                "with --split.",
-            )
-    return replace(config, making=replace(config.making, boxes=boxes))
-
-
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
     if config.workers < 1:
@@ -353,21 +330,42 @@ def _check(config: PreprocessConfig, data_set: DataSet) -> None:
             f"the store {config.out} would lie inside the data set and become part of it",
             "Choose a folder elsewhere.",
         )
-    boxes = config.making.boxes
-    if boxes is BoxSource.CROP_FILES and (
-        data_set.layout is Layout.MANIFEST or not data_set.find_boxed_splits()
-    ):
+
+
+def _with_boxes_decided(config: PreprocessConfig, data_set: DataSet) -> PreprocessConfig:
+    """Decide what AUTO means for a data set, and refuse boxes that it does not have.
+
+    Raises:
+        ConfigError: It has not the boxes that are asked for; or, with AUTO, only some of its splits
+            have any, and faces framed in two ways would be mixed.
+    """
+    asked = config.making.boxes
+    if asked not in (BoxSource.AUTO, BoxSource.CROP_FILES, BoxSource.MANIFEST):
+        return config
+    own = BoxSource.MANIFEST if data_set.layout is Layout.MANIFEST else BoxSource.CROP_FILES
+    boxed = data_set.find_boxed_splits()
+    if asked is BoxSource.AUTO:
+        others = [name for name in data_set.splits if name not in boxed]
+        if boxed and others:
+            raise ConfigError(
+                f"{config.source} has boxes for {', '.join(boxed)}, but not for "
+                f"{', '.join(others)}",
+                f"Detect all faces with --boxes {BoxSource.DETECT}, or take the splits one by one "
+                "with --split.",
+            )
+        boxes = own if boxed else BoxSource.DETECT
+        return replace(config, making=replace(config.making, boxes=boxes))
+    if asked is own and boxed:
+        return config
+    if asked is BoxSource.CROP_FILES:
         raise ConfigError(
             f"{config.source} has no folder 'crop' with box files",
             "Put crop/<split>/<Class>/<name>.txt beside the images, or use --boxes detect.",
         )
-    if boxes is BoxSource.MANIFEST and (
-        data_set.layout is not Layout.MANIFEST or not data_set.find_boxed_splits()
-    ):
-        raise ConfigError(
-            f"{config.source} is not a manifest with boxes in columns x1,y1,x2,y2",
-            "Give a manifest .csv that has them, or use --boxes detect.",
-        )
+    raise ConfigError(
+        f"{config.source} is not a manifest with boxes in columns x1,y1,x2,y2",
+        "Give a manifest .csv that has them, or use --boxes detect.",
+    )
 
 
 def _pool(
