@@ -34,6 +34,8 @@ from glamor_cli.system.onnx_library import REINSTALL_ONNX_RUNTIME, load_onnxrunt
 from glamor_cli.system.onnx_providers import CPU_PROVIDER, CUDA_PROVIDER, cuda_problem
 from glamor_cli.system.onnx_sessions import onnx_reason
 from glamor_cli.system.openvino_graphs import load_openvino
+from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS, RegisteredWeights, find_weights, registered
 
 _BASE = {
@@ -138,8 +140,9 @@ def examine() -> Examination:
             *_weights(),
         ]
     names = (*_BASE, "onnxruntime-gpu", "onnxruntime", *_EXTRAS)
-    found = {name: known for name in names if (known := installed_version(name)) is not None}
-    return Examination(tuple(rows), {"glamor": __version__, "python": _python(), **found})
+    versions = {"glamor": __version__, "python": platform.python_version()}
+    versions |= {name: known for name in names if (known := installed_version(name)) is not None}
+    return Examination(tuple(rows), versions)
 
 
 @contextlib.contextmanager
@@ -165,7 +168,8 @@ def _machine(driver: Driver) -> Iterator[Finding]:
     known = f", {' '.join(flags)}" if flags else ""
     detail = f"{platform.machine()}, {count(available_cpus(), 'core')}{known}"
     yield Finding("machine", "CPU", FindingStatus.OK, detail)
-    yield Finding("machine", "Python", FindingStatus.OK, f"{_python()} on {platform.system()}")
+    python = f"{platform.python_version()} on {platform.system()}"
+    yield Finding("machine", "Python", FindingStatus.OK, python)
     yield _gpu(driver)
 
 
@@ -232,32 +236,22 @@ def _providers() -> Iterator[Finding]:
     except BackendUnavailable as error:
         yield Finding(group, CPU_PROVIDER, FindingStatus.BROKEN, error.what, error.remedy)
         return
-    listed = onnxruntime.get_available_providers()
-    problem = _provider_problem(CPU_PROVIDER, graph)
-    yield Finding(
-        group,
-        CPU_PROVIDER,
-        FindingStatus.BROKEN if problem else FindingStatus.OK,
-        problem or onnxruntime.__version__,
-        REINSTALL_ONNX_RUNTIME if problem else "",
-    )
-    problem = cuda_problem() or _provider_problem(CUDA_PROVIDER, graph)
-    yield Finding(
-        group,
-        CUDA_PROVIDER,
-        FindingStatus.MISSING if problem else FindingStatus.OK,
-        problem or "loads",
-        "Needed only to run ONNX files on a GPU: install what is missing." if problem else "",
-    )
-    for name in sorted(set(listed) - {CPU_PROVIDER, CUDA_PROVIDER}):
-        problem = _provider_problem(name, graph)
-        yield Finding(
-            group,
-            name,
-            FindingStatus.MISSING if problem else FindingStatus.OK,
-            problem or "loads",
-            "Not needed: glamor does not use it." if problem else "",
-        )
+    needed = {
+        CPU_PROVIDER: REINSTALL_ONNX_RUNTIME,
+        CUDA_PROVIDER: "Needed only to run ONNX files on a GPU: install what is missing.",
+    }
+    others = sorted(set(onnxruntime.get_available_providers()) - needed.keys())
+    for name in (*needed, *others):
+        is_base = name == CPU_PROVIDER
+        problem = cuda_problem() if name == CUDA_PROVIDER else None
+        problem = problem or _provider_problem(name, graph)
+        if problem is None:
+            detail = onnxruntime.__version__ if is_base else "loads"
+            yield Finding(group, name, FindingStatus.OK, detail)
+        else:
+            status = FindingStatus.BROKEN if is_base else FindingStatus.MISSING
+            remedy = needed.get(name, "Not needed: glamor does not use it.")
+            yield Finding(group, name, status, problem, remedy)
 
 
 def _provider_problem(provider: str, graph: bytes) -> str | None:
@@ -294,7 +288,8 @@ def _engines(driver: Driver) -> Iterator[Finding]:
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if "BF16" in capabilities else "float32"
     except Exception as error:
-        yield _extra_missing("engines", "OpenVINO", "openvino", error)
+        remedy = f"Optional. {install_extra('openvino')}"
+        yield Finding("engines", "OpenVINO", FindingStatus.MISSING, _problem(error), remedy)
     else:
         detail = f"{installed_version('openvino')} on {devices}, CPU in {precision}"
         yield Finding("engines", "OpenVINO", FindingStatus.OK, detail)
@@ -314,20 +309,11 @@ def _tensorrt(target: Target, name: str, driver: Driver) -> Finding:
     return Finding("engines", name, FindingStatus.OK, f"{trt.__version__}, {can}")
 
 
-def _extra_missing(group: str, name: str, extra: str, error: Exception) -> Finding:
-    return Finding(
-        group, name, FindingStatus.MISSING, _problem(error), f"Optional. {install_extra(extra)}"
-    )
-
-
 def _detectors() -> Iterator[Finding]:
-    from glamor_cli.vision.detectors import open_detector
-    from glamor_cli.vision.options import DetectorKind
-
     image = np.zeros((64, 64, 3), np.uint8)
     # The corrected form of dlib's is the same network.
     for kind in (DetectorKind.CENTERFACE, DetectorKind.DLIB):
-        default = kind is DetectorKind.CENTERFACE
+        default = kind is DEFAULT_DETECTOR
         try:
             detector = open_detector(kind, threads=1)
             detector.detect(image)
@@ -392,10 +378,6 @@ def _checked_weights(name: str, entry: RegisteredWeights) -> Finding:
         return Finding("weights", name, status, "; ".join(wrong), remedy)
     found = f"{len(entry.files)} files, {size / 1e6:.0f} MB, checksums agree"
     return Finding("weights", name, FindingStatus.OK, f"{entry.summary} ({found})")
-
-
-def _python() -> str:
-    return platform.python_version()
 
 
 def _problem(error: Exception) -> str:
