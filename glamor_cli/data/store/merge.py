@@ -57,14 +57,17 @@ def merge_stores(
         raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
     stores = [PairStore.open(folder) for folder in folders]
     info = _merged_info(stores)
-    for name in sorted(info.source):
-        _refuse_duplicates(stores, name)
+    holders = {
+        name: [store for store in stores if name in store.splits] for name in sorted(info.source)
+    }
+    for name, parts in holders.items():
+        _refuse_duplicates(parts, name)
     with StoreWriter.open(out, info) as writer:
         if not writer.complete:
             counts, done = {}, 0
-            for name in sorted(info.source):
+            for name, parts in holders.items():
                 with writer.split(name) as split:
-                    _fill(split, stores, name, on_progress, done)
+                    _fill(split, parts, name, on_progress, done)
                     counts[name] = split.counts
                 done += counts[name].read
             writer.finish(counts)
@@ -116,15 +119,7 @@ def _merged_source(parts: list[SourceSummary]) -> SourceSummary:
 
 
 def _entries(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, IndexRow]]:
-    for store in stores:
-        if name in store.splits:
-            yield from ((store, entry) for entry in store.entries(name))
-
-
-def _pictures(stores: list[PairStore], name: str) -> Iterator[tuple[PairStore, IndexRow, int]]:
-    for store in stores:
-        if name in store.splits:
-            yield from ((store, entry, crc32) for entry, crc32 in store.pictures(name))
+    return ((store, entry) for store in stores for entry in store.entries(name))
 
 
 def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
@@ -132,7 +127,7 @@ def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
 
     Names alone do not tell: two data sets may both number their images from 1.
     """
-    if sum(name in store.splits for store in stores) < 2:
+    if len(stores) < 2:
         return
     seen = array("Q")
     for _, entry in _entries(stores, name):
@@ -143,14 +138,15 @@ def _refuse_duplicates(stores: list[PairStore], name: str) -> None:
         return
     # A manifest may name an image twice; only what two stores have is a mistake.
     owners: dict[tuple[str, int], PairStore] = {}
-    for store, entry, crc32 in _pictures(stores, name):
-        if digest_name(entry.source) in doubtful:
-            other = owners.setdefault((entry.source, crc32), store)
-            if other is not store:
-                raise DataError(
-                    f"{other.path} and {store.path} both have {entry.source} in {name}",
-                    "Merge stores of different images; each image in both would count twice.",
-                )
+    for store in stores:
+        for entry, crc32 in store.pictures(name):
+            if digest_name(entry.source) in doubtful:
+                other = owners.setdefault((entry.source, crc32), store)
+                if other is not store:
+                    raise DataError(
+                        f"{other.path} and {store.path} both have {entry.source} in {name}",
+                        "Merge stores of different images; each image in both would count twice.",
+                    )
 
 
 def _fill(
@@ -162,11 +158,8 @@ def _fill(
 ) -> None:
     """Append what is left of a split."""
     for store in stores:
-        if name in store.splits:
-            store.check_index(name)
-    arrays: dict[Path, tuple[NDArray[Any], ...]] = {
-        store.path: store.arrays(name) for store in stores if name in store.splits
-    }
+        store.check_index(name)
+    arrays = {store.path: store.arrays(name) for store in stores}
     for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
         split.add(entry, _pixels(store, name, entry, arrays[store.path]))
         if on_progress and split.counts.read % PROGRESS_ROWS == 0:
