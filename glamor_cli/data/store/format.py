@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from glamor_cli.data.store.index import IndexRow
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_json
 from glamor_cli.files.local import require_local
@@ -24,6 +25,7 @@ from glamor_cli.labels import EMOTIONS
 from glamor_cli.settings import flatten
 from glamor_cli.vision.geometry import Geometry
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, FACE_SHAPE
+from glamor_cli.vision.status import Status
 
 SCHEMA = 1
 STORE_FILE = "store.json"
@@ -86,6 +88,15 @@ class Counts:
     stored: int = 0
     no_face: int = 0
     failed: int = 0
+
+    def plus(self, entry: IndexRow) -> "Counts":
+        """Count one more image."""
+        return Counts(
+            read=self.read + 1,
+            stored=self.stored + (entry.row is not None),
+            no_face=self.no_face + (entry.status is Status.NO_FACE),
+            failed=self.failed + (entry.status is Status.ERROR),
+        )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from glamor_cli.data.store.index import IndexRow, read_index
 from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.reading import sha256
 from glamor_cli.vision.pairs import NO_FACE, crop_context
-from glamor_cli.vision.status import Status
 
 _REMEDY = "Preprocess the data set into a new folder."
 PROGRESS_ROWS = 256
@@ -196,7 +195,7 @@ class PairStore:
             arrays = self.arrays(name)
             counts = Counts()
             for entry in self.entries(name):
-                counts = count(counts, entry)
+                counts = counts.plus(entry)
                 if entry.row is None:
                     continue
                 if entry.row < len(arrays[0]):
@@ -317,16 +316,6 @@ class PairStore:
         if rows == 0:
             return np.zeros(shape, array.dtype)
         return np.memmap(path, array.dtype, "r", HEADER_BYTES, shape)
-
-
-def count(counts: Counts, entry: IndexRow) -> Counts:
-    """Count one more image."""
-    return Counts(
-        read=counts.read + 1,
-        stored=counts.stored + (entry.row is not None),
-        no_face=counts.no_face + (entry.status is Status.NO_FACE),
-        failed=counts.failed + (entry.status is Status.ERROR),
-    )
 
 
 def row_crc32(*arrays: NDArray[Any]) -> int:

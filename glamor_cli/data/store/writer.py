@@ -26,7 +26,7 @@ from glamor_cli.data.store.format import (
     StoreInfo,
 )
 from glamor_cli.data.store.index import HEADER, IndexRow, read_index
-from glamor_cli.data.store.pair_store import count, row_crc32
+from glamor_cli.data.store.pair_store import row_crc32
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import remove_leftovers
 from glamor_cli.files.folder_lock import lock_folder
@@ -238,7 +238,7 @@ class SplitWriter:
             handle.truncate(HEADER_BYTES + self.counts.stored * array.row_bytes)
 
     def _count(self, entry: IndexRow) -> None:
-        self.counts = count(self.counts, entry)
+        self.counts = self.counts.plus(entry)
         if entry.status is Status.ERROR:
             self.failures.append((entry.source, entry.reason))
 
