@@ -4,8 +4,6 @@ FER2013's own labels are noisy: they agree with the top vote of FER+'s ten annot
 images. So the manifest carries soft labels, a mixture of both.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,11 @@ from glamor_cli.data.data_sets.class_names import find_class
 from glamor_cli.data.options import VOTES_SHARE
 from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.atomic import cannot_write, write_text
+from glamor_cli.files.csv_line import csv_line
 from glamor_cli.files.reading import open_file
 from glamor_cli.files.unsynced import unsynced_path
 from glamor_cli.labels import EMOTIONS
+from glamor_cli.settings import require_share
 from glamor_cli.system.undisturbed import undisturbed
 
 SPLITS = ("train", "validation")
@@ -67,16 +67,10 @@ def convert_fer2013(
             it cannot be written to.
         DataError: The files are missing or hold something else.
     """
-    if not 0 <= votes_share <= 1:
-        raise ConfigError(
-            f"the votes' share must be from 0 to 1, not {votes_share}",
-            "Give --votes-share from 0 to 1.",
-        )
+    require_share(votes_share, "the votes' share")
     folder, out = Path(folder), Path(out)
-    manifest = io.StringIO()
-    rows = csv.writer(manifest, lineterminator="\n")
-    rows.writerow(("path", "label", "split", *EMOTIONS))
-    _require_own(out / _MANIFEST, manifest.getvalue())
+    lines = [csv_line(("path", "label", "split", *EMOTIONS))]
+    _require_own(out / _MANIFEST, lines[0])
     reports = {}
     for split in SPLITS:
         arrays = _load(folder / f"{split}.npz", _DUPLICATES[split])
@@ -88,13 +82,14 @@ def convert_fer2013(
             name = f"{split}/{index:05d}-{Path(str(arrays['names'][index])).stem}.png"
             _write_png(out / name, arrays["images"][index])
             label = EMOTIONS[arrays["labels"][index]]
-            rows.writerow((name, label, split, *(f"{share:.6g}" for share in targets[index])))
+            shares = (f"{share:.6g}" for share in targets[index])
+            lines.append(csv_line((name, label, split, *shares)))
         reports[split] = Fer2013Report(
             written=int(keep.sum()),
             duplicates=int(duplicates.sum()),
             lossy=int((lossy & ~duplicates).sum()),
         )
-    write_text(out / _MANIFEST, manifest.getvalue())
+    write_text(out / _MANIFEST, "".join(lines))
     return reports
 
 

@@ -1,7 +1,6 @@
 """``cues.csv``, beside generated scenes: where the discs of each scene are, and which decides."""
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from glamor_cli.data.scenes.drawing import RINGS
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_text
+from glamor_cli.files.csv_line import csv_line
 from glamor_cli.vision.pairs import Box
 
 CUES_FILE = "cues.csv"
@@ -83,18 +83,15 @@ def write_cues(folder: Path, cues: Iterable[Cue], count: int) -> None:
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     decoy_columns = (
         f"{_decoy(number)}{side}" for number in range(1, count) for side in Box._fields
     )
-    writer.writerow((*_COLUMNS, *decoy_columns))
+    lines = [csv_line((*_COLUMNS, *decoy_columns))]
     for cue in cues:
         decoys = (side for decoy in cue.decoys for side in decoy)
-        writer.writerow(
-            (cue.split, cue.name, cue.label, cue.kind, cue.width, cue.height, *cue.box, *decoys)
-        )
-    write_text(folder / CUES_FILE, text.getvalue())
+        cells = (cue.split, cue.name, cue.label, cue.kind, cue.width, cue.height, *cue.box, *decoys)
+        lines.append(csv_line(cells))
+    write_text(folder / CUES_FILE, "".join(lines))
 
 
 def _from_row(row: dict[str, str]) -> Cue:

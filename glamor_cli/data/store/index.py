@@ -10,7 +10,6 @@ that are not UTF-8 as ``\udcNN``.
 """
 
 import csv
-import io
 import math
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from glamor_cli.errors import DataError, reason_of
+from glamor_cli.files.csv_line import csv_line
 from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import Box
 from glamor_cli.vision.status import Status
@@ -67,20 +67,17 @@ class IndexRow:
 
     def to_line(self) -> bytes:
         """Write as a line of the index."""
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerow(
-            (
-                "" if self.row is None else self.row,
-                _escape(self.source),
-                self.label,
-                *(self.box or ("", "", "", "")),
-                "" if self.score is None else f"{self.score:.{_SCORE_DIGITS}f}",
-                self.status.value,
-                "" if self.crc32 is None else f"{self.crc32:08x}",
-                _escape(self.reason),
-            )
+        cells = (
+            self.row,
+            _escape(self.source),
+            self.label,
+            *(self.box or (None, None, None, None)),
+            None if self.score is None else f"{self.score:.{_SCORE_DIGITS}f}",
+            self.status.value,
+            None if self.crc32 is None else f"{self.crc32:08x}",
+            _escape(self.reason),
         )
-        return buffer.getvalue().encode("utf-8")
+        return csv_line(cells).encode("utf-8")
 
     @classmethod
     def from_line(cls, line: bytes) -> "IndexRow":
