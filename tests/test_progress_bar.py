@@ -67,3 +67,13 @@ def test_the_time_left_in_a_log_counts_from_where_a_resumed_run_began(monkeypatc
     assert 60 * int(left[1]) + int(left[2]) >= 2, "nine times what ten took"
     assert third.endswith(", unknown time left"), "the next of several works begins anew"
     assert re.search(r" 10 of 50 images .*, \d:\d\d:\d\d left$", fourth)
+
+
+def test_a_rate_that_a_log_is_not_told_is_that_of_this_run(monkeypatch, capsys):
+    monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
+    with long_progress.long_progress("merging", "images") as show:
+        show(9000, 9100)
+        time.sleep(0.1)
+        show(9010, 9100)
+    _, second = capsys.readouterr().err.splitlines()
+    assert 0 < float(re.search(r", ([\d.]+) images/s", second)[1]) <= 100

@@ -47,9 +47,11 @@ class _Lines:
         if total is None or now - self._shown < _LINE_SECONDS:
             return
         self._shown = now
-        lasting = (now - self._began) / max(done - self._before, 1) * (total - done)
-        left = timedelta(seconds=round(lasting)) if done > self._before else "unknown time"
+        passed, done_since = now - self._began, done - self._before
+        lasting = passed / max(done_since, 1) * (total - done)
+        left = timedelta(seconds=round(lasting)) if done_since else "unknown time"
+        known = done_since / max(passed, 1e-9) if rate is None else rate
         say(
             f"{doing or self._doing}: {done} of {total} {self._counted} "
-            f"({done / max(total, 1):.1%}), {rate or 0:.1f} {self._unit}/s, {left} left"
+            f"({done / max(total, 1):.1%}), {known:.1f} {self._unit}/s, {left} left"
         )

@@ -1,8 +1,5 @@
 """``glamor store``: inspect, check and merge pair stores, and export their boxes."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -60,8 +57,8 @@ def verify(path: StoreArgument) -> None:
 
     opened = PairStore.open(path)
     total = sum(counts.stored for counts in opened.info.counts.values())
-    with _progress("verifying", "pairs", total) as show:
-        checked = opened.verify(show)
+    with long_progress("verifying", "pairs") as show:
+        checked = opened.verify(lambda done: show(done, total))
     line = f"{path}: {count(checked, 'pair')}, all intact"
     if not opened.info.index_sha256:
         line += "; an older version made it, without checksums of its labels"
@@ -79,28 +76,12 @@ def merge(
     from glamor_cli.data.store.merge import merge_stores, total_images
     from glamor_cli.data.store.shared_images import note_shared
 
-    paths = tuple(stores)
-    with _progress("merging", "images", total_images(paths)) as show:
-        merged = merge_stores(paths, out, on_progress=show)
+    total = total_images(stores)
+    with long_progress("merging", "images") as show:
+        merged = merge_stores(stores, out, on_progress=lambda done: show(done, total))
     pairs = sum(counts.stored for counts in merged.info.counts.values())
-    say(f"{pairs} pairs of {len(paths)} stores are in {out}")
+    say(f"{pairs} pairs of {len(stores)} stores are in {out}")
     say_notes(note_shared(merged))
-
-
-@contextmanager
-def _progress(doing: str, unit: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a pass over a store is."""
-    started, before = time.monotonic(), None
-    with long_progress(doing, unit) as show:
-
-        def show_done(done: int) -> None:
-            nonlocal started, before
-            # What an earlier run had done says nothing of how fast this one is.
-            if before is None:
-                started, before = time.monotonic(), done
-            show(done, total, rate=(done - before) / max(time.monotonic() - started, 1e-9))
-
-        yield show_done
 
 
 @store.command("export-crops")
