@@ -8,16 +8,17 @@ from glamor_cli.predict.following import FramePrediction
 from glamor_cli.rendering.annotate import Label, draw_labels
 from glamor_cli.rendering.colours import emotion_colour
 from glamor_cli.rendering.insets import Style, draw_box, scale_box
-from glamor_cli.rendering.video_writer import even_size
 
 _LONG_SIDE = (640, 1920)
 """Annotated frames keep their size within these bounds of the longer side, in pixels."""
 
 
 def frame_size(image: NDArray[np.uint8]) -> tuple[int, int]:
-    """Choose the width and height at which a frame, [H, W, 3], is drawn; both are even."""
+    """Choose the width and height at which a frame, [H, W, 3], is drawn; H.264 needs even ones."""
     height, width = image.shape[:2]
-    return even_size(width, height, _LONG_SIDE)
+    longer = max(width, height)
+    scale = min(max(longer, _LONG_SIDE[0]), _LONG_SIDE[1]) / longer
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def annotate_frame(prediction: FramePrediction, size: tuple[int, int]) -> NDArray[np.uint8]:

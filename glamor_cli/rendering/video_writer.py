@@ -131,16 +131,3 @@ def write_video(
                 writer.release()
         except av.FFmpegError as error:
             raise cannot_write(path, error.strerror) from error
-
-
-def even_size(width: int, height: int, bounds: tuple[int, int]) -> tuple[int, int]:
-    """Bring a frame's longer side within bounds and both sides to even numbers, as H.264 needs.
-
-    Args:
-        width: Pixels.
-        height: Pixels.
-        bounds: Least and most of the longer side.
-    """
-    longer = max(width, height)
-    scale = min(max(longer, bounds[0]), bounds[1]) / longer
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
