@@ -5,7 +5,6 @@ faces of those before. Memory holds these and a batch of faces, however many sou
 Nothing here needs torch unless the weights do.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +27,7 @@ from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.mirrored import MirroredRuntime
 from glamor_cli.runtimes.options import FACES_AT_ONCE, Device, Provider
-from glamor_cli.settings import require_positive, settle_choices
+from glamor_cli.settings import require_finite, require_positive, settle_choices
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector, Faces
@@ -93,13 +92,10 @@ class PredictConfig:
         settle_choices(self, detector=DetectorKind, device=Device, provider=Provider)
         require_positive(self.batch, "the batch size", "--batch")
         require_positive(self.threads, "the number of threads", "--threads")
-        if self.min_score is not None and not 0 <= self.min_score < math.inf:  # nan is neither
-            raise ConfigError(
-                f"the lowest detector score must be 0 or more and finite, not {self.min_score}",
-                "Give --min-score 0 or more.",
-            )
+        least = self.min_score or 0.0
+        require_finite(least, "the lowest detector score", "Give --min-score 0 or more.")
         # dlib's scores have no such bound.
-        if self.detector is DetectorKind.CENTERFACE and (self.min_score or 0) > 1:
+        if self.detector is DetectorKind.CENTERFACE and least > 1:
             raise ConfigError(
                 f"centerface's scores go from 0 to 1: no face would have {self.min_score}",
                 "Give --min-score 1 or less.",

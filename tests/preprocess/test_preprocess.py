@@ -149,9 +149,9 @@ def test_detected_boxes_do_not_depend_on_how_images_are_grouped(tmp_path):
 
 
 def test_what_cannot_work_is_named(tmp_path, authors_data_set):
-    with pytest.raises(ConfigError, match="at least 1 image at a time, not 0"):
+    with pytest.raises(ConfigError, match="images per task must be at least 1, not 0"):
         preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", images_per_task=0))
-    with pytest.raises(ConfigError, match="at least one worker, not 0"):
+    with pytest.raises(ConfigError, match="the number of workers must be at least 1, not 0"):
         preprocess(PreprocessConfig(authors_data_set, tmp_path / "out", workers=0))
     assert not (tmp_path / "out").exists()
 

@@ -25,7 +25,7 @@ from glamor_cli.data.store.format import Counts, StoreInfo
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.settings import settle_paths
+from glamor_cli.settings import require_positive, settle_paths
 from glamor_cli.system.cpus import available_cpus
 from glamor_cli.vision.heif import HEIF_PACKAGE, HEIF_SUFFIXES, say_how
 from glamor_cli.vision.status import Status
@@ -316,15 +316,8 @@ def _changed() -> DataError:
 
 def _check(config: PreprocessConfig, data_set: DataSet) -> None:
     """Refuse what cannot work before anything is written."""
-    if config.workers < 1:
-        raise ConfigError(
-            f"there must be at least one worker, not {config.workers}", "Give --workers 1 or more."
-        )
-    if config.images_per_task < 1:
-        raise ConfigError(
-            f"a worker must take at least 1 image at a time, not {config.images_per_task}",
-            "Set images_per_task to 1 or more.",
-        )
+    require_positive(config.workers, "the number of workers", "--workers")
+    require_positive(config.images_per_task, "the number of images per task", "images_per_task")
     if data_set.searches(config.out):
         raise ConfigError(
             f"the store {config.out} would lie inside the data set and become part of it",
