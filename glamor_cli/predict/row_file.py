@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
-from glamor_cli.predict.rows import COLUMNS, FaceRow, RowFormat, open_sink
+from glamor_cli.predict.rows import FaceRow, RowFormat, open_sink
 
 
 class RowFile:
@@ -17,9 +17,7 @@ class RowFile:
         columns: ``COLUMNS`` or ``VIDEO_COLUMNS``.
     """
 
-    def __init__(
-        self, file: io.FileIO, row_format: RowFormat, columns: tuple[str, ...] = COLUMNS
-    ) -> None:
+    def __init__(self, file: io.FileIO, row_format: RowFormat, columns: tuple[str, ...]) -> None:
         self._file = file
         self._text = io.StringIO(newline="")
         self._sink = open_sink(row_format, self._text, columns)

@@ -117,7 +117,7 @@ class RowSink(Protocol):
 class JsonLinesSink:
     """One JSON object a line."""
 
-    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...]) -> None:
         self._stream = stream
         self._columns = columns
 
@@ -134,7 +134,7 @@ class JsonLinesSink:
 class JsonSink:
     """One JSON array, written row by row, so that it may be longer than memory."""
 
-    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...]) -> None:
         self._stream = stream
         self._columns = columns
         # Nothing is written before the first row is there: until then everything may fail.
@@ -156,7 +156,7 @@ class JsonSink:
 class CsvSink:
     """A header and one line per row; lists and objects are JSON within their cell."""
 
-    def __init__(self, stream: TextIO, columns: tuple[str, ...] = COLUMNS) -> None:
+    def __init__(self, stream: TextIO, columns: tuple[str, ...]) -> None:
         self._stream = stream
         self._columns = columns
         self._begun = False

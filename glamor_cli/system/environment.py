@@ -77,6 +77,7 @@ class Environment:
 
 def describe_environment() -> Environment:
     """Describe this machine as it is now."""
+    gpus = query_driver().gpus
     return Environment(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         glamor=__version__,
@@ -86,14 +87,11 @@ def describe_environment() -> Environment:
         cores=available_cpus(),
         instructions=" ".join(cpu_flags()),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        gpu=_gpu_name(),
-        packages=_installed(_PACKAGES),
+        gpu=gpus[0].name if gpus else None,
+        packages={
+            name: known for name in _PACKAGES if (known := installed_version(name)) is not None
+        },
     )
-
-
-def _installed(packages: tuple[str, ...]) -> dict[str, str]:
-    versions = {package: installed_version(package) for package in packages}
-    return {package: known for package, known in versions.items() if known is not None}
 
 
 def _cpu_name() -> str:
@@ -104,9 +102,3 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _gpu_name() -> str | None:
-    """Name the first GPU, if there is one."""
-    gpus = query_driver().gpus
-    return gpus[0].name if gpus else None

@@ -80,13 +80,9 @@ def upsample_attention(
     values: NDArray[np.float32] = np.maximum(smooth, 0)
     peak = float(values.max())
     if peak > 0:
-        values *= np.float32(_strength(attention) / peak)
+        strength = min(1.0, float(attention.max()) / float(attention.mean()) - 1)
+        values *= np.float32(strength / peak)
     return values
-
-
-def _strength(attention: NDArray[np.float32]) -> float:
-    """Say how much a map's peak stands out: from 0 where it is even to 1 at twice its mean."""
-    return min(1.0, float(attention.max()) / float(attention.mean()) - 1)
 
 
 def interpolate_attention(attention: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,9 +32,8 @@ from glamor_cli.errors import (
 )
 from glamor_cli.system.cpus import available_cpus, cpu_flags
 from glamor_cli.system.extras import find_in_package
-from glamor_cli.system.onnx_library import load_onnxruntime
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
-from glamor_cli.system.onnx_sessions import no_cuda, session_options, try_cuda
+from glamor_cli.system.onnx_sessions import no_cuda, session_options, start_session, try_cuda
 from glamor_cli.system.openvino_graphs import OpenVINOGraph
 from glamor_cli.vision.faces import Faces, check_image
 from glamor_cli.vision.onnx_graph import Shape, clean_graph
@@ -291,8 +290,7 @@ def _open(path: Path, opening: Callable[[bytes, int | None], _Maps], threads: in
 
 
 def _open_onnxruntime(model: bytes, threads: int | None) -> _Maps:
-    onnxruntime = load_onnxruntime()
-    session = onnxruntime.InferenceSession(model, session_options(threads), [CPU_PROVIDER])
+    session = start_session(model, session_options(threads), [CPU_PROVIDER])
     at_once = min(threads or available_cpus(), MOST_AT_ONCE)
     turns: dict[int, BoundedSemaphore] = {}
 

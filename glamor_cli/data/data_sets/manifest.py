@@ -238,14 +238,10 @@ def _box(cells: list[str], path: Path, line: int) -> Box | None:
         return None
     if max(map(abs, numbers)) > MAX_COORDINATE:
         raise _wrong(path, line, f"has the impossible box {','.join(cells)}")
-    if any(numbers) and max(map(abs, numbers)) <= 1 and not all(map(_is_whole, numbers)):
+    if any(numbers) and max(map(abs, numbers)) <= 1 and any(number % 1 for number in numbers):
         raise _wrong(path, line, f"has the box {','.join(cells)}, which is not in pixels")
     x1, y1, x2, y2 = (round(number) for number in numbers)
     return Box(x1, y1, x2, y2)
-
-
-def _is_whole(number: float) -> bool:
-    return float(number).is_integer()
 
 
 def _targets(cells: list[str], label: str, path: Path, line: int) -> tuple[float, ...] | None:
