@@ -168,7 +168,7 @@ def preprocess(
             started=started,
             on_progress=on_progress,
         )
-        if store.complete:
+        if store.info.complete:
             run.take_finished(PairStore.open(config.out))
         else:
             with _pool(config, workers, on_no_worker) as pool:

@@ -6,14 +6,12 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glamor_cli.data.store.format import SourceSummary, StoreInfo
 from glamor_cli.data.store.index import IndexRow
-from glamor_cli.data.store.pair_store import PROGRESS_ROWS, PairStore, row_crc32
+from glamor_cli.data.store.pair_store import PROGRESS_ROWS, PairStore
 from glamor_cli.data.store.shared_images import digest_name
 from glamor_cli.data.store.writer import SplitWriter, StoreWriter
 from glamor_cli.errors import ConfigError, DataError
@@ -63,7 +61,7 @@ def merge_stores(
     for name, parts in holders.items():
         _refuse_duplicates(parts, name)
     with StoreWriter.open(out, info) as writer:
-        if not writer.complete:
+        if not writer.info.complete:
             counts, done = {}, 0
             for name, parts in holders.items():
                 with writer.split(name) as split:
@@ -161,23 +159,7 @@ def _fill(
         store.check_index(name)
     arrays = {store.path: store.arrays(name) for store in stores}
     for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
-        split.add(entry, _pixels(store, name, entry, arrays[store.path]))
+        split.add(entry, store.read_row(name, entry, arrays[store.path]))
         if on_progress and split.counts.read % PROGRESS_ROWS == 0:
             on_progress(done + split.counts.read)
     split.finish()
-
-
-def _pixels(
-    store: PairStore, name: str, entry: IndexRow, arrays: tuple[NDArray[Any], ...]
-) -> tuple[NDArray[Any], ...]:
-    """Read a row and verify it."""
-    if entry.row is None:
-        return ()
-    if entry.row < len(arrays[0]):
-        pixels = tuple(values[entry.row] for values in arrays)
-        if row_crc32(*pixels) == entry.crc32:
-            return pixels
-    raise DataError(
-        f"{store.path}: row {entry.row} of {name} ({entry.source}) is damaged",
-        "Preprocess that part again; glamor store verify tells whether a store is intact.",
-    )

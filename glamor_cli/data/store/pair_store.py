@@ -196,18 +196,10 @@ class PairStore:
             counts = Counts()
             for entry in self.entries(name):
                 counts = counts.plus(entry)
-                if entry.row is None:
-                    continue
-                if entry.row < len(arrays[0]):
-                    crc32 = row_crc32(*(array[entry.row] for array in arrays))
+                if self.read_row(name, entry, arrays):
                     checked += 1
                     if on_progress and checked % PROGRESS_ROWS == 0:
                         on_progress(checked)
-                    if crc32 != entry.crc32:
-                        raise DataError(
-                            f"{self.path}: row {entry.row} of {name} ({entry.source}) is damaged",
-                            _REMEDY,
-                        )
             if counts != self.info.counts[name]:
                 raise DataError(
                     f"{self.path}: the index of {name} counts {counts}, "
@@ -216,6 +208,32 @@ class PairStore:
                 )
             self.check_index(name)
         return checked
+
+    def read_row(
+        self, name: str, entry: IndexRow, arrays: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[Any], ...]:
+        """Read an image's row and compare its checksum.
+
+        Args:
+            name: The split.
+            entry: The image.
+            arrays: Those of the split.
+
+        Returns:
+            The row of each array; nothing of an image that is not stored.
+
+        Raises:
+            DataError: It is damaged; the message names the image.
+        """
+        if entry.row is None:
+            return ()
+        if entry.row < len(arrays[0]):
+            pixels = tuple(values[entry.row] for values in arrays)
+            if row_crc32(*pixels) == entry.crc32:
+                return pixels
+        raise DataError(
+            f"{self.path}: row {entry.row} of {name} ({entry.source}) is damaged", _REMEDY
+        )
 
     def check_index(self, name: str) -> None:
         """Compare a split's index with its checksum; stores of older versions have none.

@@ -93,11 +93,6 @@ class StoreWriter:
                         (path / STORE_FILE).unlink(missing_ok=True)
                 raise
 
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.info.complete
-
     def split(self, name: str) -> "SplitWriter":
         """Open a split behind its last complete row.
 
