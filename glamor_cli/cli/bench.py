@@ -26,7 +26,7 @@ from glamor_cli.cli.json_output import (
 )
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, exit_stopped, printable, say
-from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption, TorchWeightsOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.cli.tables import print_table
 from glamor_cli.errors import BackendUnavailable
 from glamor_cli.rendering.figure_files import check_picture
@@ -60,7 +60,9 @@ def bench(
     compile_mode: Annotated[
         str | None, typer.Option(help="Mode of torch.compile; default: the fastest for the device.")
     ] = None,
-    weights: TorchWeightsOption = DEFAULT_WEIGHTS,
+    weights: Annotated[
+        str, typer.Option(help="A name from weights/ or a .safetensors file.")
+    ] = DEFAULT_WEIGHTS,
     exports: Annotated[
         list[Path] | None,
         typer.Option(

@@ -9,12 +9,7 @@ from rich.table import Table
 from glamor_cli.cli.input_files import weights_files
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, say
-from glamor_cli.cli.runtime_options import (
-    SourceOption,
-    ThreadsOption,
-    VerifyDeviceOption,
-    VerifyProviderOption,
-)
+from glamor_cli.cli.runtime_options import ThreadsOption
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.options import (
     DEFAULT_OPSET,
@@ -23,7 +18,7 @@ from glamor_cli.export.options import (
     ExportPrecision,
     Int8Form,
 )
-from glamor_cli.runtimes.options import Device
+from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
@@ -36,7 +31,13 @@ _BATCH = BatchRange()
 
 
 def export(
-    weights: SourceOption = DEFAULT_WEIGHTS,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="A name from weights/ or a .safetensors file; with --trt and --with-preprocessing "
+            "also an .onnx file, which is built on as it is."
+        ),
+    ] = DEFAULT_WEIGHTS,
     output: Annotated[
         Path | None,
         typer.Option(help="The .onnx or .engine file; default: named after weights and precision."),
@@ -75,9 +76,17 @@ def export(
         float | None,
         typer.Option(help="Largest difference allowed; default: depends on the precision."),
     ] = None,
-    device: VerifyDeviceOption = Device.AUTO,
+    device: Annotated[
+        Device,
+        typer.Option(
+            help="What the ONNX file is verified on; auto: what --provider runs on, else the CPU."
+        ),
+    ] = Device.AUTO,
     threads: ThreadsOption = None,
-    provider: VerifyProviderOption = None,
+    provider: Annotated[
+        Provider | None,
+        typer.Option(help="What verifies the ONNX file; default: ONNX Runtime on --device."),
+    ] = None,
     with_preprocessing: Annotated[
         bool,
         typer.Option("--with-preprocessing", help="Make a graph that takes an image and boxes."),

@@ -24,24 +24,8 @@ SplitOption = Annotated[
 WeightsOption = Annotated[
     str, typer.Option(help="A name from weights/, or a .safetensors, .onnx or .engine file.")
 ]
-TorchWeightsOption = Annotated[
-    str, typer.Option(help="A name from weights/ or a .safetensors file.")
-]
-SourceOption = Annotated[
-    str,
-    typer.Option(
-        help="A name from weights/ or a .safetensors file; with --trt and --with-preprocessing "
-        "also an .onnx file, which is built on as it is."
-    ),
-]
 BatchOption = Annotated[int, typer.Option(min=1, help="Pairs run at once.")]
 DeviceOption = Annotated[Device, typer.Option(help="What the network runs on.")]
-VerifyDeviceOption = Annotated[
-    Device,
-    typer.Option(
-        help="What the ONNX file is verified on; auto: what --provider runs on, else the CPU."
-    ),
-]
 DetectorOption = Annotated[
     DetectorKind,
     typer.Option(
@@ -92,8 +76,4 @@ FacesProviderOption = Annotated[
         help="What runs ONNX files and centerface (openvino runs centerface only where the CPU has "
         "AMX); default: ONNX Runtime, on --device for the network and on the CPU for centerface."
     ),
-]
-VerifyProviderOption = Annotated[
-    Provider | None,
-    typer.Option(help="What verifies the ONNX file; default: ONNX Runtime on --device."),
 ]
