@@ -146,13 +146,6 @@ def test_a_name_that_the_system_refuses_is_told_of_videos_too(tmp_path):
     assert "too long" in error.what
 
 
-def test_an_address_is_said_to_be_one():
-    address = "https://example.org/a.jpg"
-    result = CliRunner().invoke(app, ["explain", address])
-    assert isinstance(result.exception, DataError)
-    assert result.exception.what == f"{address} is an address, and addresses are not opened"
-
-
 def test_a_face_that_is_not_there(photographs, config):
     with pytest.raises(ConfigError, match="1 to 6") as caught:
         explain(photographs / "group.jpg", config, 7)

@@ -119,12 +119,6 @@ def test_wrong_options_say_what_to_do_and_write_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a-file"]
 
 
-def test_a_mistyped_choice_is_answered_with_the_choices(photographs, options):
-    result = run(photographs / "astronaut.png", *options, "--device", "tpu")
-    assert result.exit_code == 2
-    assert "cuda" in result.stderr
-
-
 def test_the_mirror_image_is_asked_about_too(photographs, options, onnx_weights):
     photograph = photographs / "astronaut.png"
     (flipped, plain) = (
