@@ -55,7 +55,7 @@ class VideoFolder(PictureFolder):
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._finish()
         elif self._open is not None:
-            self._open.discard(kind, error, traceback)
+            self._open.files.__exit__(kind, error, traceback)
         if kind is None:
             self.leave_nothing_empty()
 
@@ -93,7 +93,12 @@ class VideoFolder(PictureFolder):
 
 
 class _OpenVideo:
-    """One video on its way out."""
+    """One video on its way out.
+
+    Attributes:
+        path: Where it will lie.
+        files: What is open for it; left by an error, it leaves no file.
+    """
 
     def __init__(
         self, first: FramePrediction, path: Path, timeline: Path, threads: int | None
@@ -105,8 +110,8 @@ class _OpenVideo:
         self._timeline_path = timeline
         self._timeline = Timeline(first.classes)
         self._size = frame_size(first.image)
-        self._files = ExitStack()
-        self._writer = self._files.enter_context(write_video(path, self._size, threads=threads))
+        self.files = ExitStack()
+        self._writer = self.files.enter_context(write_video(path, self._size, threads=threads))
 
     def goes_on_with(self, prediction: ImagePrediction) -> bool:
         """Say whether an answer is one of this video's next ones."""
@@ -123,16 +128,8 @@ class _OpenVideo:
 
     def finish(self) -> tuple[Path, ...]:
         """Complete the video, and draw the timeline if it shows anybody; gives what was saved."""
-        self._files.close()
+        self.files.close()
         if not self._timeline.lines():
             return (self.path,)
         save_timeline(self._timeline_path, self._timeline, Path(self._source).name)
         return self.path, self._timeline_path
-
-    def discard(
-        self,
-        kind: type[BaseException],
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._files.__exit__(kind, error, traceback)

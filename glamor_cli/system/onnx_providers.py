@@ -15,14 +15,11 @@ from glamor_cli.system.onnx_library import ONNX_RUNTIME_PACKAGE, load_onnxruntim
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
-_CAPI = "capi"
 # Loaded in this order, the first one's symbols open to the second.
 _LIBRARIES = {
     "linux": ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"),
     "win32": ("onnxruntime_providers_shared.dll", "onnxruntime_providers_cuda.dll"),
 }
-
-
 _ASKING = Lock()
 
 
@@ -59,7 +56,7 @@ def _cuda_problem() -> str | None:
     # preload_dlls prints what it misses; the loading below says the same in an exception.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
-    folder = Path(onnxruntime.__file__).parent / _CAPI
+    folder = Path(onnxruntime.__file__).parent / "capi"
     for library in _LIBRARIES[sys.platform]:
         try:
             ctypes.CDLL(str(folder / library), mode=ctypes.RTLD_GLOBAL)

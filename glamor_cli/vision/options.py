@@ -1,4 +1,4 @@
-"""What the command line asks of detectors and videos. Free of NumPy."""
+"""What the command line asks of detectors, videos and cameras. Free of NumPy."""
 
 import math
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ DEFAULT_DETECTOR = DetectorKind.CENTERFACE
 """Finds the faces, unless told otherwise."""
 MIN_SCORES = {
     DetectorKind.CENTERFACE: 0.35,
-    **dict.fromkeys((DetectorKind.DLIB, DetectorKind.DLIB_CORRECTED), 0.6),
+    DetectorKind.DLIB: 0.6,
+    DetectorKind.DLIB_CORRECTED: 0.6,
 }
 """Prediction keeps faces of at least this score, unless told otherwise."""
 LONG_SIDE = 640

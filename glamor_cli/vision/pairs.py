@@ -187,7 +187,7 @@ def sample_context(
 
 def to_uint8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round values in [0, 1] to uint8, as the pair store keeps them."""
-    rounded: NDArray[np.uint8] = np.rint(values * np.float32(255)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.rint(values * _WHITE).astype(np.uint8)
     return rounded
 
 
