@@ -91,14 +91,6 @@ def test_random_crop_takes_every_place_equally():
     assert torch.equal(crops[:, 1].long() - corner[:, None, None], whole.expand(6000, -1, -1))
 
 
-def test_random_crop_of_stored_contexts_stays_uint8():
-    contexts = torch.randint(0, 256, (4, 128, 171, 3), dtype=torch.uint8, generator=seeded(1))
-    crops = random_crop(contexts, draws())
-    assert crops.dtype == torch.uint8
-    assert crops.shape == (4, 112, 112, 3)
-    assert torch.equal(to_float(crops), random_crop(to_float(contexts), draws()))
-
-
 def test_stored_pairs_become_float():
     stored = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8, generator=seeded())
     images = to_float(stored)
@@ -106,7 +98,6 @@ def test_stored_pairs_become_float():
     np.testing.assert_array_equal(
         images.numpy(), stored.numpy().astype(np.float32).transpose(0, 3, 1, 2) / np.float32(255)
     )
-    assert to_float(images) is images
 
 
 def test_default_face_augmentation_is_the_authors():
@@ -232,7 +223,7 @@ CONTEXTS = ContextAugmentation(flip=True, brightness=0.3, contrast=0.3, gray=0.3
 
 def test_a_missing_face_stays_black():
     """Zeros are how the network is told that there is no face."""
-    nothing = torch.zeros(8, 96, 96, 3, dtype=torch.uint8)
+    nothing = torch.zeros(8, 3, 96, 96)
     assert not EVERYTHING(nothing, draws()).any()
 
 
@@ -240,8 +231,8 @@ def test_the_masked_face_stays_black_in_the_context():
     contexts = torch.randint(1, 256, (8, 128, 171, 3), dtype=torch.uint8, generator=seeded(1))
     contexts[:, 40:80, 60:100] = 0
     augment = ContextAugmentation(brightness=0.3, contrast=0.3, gray=0.3)
-    augmented = augment(contexts, draws())
-    masked = to_float(random_crop(contexts, draws())).amax(dim=1) == 0
+    augmented = augment(to_float(contexts), draws())
+    masked = random_crop(to_float(contexts), draws()).amax(dim=1) == 0
     assert masked.any()
     assert not augmented.amax(dim=1)[masked].any()
 
@@ -249,7 +240,7 @@ def test_the_masked_face_stays_black_in_the_context():
 @pytest.mark.parametrize("augment", [EVERYTHING, CONTEXTS])
 def test_same_generator_same_batch_and_values_in_range(augment):
     shape = (6, 128, 171, 3) if augment is CONTEXTS else (6, 96, 96, 3)
-    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(1))
+    images = to_float(torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(1)))
     first, again, other = (augment(images, draws(seed)) for seed in (3, 3, 4))
     assert first.dtype == torch.float32
     assert torch.equal(first, again)

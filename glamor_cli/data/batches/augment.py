@@ -29,15 +29,8 @@ _ERASED_ASPECT = (0.5, 2.0)
 
 
 def to_float(batch: Tensor) -> Tensor:
-    """Bring a batch to float32 (B, 3, H, W), RGB in [0, 1].
-
-    Args:
-        batch: uint8 (B, H, W, 3) as the pair store keeps it, or float32 (B, 3, H, W), which is
-            returned as it is.
-    """
-    if batch.dtype == torch.uint8:
-        return batch.permute(0, 3, 1, 2).float().div_(255)
-    return batch
+    """Bring a batch, uint8 (B, H, W, 3) as the pair store keeps it, to float32 (B, 3, H, W)."""
+    return batch.permute(0, 3, 1, 2).float().div_(255)
 
 
 def random_flip(faces: Tensor, draws: Draws) -> Tensor:
@@ -66,21 +59,18 @@ def random_crop(contexts: Tensor, draws: Draws) -> Tensor:
     """Cut a 112x112 window out of each context, every place equally likely.
 
     Args:
-        contexts: uint8 (B, 128, 171, 3) or float32 (B, 3, 128, 171).
+        contexts: (B, 3, 128, 171).
         draws: The source of randomness.
 
     Returns:
-        The same kind of batch: uint8 (B, 112, 112, 3) or float32 (B, 3, 112, 112).
+        (B, 3, 112, 112).
     """
-    channels_last = contexts.dtype == torch.uint8
-    images = contexts.permute(0, 3, 1, 2) if channels_last else contexts
-    batch, _, height, width = images.shape
+    batch, _, height, width = contexts.shape
     tops = draws.integers(batch, height - CONTEXT_SIZE + 1).to(contexts.device)
     lefts = draws.integers(batch, width - CONTEXT_SIZE + 1).to(contexts.device)
     # Every window as a view, (B, C, tops, lefts, 112, 112); indexing copies only those chosen.
-    windows = images.unfold(2, CONTEXT_SIZE, 1).unfold(3, CONTEXT_SIZE, 1)
-    crops = windows[torch.arange(batch, device=contexts.device), :, tops, lefts]
-    return crops.permute(0, 2, 3, 1) if channels_last else crops
+    windows = contexts.unfold(2, CONTEXT_SIZE, 1).unfold(3, CONTEXT_SIZE, 1)
+    return windows[torch.arange(batch, device=contexts.device), :, tops, lefts]
 
 
 @dataclass(frozen=True)
@@ -117,13 +107,13 @@ class FaceAugmentation:
         """Augment a batch.
 
         Args:
-            faces: uint8 (B, 96, 96, 3) or float32 (B, 3, 96, 96), RGB in [0, 1].
+            faces: float32 (B, 3, H, W) with H = W, RGB in [0, 1].
             draws: The source of randomness.
 
         Returns:
-            float32 (B, 3, 96, 96), RGB in [0, 1].
+            A batch of the same shape.
         """
-        faces = self._move(to_float(faces), draws)
+        faces = self._move(faces, draws)
         if self.blur:
             faces = _blur(faces, _uniform(faces, 0, self.blur, draws), self.blur)
         if self.sharpen:
@@ -171,13 +161,13 @@ class ContextAugmentation:
         """Augment a batch.
 
         Args:
-            contexts: uint8 (B, 128, 171, 3) or float32 (B, 3, 128, 171), RGB in [0, 1].
+            contexts: float32 (B, 3, 128, 171), RGB in [0, 1].
             draws: The source of randomness.
 
         Returns:
             float32 (B, 3, 112, 112), RGB in [0, 1].
         """
-        crops = to_float(random_crop(contexts, draws))
+        crops = random_crop(contexts, draws)
         if self.flip:
             crops = random_flip(crops, draws)
         crops = _jitter(crops, self.brightness, self.contrast, self.gray, draws)
