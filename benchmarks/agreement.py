@@ -12,7 +12,6 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -103,12 +102,7 @@ def run(runtime: Runtime, split: Split, indices: NDArray[np.intp]) -> Output:
         runtime(*split.pairs(indices[start : start + _CHUNK]))
         for start in range(0, len(indices), _CHUNK)
     ]
-    return Output(*(np.concatenate(values) for values in zip(*map(fields, parts), strict=True)))
-
-
-def fields(output: Output) -> Iterator[NDArray[np.float32]]:
-    """Give an output's arrays in order."""
-    yield from (output.probabilities, output.attention, output.stream_weights)
+    return Output(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def compare(

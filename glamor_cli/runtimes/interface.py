@@ -38,15 +38,15 @@ class Output:
     attention: NDArray[np.float32]
     stream_weights: NDArray[np.float32]
 
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Give them in the order of ``OUTPUT_NAMES``."""
+        return iter((self.probabilities, self.attention, self.stream_weights))
+
 
 def max_abs_diff(ours: Output, theirs: Output) -> float:
     """Largest absolute difference of any output; NaN if one is not a number."""
-    differences = (
-        np.abs(ours.probabilities - theirs.probabilities).max(),
-        np.abs(ours.attention - theirs.attention).max(),
-        np.abs(ours.stream_weights - theirs.stream_weights).max(),
-    )
-    return float(np.max(differences))
+    # Unlike max, np.max keeps NaN.
+    return float(np.max([np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True)]))
 
 
 _SLACK = 0.01
@@ -90,17 +90,8 @@ class Runtime(ABC):
     def unchecked(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         """Recognise a batch as a call does, but give answers that are not finite as they are.
 
-        For whoever compares runtimes, and must say of one by how much it is wrong.
-
-        Args:
-            face: float32 [B, 3, 96, 96], RGB in [0, 1].
-            context: float32 [B, 3, 112, 112], RGB in [0, 1].
-
-        Raises:
-            DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
-            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
-            ConfigError: The process was forked since OpenVINO opened the network.
-            CheckpointError: The network answers in other shapes or types than an ``Output``'s.
+        For whoever compares runtimes, and must say of one by how much it is wrong. It takes and
+        raises what a call does.
         """
         _check("face", face, FACE_SIZE)
         _check("context", context, CONTEXT_SIZE)
@@ -186,7 +177,7 @@ class Runtime(ABC):
             ) from error
 
     def _require_finite(self, output: Output) -> Output:
-        for values in (output.probabilities, output.attention, output.stream_weights):
+        for values in output:
             if not np.isfinite(values).all():
                 raise CheckpointError(
                     f"the network answers with values that are not finite ({self.provider})",
@@ -196,9 +187,8 @@ class Runtime(ABC):
 
     def _require_float32(self, output: Output, part: slice) -> Output:
         """Check the answer to a part of a batch: others than ours may have changed the graph."""
-        answers = (output.probabilities, output.attention, output.stream_weights)
         expected = self._shapes(part.stop - part.start)
-        for name, values, shape in zip(OUTPUT_NAMES, answers, expected, strict=True):
+        for name, values, shape in zip(OUTPUT_NAMES, output, expected, strict=True):
             if values.dtype != np.float32 or values.shape != shape:
                 raise CheckpointError(
                     f"the network answers with {name} as {values.dtype} {list(values.shape)}, "
@@ -229,11 +219,7 @@ def no_memory_left(count: int) -> BackendUnavailable:
 def _join(pieces: Sequence[Output]) -> Output:
     if len(pieces) == 1:
         return pieces[0]
-    return Output(
-        np.concatenate([piece.probabilities for piece in pieces]),
-        np.concatenate([piece.attention for piece in pieces]),
-        np.concatenate([piece.stream_weights for piece in pieces]),
-    )
+    return Output(*map(np.concatenate, zip(*pieces, strict=True)))
 
 
 def _check(name: str, values: NDArray[np.float32], size: int) -> None:

@@ -101,9 +101,8 @@ def test_answers_are_the_networks(runtime: Runtime, files: dict[str, Path], batc
     output = runtime(face, context)
 
     assert output.probabilities.dtype == np.float32
-    found = (output.probabilities, output.attention, output.stream_weights)
     wanted = (probabilities, expected.attention.numpy(), expected.stream_weights.numpy())
-    for ours, theirs in zip(found, wanted, strict=True):
+    for ours, theirs in zip(output, wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance(runtime))
     assert runtime.metadata == metadata
 
@@ -164,12 +163,10 @@ def test_a_network_that_never_sees_the_face_has_no_half_to_keep(tmp_path: Path) 
 
 def test_a_later_call_does_not_write_over_an_earlier_answer(runtime: Runtime) -> None:
     first = runtime(*inputs(2, seed=1))
-    kept = first.probabilities.copy(), first.attention.copy(), first.stream_weights.copy()
+    kept = [values.copy() for values in first]
     runtime(*inputs(2, seed=2))
     runtime(*inputs(5, seed=3))
-    for before, now in zip(
-        kept, (first.probabilities, first.attention, first.stream_weights), strict=True
-    ):
+    for before, now in zip(kept, first, strict=True):
         np.testing.assert_array_equal(before, now)
 
 
