@@ -68,48 +68,32 @@ class GlamorNet(nn.Module):
             face_map: The face encoder's feature map, (B, C, h', w'); None for context-only.
             context_map: The context encoder's, (B, C, h, w); None for face-only.
         """
-        face_vector = None if face_map is None else face_map.mean(dim=(2, 3))  # (B, C)
+        face = None if face_map is None else face_map.mean(dim=(2, 3))  # (B, C)
         if context_map is None:
-            assert face_vector is not None  # noqa: S101 - one stream always exists
-            return self._classify(face_vector, None, self._no_attention(face_vector))
-        attention = self._attend(context_map, face_vector)
-        context_vector = attend(context_map, attention)  # (B, C)
-        return self._classify(face_vector, context_vector, attention)
+            assert face is not None  # noqa: S101 - one stream always exists
+            size = self.config.attention_size
+            attention = face.new_zeros((face.shape[0], size, size))
+            return GlamorOutput(self.classifier(face), attention, _one_hot(face, first=True))
+        attention = self._attend(context_map, face)
+        context = attend(context_map, attention)  # (B, C)
+        if face is None:
+            weights = _one_hot(context, first=False)
+            return GlamorOutput(self.classifier(context), attention, weights)
+        if self.fusion is None:
+            weights = face.new_full((face.shape[0], 2), 0.5)
+        else:
+            weights = self.fusion(face, context)
+        fused = torch.cat((weights[:, :1] * face, weights[:, 1:] * context), dim=1)  # (B, 2C)
+        return GlamorOutput(self.classifier(fused), attention, weights)
 
-    def _attend(self, context_map: Tensor, face_vector: Tensor | None) -> Tensor:
+    def _attend(self, context_map: Tensor, face: Tensor | None) -> Tensor:
         """Attention map (B, h, w); uniform where the variant only pools."""
         if self.attention is None:
             batch, _, height, width = context_map.shape
             return context_map.new_full((batch, height, width), 1 / (height * width))
-        asked = face_vector if self.config.variant.asks_face else None
+        asked = face if self.config.variant.asks_face else None
         attention: Tensor = self.attention(context_map, asked)
         return attention
-
-    def _classify(
-        self, face_vector: Tensor | None, context_vector: Tensor | None, attention: Tensor
-    ) -> GlamorOutput:
-        """Fuse whichever streams there are and classify."""
-        if context_vector is None:
-            assert face_vector is not None  # noqa: S101 - one stream always exists
-            weights = _one_hot(face_vector, first=True)
-            fused = face_vector
-        elif face_vector is None:
-            weights = _one_hot(context_vector, first=False)
-            fused = context_vector
-        else:
-            if self.fusion is None:
-                weights = face_vector.new_full((face_vector.shape[0], 2), 0.5)
-            else:
-                weights = self.fusion(face_vector, context_vector)
-            fused = torch.cat(
-                (weights[:, :1] * face_vector, weights[:, 1:] * context_vector), dim=1
-            )
-        return GlamorOutput(self.classifier(fused), attention, weights)
-
-    def _no_attention(self, face_vector: Tensor) -> Tensor:
-        """An all-zero map (B, h, w) for the variant without a context."""
-        size = self.config.attention_size
-        return face_vector.new_zeros((face_vector.shape[0], size, size))
 
 
 def _one_hot(vector: Tensor, *, first: bool) -> Tensor:
