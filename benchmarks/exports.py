@@ -3,7 +3,6 @@
 import dataclasses
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import onnx
@@ -19,6 +18,7 @@ from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.runtimes.options import Device, Provider
 from glamor_cli.runtimes.tensorrt_library import Target
+from glamor_cli.system.extras import installed_version
 from glamor_cli.weights.network_file import load_network
 
 EXPORTS = {
@@ -106,10 +106,6 @@ def _open_engines(name: str, path: Path) -> Iterator[tuple[str, Runtime, str]]:
 
 def versions() -> dict[str, str]:
     """Versions that decide what is measured, besides the environment's."""
-    found = {}
-    for package in ("onnx", "onnxscript", "openvino", "tensorrt", "tensorrt-rtx"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    known = {name: installed_version(name) for name in ("onnx", "onnxscript", "tensorrt-rtx")}
+    found = {name: version for name, version in known.items() if version is not None}
     return found | {"machine": platform.machine()}

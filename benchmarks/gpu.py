@@ -363,7 +363,8 @@ def main() -> None:
 
         def keep(result: Any) -> None:
             if options.out is not None:
-                write(options.out, result)
+                text = json.dumps(result, indent=1, allow_nan=False)
+                write_text(options.out, text + "\n")
 
         part, _ = PARTS[options.part]
         if not options.dry_run:
@@ -391,11 +392,6 @@ def main() -> None:
     )
     summarise(found)
     print(f"written to {out}")
-
-
-def write(path: Path, result: Any) -> None:
-    """Write a result as JSON."""
-    write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def summarise(result: dict[str, Any]) -> None:

@@ -9,8 +9,7 @@ a real face, in interleaved rounds:
 Writes ``benchmarks/results/pipeline-<hardware>.json``: milliseconds per photograph of both and
 their ratio, the milliseconds of a single photograph, both also with ``--provider openvino`` where
 it runs the detector, and those of sampling a pair from a decoded photograph of 12 megapixels.
-``--ours-only`` leaves the authors' way out, which takes seconds an
-image.
+``--ours-only`` leaves the authors' way out, which takes seconds an image.
 """
 
 import argparse
@@ -142,12 +141,12 @@ def measure(
     return wall, cpu
 
 
-def sample_times(runs: int = 200) -> tuple[list[float], list[float]]:
+def sample_times() -> tuple[list[float], list[float]]:
     """Make a pair from a decoded photograph of 4000x3000: milliseconds of wall and of CPU."""
     image = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((4000, 3000)))
     box = round_box(open_detector(threads=1).detect(image).boxes[0])
     wall, cpu = [], []
-    for _ in range(runs):
+    for _ in range(200):
         began, began_cpu = time.perf_counter(), time.thread_time()
         make_pair(image, box)
         wall.append((time.perf_counter() - began) * 1e3)

@@ -6,10 +6,11 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from turns import in_turn
 
 from glamor_cli.files.atomic import write_text
 from glamor_cli.system.environment import Environment, describe_environment
@@ -77,18 +78,33 @@ def summary(values: Sequence[float], digits: int = 2) -> dict[str, float]:
     return {name: round(value, digits) for name, value in parts.items()}
 
 
-@dataclass(frozen=True)
-class ProcessFigures:
-    """What a process took, in seconds of wall and of CPU."""
+def time_processes(
+    commands: Mapping[str, Sequence[str | Path]], rounds: int, digits: int = 2
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Run commands to their ends in interleaved rounds; give their seconds of wall and of CPU."""
+    wall: dict[str, list[float]] = {name: [] for name in commands}
+    cpu: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds):
+        for name in in_turn(commands, turn):
+            took, used = run_process(commands[name])
+            wall[name].append(took)
+            cpu[name].append(used)
+    return {
+        name: {
+            "wall_seconds": summary(wall[name], digits),
+            "cpu_seconds": summary(cpu[name], digits),
+        }
+        for name in commands
+    }
 
-    wall: float
-    cpu: float
 
-
-def run_process(command: Sequence[str | Path]) -> ProcessFigures:
+def run_process(command: Sequence[str | Path]) -> tuple[float, float]:
     """Run a command to its end, its output thrown away; it must succeed.
 
     Bytecode is kept between runs, as everywhere but in containers that forbid it.
+
+    Returns:
+        Its seconds of wall and of CPU.
     """
     variables = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
@@ -105,4 +121,4 @@ def run_process(command: Sequence[str | Path]) -> ProcessFigures:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}")
-    return ProcessFigures(wall, usage.ru_utime + usage.ru_stime)
+    return wall, usage.ru_utime + usage.ru_stime

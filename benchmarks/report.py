@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recording import RESULTS, ProcessFigures, record, run_process, summary
-from turns import in_turn
+from recording import RESULTS, record, time_processes
 
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.evaluation.report import REPORT
@@ -33,18 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "report"
         commands = {"evaluate": command, "evaluate --report": [*command, "--report", folder]}
-        runs: dict[str, list[ProcessFigures]] = {name: [] for name in commands}
-        for turn in range(options.rounds):
-            for key in in_turn(commands, turn):
-                runs[key].append(run_process(commands[key]))
+        figures = time_processes(commands, options.rounds)
         size = (folder / REPORT).stat().st_size
-    figures = {
-        name: {
-            "wall_seconds": summary([run.wall for run in taken]),
-            "cpu_seconds": summary([run.cpu for run in taken]),
-        }
-        for name, taken in runs.items()
-    }
     pairs = len(PairStore.open(options.store).split(options.split))
     record(
         "report",

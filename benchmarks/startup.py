@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 from preprocess import make_images
-from recording import RESULTS, ProcessFigures, record, run_process, summary
-from turns import in_turn
+from recording import RESULTS, record, run_process, time_processes
 
 
 def main() -> None:
@@ -36,17 +35,7 @@ def main() -> None:
         }
         for command in commands.values():
             run_process(command)
-        runs: dict[str, list[ProcessFigures]] = {name: [] for name in commands}
-        for turn in range(options.rounds):
-            for name in in_turn(commands, turn):
-                runs[name].append(run_process(commands[name]))
-    figures = {
-        name: {
-            "wall_seconds": summary([run.wall for run in taken], 3),
-            "cpu_seconds": summary([run.cpu for run in taken], 3),
-        }
-        for name, taken in runs.items()
-    }
+        figures = time_processes(commands, options.rounds, 3)
     record("startup", {"rounds": options.rounds, "commands": figures}, options.out)
 
 

@@ -17,6 +17,7 @@ from glamor_cli.data.batches.draws import Draws
 from glamor_cli.data.batches.synthetic_contexts import synthetic_contexts
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes.scene import draw_scene
+from glamor_cli.network.gray import LUMA
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.pairs import CONTEXT_SHAPE
 
@@ -55,9 +56,9 @@ def half_resolution(faces: Faces) -> Faces:
     return F.interpolate(small, size=(96, 96), mode="bilinear", align_corners=False).numpy()
 
 
-def compress(faces: Faces, quality: int = 40) -> Faces:
-    """Write and read each face as JPEG."""
-    return np.stack([_compress_one(face, quality) for face in faces])
+def compress(faces: Faces) -> Faces:
+    """Write and read each face as JPEG at quality 40."""
+    return np.stack([_compress_one(face) for face in faces])
 
 
 def tint(faces: Faces) -> Faces:
@@ -69,8 +70,8 @@ def tint(faces: Faces) -> Faces:
 
 
 def gray(faces: Faces) -> Faces:
-    """Give each picture's brightness in all three channels (ITU-R BT.601)."""
-    luma = np.einsum("nchw,c->nhw", faces, np.array([0.299, 0.587, 0.114], np.float32))
+    """Give each picture's brightness in all three channels."""
+    luma = np.einsum("nchw,c->nhw", faces, np.array(LUMA, np.float32))
     return np.repeat(luma[:, None], 3, axis=1)
 
 
@@ -132,9 +133,9 @@ def _crop(image: Image.Image, rng: np.random.Generator) -> Faces:
     return window.transpose(2, 0, 1)
 
 
-def _compress_one(face: Faces, quality: int) -> Faces:
+def _compress_one(face: Faces) -> Faces:
     pixels = (face.transpose(1, 2, 0) * 255).round().astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=40)
     with Image.open(stream) as image:
         return np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / 255
