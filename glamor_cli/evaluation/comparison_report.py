@@ -78,28 +78,15 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
         ConfigError: The folder cannot be written to.
         DataError: The store has gone or changed.
     """
-    save_picture(folder / PICTURE, comparison)
-    write_disagreements(folder / DISAGREEMENTS, comparison)
-    write_figures(folder / FIGURES, comparison)
+    save_figure(folder / PICTURE, draw_comparison(comparison, names=True), _DPI)
+    _write_disagreements(folder / DISAGREEMENTS, comparison)
+    write_json(folder / FIGURES, comparison.to_dict(), ensure_ascii=False)
     split = PairStore.open(comparison.config.store).split(comparison.split)
     write_page(folder / REPORT, "comparison.html.j2", _page_values(comparison, split))
 
 
-def write_figures(path: Path, comparison: Comparison) -> None:
-    """Write the figures as JSON.
-
-    Raises:
-        ConfigError: The folder cannot be written to.
-    """
-    write_json(path, comparison.to_dict(), ensure_ascii=False)
-
-
-def write_disagreements(path: Path, comparison: Comparison) -> None:
-    """Write one line for each pair that not all answer alike, as CSV.
-
-    Raises:
-        ConfigError: The folder cannot be written to.
-    """
+def _write_disagreements(path: Path, comparison: Comparison) -> None:
+    """Write one line for each pair that not all answer alike, as CSV."""
     columns = [
         f"{contender.letter}_{what}"
         for contender in comparison.contenders
@@ -120,20 +107,6 @@ def write_disagreements(path: Path, comparison: Comparison) -> None:
         source, name = comparison.sources[row], comparison.classes[label]
         lines.append(csv_line((source, name, right, *cells, pair)))
     write_text(path, "".join(lines))
-
-
-def save_picture(path: Path, comparison: Comparison) -> None:
-    """Draw accuracy beside latency as a picture, with the networks' names.
-
-    Args:
-        path: The picture; its ending chooses the format.
-        comparison: What to draw.
-
-    Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
-    """
-    figure = draw_comparison(comparison, names=True)
-    save_figure(path, figure, _DPI)
 
 
 @own_style()

@@ -38,7 +38,7 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
 @own_style()
 def draw_confusion(metrics: Metrics) -> "Figure":
     """Draw the confusion matrix; see ``save_confusion``."""
-    # Imported late: matplotlib takes half a second to load, which --help should not pay.
+    # Late, because it takes half a second, which an evaluation without a report should not pay.
     from matplotlib.figure import Figure
 
     classes = len(metrics.classes)

@@ -6,7 +6,7 @@ No call of TensorRT can tell why an engine will not load, so the file beside it 
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,12 @@ class Sidecar:
 
         WEIGHTS and STORE stand in it for what an engine does not know.
         """
-        return self._rebuild_remedy(engine, self.target, self.architectures)
-
-    def _rebuild_remedy(self, engine: Path, target: Target, architectures: tuple[str, ...]) -> str:
-        rtx = target is Target.RTX
+        rtx = self.target is Target.RTX
         # TensorRT-RTX builds for Turing, but not in float32.
-        precision = "fp16" if rtx and TURING in architectures else self.precision
+        precision = "fp16" if rtx and TURING in self.architectures else self.precision
         name = self.metadata.name
-        words: list[str | Path] = ["glamor", "export", "--trt", "--target", target]
-        for architecture in architectures if rtx else ():
+        words: list[str | Path] = ["glamor", "export", "--trt", "--target", self.target]
+        for architecture in self.architectures if rtx else ():
             words += ["--gpu", architecture]
         words += ["--weights", name if name in registered() else "WEIGHTS"]
         words += ["--precision", precision]
@@ -109,10 +106,11 @@ class Sidecar:
             if target is Target.RTX:
                 known = generations(load_library(target)[1])
                 target = target if gpu.architecture in known else Target.TRT
+            wanted = replace(self, target=target, architectures=(gpu.architecture,))
             raise CheckpointError(
                 f"{engine} was built for {', '.join(self.architectures)}, "
                 f"but the GPU here is {gpu.architecture} ({gpu.name})",
-                self._rebuild_remedy(engine, target, (gpu.architecture,)),
+                wanted.rebuild_remedy(engine),
             )
 
     def write(self, path: Path) -> None:

@@ -1,9 +1,12 @@
 """Pictures of an attention report, drawn with matplotlib's object-oriented interface."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,9 +31,6 @@ from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
 from glamor_cli.vision.attention_map import upsample_attention
 from glamor_cli.vision.pairs import to_picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 GALLERY, HIDING, STREAMS = "gallery.png", "hiding.png", "streams.png"
 
@@ -70,15 +70,11 @@ def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
 
 
 @own_style()
-def draw_gallery(report: AttentionReport) -> "Figure":
+def draw_gallery(report: AttentionReport) -> Figure:
     """Draw a pair of each class side by side: face, context, attention, Grad-CAM.
 
     On scenes the deciding disc is framed in every map.
     """
-    # Imported late: matplotlib takes half a second to load, which --help should not pay.
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     columns = 2 + len(report.methods)
     blocks = 2 if len(report.shown) > 1 else 1
     rows = -(-len(report.shown) // blocks)
@@ -98,7 +94,8 @@ def draw_gallery(report: AttentionReport) -> "Figure":
             axes.set_yticks(())
             axes.spines[:].set_visible(False)
         if row == 0:
-            for axes, name in zip(own[1:], ("context", *_names(report)), strict=True):
+            names = ("context", *(kind.heading for kind in report.methods))
+            for axes, name in zip(own[1:], names, strict=True):
                 axes.set_title(name, fontsize=9, color=INK)
     classes = len(report.shown)
     note = "a pair of one class" if classes == 1 else f"pairs of {classes} classes"
@@ -109,10 +106,8 @@ def draw_gallery(report: AttentionReport) -> "Figure":
 
 
 @own_style()
-def draw_hiding(report: AttentionReport) -> "Figure":
+def draw_hiding(report: AttentionReport) -> Figure:
     """Draw the deletion and insertion curves, and what hiding one square costs."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(11.5, 3.9), layout="constrained")
     deletion, insertion, costs = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
     lines = {kind.heading: (one.curves, _LINES[kind]) for kind, one in report.methods.items()}
@@ -128,10 +123,8 @@ def draw_hiding(report: AttentionReport) -> "Figure":
 
 
 @own_style()
-def draw_streams(report: AttentionReport) -> "Figure":
+def draw_streams(report: AttentionReport) -> Figure:
     """Draw the context's share in the fusion and the attention's entropy, class by class."""
-    from matplotlib.figure import Figure
-
     labels = [int(label) for label in np.unique(report.labels)]
     figure = Figure(figsize=(9.5, 1.5 + 0.42 * len(labels)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -177,8 +170,6 @@ def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> 
         color=INK,
         fontweight="bold" if label == answer else "normal",
     )
-    from matplotlib.patches import Rectangle
-
     colour = emotion_colour(report.classes, answer)
     axes[0].add_patch(Rectangle((0, 0), 95, 95, fill=False, edgecolor=colour, linewidth=3))
     context = to_picture(pair.context)
@@ -197,8 +188,6 @@ def _draw_pair(axes: NDArray[Any], report: AttentionReport, pair: ShownPair) -> 
 
 def _frame(axes: Any, cue: Cue) -> None:
     """Frame the deciding disc: white on black, visible on anything."""
-    from matplotlib.patches import Rectangle
-
     edges = to_crop(cue.box, cue.width, cue.height)
     x1, y1, x2, y2 = (edge * _ACROSS / CONTEXT_SIZE for edge in edges)
     corner, sides = (x1 - _MARGIN, y1 - _MARGIN), (x2 - x1 + 2 * _MARGIN, y2 - y1 + 2 * _MARGIN)
@@ -258,7 +247,3 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _names(report: AttentionReport) -> list[str]:
-    return [kind.heading for kind in report.methods]
