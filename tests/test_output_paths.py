@@ -190,6 +190,13 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         require_writable(tmp_path / "file" / "x.json")
     with pytest.raises(ConfigError, match=r"cannot write .*loop"):
         require_writable(tmp_path / "loop")
+    # As to a disk that is not mounted.
+    (tmp_path / "lost").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="the link .*lost leads to nothing"):
+        require_writable(tmp_path / "lost" / "x.json")
+    for folder in (tmp_path / "lost", tmp_path / "lost" / "deep"):
+        with pytest.raises(ConfigError, match="the link .*lost leads to nothing"):
+            require_writable(folder=folder)
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
     with bound_by_permissions(), pytest.raises(ConfigError, match="may not be written to"):
@@ -277,11 +284,21 @@ def test_results_beside_what_is_read_are_replaced(tmp_path: Path) -> None:
         require_writable(tmp_path / name, sources=sources, data_sets=[tmp_path / "set", None])
 
 
-def test_a_store_that_is_to_be_made_is_not_written_over(tmp_path: Path) -> None:
-    arguments = ["preprocess", tmp_path, tmp_path / "out", "--json", tmp_path / "out/store.json"]
-    ended = CliRunner().invoke(app, list(map(str, arguments)))
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [
+        ("preprocess FOLDER NEW", "new/store.json"),
+        ("preprocess FOLDER NEW", "new"),
+        ("ablate FOLDER --run NEW", "new"),
+    ],
+)
+def test_what_is_to_be_made_is_not_written_over(words: str, result: str, tmp_path: Path) -> None:
+    """A result that has the name of its folder could not be written after all the work."""
+    words = words.replace("FOLDER", str(tmp_path)).replace("NEW", str(tmp_path / "new"))
+    ended = CliRunner().invoke(app, [*words.split(), "--json", str(tmp_path / result)])
     assert isinstance(ended.exception, ConfigError)
-    assert "store.json is also an input" in ended.exception.what
+    assert f"{result} is also an input" in ended.exception.what
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

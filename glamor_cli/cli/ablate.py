@@ -74,7 +74,8 @@ def ablate(
             "--variant and --seeds choose what to train, but --table-only trains nothing",
             "Leave --table-only out, or leave --variant and --seeds out.",
         )
-    require_writable(json_file, sources=[*store_files(store), *run_files(run)], data_sets=[scenes])
+    sources = [run, *store_files(store), *run_files(run)]
+    require_writable(json_file, sources=sources, data_sets=[scenes])
     config = AblationConfig(
         training=TrainConfig(
             store=store,

@@ -127,6 +127,9 @@ def _require(path: Path, *, is_file: bool) -> None:
             raise ConfigError(f"{path} is a file", "Give the name of a folder.")
         if is_file and path.exists() and not path.is_file():
             return  # a pipe is written as it is
+        lost = _lost_link(path.parent if is_file else path)
+        if lost is not None:
+            raise cannot_write(path, f"the link {lost} leads to nothing")
         # What a link leads to is what is replaced.
         whole = path.resolve()
         above = whole.parents if is_file else (whole, *whole.parents)
@@ -138,3 +141,9 @@ def _require(path: Path, *, is_file: bool) -> None:
             raise cannot_write(path, f"{there} may not be written to")
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
+
+
+def _lost_link(folder: Path) -> Path | None:
+    """Find the link to nothing that keeps a folder from being made; None where none does."""
+    there = next(entry for entry in (folder, *folder.parents) if os.path.lexists(entry))
+    return None if there.exists() else there

@@ -97,7 +97,7 @@ def preprocess(
             f"--detector cannot be combined with --boxes {boxes}",
             "Leave --detector out, or choose --boxes detect.",
         )
-    require_writable(json_file, sources=[source, *store_files(out)], data_sets=[source])
+    require_writable(json_file, sources=[source, out, *store_files(out)], data_sets=[source])
     config = PreprocessConfig(
         source=source,
         out=out,
