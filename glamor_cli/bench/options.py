@@ -84,7 +84,8 @@ DEFAULT_COMPILE_MODES = {"cpu": "default", "cuda": "max-autotune"}
 DEFAULT_TARGETS = (Target.CORE, Target.NETWORK, Target.PIPELINE)
 _OF_EXPORTS = (Target.NETWORK, Target.PIPELINE)
 _OF_IMAGES = (Target.PIPELINE, Target.DETECTOR, Target.PREPROCESS)
-_OF_COMPILERS = (Target.CORE, Target.NETWORK, Target.PIPELINE, Target.TRAIN)
+_OF_NETWORKS = (Target.CORE, Target.NETWORK, Target.PIPELINE, Target.TRAIN)
+_OF_BACKENDS = (*_OF_NETWORKS, Target.DETECTOR)
 """Targets that an option has an effect on."""
 
 
@@ -142,7 +143,9 @@ class BenchConfig:
         for option, given, targets in (
             ("--export", bool(self.exports), _OF_EXPORTS),
             ("--images", self.images is not None, _OF_IMAGES),
-            ("--compile-mode", self.compile_mode is not None, _OF_COMPILERS),
+            ("--compile-mode", self.compile_mode is not None, _OF_NETWORKS),
+            ("--precision", self.precisions is not None, _OF_NETWORKS),
+            ("--backends", self.backends is not None, _OF_BACKENDS),
         ):
             if given and not set(targets) & set(self.targets):
                 raise ConfigError(

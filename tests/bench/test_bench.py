@@ -528,8 +528,11 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             BenchConfig(targets=(Target.CORE,), **settings)
-    with pytest.raises(ConfigError, match="--compile-mode is only for the targets core"):
-        BenchConfig(targets=(Target.DETECTOR,), compile_mode="default")
+    for settings in ({"compile_mode": "default"}, {"precisions": (Precision.FP16,)}):
+        with pytest.raises(ConfigError, match="is only for the targets core"):
+            BenchConfig(targets=(Target.DETECTOR, Target.PREPROCESS), **settings)
+    with pytest.raises(ConfigError, match="--backends is only for the targets core"):
+        BenchConfig(targets=(Target.PREPROCESS,), backends=(Backend.OPENVINO,))
     with pytest.raises(ConfigError, match="--compile-mode is only for the backend compile"):
         run_bench(quick(weights, backends=(Backend.EAGER,), compile_mode="default"))
     with pytest.raises(ConfigError, match="exported file"):
