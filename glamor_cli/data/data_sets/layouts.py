@@ -144,6 +144,13 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
             raise DataError(
                 f"{folder} is not named after a class, and holds no class folders either", _REMEDY
             )
+        if not any(find_class(inner.name) for inner in class_folders):
+            # An archive unpacked into a folder of its own has one folder more.
+            raise DataError(
+                f"neither {folder} nor {class_folders[0]} is named after a class",
+                f"If the data set begins in {folder}, give that folder; else rename the folders: "
+                f"the classes are {known_classes()}.",
+            )
         for class_folder in class_folders:
             _class_of(class_folder)
     return _FolderDataSet(
