@@ -3,7 +3,7 @@
 What the authors' program does is in docs/official-program.md, Training.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,16 +33,8 @@ class KerasSGD(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient.
-
-        Args:
-            closure: Computes the loss anew; none is needed.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             parameters = [value for value in group["params"] if value.grad is not None]
             for parameter in parameters:
@@ -56,7 +48,6 @@ class KerasSGD(Optimizer):
             torch._foreach_mul_(velocities, group["momentum"])
             torch._foreach_add_(velocities, gradients, alpha=-group["lr"])
             torch._foreach_add_(parameters, velocities)
-        return loss
 
 
 def piecewise_rate(step: int, boundaries: Sequence[int], rates: Sequence[float]) -> float:

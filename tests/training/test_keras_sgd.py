@@ -51,19 +51,6 @@ def test_state_survives_saving():
     assert torch.equal(weight, resumed_weight)
 
 
-def test_closure_is_evaluated_with_gradients():
-    weight = torch.nn.Parameter(torch.tensor([2.0]))
-    optimizer = KerasSGD([weight], lr=0.1, momentum=0.0)
-
-    def closure():
-        loss = (weight**2).sum()
-        loss.backward()
-        return loss
-
-    assert optimizer.step(closure).item() == 4.0
-    assert weight.item() == pytest.approx(1.6)
-
-
 @pytest.mark.parametrize(
     ("step", "rate"),
     [
