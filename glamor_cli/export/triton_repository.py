@@ -7,11 +7,11 @@ from pathlib import Path
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.export.options import BatchRange
-from glamor_cli.export.with_preprocessing import BOXES, IMAGE
 from glamor_cli.files.atomic import atomic_path, write_text
 from glamor_cli.files.reading import read_bounded
 from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE
 from glamor_cli.runtimes.exported import read_exported
+from glamor_cli.runtimes.interface import BOXES, IMAGE
 from glamor_cli.runtimes.sidecar import read_sidecar
 from glamor_cli.runtimes.tensorrt_library import Target
 from glamor_cli.weights.metadata import Metadata

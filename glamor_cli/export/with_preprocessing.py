@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from glamor_cli.errors import ExportError
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.runtimes.exported import identify, load_model, require_network
-from glamor_cli.runtimes.interface import OUTPUT_NAMES
+from glamor_cli.runtimes.interface import BOXES, IMAGE, OUTPUT_NAMES
 from glamor_cli.system.onnx_providers import CPU_PROVIDER
 from glamor_cli.system.onnx_sessions import session_options, start_session
 from glamor_cli.vision.pairs import (
@@ -30,10 +30,6 @@ from glamor_cli.vision.pairs import (
     round_box,
 )
 
-IMAGE = "image"
-"""Input: uint8 [H, W, 3], RGB, any size."""
-BOXES = "boxes"
-"""Input: float32 [N, 4], x1, y1, x2, y2 in pixels, x2 and y2 exclusive; N may be 0."""
 INPUTS_KEY = "glamor_inputs"
 """The key of ``metadata_props`` under which the graph says what its inputs are."""
 TOLERANCE = 1e-4

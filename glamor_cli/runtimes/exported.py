@@ -17,7 +17,7 @@ from glamor_cli.errors import (
     no_memory_to,
 )
 from glamor_cli.files.reading import MALFORMED
-from glamor_cli.runtimes.interface import INPUT_NAMES, OUTPUT_NAMES
+from glamor_cli.runtimes.interface import BOXES, IMAGE, INPUT_NAMES, OUTPUT_NAMES
 from glamor_cli.system.onnx_sessions import onnx_reason
 from glamor_cli.weights.metadata import METADATA_KEY, Metadata
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 EXPORT_KEY = "glamor_export"
 """The key of ONNX ``metadata_props`` under which an export says how it was made, as JSON."""
 
-_PREPROCESSED = {"image", "boxes"}
-"""What a graph takes that holds the preprocessing."""
 _REMEDY = "Use an ONNX file that glamor export wrote."
 
 
@@ -105,7 +103,7 @@ def require_network(inputs: Iterable[str], outputs: Iterable[str], name: str) ->
     """
     inputs, outputs = tuple(inputs), tuple(outputs)
     if inputs != INPUT_NAMES or not set(OUTPUT_NAMES) <= set(outputs):
-        why = " holds the preprocessing: it" if set(inputs) == _PREPROCESSED else ""
+        why = " holds the preprocessing: it" if set(inputs) == {IMAGE, BOXES} else ""
         raise CheckpointError(
             f"{name}{why} takes {', '.join(inputs)} and gives {', '.join(outputs)}, "
             f"not {', '.join(INPUT_NAMES)} and {', '.join(OUTPUT_NAMES)}",

@@ -22,6 +22,10 @@ from glamor_cli.weights.metadata import Metadata
 INPUT_NAMES = ("face", "context")
 OUTPUT_NAMES = ("probabilities", "attention", "stream_weights")
 """What exported networks and engines call what goes in and comes out, in this order."""
+IMAGE = "image"
+"""Where an exported graph holds the preprocessing, its input: uint8 [H, W, 3], RGB, any size."""
+BOXES = "boxes"
+"""And: float32 [N, 4], x1, y1, x2, y2 in pixels, x2 and y2 exclusive; N may be 0."""
 
 
 @dataclass(frozen=True, eq=False)
