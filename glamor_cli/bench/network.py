@@ -90,7 +90,7 @@ def open_runtimes(
     for path in setup.config.exports:
         file = find_weights(path, suffix=".onnx")
         yield (
-            _backend_of(file),
+            Backend.TENSORRT if file.suffix == ".engine" else Backend.ORT,
             precision_of(file),
             _try(lambda p=file: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
             path,
@@ -211,7 +211,3 @@ def _provider(setup: Setup, backend: Backend, runtime: Runtime) -> str:
         # What of it is fused, and why not the rest.
         return runtime.core.splitlines()[0]
     return runtime.provider
-
-
-def _backend_of(path: Path) -> Backend:
-    return Backend.TENSORRT if path.suffix == ".engine" else Backend.ORT

@@ -15,7 +15,7 @@ from glamor_cli.bench.core import core_line_up
 from glamor_cli.bench.device_clock import device_clock
 from glamor_cli.bench.floor import DTYPES, measure_rates
 from glamor_cli.bench.network import network_line_up
-from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Row, Target
+from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Precision, Row, Target
 from glamor_cli.bench.photographs import (
     detector_line_up,
     photographs,
@@ -196,9 +196,11 @@ def _fill(row: Row, trial: _Trial, reference: Output | None) -> Row:
     )
     difference = agreement = None
     if trial.answer is not None and reference is not None and _can_compare(trial.answer, reference):
-        difference, agreement = _compare(trial.answer, reference)
+        difference = max_abs_diff(trial.answer, reference)
         if not np.isfinite(difference):
             return replace(row, status="failed: its answers are not finite")
+        ours, theirs = (one.probabilities.argmax(axis=1) for one in (trial.answer, reference))
+        agreement = float((ours == theirs).mean())
     return replace(
         row,
         iterations=len(trial.times),
@@ -228,13 +230,13 @@ def _add_floor(row: Row, contender: Contender, threads: int) -> Row:
     """
     if contender.work is None or (row.device == "cuda" and row.device_p50_ms is None):
         return row
-    precision = {str(one): one for one in DTYPES}.get(row.precision)
-    if precision is None:
+    if row.precision not in DTYPES:
         return row
     try:
-        seconds, bound = measure_rates(row.device, precision, threads).floor(contender.work)
+        rates = measure_rates(row.device, Precision(row.precision), threads)
     except (MemoryError, RuntimeError):  # torch's, too, where memory does not suffice
         return row
+    seconds, bound = rates.floor(contender.work)
     took = row.p50_ms if row.device_p50_ms is None else row.device_p50_ms
     assert took is not None  # noqa: S101 - only rows that were measured come here
     ratio = took / (seconds * 1e3)
@@ -247,9 +249,3 @@ def _can_compare(ours: Output, theirs: Output) -> bool:
         ours.probabilities.shape == theirs.probabilities.shape
         and ours.attention.shape == theirs.attention.shape
     )
-
-
-def _compare(ours: Output, theirs: Output) -> tuple[float, float]:
-    """Largest absolute difference of any output, and share of the same most probable emotion."""
-    same = ours.probabilities.argmax(axis=1) == theirs.probabilities.argmax(axis=1)
-    return max_abs_diff(ours, theirs), float(same.mean())

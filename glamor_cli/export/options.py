@@ -55,7 +55,6 @@ TOLERANCES = {
 BFLOAT16_TOLERANCE = Tolerance(atol=5e-2, top1=0.99, accuracy=0.005)
 """The default where an engine computes a float graph in bfloat16, whose significand has 8 bits."""
 
-
 HALF_SUMS_TOLERANCE = Tolerance(atol=2e-2, top1=0.99, accuracy=0.005)
 """FP16's default where an engine also adds up in half precision, as ONNX Runtime on ARM does."""
 

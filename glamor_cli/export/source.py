@@ -25,8 +25,6 @@ from glamor_cli.runtimes.torch import TorchRuntime
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import read_metadata
 
-_EXPORTED = ".onnx"
-
 
 @dataclass(frozen=True)
 class Source:
@@ -91,7 +89,7 @@ def open_source(
         raise ConfigError(
             f"{path} is an engine already", "Give the weights, or the .onnx file it was built from."
         )
-    if path.suffix != _EXPORTED:
+    if path.suffix != ".onnx":
         return Source(path, read_metadata(path))
     if not engine and not with_preprocessing:
         raise ConfigError(

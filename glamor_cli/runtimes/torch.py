@@ -25,7 +25,6 @@ from glamor_cli.weights.network_file import load_network
 _ON_CUDA = Lock()
 """Held while a network runs on CUDA: cuDNN's settings are the process's, not a runtime's."""
 
-
 _DTYPES = {
     TorchPrecision.FP32: torch.float32,
     TorchPrecision.FP16: torch.float16,
@@ -136,21 +135,13 @@ class TorchRuntime(Runtime):
         )
         # A graph's next run, another thread's too, writes over its answers: hence the copy.
         with _ON_CUDA if self.provider == "cuda" else nullcontext():
-            answer = self._replay_or_launch(faces, contexts)
+            try:
+                answer = self._fastest(faces, contexts)
+            except torch.OutOfMemoryError as error:
+                raise no_memory_left(len(faces)) from error
             return Output(
                 *(values.to("cpu", copy=self.provider == "cuda").numpy() for values in answer)
             )
-
-    def _replay_or_launch(self, faces: Tensor, contexts: Tensor) -> Answer:
-        """Answer by a recorded graph, where one can be had for the batch's size.
-
-        Raises:
-            BackendUnavailable: The GPU has no memory for the batch.
-        """
-        try:
-            return self._fastest(faces, contexts)
-        except torch.OutOfMemoryError as error:
-            raise no_memory_left(len(faces)) from error
 
     def _fastest(self, faces: Tensor, contexts: Tensor) -> Answer:
         """Answer the fastest way left; one that fails, but for lack of memory, is given up."""

@@ -162,18 +162,12 @@ def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
             f"{config.run} holds a run without checkpoints to go on from",
             "Choose another folder with --run, or move this one's files away.",
         )
-    if not can_resume and _holds_other_files(config.run):
+    begins = not can_resume and config.run.is_dir() and not _is_begun(config.run)
+    if begins and holds_visible(config.run):
         raise ConfigError(
             f"{config.run} holds other files and no run",
             "Choose an empty folder with --run, or one that does not exist yet.",
         )
-
-
-def _holds_other_files(folder: Path) -> bool:
-    """Tell a folder of something else from an empty one, and from one where a run was begun."""
-    if not folder.is_dir() or _is_begun(folder):
-        return False
-    return holds_visible(folder)
 
 
 def _is_begun(run: Path) -> bool:

@@ -240,8 +240,7 @@ def make_filling(contexts: NDArray[np.float32], fill: Fill) -> NDArray[np.float3
 
 def _area(curves: NDArray[np.float32], shares: NDArray[np.float32]) -> float:
     """Mean area under curves [N, steps + 1], by trapezoids."""
-    mean = curves.mean(axis=0, dtype=np.float64)
-    return float(((mean[1:] + mean[:-1]) / 2 * np.diff(shares)).sum())
+    return float(np.trapezoid(curves.mean(axis=0, dtype=np.float64), shares))
 
 
 def _ranks(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
