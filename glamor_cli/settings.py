@@ -104,18 +104,19 @@ def require_positive(value: int | None, what: str, option: str) -> None:
         raise ConfigError(f"{what} must be at least 1, not {value}", f"Give {option} 1 or more.")
 
 
-def require_share(value: float, what: str) -> None:
+def require_share(value: float, what: str, remedy: str = "Give a share in between.") -> None:
     """Refuse a share below 0 or above 1; NaN is refused too.
 
     Args:
         value: The share.
         what: What it is the share of, for the message: ``the label smoothing``.
+        remedy: What to do.
 
     Raises:
         ConfigError: It is not from 0 to 1.
     """
     if not 0 <= value <= 1:
-        raise ConfigError(f"{what} must be from 0 to 1, not {value}", "Give a share in between.")
+        raise ConfigError(f"{what} must be from 0 to 1, not {value}", remedy)
 
 
 def require_below_one(value: float, what: str) -> None:

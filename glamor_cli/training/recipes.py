@@ -153,16 +153,10 @@ class Recipe:
         require_finite(self.learning_rate, "the learning rate", "Give --lr 0 or more.")
         require_finite(self.weight_decay, "the weight decay")
         require_finite(self.gradient_clip, "the largest norm of the gradients")
-        if not 0 <= self.teacher_share <= 1:
-            raise ConfigError(
-                f"a teacher's share must be from 0 to 1, not {self.teacher_share}",
-                "Give --teacher-share 1 to learn only from its answers.",
-            )
-        if not 0 <= self.mix <= 1:
-            raise ConfigError(
-                f"the share of another pair must be from 0 to 1, not {self.mix}",
-                "Give --mix 0.5 for shares of up to one half.",
-            )
+        remedy = "Give --teacher-share 1 to learn only from its answers."
+        require_share(self.teacher_share, "a teacher's share", remedy)
+        remedy = "Give --mix 0.5 for shares of up to one half."
+        require_share(self.mix, "the share of another pair", remedy)
         require_below_one(self.momentum, "the momentum")
         for beta in self.betas:
             require_below_one(beta, "a decay rate of AdamW's moments")
