@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from places import RESULTS, WEIGHTS
 from robustness import FRAMINGS, Faces, answers, gray, swapped_contexts, tint
+from scipy.special import softmax
 
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.evaluate import Evaluation, evaluate
-from glamor_cli.evaluation.metrics import Metrics, compute_metrics
+from glamor_cli.evaluation.metrics import Metrics, compute_metrics, losses_of_pairs
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
@@ -136,11 +137,9 @@ def register(weights: Path, exported: Path, summary: str) -> None:
 def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Find the temperature of least negative log-likelihood, from 0.5 to 3 in steps of 0.01."""
     logits = np.log(np.clip(probabilities, 1e-12, 1))
-    rows = np.arange(len(labels))
 
     def loss(temperature: float) -> float:
-        scaled = _scale(logits, temperature)
-        return -float(np.log(np.clip(scaled[rows, labels], 1e-12, 1)).mean())
+        return float(losses_of_pairs(softmax(logits / temperature, axis=1), labels).mean())
 
     return float(min(np.arange(0.5, 3.0, 0.01).round(2), key=loss))
 
@@ -155,7 +154,7 @@ def cross_fitted_calibration_error(raw: Evaluation) -> float:
     calibrated = np.empty_like(raw.probabilities)
     for fitted in (even, ~even):
         temperature = fit_temperature(raw.probabilities[fitted], raw.labels[fitted])
-        calibrated[~fitted] = _scale(logits[~fitted], temperature)
+        calibrated[~fitted] = softmax(logits[~fitted] / temperature, axis=1)
     return compute_metrics(calibrated, raw.labels, raw.metrics.classes).calibration_error
 
 
@@ -250,17 +249,9 @@ def _recall(metrics: Metrics) -> dict[str, float]:
 def _without_temperature(calibrated: Evaluation, temperature: float) -> Evaluation:
     """Take back the temperature that answers were given with."""
     logits = np.log(np.clip(calibrated.probabilities, 1e-12, 1))
-    probabilities = _scale(logits, 1 / temperature)
+    probabilities = softmax(logits * temperature, axis=1)
     metrics = compute_metrics(probabilities, calibrated.labels, calibrated.metrics.classes)
     return replace(calibrated, probabilities=probabilities, metrics=metrics)
-
-
-def _scale(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Softmax of logits over a temperature."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    values: NDArray[np.float32] = scaled / scaled.sum(axis=1, keepdims=True)
-    return values
 
 
 if __name__ == "__main__":
