@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from lively import inputs
 
-from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, Encoder, NetworkConfig
+from glamor_cli.network.config import Encoder, NetworkConfig
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import max_abs_diff
@@ -21,9 +22,7 @@ def runtime():
 
 @pytest.fixture(scope="module")
 def pairs():
-    rng = np.random.default_rng(3)
-    shapes = ((3, 3, FACE_SIZE, FACE_SIZE), (3, 3, CONTEXT_SIZE, CONTEXT_SIZE))
-    return tuple(rng.random(shape, np.float32) for shape in shapes)
+    return inputs(3)
 
 
 def test_the_answer_is_the_mean_of_both_looks(runtime, pairs):

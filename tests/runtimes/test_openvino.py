@@ -8,14 +8,13 @@ import onnx
 import pytest
 import torch
 
-from glamor_cli.errors import BackendUnavailable, CheckpointError, ConfigError
+from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.pairs import random_pairs
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.system.onnx_providers import cuda_problem
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
 
@@ -40,14 +39,6 @@ def test_bfloat16_is_used_where_the_cpu_has_it_and_is_told(exported):
     assert runtime.backend == "openvino"
     assert runtime.provider == ("CPU bf16" if has_bf16 else "CPU f32")
     assert runtime.metadata == open_runtime(exported, device="cpu", threads=1).metadata
-
-
-def test_named_providers_are_the_ones_used(exported):
-    runtime = open_runtime(exported, provider="CPUExecutionProvider", threads=1)
-    assert runtime.provider == "CPUExecutionProvider"
-    if cuda_problem() is not None:
-        with pytest.raises(BackendUnavailable, match="CUDA"):
-            open_runtime(exported, provider="CUDAExecutionProvider")
 
 
 def ask_often(runtime, monkeypatch, refuse=False):

@@ -293,6 +293,8 @@ def test_cuda_where_there_is_none_is_an_error_and_never_the_cpu(files: dict[str,
     for path in files.values():
         with pytest.raises(BackendUnavailable, match="CUDA"):
             open_runtime(path, device="cuda")
+    with pytest.raises(BackendUnavailable, match="CUDA"):
+        open_runtime(files[".onnx"], provider=Provider.CUDA)
 
 
 def test_auto_is_the_cpu_where_cuda_opens_and_cannot_compute(

@@ -1,23 +1,20 @@
 """Training on a GPU: what the CPU computes, and the same bits where they are asked for."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from quick_training import QUICK
 from safetensors.torch import load_file
 
 from glamor_cli.network.config import NetworkConfig
-from glamor_cli.system.exact_float32 import exact_float32, exact_float32_for_compilers
 from glamor_cli.training.config import BEST, METRICS, TrainConfig
 from glamor_cli.training.options import TrainPrecision
-from glamor_cli.training.recipes import MODERN, Optimizer
+from glamor_cli.training.recipes import Optimizer
 from glamor_cli.training.trainer import train
 
-QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.9)
 STEADY = replace(QUICK, optimizer=Optimizer.SGD, learning_rate=0.02, dropout=0.0)
 """Dropout draws differently on each device; AdamW's first steps make much of rounding."""
 
@@ -33,68 +30,6 @@ def run(store: Path, folder: Path, device: str, recipe=STEADY, **settings: objec
 def losses(folder: Path) -> list[float]:
     lines = (folder / METRICS).read_text().splitlines()
     return [json.loads(line)["train_loss"] for line in lines]
-
-
-@pytest.mark.parametrize(
-    "allowing",
-    [
-        "pass",
-        "backends.cudnn.allow_tf32 = False",
-        "backends.cuda.matmul.allow_tf32 = True",
-        "torch.set_float32_matmul_precision('high')",
-        "torch.set_float32_matmul_precision('medium')",
-        "backends.fp32_precision = 'tf32'",
-        "backends.mkldnn.conv.fp32_precision = 'bf16'",
-        "backends.cudnn.conv.fp32_precision = 'ieee'",
-    ],
-)
-def test_float32_is_float32_whatever_the_program_around_allows(allowing: str) -> None:
-    """In a process of its own, because what torch's switches allow is the whole process's."""
-    code = f"""
-import torch
-from torch import backends
-from glamor_cli.system.exact_float32 import exact_float32
-
-def state():
-    cudnn, on_cpu = backends.cudnn, backends.mkldnn
-    parts = (cudnn.conv, cudnn.rnn, backends.cuda.matmul, on_cpu.conv, on_cpu.matmul)
-    return [part.fp32_precision for part in parts]
-
-def older():
-    said = []
-    for read in (
-        lambda: backends.cudnn.allow_tf32,
-        lambda: backends.cuda.matmul.allow_tf32,
-        torch.get_float32_matmul_precision,
-    ):
-        try:
-            said.append(read())
-        except RuntimeError:  # the newer ones alone were changed
-            said.append(None)
-    return said
-
-{allowing}
-before, older_before = state(), older()
-with exact_float32():
-    assert state() == ["ieee"] * 5, state()
-    for inside, outside in zip(older(), older_before, strict=True):
-        # A callback of a training, or another thread, may read what it could read before.
-        assert inside in (False, "highest") or outside is None, (inside, outside)
-    if older_before[0] is not None:
-        with backends.cudnn.flags(enabled=False):
-            pass
-assert state() == before, state()
-assert older() == older_before, older()
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_compilers_may_ask_for_the_older_switches() -> None:
-    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    with exact_float32_for_compilers(), exact_float32():
-        assert not torch.backends.cudnn.allow_tf32
-        assert torch.get_float32_matmul_precision() == "highest"
-    assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == before
 
 
 @pytest.mark.gpu

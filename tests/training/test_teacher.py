@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
+import quick_training
 import torch
 from onnx import TensorProto, helper
 from small_data_sets import write_image
@@ -22,13 +23,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.training.config import BEST, METRICS, TrainConfig, describe_lasting
 from glamor_cli.training.find_teacher import find_teacher
 from glamor_cli.training.onnx_teacher import CLASSES_KEY, OnnxTeacher
-from glamor_cli.training.recipes import (
-    FER2013_DISTIL,
-    FER2013_TAUGHT,
-    MODERN,
-    Recipe,
-    find_recipe,
-)
+from glamor_cli.training.recipes import FER2013_DISTIL, FER2013_TAUGHT, Recipe, find_recipe
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import LearntSplit, Metadata
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network
@@ -36,7 +31,7 @@ from glamor_cli.weights.registry import find_weights
 
 ALWAYS = 3
 """What the stubborn teacher answers to everything."""
-QUICK = replace(MODERN, name="quick", epochs=2, batch_size=8, ema_decay=0.0)
+QUICK = replace(quick_training.QUICK, ema_decay=0.0)
 
 
 def stubborn(path: Path, variant: Variant = Variant.FACE_ONLY, **metadata: object) -> Path:
@@ -91,8 +86,7 @@ def answer_through(path: Path, operator: str, output: onnx.ValueInfoProto, **how
 def config(
     store: Path, run: Path, teacher: Path, recipe: Recipe = QUICK, **changes: object
 ) -> TrainConfig:
-    values = {"network": NetworkConfig(variant=Variant.FACE_ONLY), "threads": 1} | changes
-    return TrainConfig(store=store, run=run, recipe=recipe, teacher=teacher, **values)
+    return quick_training.config(store, run, recipe, teacher=teacher, **changes)
 
 
 def answers(run: Path, store: Path) -> list[int]:
