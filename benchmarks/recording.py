@@ -67,7 +67,7 @@ def write_result(
     return text
 
 
-def record(what: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+def record(what: str, figures: dict[str, Any], folder: Path) -> None:
     """Write ``<what>-<hardware>.json`` and print it."""
     print(write_result(folder / f"{what}-{hardware()}.json", figures))
 

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
 from typing import Self
 
 from glamor_cli.system.stop_signals import HANGUP, STOP_SIGNALS
@@ -35,16 +34,10 @@ class StopRequest:
                     self._before[number] = signal.signal(number, self._request)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._give_back()
 
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        del frame
+    def _request(self, number: int, _: object) -> None:
         self.requested = True
         if not self.patient and number != HANGUP:
             self._give_back(but=HANGUP)
