@@ -1,18 +1,13 @@
-"""The paper's update rule and its learning rate, as Keras computes them.
+"""The paper's update rule, as Keras computes it.
 
 What the authors' program does is in docs/official-program.md, Training.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-
-PAPER_RATES = (5e-4, 5e-5, 1e-5)
-"""The paper's learning rates, one for each stretch of the training."""
-PAPER_DROPS = (25, 40)
-"""The epochs after which the paper's learning rate drops."""
 
 
 class KerasSGD(Optimizer):
@@ -48,25 +43,3 @@ class KerasSGD(Optimizer):
             torch._foreach_mul_(velocities, group["momentum"])
             torch._foreach_add_(velocities, gradients, alpha=-group["lr"])
             torch._foreach_add_(parameters, velocities)
-
-
-def piecewise_rate(step: int, boundaries: Sequence[int], rates: Sequence[float]) -> float:
-    """Look up a rate that is constant between boundaries, as Keras's ``PiecewiseConstantDecay``.
-
-    Args:
-        step: Updates made so far: 0 for the first.
-        boundaries: Rising; the step that equals a boundary still has the rate before it.
-        rates: One more than there are boundaries.
-    """
-    return rates[sum(step > boundary for boundary in boundaries)]
-
-
-def paper_learning_rate(step: int, steps_per_epoch: int) -> float:
-    """Give the paper recipe's learning rate for one update.
-
-    Args:
-        step: Updates made so far over all epochs: 0 for the first.
-        steps_per_epoch: Updates in an epoch.
-    """
-    boundaries = [epoch * steps_per_epoch for epoch in PAPER_DROPS]
-    return piecewise_rate(step, boundaries, PAPER_RATES)

@@ -1,10 +1,14 @@
 """Learning rates, as functions of the step."""
 
 import math
+from collections.abc import Sequence
 
-from glamor_cli.training.keras_sgd import PAPER_RATES, paper_learning_rate
 from glamor_cli.training.recipes import Recipe, Schedule
 
+PAPER_RATES = (5e-4, 5e-5, 1e-5)
+"""The paper's learning rates, one for each stretch of the training."""
+PAPER_DROPS = (25, 40)
+"""The epochs after which the paper's learning rate drops."""
 _START_DIVISOR = 25
 
 
@@ -18,7 +22,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """
     if recipe.schedule is Schedule.PAPER:
         share = recipe.learning_rate / PAPER_RATES[0]  # 1 unless --lr says otherwise
-        return share * paper_learning_rate(step, steps_per_epoch)
+        boundaries = [epoch * steps_per_epoch for epoch in PAPER_DROPS]
+        return share * piecewise_rate(step, boundaries, PAPER_RATES)
     total = recipe.epochs * steps_per_epoch
     rise = max(1, round(recipe.warm_up * total))
     low, peak = recipe.learning_rate / _START_DIVISOR, recipe.learning_rate
@@ -28,3 +33,14 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     if recipe.schedule is Schedule.LINEAR:
         return peak * (1 - fall)
     return peak * (1 + math.cos(math.pi * fall)) / 2
+
+
+def piecewise_rate(step: int, boundaries: Sequence[int], rates: Sequence[float]) -> float:
+    """Look up a rate that is constant between boundaries, as Keras's ``PiecewiseConstantDecay``.
+
+    Args:
+        step: Updates made so far: 0 for the first.
+        boundaries: Rising; the step that equals a boundary still has the rate before it.
+        rates: One more than there are boundaries.
+    """
+    return rates[sum(step > boundary for boundary in boundaries)]

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from glamor_cli.export.tensorflow_checkpoint import VARIABLE_NAMES, convert_variables
-from glamor_cli.training.keras_sgd import PAPER_RATES, piecewise_rate
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.recipes import PAPER
+from glamor_cli.training.schedule import PAPER_RATES, piecewise_rate
 
 CONSTANT = [5e-4] * 5
 SCHEDULE = [piecewise_rate(step, (2, 4), PAPER_RATES) for step in range(7)]

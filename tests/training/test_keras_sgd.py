@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from glamor_cli.training.keras_sgd import KerasSGD, paper_learning_rate
+from glamor_cli.training.keras_sgd import KerasSGD
 from glamor_cli.training.recipes import PAPER
 from glamor_cli.training.schedule import learning_rate
 
@@ -64,11 +64,10 @@ def test_state_survives_saving():
     ],
 )
 def test_paper_learning_rate_at_its_boundaries(step, rate):
-    assert paper_learning_rate(step, steps_per_epoch=10) == rate
+    assert learning_rate(PAPER, step, steps_per_epoch=10) == rate
 
 
 def test_another_rate_scales_the_paper_schedule() -> None:
     halved = replace(PAPER, learning_rate=PAPER.learning_rate / 2)
     for step in (0, 251, 401):
-        assert learning_rate(PAPER, step, 10) == paper_learning_rate(step, 10)
-        assert learning_rate(halved, step, 10) == pytest.approx(paper_learning_rate(step, 10) / 2)
+        assert learning_rate(halved, step, 10) == pytest.approx(learning_rate(PAPER, step, 10) / 2)
