@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from glamor_cli.settings import choose, settle_choices
+from glamor_cli.errors import ConfigError
+from glamor_cli.settings import choose, require_seed, settle_choices
 from glamor_cli.vision.options import DEFAULT_DETECTOR, DetectorKind
 
 
@@ -51,6 +52,11 @@ class PairMaking:
 VOTES_SHARE = 0.5
 """How much of a soft label are FER+'s votes, unless told otherwise."""
 
+MAX_CUES = 3
+"""Discs in a scene, at most: one of each kind."""
+MAX_SCALE = 24
+"""Of a scene; it makes 4104x3072 pixels."""
+
 
 @dataclass(frozen=True)
 class SceneConfig:
@@ -65,6 +71,10 @@ class SceneConfig:
         scale: An image is 171 * scale wide and 128 * scale high.
         cues: Discs in a scene, 2 or 3; with two no ring is gray. Among three it is harder to
             learn to choose, and takes longer.
+
+    Raises:
+        ConfigError: A count is negative, there are no scenes, or the seed, the scale or the number
+            of discs is out of bounds.
     """
 
     train: int = 6000
@@ -73,6 +83,27 @@ class SceneConfig:
     seed: int = 0
     scale: int = 2
     cues: int = 2
+
+    def __post_init__(self) -> None:
+        for split, count in self.counts.items():
+            if count < 0:
+                raise ConfigError(
+                    f"the number of {split} scenes must be 0 or more, not {count}",
+                    "Give 0 or more.",
+                )
+        if not any(self.counts.values()):
+            raise ConfigError("there are no scenes to make", "Ask for at least one scene.")
+        require_seed(self.seed)
+        if not 2 <= self.cues <= MAX_CUES:
+            raise ConfigError(
+                f"the number of discs in a scene must be 2 to {MAX_CUES}, not {self.cues}",
+                f"Give --cues 2 to {MAX_CUES}.",
+            )
+        if not 1 <= self.scale <= MAX_SCALE:
+            raise ConfigError(
+                f"the scale must be 1 to {MAX_SCALE}, not {self.scale}",
+                f"Give --scale 1 to {MAX_SCALE}; 2 makes 342x256.",
+            )
 
     @property
     def counts(self) -> dict[str, int]:

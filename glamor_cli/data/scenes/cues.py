@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamor_cli.data.scenes.drawing import RINGS
+from glamor_cli.data.options import MAX_CUES
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
@@ -13,9 +13,6 @@ from glamor_cli.vision.pairs import Box
 
 CUES_FILE = "cues.csv"
 """Beside ``images/`` and ``crop/``: where the cues of each scene are."""
-
-MAX_CUES = len(RINGS)
-"""Of a scene: one of each kind."""
 
 _COLUMNS = ("split", "name", "label", "kind", "width", "height", *Box._fields)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes.cues import CUES_FILE, Cue, write_cues
-from glamor_cli.data.scenes.scene import check_drawing, draw_scene
+from glamor_cli.data.scenes.scene import draw_scene
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.atomic import cannot_write
 from glamor_cli.files.folder_lock import lock_folder
@@ -42,10 +42,8 @@ def make_scenes(
         ``out``.
 
     Raises:
-        ConfigError: A count, the seed or the scale makes no sense, ``out`` holds something
-            already, or its folder cannot be written to.
+        ConfigError: ``out`` holds something already, or its folder cannot be written to.
     """
-    _check(config)
     out = Path(out)
     try:
         if out.exists() and (not out.is_dir() or holds_visible(out)):
@@ -130,14 +128,3 @@ def _write_images(
             if progress is not None:
                 progress(done)
             yield scene.cue
-
-
-def _check(config: SceneConfig) -> None:
-    for split, count in config.counts.items():
-        if count < 0:
-            raise ConfigError(
-                f"the number of {split} scenes must be 0 or more, not {count}", "Give 0 or more."
-            )
-    if not any(config.counts.values()):
-        raise ConfigError("there are no scenes to make", "Ask for at least one scene.")
-    check_drawing(config)

@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image
 
 from glamor_cli.data.options import SceneConfig
-from glamor_cli.data.scenes.cues import MAX_CUES, Cue
+from glamor_cli.data.scenes.cues import Cue
 from glamor_cli.data.scenes.drawing import (
     BUST,
     MOUTHS,
@@ -46,7 +46,6 @@ from glamor_cli.data.scenes.drawing import (
 )
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.settings import require_seed
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, Box
 
 CUE_DIAMETER = 28
@@ -59,9 +58,6 @@ CUE_DISTANCE = 32
 """Least distance between the centres of two cues, down or across, in sampled pixels."""
 HEAD_SIZES = (32, 44)
 """Least and greatest side of the square around a head, in sampled pixels."""
-
-MAX_SCALE = 24
-"""Of a scene; it makes 4104x3072 pixels."""
 
 _TRIES = 64  # placements of the cues tried at once for one place of the person
 
@@ -88,10 +84,8 @@ def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
     (14) on, hold each pair of label and kind once.
 
     Raises:
-        ConfigError: The seed, the number of discs or the scale makes no sense, there is no such
-            split, or the index is negative.
+        ConfigError: There is no such split, or the index is negative.
     """
-    check_drawing(config)
     if split not in config.counts:
         raise ConfigError(
             f"there is no split {split!r}", f"Choose one of: {', '.join(config.counts)}."
@@ -125,25 +119,6 @@ def draw_scene(config: SceneConfig, split: str, index: int) -> Scene:
         decoys=tuple(boxes[1:]),
     )
     return Scene(image, face_box(head), cue)
-
-
-def check_drawing(config: SceneConfig) -> None:
-    """Refuse scenes that cannot be drawn, however many.
-
-    Raises:
-        ConfigError: The seed, the number of discs or the scale makes no sense.
-    """
-    require_seed(config.seed)
-    if not 2 <= config.cues <= MAX_CUES:
-        raise ConfigError(
-            f"the number of discs in a scene must be 2 to {MAX_CUES}, not {config.cues}",
-            f"Give --cues 2 to {MAX_CUES}.",
-        )
-    if not 1 <= config.scale <= MAX_SCALE:
-        raise ConfigError(
-            f"the scale must be 1 to {MAX_SCALE}, not {config.scale}",
-            f"Give --scale 1 to {MAX_SCALE}; 2 makes 342x256.",
-        )
 
 
 def _place(rng: np.random.Generator, count: int) -> tuple[Box, list[Box]]:
