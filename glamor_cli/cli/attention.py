@@ -58,16 +58,17 @@ def attention(
     from glamor_cli.evaluation.attention.hiding import HidingConfig
     from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 
+    results = [json_file]
+    if save is not None:
+        from glamor_cli.evaluation.attention.figures import GALLERY, HIDING, STREAMS
+
+        results += [save / name for name in (GALLERY, HIDING, STREAMS)]
     require_writable(
-        json_file,
+        *results,
         folder=save,
         sources=[*store_files(store), *weights_files(weights)],
         data_sets=[scenes],
     )
-    if save is not None:
-        from glamor_cli.evaluation.attention.figures import GALLERY, HIDING, STREAMS
-
-        require_writable(json_file, *(save / name for name in (GALLERY, HIDING, STREAMS)))
     config = AttentionConfig(
         store=store,
         weights=weights,

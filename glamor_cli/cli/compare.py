@@ -26,7 +26,6 @@ from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 if TYPE_CHECKING:
     from glamor_cli.evaluation.bootstrap import Interval
     from glamor_cli.evaluation.compare import Comparison
-    from glamor_cli.evaluation.significance import Difference
 
 
 def compare(
@@ -111,7 +110,7 @@ def _network_table(result: "Comparison") -> Table:
         table.add_row(
             Text(one.letter, "bold"),
             Text(one.name),
-            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f', ' to ')}",
+            f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f')}",
             f"{one.metrics.macro_f1:.3f}",
             *(
                 (f"{one.latency.p50_ms:.2f}", f"{one.latency.pairs_per_second:.0f}")
@@ -130,7 +129,7 @@ def _pairing_table(result: "Comparison") -> Table:
     for one in result.pairings:
         table.add_row(
             Text(f"{one.second} - {one.first}", "bold"),
-            _points(one.accuracy),
+            f"{100 * one.accuracy.value:+.1f} {_ends(one.accuracy.interval, '+.1f')}",
             f"{100 * one.macro_f1.value:+.1f}",
             f"{one.second} {one.second_only}, {one.first} {one.first_only}",
             "<0.0001" if one.adjusted_p < 0.0001 else f"{one.adjusted_p:.4f}",
@@ -139,11 +138,7 @@ def _pairing_table(result: "Comparison") -> Table:
     return table
 
 
-def _points(difference: "Difference") -> str:
-    return f"{100 * difference.value:+.1f} {_ends(difference.interval, '+.1f', ' to ')}"
-
-
-def _ends(interval: "Interval | None", layout: str, between: str) -> str:
+def _ends(interval: "Interval | None", form: str) -> str:
     if interval is None:
         return ""
-    return f"({100 * interval.low:{layout}}{between}{100 * interval.high:{layout}})"
+    return f"({100 * interval.low:{form}} to {100 * interval.high:{form}})"
