@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -24,14 +23,9 @@ class _Console(Console):
 
     failure: OSError | None = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: Any) -> None:
         try:
-            super().__exit__(kind, error, traceback)
+            super().__exit__(*details)
         except OSError as failure:
             self.failure = failure
             # Python would complain once more when it flushes at exit.

@@ -5,8 +5,7 @@ Beside ``clip-emotions.mp4`` lies ``clip-timeline.png``.
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.predictor import ImagePrediction
@@ -46,16 +45,11 @@ class VideoFolder(PictureFolder):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._finish()
         elif self._open is not None:
-            self._open.files.__exit__(kind, error, traceback)
+            self._open.files.__exit__(kind, *details)
         if kind is None:
             self.leave_nothing_empty()
 
