@@ -28,7 +28,7 @@ from glamor_cli.rendering.colours import (
     emotion_colour,
 )
 from glamor_cli.vision.detectors import open_detector
-from glamor_cli.vision.pairs import make_pair, round_box, to_uint8
+from glamor_cli.vision.pairs import make_pair, round_box, to_picture
 
 TARGET = Path(__file__).parent / "network.svg"
 WIDTH, HEIGHT = 1210, 440
@@ -150,7 +150,7 @@ def _draw_streams(drawing: Drawing, config: NetworkConfig) -> None:
         ("context, face masked", pair.context, CONTEXT_SIZE, CONTEXT_ROW, CONTEXT_COLOUR),
     )
     for name, values, size, y, colour in rows:
-        drawing.picture(28, y, 112, to_uint8(values.transpose(1, 2, 0)), colour)
+        drawing.picture(28, y, 112, to_picture(values), colour)
         drawing.text(28, y - 66, name, anchor="start", bold=True, size=14)
         drawing.text(84, y + 74, f"3 × {size} × {size}", colour=FAINT, size=13)
         drawing.arrow((144, y), (176, y), colour=colour)

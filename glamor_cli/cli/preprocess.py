@@ -21,7 +21,6 @@ from glamor_cli.vision.options import DetectorKind
 if TYPE_CHECKING:
     from glamor_cli.data.preprocess.run import PreprocessProgress, PreprocessReport
 
-_DEFAULTS = PairMaking()
 _SHOWN_FAILURES = 5
 
 
@@ -46,11 +45,11 @@ def preprocess(
             "manifest's columns, or the whole image is the face; auto: from the data set if it "
             "has any, otherwise from a detector."
         ),
-    ] = _DEFAULTS.boxes,
+    ] = PairMaking.boxes,
     detector: Annotated[
         DetectorKind | None,
         typer.Option(
-            help=f"Which detector finds faces; default: {_DEFAULTS.detector}. dlib gives the "
+            help=f"Which detector finds faces; default: {PairMaking.detector}. dlib gives the "
             "authors' boxes, dlib-corrected those without their mistakes. With one named, boxes "
             "are detected also where the data set has its own."
         ),
@@ -64,10 +63,10 @@ def preprocess(
     ] = None,
     official_jpeg: Annotated[
         bool, typer.Option("--official-jpeg", help="Repeat the JPEG step of the authors' program.")
-    ] = _DEFAULTS.official_jpeg,
+    ] = PairMaking.official_jpeg,
     skip_no_face: Annotated[
         bool, typer.Option("--skip-no-face", help="Store no pairs of images without a face.")
-    ] = _DEFAULTS.skip_no_face,
+    ] = PairMaking.skip_no_face,
     split: Annotated[
         str | None,
         typer.Option(help="Only this split; for data without splits, the name to give them."),
@@ -103,7 +102,7 @@ def preprocess(
         out=out,
         making=PairMaking(
             boxes=boxes,
-            detector=detector or _DEFAULTS.detector,
+            detector=detector or PairMaking.detector,
             official_jpeg=official_jpeg,
             skip_no_face=skip_no_face,
         ),
