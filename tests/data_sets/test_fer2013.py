@@ -88,6 +88,15 @@ def test_the_command(folder, tmp_path):
     assert sad.targets == (0, 0, 0, 0.125, 0.375, 0.5, 0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such names")
+def test_a_carriage_return_in_a_name_ends_no_row(folder, tmp_path):
+    names = np.array(["sad/x\r1.jpg"] * 4)
+    np.savez(folder / "train.npz", **(arrays("duplicate_of_evaluation") | {"names": names}))
+    convert_fer2013(folder, tmp_path / "out")
+    records = open_data_set(tmp_path / "out").records("train")
+    assert [record.source.is_file() for record in records] == [True, True]
+
+
 def test_other_files_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"cannot read [^\[']*train\.npz: No such file"):
         convert_fer2013(tmp_path, tmp_path / "out")
