@@ -203,7 +203,22 @@ def predict(sources: Sources, config: PredictConfig) -> Iterator[FaceRow]:
 
 
 def predict_images(sources: Sources, config: PredictConfig) -> Iterator[ImagePrediction]:
-    """Do as ``predict``, with one result per image in place of rows."""
+    """Predict the emotion of every face; one result per image, in the order of the sources.
+
+    When errors come, what each call opens, and what becomes of videos: as ``predict`` says.
+
+    Args:
+        sources: Images, folders (searched recursively), globs and ``SourceImage``s, or a single
+            one.
+        config: How.
+
+    Raises:
+        ConfigError: No such weights, device or settings.
+        CheckpointError: The weights are damaged or foreign, or answer with what is not finite.
+        BackendUnavailable: The device or the detector's libraries are not here, or the engine fails
+            on a batch.
+        TypeError: Something else is among the sources.
+    """
     yield from open_predictor(config).predict(sources)
 
 
