@@ -7,6 +7,7 @@ import re
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,16 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVI
 
 _BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 """Of files that have many kinds, some of which Pillow does not read."""
+
+_JPEGS = ("JPEG", "MPO")
+"""The second is several in one file, as stereo cameras write them."""
+_SCAN = b"\xff\xda"
+"""Begins each scan of a JPEG, which none holds within."""
+_MOST_SCANS = 200
+"""Of a JPEG. Progressive ones have some ten; each goes over all pixels, and may take few bytes."""
+_BYTES_PER_CHANCE = 1 << 15
+"""Cameras put videos behind a picture, where twice as many bytes hold one such pair by chance."""
+_READ_BYTES = 1 << 20
 
 _BAND_PIXELS = 500_000
 
@@ -96,6 +107,7 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
                     raise _too_large(name)
                 _refuse_preview(image, name)
                 _refuse_planes(image)
+                _refuse_scans(image, handle)
                 image.load()
                 gray = _deep_gray(image)
                 shown = _upright(image.convert("RGB") if _has_empty_alpha(image) else image)
@@ -236,6 +248,20 @@ def _refuse_planes(image: Image.Image) -> None:
         and image.info.get("compression") == "raw"
     ):
         raise ValueError("its colours of more than 8 bits lie in separate planes")
+
+
+def _refuse_scans(image: Image.Image, file: IO[bytes]) -> None:
+    """Refuse what a few hundred kilobytes could keep a decoder busy with for minutes.
+
+    Raises:
+        ValueError: The image is a JPEG of far more scans than its size explains.
+    """
+    if image.format not in _JPEGS:
+        return
+    file.seek(0)
+    scans = sum(piece.count(_SCAN) for piece in iter(partial(file.read, _READ_BYTES), b""))
+    if scans > _MOST_SCANS + file.tell() // _BYTES_PER_CHANCE:
+        raise ValueError(f"it has {scans} scans, and no picture needs as many")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Images that ask for much, and folders made to stumble over."""
 
 import inspect
+import io
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,37 @@ def test_a_large_image_takes_little_more_than_its_pixels(tmp_path, mode):
     )
     base = 80 * 2**20
     assert int(done.stdout) * 1024 - base < 12 * 4000 * 4000
+
+
+def with_scans(scans):
+    """A JPEG of 8x8 pixels that are refined again and again."""
+
+    def segment(kind, data):
+        return b"\xff" + bytes([kind]) + struct.pack(">H", 2 + len(data)) + data
+
+    codes = bytes([1, *[0] * 15])
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xDB, bytes([0, *[1] * 64])),
+            segment(0xC2, struct.pack(">BHHB", 8, 8, 8, 1) + b"\x01\x11\0"),
+            segment(0xC4, b"\0" + codes + b"\0") + segment(0xC4, b"\x10" + codes + b"\0"),
+            segment(0xDA, b"\x01\x01\0\0\0\0") + b"\x7f",
+            (segment(0xDA, b"\x01\x01\0\x01\x3f\0") + b"\x7f") * (scans - 1),
+            b"\xff\xd9",
+        ]
+    )
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
+    """At 89 million pixels each takes some 30 ms, and 214 bytes of the file."""
+    assert read_image(io.BytesIO(with_scans(200))).shape == (8, 8, 3)
+    with pytest.raises(DataError, match="it has 201 scans, and no picture needs as many"):
+        read_image(io.BytesIO(with_scans(201)))
+    # A video behind the picture, as cameras put it there, is no scan.
+    video = np.random.default_rng(0).bytes(32 << 20)
+    assert video.count(b"\xff\xda") > 400
+    assert read_image(io.BytesIO(with_scans(20) + video)).shape == (8, 8, 3)
 
 
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
