@@ -62,9 +62,12 @@ class FramePixels:
         Raises:
             DataError: The frame's kind of colours is not read, or it has too many pixels.
         """
+        width = max(1, round(frame.width * self._aspect()))
+        if width * frame.height > MAX_PIXELS:
+            raise too_large(self._name)
         converted = self._reformatter.reformat(
             frame,
-            width=max(1, round(frame.width * self._aspect())),
+            width=width,
             format="rgba" if _has_alpha(frame) else "rgb24",
             src_colorspace=self._colours(frame),
             src_color_range=frame.color_range,
@@ -73,10 +76,7 @@ class FramePixels:
             **(self._as_bt709 if frame.color_trc in _HIGH_RANGE else {}),
         )
         pixels = _over_black(converted.to_ndarray())
-        image = np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
-        if image.shape[0] * image.shape[1] > MAX_PIXELS:
-            raise too_large(self._name)
-        return image
+        return np.ascontiguousarray(_upright(pixels, self._matrix(frame)))
 
     def _aspect(self) -> float:
         """Give a pixel's width over its height: the file's, until its frames tell another one.

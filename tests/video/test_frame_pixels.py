@@ -93,6 +93,14 @@ def test_pixels_of_no_sane_shape_count_as_square(tmp_path):
     assert {frame.image.shape for frame in read_video(path)} == {(48, 64, 3)}
 
 
+def test_pixels_that_would_make_a_frame_too_large_are_refused_before_they_are_converted(tmp_path):
+    """FFmpeg itself refuses some, with other words."""
+    clip, size = tmp_path / "wide.mov", (5800, 5800)
+    path = write_clip(clip, grays(1, size), codec="mjpeg", aspect=Fraction(8, 1))
+    with pytest.raises(DataError, match="frames of more than 89 million pixels"):
+        images(path)
+
+
 @pytest.mark.parametrize("tagged", [True, False])
 def test_colours_are_those_that_were_filmed(tmp_path, tagged):
     """High definition without a word about its colours is BT.709, as in every player."""
