@@ -30,6 +30,15 @@ def test_a_training_shows_its_steps_its_rate_and_a_whole_time(monkeypatch, width
     assert f"17940/53820 {shown} images/s -:--:--" in line
 
 
+def test_names_are_shown_without_their_control_characters(monkeypatch):
+    shown = io.StringIO()
+    terminal = Console(file=shown, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(render, "console", terminal)
+    with render.progress_bar("opening", "pairs") as show:
+        show(1, 2, doing="a\x1b]0;b\u202e.onnx")
+    assert r"a\x1b]0;b\u202e.onnx" in shown.getvalue()
+
+
 def test_a_rate_that_is_not_known_is_not_shown(monkeypatch):
     assert "/s" not in last_line(monkeypatch, 80, "opening", {"done": 7, "total": 7})
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import progress_bar, say, say_notes
+from glamor_cli.cli.render import printable, progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -109,7 +109,7 @@ def _network_table(result: "Comparison") -> Table:
     for one in result.contenders:
         table.add_row(
             Text(one.letter, "bold"),
-            Text(one.name),
+            Text(printable(one.name)),
             f"{one.metrics.accuracy:.1%} {_ends(one.intervals['accuracy'], '.1f')}",
             f"{one.metrics.macro_f1:.3f}",
             *(

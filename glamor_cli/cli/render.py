@@ -122,7 +122,8 @@ def progress_bar(doing: str, unit: str) -> Iterator[ShowProgress]:
     def show(
         done: int, total: int | None, *, doing: str | None = None, rate: float | None = None
     ) -> None:
-        bar.update(task, description=doing, completed=done, total=total)
+        named = None if doing is None else printable(doing)
+        bar.update(task, description=named, completed=done, total=total)
         known = bar.tasks[task].speed if rate is None else rate
         # Work of one step has no rate that a clock could tell.
         bar.update(task, rate=f"{_short(known)} {unit}/s" if known else "")

@@ -242,6 +242,15 @@ def test_without_latency_and_without_disagreements(folder, weights, tmp_path):
     assert "no difference shown" in page
 
 
+def test_names_of_files_do_not_write_on_the_terminal(folder, weights, tmp_path):
+    other = shutil.copy(weights[1], tmp_path / "\x1b[2J\u202egpj.safetensors")
+    arguments = ["compare", folder / "store", weights[0], other, "--no-latency", "--threads", 1]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.stderr
+    assert r"\x1b[2J\u202egpj" in result.stderr
+    assert not {"\x1b", "\u202e"} & set(result.stderr)
+
+
 def test_a_single_pair_is_not_told_as_several(folder, weights, tmp_path):
     path = tmp_path / "images" / "Happy" / "0.png"
     path.parent.mkdir(parents=True)
