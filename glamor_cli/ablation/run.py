@@ -21,6 +21,7 @@ from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention
 from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_json, write_text
+from glamor_cli.files.reading import MALFORMED, read_bounded
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.settings import require_seeds, settle_paths, settle_several
@@ -41,6 +42,8 @@ from glamor_cli.training.progress import Progress
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"
+_MAX_BYTES = 1 << 20
+"""Bytes of ``result.json``; a larger one is none of ours."""
 TABLE, MARKDOWN, PICTURE = "ablation.json", "ablation.md", "ablation.png"
 
 _MAY_DIFFER = (*FREE_TO_CHANGE, "seed", "network.variant")
@@ -283,8 +286,8 @@ def _result(config: AblationConfig, variant: Variant, seed: int) -> RunResult:
     _check_alike(config, folder)
     network = replace(config.training.network, variant=variant)
     try:
-        result = RunResult.from_dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        result = RunResult.from_dict(json.loads(read_bounded(folder / RESULT, _MAX_BYTES)))
+    except (OSError, *MALFORMED):
         return _judge(config, network, seed)
     looked = result.near_cue is not None or config.scenes is None or not variant.attends
     return result if looked and result.split == config.test_split else _judge(config, network, seed)

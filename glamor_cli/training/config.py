@@ -12,7 +12,7 @@ from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.kinds import holds_visible
-from glamor_cli.files.reading import MALFORMED, sha256
+from glamor_cli.files.reading import MALFORMED, read_bounded, sha256
 from glamor_cli.network.config import NetworkConfig
 from glamor_cli.runtimes.options import Device
 from glamor_cli.settings import (
@@ -29,6 +29,8 @@ from glamor_cli.training.precision import choose_precision
 from glamor_cli.training.recipes import Recipe
 
 CONFIG = "config.json"
+MAX_BYTES = 1 << 20
+"""Bytes of ``config.json``; a larger one is refused unread."""
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
 
@@ -280,7 +282,7 @@ def _read_config(run: Path) -> dict[str, Any]:
     """
     path = run / CONFIG
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read_bounded(path, MAX_BYTES))
         TrainPrecision(values.setdefault("precision", TrainPrecision.AUTO))
     except (OSError, *MALFORMED) as error:
         raise DataError(

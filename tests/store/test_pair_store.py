@@ -1,6 +1,7 @@
 """Opening stores: what is not a whole store of this schema is refused with the reason."""
 
 import json
+import os
 import re
 import shutil
 import zlib
@@ -87,6 +88,12 @@ def write_info(store, old, new):
     path.write_text(path.read_text().replace(old, new, 1))
 
 
+def replace_by_device(store):
+    path = store / "test" / "faces.npy"
+    path.unlink()
+    path.symlink_to(os.devnull)
+
+
 def cut(store):
     with (store / "train" / "contexts.npy").open("r+b") as handle:
         handle.truncate(5000)
@@ -127,6 +134,9 @@ def swap_splits(store):
         (lambda store: change(store, source={"../up": {}}, counts={"../up": {}}), "damaged"),
         (lambda store: change(store, soft_labels=True), "cannot read .*targets.npy"),
         (lambda store: (store / "test" / "faces.npy").unlink(), "cannot read .*faces.npy"),
+        (lambda store: change(store, versions={"pillow": {}}), "more than texts and numbers"),
+        (lambda store: change(store, boxes=[]), r"boxes is \[\]"),
+        (replace_by_device, "cannot read .*faces.npy: not a regular file"),
         (cut, "contexts.npy has 5000 bytes instead of"),
         (lengthen, "faces.npy has .* bytes instead of"),
         (replace_array, "is not the array of uint8"),

@@ -126,7 +126,7 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
     names = ("images", "labels", "classes", "names", "ferplus_votes", "ferplus_classes")
     try:
         # Opened here because NumPy leaves a damaged archive's file open.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+        with open_file(path) as handle, np.load(handle, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in (*names, "lossless", duplicates)}
     except Exception as error:
         # Damaged, encrypted or otherwise packed archives raise whatever their unpackers do.

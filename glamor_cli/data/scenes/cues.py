@@ -1,6 +1,7 @@
 """``cues.csv``, beside generated scenes: where the discs of each scene are, and which decides."""
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from glamor_cli.data.options import MAX_CUES
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import write_text
 from glamor_cli.files.csv_line import csv_line
+from glamor_cli.files.reading import open_file
 from glamor_cli.vision.pairs import Box
 
 CUES_FILE = "cues.csv"
@@ -53,7 +55,7 @@ def read_cues(folder: Path) -> dict[str, Cue]:
     """
     path = folder / CUES_FILE
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
+        with open_file(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as handle:
             rows = list(csv.DictReader(handle))
         cues = [_from_row(row) for row in rows]
     except OSError as error:

@@ -127,6 +127,20 @@ _IDENTITY = (
 packages are left out: they move values in the last bits only."""
 
 
+_KINDS = {
+    "boxes": str,
+    "detector": str | None,
+    "detector_settings": dict,
+    "official_jpeg": bool,
+    "skip_no_face": bool,
+    "versions": dict,
+    "soft_labels": bool,
+    "complete": bool,
+    "index_sha256": dict,
+}
+"""Of the entries that are taken as ``store.json`` has them."""
+
+
 @dataclass(frozen=True)
 class StoreInfo:
     """How a store was made. It holds no times and no paths, so that equal work gives equal bytes.
@@ -237,10 +251,8 @@ class StoreInfo:
             for name, part in values["source"].items()
         }
         values.setdefault("index_sha256", {})
-        for name in ("detector_settings", "versions", "index_sha256"):
-            if not isinstance(values[name], dict):
-                raise TypeError(f"{name} is not an object")
         info = cls(**values)
+        _check_kinds(info)
         if not info.classes or not info.source:
             raise ValueError("no classes or no splits")
         for name in info.classes:
@@ -273,3 +285,17 @@ class StoreInfo:
         settings = json.loads(json.dumps(asdict(self)))
         del settings["complete"], settings["counts"], settings["index_sha256"]
         return dict(settings)
+
+
+def _check_kinds(info: StoreInfo) -> None:
+    """Refuse what a stranger's file may hold in the place of texts and numbers, however deep.
+
+    Raises:
+        TypeError: An entry is of another kind.
+    """
+    for name, kind in _KINDS.items():
+        value = getattr(info, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, dict) and any(isinstance(one, dict | list) for one in value.values()):
+            raise TypeError(f"{name} holds more than texts and numbers")

@@ -22,7 +22,7 @@ from glamor_cli.data.store.format import (
 )
 from glamor_cli.data.store.index import IndexRow, read_index
 from glamor_cli.errors import ConfigError, DataError, reason_of
-from glamor_cli.files.reading import sha256
+from glamor_cli.files.reading import open_file, sha256
 from glamor_cli.vision.pairs import NO_FACE, crop_context
 
 _REMEDY = "Preprocess the data set into a new folder."
@@ -316,7 +316,7 @@ class PairStore:
         path = self.path / split / array.file
         rows = self.info.counts[split].stored
         try:
-            with path.open("rb") as handle:
+            with open_file(path) as handle:
                 header = handle.read(HEADER_BYTES)
             size = path.stat().st_size
         except OSError as error:
