@@ -31,8 +31,9 @@ def export_crops(store: PairStore, out: Path) -> int:
             if entry.box is None:  # it failed; those without a face have a box of zeros
                 continue
             # Only the last part of the name is used, so no name can lead out of the folder; a
-            # store whose splits or classes could is not opened.
-            file_name = box_file_name(PurePosixPath(entry.source).name)
+            # store whose splits or classes could is not opened. To Windows the part after the last
+            # slash may be another path still.
+            file_name = box_file_name(Path(PurePosixPath(entry.source).name).name)
             if file_name == ".txt" or "\0" in file_name:
                 raise DataError(
                     f"the image {entry.source!r} has nothing before its first dot to name a box "
