@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import struct
 import sys
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def test_votes_share(folder, tmp_path):
     assert sad.targets == (0, 0, 0, 0.25, 0.75, 0, 0)
     with pytest.raises(ConfigError, match="share must be from 0 to 1"):
         convert_fer2013(folder, tmp_path / "out", votes_share=1.5)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(folder, tmp_path):
+    path = folder / "validation.npz"
+    content = bytearray(path.read_bytes())
+    # Where the archive's list of contents says how large the first file is.
+    struct.pack_into("<I", content, content.index(b"PK\1\2") + 24, 2_000_000_000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"validation\.npz: it unpacks to 2\d{9} bytes"):
+        convert_fer2013(folder, tmp_path / "out")
 
 
 def test_the_command(folder, tmp_path):

@@ -27,6 +27,8 @@ SPLITS = ("train", "validation")
 # Marks in one split the copies of the other's images.
 _DUPLICATES = {"train": "duplicate_of_evaluation", "validation": "duplicate_of_train"}
 _MANIFEST = "manifest.csv"
+_MAX_BYTES = 1 << 30
+"""Of an unpacked archive; FER2013's larger one has 70 MB."""
 _REMEDY = "Give the folder that holds train.npz and validation.npz."
 
 
@@ -127,6 +129,9 @@ def _load(path: Path, duplicates: str) -> dict[str, NDArray[Any]]:
     try:
         # Opened here because NumPy leaves a damaged archive's file open.
         with open_file(path) as handle, np.load(handle, allow_pickle=False) as archive:
+            unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+            if unpacked > _MAX_BYTES:
+                raise ValueError(f"it unpacks to {unpacked} bytes")
             arrays = {name: archive[name] for name in (*names, "lossless", duplicates)}
     except Exception as error:
         # Damaged, encrypted or otherwise packed archives raise whatever their unpackers do.
