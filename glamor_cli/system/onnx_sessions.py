@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Errors only: ONNX Runtime's warnings speak of its optimiser's choices, not of the answer.
 _LOG_ERRORS = 3
+_LONGEST_REASON = 5000
+"""Letters; paths have room among them, of which Linux takes up to 4096."""
 
 
 def session_options(threads: int | None) -> "onnxruntime.SessionOptions":
@@ -42,8 +44,12 @@ def session_options(threads: int | None) -> "onnxruntime.SessionOptions":
 
 
 def onnx_reason(error: BaseException) -> str:
-    """Give the first line that ONNX Runtime says, without the place in its own source."""
-    return re.sub(r"(/|\b\w:\\)\S*\.(cc|cpp|cu|h):\d+ .*?\) ", "", reason_of(error))
+    """Give the first line that ONNX Runtime says, without the place in its own source.
+
+    Names out of a stranger's file are in it, so it is cut where it is endless.
+    """
+    reason = reason_of(error)[:_LONGEST_REASON]
+    return re.sub(r"(/|\b\w:\\)\S*\.(cc|cpp|cu|h):\d+ .*?\) ", "", reason)
 
 
 def start_session(
