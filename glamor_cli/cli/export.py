@@ -125,6 +125,13 @@ def export(
         raise ConfigError(
             f"TensorRT cannot build from the INT8 form {int8_form}", "Leave --int8-form out."
         )
+    if int8_form is Int8Form.TENSORRT and (
+        device is Device.CUDA or provider not in (None, Provider.CPU)
+    ):
+        raise ConfigError(
+            f"the INT8 form {int8_form} is verified on the CPU, exactly as the graph says",
+            "Leave --device and --provider out.",
+        )
     if not trt and (target or gpu or workspace is not None or timing_cache):
         raise ConfigError(
             "--target, --gpu, --workspace and --timing-cache are for engines only",

@@ -68,12 +68,16 @@ def default_tolerance(precision: ExportPrecision, arithmetic: Arithmetic) -> Tol
     return TOLERANCES[precision]
 
 
+MOST = 2**31 - 1
+"""Pairs of a batch, and MiB of a workspace: servers and builders count in so many bits."""
+
+
 @dataclass(frozen=True)
 class BatchRange:
     """The batch sizes that an export is verified at and an engine is built for.
 
     Raises:
-        ConfigError: Not 1 <= minimum <= optimum <= maximum.
+        ConfigError: Not 1 <= minimum <= optimum <= maximum, or more than ``MOST``.
     """
 
     minimum: int = 1
@@ -86,6 +90,10 @@ class BatchRange:
                 f"the batch sizes {self.minimum}, {self.optimum} and {self.maximum} are not "
                 "1 or more in ascending order",
                 "Give 1 <= --batch-min <= --batch-opt <= --batch-max.",
+            )
+        if self.maximum > MOST:
+            raise ConfigError(
+                f"no engine takes a batch of {self.maximum}", f"Give --batch-max {MOST} or less."
             )
 
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glamor_cli.errors import BackendUnavailable, ConfigError, ExportError
-from glamor_cli.export.options import BatchRange, ExportPrecision, require_suffix
+from glamor_cli.export.options import MOST, BatchRange, ExportPrecision, require_suffix
 from glamor_cli.files.atomic import atomic_path
 from glamor_cli.files.reading import sha256
 from glamor_cli.files.utf8_paths import utf8_path
@@ -38,7 +38,7 @@ class EngineConfig:
             TensorRT builds for the GPU it runs on.
 
     Raises:
-        ConfigError: No such target, or a workspace that is not positive.
+        ConfigError: No such target, or a workspace that is not positive or more than ``MOST``.
     """
 
     target: Target | None = None
@@ -51,6 +51,11 @@ class EngineConfig:
         settle_paths(self, "timing_cache")
         settle_choices(self, target=Target)
         require_positive(self.workspace, "the workspace in MiB", "--workspace")
+        if self.workspace is not None and self.workspace > MOST:
+            raise ConfigError(
+                f"no GPU has a workspace of {self.workspace} MiB",
+                f"Give --workspace {MOST} or less.",
+            )
 
 
 @dataclass(frozen=True)

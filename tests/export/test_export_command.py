@@ -291,6 +291,7 @@ def test_exported_files_that_cannot_be_built_on_are_refused(run, forms, name, op
     assert list(Path().iterdir()) == []
 
 
+TENSORRT_INT8 = ("--precision", "int8", "--int8-form", "tensorrt", "--calibrate", "x")
 REFUSED = [
     (("--opset", "12"), 3, "opset 12"),
     (("--precision", "int8"), 3, "INT8 needs images"),
@@ -305,6 +306,9 @@ REFUSED = [
     (("--verify", "nowhere"), 4, "nowhere"),
     (("--calibrate", "nowhere", "--precision", "int8"), 4, "nowhere"),
     (("--provider", "openvino", "--device", "cuda"), 3, "runs on cpu, not on cuda"),
+    ((*TENSORRT_INT8, "--provider", "openvino"), 3, "is verified on the CPU"),
+    ((*TENSORRT_INT8, "--device", "cuda"), 3, "is verified on the CPU"),
+    (("--batch-max", str(2**31)), 3, "no engine takes a batch of 2147483648"),
     (("--provider", "TensorrtExecutionProvider"), 2, "openvino"),
     (("--threads", "0"), 2, "threads"),
     (
@@ -317,6 +321,7 @@ REFUSED_BY_RTX = [
     (("--gpu", "SM90"), 3, "does not build for SM90"),
     (("--timing-cache", "cache"), 3, "no timing cache"),
     (("--workspace", "0"), 3, "workspace"),
+    (("--workspace", "99999999999999"), 3, "no GPU has a workspace of 99999999999999 MiB"),
     (("--triton-repository", "models"), 3, "not of TensorRT-RTX"),
     (("--output", "x.onnx"), 3, "does not end in .engine"),
 ]
