@@ -144,6 +144,9 @@ def test_what_cannot_be_merged_is_refused(tmp_path, parts):
         merge_stores((train,), tmp_path / "merged")
     with pytest.raises(ConfigError, match="is one of the stores"):
         merge_stores((train, test), test)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ConfigError, match=r"cannot write .*loop"):
+        merge_stores((train, test), tmp_path / "loop")
     with pytest.raises(DataError, match="is not a pair store"):
         merge_stores((train, tmp_path), tmp_path / "merged")
     damaged = shutil.copytree(train, tmp_path / "damaged")

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -51,7 +52,8 @@ def merge_stores(
             "merging needs at least two stores, and only one is given",
             "Give at least two stores to merge.",
         )
-    if out.resolve() in [folder.resolve() for folder in folders]:
+    # Not resolve(), which stumbles over a link that leads to itself.
+    if os.path.realpath(out) in map(os.path.realpath, folders):
         raise ConfigError(f"{out} is one of the stores", "Choose a new folder for the result.")
     stores = [PairStore.open(folder) for folder in folders]
     info = _merged_info(stores)
