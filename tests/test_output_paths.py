@@ -192,10 +192,10 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         require_writable(tmp_path / "loop")
     # As to a disk that is not mounted.
     (tmp_path / "lost").symlink_to(tmp_path / "nothing")
-    with pytest.raises(ConfigError, match="the link .*lost leads to nothing"):
+    with pytest.raises(ConfigError, match=r"the link .*lost leads to nothing"):
         require_writable(tmp_path / "lost" / "x.json")
     for folder in (tmp_path / "lost", tmp_path / "lost" / "deep"):
-        with pytest.raises(ConfigError, match="the link .*lost leads to nothing"):
+        with pytest.raises(ConfigError, match=r"the link .*lost leads to nothing"):
             require_writable(folder=folder)
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
