@@ -8,16 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
+from itertools import count
 from typing import NoReturn
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from glamor_cli.errors import ConfigError, GlamorError, PeerFailed, reason_of
 from glamor_cli.system.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up; checkpoints are written meanwhile."""
+_MEETINGS = count()
+"""Numbers the trainings of this process."""
 _SEE_ITS_MESSAGE = "See that process's own error message."
 
 
@@ -138,7 +143,16 @@ def join_world(device: torch.device) -> Iterator[World]:
     # Its default arguments would keep the processes connected if it were imported after they met.
     import_module("torch.distributed.nn.functional")
     try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        store, rank, _ = next(rendezvous("env://", timeout=_PATIENCE))
+        # torchrun keeps the addresses of the training before, at which nobody listens any more.
+        store = PrefixStore(f"training {next(_MEETINGS)}", store)
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=_PATIENCE,
+        )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"the processes of this training do not find each other ({reason_of(error)})",

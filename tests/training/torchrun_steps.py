@@ -43,8 +43,9 @@ def main() -> None:
     """Take the steps, and write parameters and losses."""
     store, out, *names = sys.argv[1:]
     torch.set_num_threads(1)
-    with join_world(torch.device("cpu")) as world:
-        for name in names:
+    for name in names:
+        # They meet anew for each, as in a program that trains several times.
+        with join_world(torch.device("cpu")) as world:
             take_steps(Path(store), Path(out), name, world)
     # One that is left may abort the process while Python ends, after all the work is done.
     deadline = time.monotonic() + 10
