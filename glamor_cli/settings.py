@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from glamor_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_SEED = 2**63 - 1
 """The largest seed that generators of random numbers take."""
@@ -76,6 +80,17 @@ def settle_paths(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None:
             object.__setattr__(settings, name, Path(value))
+
+
+def settle_numbers(settings: "DataclassInstance") -> None:
+    """Let the fields of a dataclass hold Python's numbers where they were given NumPy's.
+
+    JSON, as which runs and weights keep them, does not know the others.
+    """
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if hasattr(value, "item"):
+            object.__setattr__(settings, entry.name, value.item())
 
 
 def settle_lone(settings: object, *names: str) -> None:

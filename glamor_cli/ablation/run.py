@@ -77,6 +77,7 @@ class AblationConfig:
         settle_several(self, variants=Variant)
         if not self.variants:
             raise ConfigError("there are no variants to train", "Give at least one variant.")
+        object.__setattr__(self, "seeds", tuple(int(seed) for seed in self.seeds))  # NumPy's too
         require_seeds(self.seeds)
 
 

@@ -20,6 +20,7 @@ from glamor_cli.settings import (
     require_positive,
     require_seed,
     settle_choices,
+    settle_numbers,
     settle_paths,
 )
 from glamor_cli.training.checkpoints import has_checkpoint
@@ -98,6 +99,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         settle_paths(self, "store", "run", "initial_weights", "teacher")
         settle_choices(self, precision=TrainPrecision, device=Device)
+        settle_numbers(self)
         require_seed(self.seed)
         require_positive(self.threads, "the number of threads", "--threads")
         if not self.checkpoint_every >= 0:  # so that NaN, which never comes, is refused too

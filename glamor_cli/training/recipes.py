@@ -21,6 +21,7 @@ from glamor_cli.settings import (
     require_positive,
     require_share,
     settle_choices,
+    settle_numbers,
 )
 from glamor_cli.training.options import RecipeName
 
@@ -148,6 +149,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         settle_choices(self, optimizer=Optimizer, schedule=Schedule)
+        settle_numbers(self)
         require_positive(self.epochs, "the number of epochs", "--epochs")
         require_positive(self.batch_size, "the batch size", "--batch")
         require_finite(self.learning_rate, "the learning rate", "Give --lr 0 or more.")
