@@ -97,8 +97,10 @@ def load_initial_weights(
 
 def set_norm_momentum(network: torch.nn.Module, recipe: Recipe) -> None:
     """Give the batch norms the recipe's momentum, where it has one."""
+    if recipe.norm_momentum is None:
+        return
     for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and recipe.norm_momentum:
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = recipe.norm_momentum
 
 

@@ -58,6 +58,17 @@ def test_a_frozen_face_encoder_is_tied_to_the_brightness_before_the_rest_learns(
         assert torch.equal(value, kept.face_encoder.state_dict()[name]), name
 
 
+def test_norms_may_keep_the_statistics_they_begin_with(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A momentum of 0 is one, and does not mean the network's own."""
+    recipe = replace(QUICK, epochs=1, norm_momentum=0.0, ema_decay=0.0)
+    train(config(scene_store, tmp_path / "run", recipe, initial_weights=undisturbed / BEST))
+    before, after = (load_file(run / BEST) for run in (undisturbed, tmp_path / "run"))
+    kept = [name for name, value in before.items() if torch.equal(value, after[name])]
+    assert kept == [name for name in before if "running" in name]
+
+
 def test_a_face_encoder_that_has_learnt_nothing_is_not_frozen(
     scene_store: Path, tmp_path: Path
 ) -> None:
