@@ -294,10 +294,10 @@ class Run:
         state.history.append(metrics)
         rivals = [metrics] if self._kept is None else [self._kept, metrics]
         if best_epoch(rivals, self.recipe) is metrics:
-            state.best_accuracy, state.best_epoch = accuracy, state.epoch
             if self.world.leads:
                 candidate = candidate_path(self.config.run, state.epoch)
                 save_network(candidate, judged, self._metadata(accuracy))
+            state.best_accuracy, state.best_epoch = accuracy, state.epoch
         state.epoch, state.step = state.epoch + 1, 0
         state.loss_sum, state.correct, state.seen, state.seconds = 0.0, 0, 0, 0.0
         if self.world.leads:

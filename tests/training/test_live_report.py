@@ -9,8 +9,9 @@ import pytest
 from browser import ask, browse, find_barriers, measure_contrasts, needs_browser
 from PIL import Image
 
-from glamor_cli.errors import DataError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.network.config import NetworkConfig, Variant
+from glamor_cli.training.candidates import candidate_path
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.curves import draw_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
@@ -185,6 +186,22 @@ def test_a_stopped_training_says_so_until_it_is_resumed(scene_store, tmp_path):
     running = [page.count("<script") for page in pages]
     assert running == [1, 0, 1, 0]
     assert all("Stopped after epoch 1 of 3" in page for page in pages[1::2])
+
+
+def test_weights_that_could_not_be_written_are_not_called_the_best(scene_store, tmp_path):
+    recipe = replace(MODERN, epochs=3, batch_size=14, small_faces=(SmallFaces(0.34, 48),))
+    face_only = NetworkConfig(variant=Variant.FACE_ONLY)
+
+    def block(progress: Progress) -> None:
+        if progress.epoch == 2:
+            (candidate_path(tmp_path, 1) / "in the way").mkdir(parents=True, exist_ok=True)
+
+    asked = TrainConfig(scene_store, tmp_path, recipe, network=face_only, threads=1)
+    with pytest.raises(ConfigError):
+        train(asked, on_progress=block)
+    page = (tmp_path / LIVE_REPORT).read_text(encoding="utf-8")
+    assert "Stopped after epoch 1 of 3" in page
+    assert "none yet: faces are still small" in page
 
 
 @needs_browser
