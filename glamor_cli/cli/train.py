@@ -208,7 +208,8 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
             "Go on with the same command and --resume.",
         )
     if not begun:
-        say(f"{config.run} is already finished; there was nothing left to do")
+        # A stop after the very last step leaves the validation.
+        say(f"{config.run} had no steps left to take")
     say(
         f"best validation accuracy {result.best_accuracy:.2%} on {result.judged_by} "
         f"in epoch {result.best_epoch}: {config.run / BEST}"

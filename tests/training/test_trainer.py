@@ -226,7 +226,7 @@ def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) 
     again = CliRunner().invoke(app, [*command.split(), "--resume"])
     assert again.exit_code == 0, again.output
     nothing, best = again.stderr.splitlines()
-    assert nothing == f"{tmp_path}/run is already finished; there was nothing left to do"
+    assert nothing == f"{tmp_path}/run had no steps left to take"
     assert re.match(r"best validation accuracy [\d.]+% on test in epoch 1: ", best)
     settings = json.loads((tmp_path / "run" / CONFIG).read_text())
     recipe = settings["recipe"]
