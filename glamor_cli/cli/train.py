@@ -201,7 +201,8 @@ def _say_result(config: "TrainConfig", result: "TrainResult", *, begun: bool) ->
 
     if not result.finished:
         first = config.recipe.first_whole_epoch
-        later = f"; {BEST} is kept from epoch {first} on, when faces have their full size"
+        small = ", when faces have their full size" if first > 1 else ""
+        later = f"; {BEST} is kept from epoch {first} on{small}"
         exit_stopped(
             f"{count(result.epochs, 'epoch')} finished, and everything is saved"
             + (later if result.epochs < first else ""),

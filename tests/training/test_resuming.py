@@ -6,14 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from quick_training import QUICK, assert_same, config
+from typer.testing import CliRunner
 from waiting import wait_until
 
+from glamor_cli.cli.app import app
 from glamor_cli.errors import CheckpointError, ConfigError
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import NetworkConfig, Variant
@@ -243,6 +246,29 @@ def test_ctrl_c_and_kill_of_the_command(scene_store: Path, tmp_path: Path) -> No
     finish(resumed)
     assert resumed.returncode == 0
     assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize(("recipe", "grows"), [("paper", False), ("fer2013", True)])
+def test_who_stops_before_any_weights_are_kept_is_told_from_when_on_they_will_be(
+    scene_store: Path, tmp_path: Path, recipe: str, grows: bool
+) -> None:
+    """And of small faces only where a recipe has any."""
+    run = tmp_path / "run"
+
+    def stop() -> None:
+        wait_until((run / LAST).exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    options = f"--recipe {recipe} --batch 1 --variant face-only --checkpoint-every 0s --device cpu"
+    stopped = CliRunner().invoke(
+        app, ["train", str(scene_store), "--run", str(run), *options.split()]
+    )
+    said = " ".join(stopped.stderr.split())
+    assert stopped.exit_code == 130, said
+    assert "0 epochs finished, and everything is saved; best.safetensors is kept from epoch" in said
+    assert ("full size" in said) is grows
 
 
 @pytest.mark.slow
