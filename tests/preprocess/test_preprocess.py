@@ -218,7 +218,7 @@ def test_images_that_cannot_be_used_are_reported_and_passed_over(tmp_path, run):
     whole = (images / "Anger" / "clip_2.003.png").read_bytes()
     (images / "Anger" / "clip_2.003.png").write_bytes(whole[: len(whole) // 2])
     (crops / "Happy" / "clip_0.txt").unlink()
-    (crops / "Happy" / "clip_1.txt").write_text("a,b,c,d")
+    (crops / "Happy" / "clip_1.txt").write_text("1.5,2,30,40")
     (crops / "Happy" / "clip_2.txt").write_text("60,60,70,70")
     (crops / "Surprise" / "clip_0.txt").write_text("0,0,0,0")
     report = run(source, tmp_path / "store")
@@ -234,7 +234,7 @@ def test_images_that_cannot_be_used_are_reported_and_passed_over(tmp_path, run):
     assert "is not an image" in reasons["Anger/clip_1.002.png"]
     assert "cannot be decoded" in reasons["Anger/clip_2.003.png"]
     assert "cannot read the box file" in reasons["Happy/clip_0.004.png"]
-    assert "does not hold a box" in reasons["Happy/clip_1.005.png"]
+    assert "does not hold a box x1,y1,x2,y2 in whole pixels" in reasons["Happy/clip_1.005.png"]
     assert "is empty inside an image" in reasons["Happy/clip_2.006.png"]
     store = PairStore.open(tmp_path / "store")
     assert len(store.split("train")) == store.verify() == 4

@@ -47,7 +47,9 @@ def read_box(path: Path) -> Box:
         if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
             raise ValueError("out of bounds")
     except ValueError as error:
-        raise DataError(f"{path} does not hold a box", _REMEDY) from error
+        raise DataError(
+            f"{path} does not hold a box x1,y1,x2,y2 in whole pixels", _REMEDY
+        ) from error
     return Box(x1, y1, x2, y2)
 
 
