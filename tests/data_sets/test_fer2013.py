@@ -1,6 +1,7 @@
 """FER2013's arrays become images and a manifest: generated arrays of the real form."""
 
 import csv
+import shlex
 import signal
 import struct
 import sys
@@ -89,7 +90,8 @@ def test_the_command(folder, tmp_path):
     assert done.stdout == ""
     for split in ("train", "validation"):
         assert f"{split}: 2 images; left out 1 copies from another split, 1 lossy" in done.stderr
-    assert f"glamor preprocess {tmp_path / 'labels'} STORE --boxes whole" in done.stderr
+    labels = shlex.quote(str(tmp_path / "labels"))
+    assert f"glamor preprocess {labels} STORE --boxes whole" in done.stderr
     sad = next(open_data_set(tmp_path / "labels").records("train"))
     assert sad.targets == (0, 0, 0, 0, 0, 1, 0)
     # Without the option, votes count for half.

@@ -214,16 +214,17 @@ def test_weights_say_how_their_pairs_were_made(scene_store: Path, tmp_path: Path
 
 
 def test_every_option_of_the_command_arrives(scene_store: Path, tmp_path: Path) -> None:
-    command = (
-        f"train {scene_store} --run {tmp_path / 'run'} --recipe scenes --network resnet18 "
-        "--variant face-only --epochs 1 --batch 7 --lr 0.002 --seed 5 --train-split validation "
-        "--validation-split test --precision bf16 --device cpu --threads 1 "
+    options = (
+        "--recipe scenes --network resnet18 --variant face-only --epochs 1 --batch 7 --lr 0.002 "
+        "--seed 5 --train-split validation --validation-split test --precision bf16 "
+        "--device cpu --threads 1 "
         "--checkpoint-every 90s --deterministic"
     )
-    result = CliRunner().invoke(app, command.split())
+    command = ["train", str(scene_store), "--run", str(tmp_path / "run"), *options.split()]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "finished before" not in result.stderr
-    again = CliRunner().invoke(app, [*command.split(), "--resume"])
+    again = CliRunner().invoke(app, [*command, "--resume"])
     assert again.exit_code == 0, again.output
     nothing, best = again.stderr.splitlines()
     assert nothing == f"{tmp_path}/run had no steps left to take"
@@ -245,8 +246,9 @@ def test_a_log_hears_of_a_training_now_and_then(
     scene_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(long_progress, "_LINE_SECONDS", 0)
-    command = f"train {scene_store} --run {tmp_path / 'run'} --recipe scenes --epochs 2 --batch 7"
-    result = CliRunner().invoke(app, [*command.split(), "--device", "cpu", "--threads", "1"])
+    options = "--recipe scenes --epochs 2 --batch 7 --device cpu --threads 1"
+    command = ["train", str(scene_store), "--run", str(tmp_path / "run"), *options.split()]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
     step = re.compile(
