@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,11 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchrun_steps import RECIPES, take_steps
+from typer.testing import CliRunner
 from waiting import wait_until
 
+from glamor_cli.cli.app import app
 from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.live_report import LIVE_REPORT
+from glamor_cli.training.world import World
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 STEPS = Path(__file__).with_name("torchrun_steps.py")
@@ -44,11 +49,20 @@ def finish(process: subprocess.Popen[str]) -> str:
     return said
 
 
-def train(store: Path, run: Path, *options: object, processes: int = 2) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "glamor_cli", "train", store, "--run", run]
-    command += ["--epochs", 3, "--batch", 5, "--variant", "face-only", "--device", "cpu"]
-    launch = (*TORCHRUN[:-1], processes, "--no-python", "--") if processes > 1 else ()
-    return start(*launch, *command, "--threads", 1, *options)
+def words(store: Path, run: Path, *options: object) -> list[str]:
+    command = ["train", store, "--run", run, "--epochs", 3, "--batch", 5, "--variant", "face-only"]
+    return [str(word) for word in (*command, "--device", "cpu", "--threads", 1, *options)]
+
+
+def train(store: Path, run: Path, *options: object) -> subprocess.Popen[str]:
+    """Start two processes."""
+    command = [sys.executable, "-m", "glamor_cli", *words(store, run, *options)]
+    return start(*TORCHRUN, "--no-python", "--", *command)
+
+
+def train_alone(store: Path, run: Path, *options: object) -> None:
+    done = CliRunner().invoke(app, words(store, run, *options))
+    assert done.exit_code == 0, done.output
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -57,12 +71,11 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 def test_two_processes_take_the_steps_of_one(scene_store: Path, tmp_path: Path) -> None:
-    names = ("everything", "paper")
-    for launch in ((sys.executable,), TORCHRUN):
-        process = start(*launch, STEPS, scene_store, tmp_path, *names)
-        said = finish(process)
-        assert process.returncode == 0, said
-    for name in names:
+    process = start(*TORCHRUN, STEPS, scene_store, tmp_path, *RECIPES)
+    said = finish(process)
+    assert process.returncode == 0, said
+    for name in RECIPES:
+        take_steps(scene_store, tmp_path, name, World(torch.device("cpu")))
         one, two = (load_file(tmp_path / f"{name}-{size}.safetensors") for size in (1, 2))
         assert one.keys() == two.keys()
         assert len(one["losses"]) == 10
@@ -94,9 +107,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     ends = [load_file(tmp_path / run / BEST) for run in ("run", "whole")]
     assert all(torch.equal(ends[0][key], value) for key, value in ends[1].items())
 
-    alone = train(scene_store, tmp_path / "other", "--resume", processes=1)
-    said = finish(alone)
-    assert alone.returncode == 0, said
+    train_alone(scene_store, tmp_path / "other", "--resume")
     assert [line["epoch"] for line in losses(tmp_path / "other")] == [1, 2, 3]
 
 
@@ -124,19 +135,20 @@ def test_processes_that_were_given_different_work_are_refused(
 ) -> None:
     """Another command on a machine, or a run folder on its own disk, would train nonsense."""
 
+    train_here = shlex.join([sys.executable, "-m", "glamor_cli", "train", str(scene_store)])
+    run = shlex.quote(str(tmp_path / "run"))
+
     def refused(options: str) -> str:
-        command = f"exec {sys.executable} -m glamor_cli train {scene_store} --epochs 1 {options}"
-        both = start(*TORCHRUN, "--no-python", "--", "sh", "-c", f"{command} --device cpu")
+        command = f"exec {train_here} --variant face-only --epochs 1 --device cpu {options}"
+        both = start(*TORCHRUN, "--no-python", "--", "sh", "-c", command)
         said = finish(both)
         assert both.returncode != 0
         return said
 
-    said = refused(f"--variant face-only --run {tmp_path}/run --seed $RANK")
+    said = refused(f"--run {run} --seed $RANK")
     assert said.count("differ in settings") == 1
     assert not (tmp_path / "run" / CONFIG).exists()
 
-    alone = train(scene_store, tmp_path / "run-0", "--epochs", 1, processes=1)
-    said = finish(alone)
-    assert alone.returncode == 0, said
-    said = refused(f"--variant face-only --batch 5 --run {tmp_path}/run-$RANK --resume")
+    train_alone(scene_store, tmp_path / "run-0", "--epochs", 1)
+    said = refused(f"--run {run}-$RANK --batch 5 --resume")
     assert said.count("differ in the checkpoint they go on from") == 1
