@@ -9,6 +9,7 @@ from scene_stores import write_scene_store
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.with_preprocessing import add_preprocessing
+from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
@@ -25,6 +26,16 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             module.running_var.uniform_(0.05, 0.3)
     path = tmp_path_factory.mktemp("exported") / "varied.safetensors"
     save_network(path, network, Metadata("varied", temperature=1.3))
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The face alone, exported in two thirds of the time: for tests that any network serves."""
+    torch.manual_seed(0)
+    network = GlamorNet(NetworkConfig(variant=Variant.FACE_ONLY)).eval()
+    path = tmp_path_factory.mktemp("small") / "small.safetensors"
+    save_network(path, network, Metadata("small", network=network.config))
     return path
 
 

@@ -178,13 +178,15 @@ def test_of_photographs_the_first_with_a_face_are_taken(tmp_path: Path) -> None:
         load_pairs(tmp_path / "a.png", 5, EMOTIONS)
 
 
-def test_a_failed_check_leaves_nothing_but_the_old_file(weights_file: Path, tmp_path: Path) -> None:
+def test_a_failed_check_leaves_nothing_but_the_old_file(
+    small_weights: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "export" / "w.onnx"
     out.parent.mkdir()
     out.write_bytes(b"the old one")
     config = ExportConfig(ExportPrecision.FP16, batch=SMALL, atol=1e-9)
     with pytest.raises(ExportError, match=r"e-0\d at batch 1.*batch 2.*batch 3.*allowed: 1e-09"):
-        export_onnx(weights_file, out, config)
+        export_onnx(small_weights, out, config)
     assert out.read_bytes() == b"the old one"
     assert list(out.parent.iterdir()) == [out]
 
