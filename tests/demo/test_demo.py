@@ -11,11 +11,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import glamor_cli.demo.run
+from glamor_cli.bench.options import BenchConfig
 from glamor_cli.cli.app import app
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.demo.run import DemoCallbacks, Stage, demo
 from glamor_cli.errors import ConfigError
+from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import Variant
 from glamor_cli.training.config import BEST, CONFIG
 from glamor_cli.training.recipes import SCENES
@@ -34,6 +36,10 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     small = partial(DemoConfig, scenes=few, epochs=1, full_scenes=fewer, seeds=(0,))
     monkeypatch.setattr("glamor_cli.cli.demo.DemoConfig", small)
     monkeypatch.setattr(glamor_cli.demo.run, "SCENES", replace(SCENES, epochs=1))
+    once = partial(BenchConfig, batches=(1,), iterations=1)
+    monkeypatch.setattr(glamor_cli.demo.run, "BenchConfig", once)
+    lightly = partial(ExportConfig, batch=BatchRange(1, 1, 1))
+    monkeypatch.setattr(glamor_cli.demo.run, "ExportConfig", lightly)
     words = ["demo", "--output", str(folder), "--device", "cpu"]
     stages: list[Stage] = []
 
