@@ -124,6 +124,7 @@ def test_the_page_and_the_picture(report):
     page = (report / "comparison.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert page.count("<article") > 0
+    assert "Left: the face" in page
     for name in NETWORKS:
         assert f"{name}.safetensors" in page
     assert "Accuracy and latency" in page

@@ -178,7 +178,9 @@ def test_a_network_that_is_always_right_or_never(result, tmp_path):
         metrics = compute_metrics(probabilities, labels, result.evaluation.metrics.classes)
         evaluation = replace(result.evaluation, metrics=metrics, probabilities=probabilities)
         write_report(tmp_path / name, replace(result, evaluation=evaluation))
-        assert said in Page(tmp_path / name / "report.html").text
+        text = Page(tmp_path / name / "report.html").text
+        assert said in text
+        assert text.count("Left: the face. Right: the context") == 1, "what the pictures show"
 
 
 def test_the_surest_pairs_come_from_every_label():
