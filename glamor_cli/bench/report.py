@@ -13,6 +13,8 @@ from glamor_cli.rendering.plain_names import plain_name
 _LONGEST = 30
 """Letters of a file's name that a legend has room for."""
 
+_MARKERS = "osD^vP*X"
+
 
 def to_csv(result: BenchResult) -> str:
     """Give one line a row, with the columns of the JSON's rows."""
@@ -39,17 +41,19 @@ def write_plot(result: BenchResult, path: Path) -> None:
     lines = max(drawn, default=0)
     figure = Figure(figsize=(4.2 * max(1, len(targets)), 3.8 + 0.17 * lines), layout="constrained")
     panels = figure.subplots(1, max(1, len(targets)), squeeze=False)[0]
+    # In all panels the same: they are compared with one another.
+    looks = {name: index for index, name in enumerate(dict.fromkeys(map(_name, measured)))}
     for panel, target in zip(panels, targets, strict=False):
         of_target = [row for row in measured if row.what is target]
-        names = list(dict.fromkeys(_name(row) for row in of_target))
-        for name, marker in zip(names, "osD^vP*X" * len(names), strict=False):
+        for name in dict.fromkeys(map(_name, of_target)):
             mine = sorted(
                 (row for row in of_target if _name(row) == name), key=lambda row: row.batch
             )
             panel.plot(
                 [row.batch for row in mine],
                 [(row.p50_ms or 0) / row.batch for row in mine],
-                marker=marker,
+                color=f"C{looks[name]}",
+                marker=_MARKERS[looks[name] % len(_MARKERS)],
                 label=_label(mine[0]),
             )
         batches = sorted({row.batch for row in of_target})

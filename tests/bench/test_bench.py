@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -626,6 +627,23 @@ def test_what_a_system_lacks_ends_no_benchmark(monkeypatch: pytest.MonkeyPatch) 
     assert done.exit_code == 0, done.exception
     assert "(use --images)" in done.stderr
     assert "load" not in done.stderr.splitlines()[0]
+
+
+def test_a_backend_looks_the_same_in_all_panels(tmp_path: Path) -> None:
+    rows = [
+        Row(what, backend, "cpu", "fp32", "cpu", batch=1, threads=1, p50_ms=1.0)
+        for what, backends in (
+            (Target.CORE, (Backend.EAGER, Backend.ORT)),
+            (Target.NETWORK, (Backend.EAGER, Backend.FUSED, Backend.ORT)),
+        )
+        for backend in backends
+    ]
+    write_plot(BenchResult(describe_environment(), tuple(rows)), tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    # A legend writes a name after the mark that it explains.
+    marks = [re.findall("stroke: (#[0-9a-f]+)", part)[-1] for part in drawn.split("<!-- ort ")[:-1]]
+    assert len(marks) == 2
+    assert marks[0] == marks[1]
 
 
 def test_a_plot_of_an_unknown_kind_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
