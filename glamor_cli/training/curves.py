@@ -58,20 +58,22 @@ def draw_curves(history: Sequence[EpochMetrics], best: EpochMetrics | None) -> F
         axes.set_ylabel(label)
         _show_epochs(axes, epochs)
     if best is not None:
+        accuracy = best.validation_accuracy
+        # Away from training's point, but near 0 the ticks' labels are below.
+        above = accuracy < _LOW or accuracy > best.train_accuracy
         right.plot(
             best.epoch,
-            best.validation_accuracy,
+            accuracy,
             marker="o",
             markersize=8,
             markerfacecolor="none",
             color=VERMILION,
         )
         right.annotate(
-            f"best {best.validation_accuracy:.1%}",
-            (best.epoch, best.validation_accuracy),
+            f"best {accuracy:.1%}",
+            (best.epoch, accuracy),
             textcoords="offset points",
-            # Near 0 the ticks' labels are below.
-            xytext=(0, 8 if best.validation_accuracy < _LOW else -14),
+            xytext=(0, 8 if above else -14),
             ha="center",
             color=INK,
         )

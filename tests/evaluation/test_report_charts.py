@@ -38,3 +38,14 @@ def test_the_best_accuracy_is_written_within_the_chart(accuracy):
     axes = figure.axes[1]
     (best,) = axes.texts
     assert best.get_window_extent().y0 >= axes.get_window_extent().y0
+
+
+def test_the_best_accuracy_is_not_written_over_that_of_training():
+    """In a fine-tuning's first epochs training is often the worse of the two."""
+    for train, validation in ((0.13, 0.18), (0.25, 0.18), (0.89, 0.95)):
+        epoch = EpochMetrics(1, 2.0, train, 2.0, validation, 0.1, 1.0, 1.0)
+        figure = draw_curves([epoch], epoch)
+        figure.draw_without_rendering()
+        axes = figure.axes[1]
+        (best,) = axes.texts
+        assert not best.get_window_extent().contains(*axes.transData.transform((1, train)))
