@@ -31,8 +31,8 @@ from glamor_cli.rendering.insets import (
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
 no room for text, and nobody looks at larger ones whole."""
-_NARROWEST = 20
-"""Least width of a saved picture, in heights of its text."""
+_NARROWEST = 28
+"""Least width of a saved picture, in heights of its text: the legend's."""
 _CARDS_ACROSS = 3
 """Cards that have room beside each other below any picture."""
 
@@ -55,7 +55,7 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
         raise ValueError("the prediction carries no image: predict with keep_images")
     picture, scale = _fit(prediction.image)
     style = Style.of(max(picture.size))
-    # A narrow picture gets margins: its labels and cards need the room.
+    # A narrow picture gets margins: its labels, cards and legend need the room.
     cards = min(len(prediction.faces), _CARDS_ACROSS)
     width = max(picture.width, _NARROWEST * style.text, cards * CARD_WIDTH * style.text + style.gap)
     strip = draw_strip(prediction, picture, width, style)

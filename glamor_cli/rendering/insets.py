@@ -209,7 +209,7 @@ def _draw_streams(card: _Card, y: int, share: float) -> None:
 
 
 def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
-    """Say what the colours mean, as far as the width allows."""
+    """Say what the colours mean."""
     draw = ImageDraw.Draw(strip)
     middle = y + style.small * 1.1
     x: float = style.gap
@@ -219,9 +219,6 @@ def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
     bar_width, bar_height = style.text * 5, round(style.small * 0.9)
     # Of all variants: not in all of them it is the face that decides.
     before, after = "attention: a little", "most"
-    needed = sum(draw.textlength(t, style.small_font) for t in (before, after))
-    if needed + bar_width + 4 * style.gap > strip.width:
-        before = "little"
     draw.text((x, middle), before, FAINT, style.small_font, anchor="lm")
     x += draw.textlength(before, style.small_font) + style.gap
     ramp = np.tile(np.linspace(0, 1, bar_width, dtype=np.float32), (bar_height, 1))
@@ -230,6 +227,4 @@ def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
     x += bar_width + style.gap
     draw.text((x, middle), after, FAINT, style.small_font, anchor="lm")
     x += draw.textlength(after, style.small_font) + 3 * style.gap
-    unseen = "darkened: outside its view"
-    if x + draw.textlength(unseen, style.small_font) <= strip.width:
-        draw.text((x, middle), unseen, FAINT, style.small_font, anchor="lm")
+    draw.text((x, middle), "darkened: outside its view", FAINT, style.small_font, anchor="lm")

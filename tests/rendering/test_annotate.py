@@ -152,6 +152,16 @@ def test_the_legend_fits_networks_whose_attention_does_not_ask_the_face():
     assert not has_line(picture, "attention: a lot")
 
 
+@pytest.mark.parametrize("height", [900, 1800])
+def test_the_legend_is_whole_below_narrow_pictures(height):
+    """They are darkened at the edges too, which its last words explain."""
+    tall = prediction(np.zeros((height, 300, 3), np.uint8), [(100, 100, 200, 200)])
+    picture = np.asarray(annotate(tall))
+    legend = picture[-2 * Style.of(height).small :]
+    written = np.flatnonzero((legend != ImageColor.getrgb(PAPER)).any(axis=(0, 2)))
+    assert 0.9 < written.max() / picture.shape[1] < 0.99
+
+
 def test_boxes_in_one_heap_are_drawn():
     heap = prediction(skimage.data.astronaut(), [(100, 100, 130, 130)] * 12, LONG_NAMES)
     picture = annotate(heap)
