@@ -33,6 +33,7 @@ def write_live_report(
     config: TrainConfig,
     history: Sequence[EpochMetrics],
     best: EpochMetrics | None,
+    judged_by: str,
     *,
     stopped: bool = False,
 ) -> None:
@@ -45,6 +46,7 @@ def write_live_report(
         config: The run.
         history: The finished epochs, one or more.
         best: The one whose weights are kept; None while faces are still small.
+        judged_by: What validation is on, as in ``TrainResult``.
         stopped: Nobody trains any more, so that there is nothing to reload for.
 
     Raises:
@@ -76,7 +78,7 @@ def write_live_report(
             "rows": list(reversed(history[-_SHOWN:])),
             "earlier": list(reversed(history[:-_SHOWN])),
             "best": None if best is None else best.epoch,
-            "facts": _facts(config),
+            "facts": _facts(config, judged_by),
         },
     )
 
@@ -109,10 +111,10 @@ def _figures(history: Sequence[EpochMetrics], best: EpochMetrics | None, left: i
     ]
 
 
-def _facts(config: TrainConfig) -> dict[str, Any]:
+def _facts(config: TrainConfig, judged_by: str) -> dict[str, Any]:
     recipe, network = config.recipe, config.network
     return {
-        "Store": f"{config.store}, learning from {config.train_split}",
+        "Store": f"{config.store}, learning from {config.train_split}, validated on {judged_by}",
         "Network": f"{network.encoder} encoders, {network.variant}, {network.classes} classes",
         "Recipe": f"{recipe.name}: {count(recipe.epochs, 'epoch')}, "
         f"batches of {recipe.batch_size}, "

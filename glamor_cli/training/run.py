@@ -313,7 +313,7 @@ class Run:
         write_text(self.config.run / METRICS, lines)
         title = f"{self.recipe.name}, {self.config.network.encoder}, {self.config.network.variant}"
         save_curves(self.config.run / CURVES, state.history, title, self._kept)
-        write_live_report(self.config, state.history, self._kept)
+        write_live_report(self.config, state.history, self._kept, self._judged_by)
 
     @property
     def _kept(self) -> EpochMetrics | None:
@@ -327,7 +327,8 @@ class Run:
         if self.world.leads and 0 < done < self.recipe.epochs:
             # What ended the run is what matters, such as a full disk.
             with suppress(ConfigError):
-                write_live_report(self.config, self.state.history[:done], self._kept, stopped=True)
+                history = self.state.history[:done]
+                write_live_report(self.config, history, self._kept, self._judged_by, stopped=True)
 
     def _judged(self) -> GlamorNet:
         """The network that is judged and kept: the moving average where there is one."""
@@ -374,11 +375,16 @@ class Run:
         )
 
     def _result(self, *, finished: bool, stopped: bool) -> TrainResult:
-        state, judge = self.state, self.validation.name
-        judged_by = f"a tenth of {judge}" if judge == self.config.train_split else judge
+        state, best = self.state, self.state.best_epoch + 1
         return TrainResult(
-            finished, state.best_accuracy, state.best_epoch + 1, state.epoch, judged_by, stopped
+            finished, state.best_accuracy, best, state.epoch, self._judged_by, stopped
         )
+
+    @property
+    def _judged_by(self) -> str:
+        """What validation is on, in words."""
+        split = self.validation.name
+        return f"a tenth of {split}" if split == self.config.train_split else split
 
 
 def _sum_gradients(network: torch.nn.Module) -> torch.nn.Module:

@@ -47,7 +47,7 @@ def history(epochs: int) -> list[EpochMetrics]:
 def page_after(run: Path, epochs: int, *, seconds: float = 300.0, stopped: bool = False) -> str:
     asked = config(run)
     finished = [replace(entry, seconds=seconds) for entry in history(epochs)]
-    write_live_report(asked, finished, best_epoch(finished, asked.recipe), stopped=stopped)
+    write_live_report(asked, finished, best_epoch(finished, asked.recipe), "val", stopped=stopped)
     return (run / LIVE_REPORT).read_text(encoding="utf-8")
 
 
@@ -120,9 +120,9 @@ def test_epochs_on_small_faces_are_never_the_best(tmp_path):
     """Their weights are not kept, so the page must not promise their accuracy."""
     recipe = replace(MODERN, epochs=EPOCHS, small_faces=(SmallFaces(until=0.5, size=48),))
     small = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
-    write_live_report(small, history(2), best_epoch(history(2), recipe))
+    write_live_report(small, history(2), best_epoch(history(2), recipe), "val")
     assert "none yet: faces are still small" in (tmp_path / LIVE_REPORT).read_text("utf-8")
-    write_live_report(small, history(4), best_epoch(history(4), recipe))
+    write_live_report(small, history(4), best_epoch(history(4), recipe), "val")
     assert "4 <b>best</b>" in (tmp_path / LIVE_REPORT).read_text("utf-8")
 
 
@@ -155,6 +155,7 @@ def test_a_training_leaves_it(scene_store, tmp_path):
     assert "Finished: 1 epoch." in page
     assert "1 epochs" not in page
     assert "face-only" in page
+    assert "learning from train, validated on validation" in page
 
 
 def test_a_stopped_training_says_so_until_it_is_resumed(scene_store, tmp_path):
@@ -223,7 +224,7 @@ def test_it_can_be_read_on_a_narrow_screen(tmp_path):
 def test_every_epoch_of_the_curves_is_there_in_words(tmp_path):
     recipe = replace(MODERN, epochs=40)
     asked = TrainConfig(store=Path("pairs"), run=tmp_path, recipe=recipe)
-    write_live_report(asked, history(20), None)
+    write_live_report(asked, history(20), None, "val")
     page = (tmp_path / LIVE_REPORT).read_text(encoding="utf-8")
     folded = page.index("<details>")
     for entry in history(20):
