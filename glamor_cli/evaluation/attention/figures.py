@@ -44,6 +44,8 @@ _MARGIN = 9
 _LONGEST = 14
 _ROOM = 1.05
 """How far an axis goes, as a multiple of the highest point on it: a line there has a width."""
+_LEAST_COST = 0.05
+"""Least extent of the axis of costs, so that one of next to nothing does not fill it."""
 
 
 def save_figures(folder: Path, report: AttentionReport) -> list[Path]:
@@ -229,7 +231,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
         axes.barh(row, values.mean(), 0.6, color=colour, xerr=error or None, ecolor=INK, capsize=3)
         end = max(0.0, float(values.mean()) + error)
         axes.annotate(
-            f"{values.mean():.3f}",
+            f"{values.mean():z.3f}",
             (end, row),
             (5, 0),
             textcoords="offset points",
@@ -239,6 +241,8 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.22)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, max(right, left + _LEAST_COST))
     ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).shown_ratio
     times = "" if ratio is None else f": {ratio:.1f} times"
     side = report.config.hiding.side

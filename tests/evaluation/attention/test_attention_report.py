@@ -23,6 +23,7 @@ from glamor_cli.evaluation.attention.figures import draw_gallery, draw_hiding
 from glamor_cli.evaluation.attention.grad_cam import GradCam
 from glamor_cli.evaluation.attention.hiding import HidingConfig
 from glamor_cli.evaluation.attention.measure import measure_attention
+from glamor_cli.evaluation.attention.options import MapKind
 from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 from glamor_cli.evaluation.attention.summary import summarise_streams, to_dict
 from glamor_cli.evaluation.evaluate import evaluate
@@ -217,6 +218,20 @@ def test_a_curve_that_hardly_falls_lies_below_the_top(report):
     flat = replace(report.random_curves, deletion=np.full_like(report.random_curves.deletion, 0.9))
     deletion, *_ = draw_hiding(replace(report, random_curves=flat)).axes
     assert deletion.get_ylim()[1] > 0.94
+
+
+def test_a_cost_of_next_to_nothing_looks_like_nothing(report):
+    """So it is with the shipped weights, which hardly look at the context."""
+    nothing = np.full_like(report.random_costs.drops, -0.0002)
+    attention = report.methods[MapKind.ATTENTION]
+    attention = replace(attention, costs=replace(attention.costs, drops=nothing))
+    random_costs = replace(report.random_costs, drops=nothing)
+    measured = replace(report, methods={MapKind.ATTENTION: attention}, random_costs=random_costs)
+    *_, costs = draw_hiding(measured).axes
+    assert {text.get_text() for text in costs.texts} == {"0.000"}
+    low, high = costs.get_xlim()
+    assert low <= -0.0002
+    assert high - low > 0.04
 
 
 def test_a_ratio_whose_interval_has_no_upper_end_is_not_shown(root, report):
