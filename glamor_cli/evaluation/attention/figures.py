@@ -243,6 +243,7 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.margins(x=0.22)
     left, right = axes.get_xlim()
     axes.set_xlim(left, max(right, left + _LEAST_COST))
+    axes.locator_params(axis="x", nbins=4)  # more of three decimals run into each other
     ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).shown_ratio
     times = "" if ratio is None else f": {ratio:.1f} times"
     side = report.config.hiding.side
