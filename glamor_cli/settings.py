@@ -89,8 +89,13 @@ def settle_numbers(settings: "DataclassInstance") -> None:
     """
     for entry in fields(settings):
         value = getattr(settings, entry.name)
-        if hasattr(value, "item"):
-            object.__setattr__(settings, entry.name, value.item())
+        settled = tuple(map(to_plain, value)) if isinstance(value, tuple) else to_plain(value)
+        object.__setattr__(settings, entry.name, settled)
+
+
+def to_plain(value: Any) -> Any:
+    """Give a number of NumPy's as Python's, and all else as it is."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def settle_lone(settings: object, *names: str) -> None:

@@ -34,11 +34,16 @@ COMMANDS = {
 }
 
 
+def fill(words: str, **paths: Path) -> list[str]:
+    """Split a command, and put paths in the places of words: they may have spaces."""
+    return [str(paths.get(word, word)) for word in words.split()]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_look_at_outputs_before_anything_else(command: str, tmp_path: Path) -> None:
     """The store or weights are missing, too: that they do not complain of it shows the order."""
     words, files, folder = COMMANDS[command]
-    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    arguments = fill(words, STORE=tmp_path / "missing")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("kept")
     for option in files:
@@ -73,7 +78,7 @@ def test_two_results_of_one_name_are_refused_before_anything_is_made(
     """The last one written would be all that is left."""
     (tmp_path / "link").symlink_to(tmp_path)
     one, other = tmp_path / "x.png", tmp_path / "link" / "x.png"
-    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    arguments = fill(words, STORE=tmp_path / "missing")
     ended = CliRunner().invoke(app, [*arguments, options[0], str(one), options[1], str(other)])
     assert isinstance(ended.exception, ConfigError)
     assert "two results have the same name" in ended.exception.what
@@ -94,7 +99,7 @@ def test_a_result_may_not_have_the_name_of_a_file_of_the_folder_beside_it(
     words: str, folder: str, own: str, tmp_path: Path
 ) -> None:
     """The one that comes last would be all that is left."""
-    arguments = words.replace("STORE", str(tmp_path / "missing")).split()
+    arguments = fill(words, STORE=tmp_path / "missing")
     report = tmp_path / "report"
     ended = CliRunner().invoke(app, [*arguments, "--json", str(report / own), folder, str(report)])
     assert isinstance(ended.exception, ConfigError)
@@ -170,8 +175,7 @@ def test_no_weights_are_written_over(words: str, tmp_path: Path) -> None:
     before = own.read_bytes()
     photograph = tmp_path / "photo.png"
     Image.fromarray(skimage.data.astronaut()).save(photograph)
-    arguments = words.replace("PHOTO", str(photograph)).replace("OWN", str(own))
-    ended = CliRunner().invoke(app, arguments.split())
+    ended = CliRunner().invoke(app, fill(words, PHOTO=photograph, OWN=own))
     assert isinstance(ended.exception, ConfigError)
     assert "own.onnx is also an input" in ended.exception.what
     assert own.read_bytes() == before
@@ -181,6 +185,17 @@ def test_a_report_in_the_data_sets_folder_is_written_again(tmp_path: Path) -> No
     for name in ("report.txt", "report.json", "results.csv"):
         (tmp_path / name).write_text("older")
         require_writable(tmp_path / name, data_sets=[tmp_path, tmp_path / "manifest.csv"])
+
+
+def test_pictures_among_scenes_of_which_only_the_cues_are_read_are_drawn_again(
+    tmp_path: Path,
+) -> None:
+    looked = tmp_path / "looked"
+    looked.mkdir()
+    (looked / "gallery.png").touch()
+    words = fill("attention STORE --scenes SET --save LOOKED", SET=tmp_path, LOOKED=looked)
+    ended = CliRunner().invoke(app, words)
+    assert isinstance(ended.exception, DataError), "the missing store is what is complained of"
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -294,8 +309,8 @@ def test_results_beside_what_is_read_are_replaced(tmp_path: Path) -> None:
 )
 def test_what_is_to_be_made_is_not_written_over(words: str, result: str, tmp_path: Path) -> None:
     """A result that has the name of its folder could not be written after all the work."""
-    words = words.replace("FOLDER", str(tmp_path)).replace("NEW", str(tmp_path / "new"))
-    ended = CliRunner().invoke(app, [*words.split(), "--json", str(tmp_path / result)])
+    arguments = fill(words, FOLDER=tmp_path, NEW=tmp_path / "new")
+    ended = CliRunner().invoke(app, [*arguments, "--json", str(tmp_path / result)])
     assert isinstance(ended.exception, ConfigError)
     assert f"{result} is also an input" in ended.exception.what
     assert list(tmp_path.iterdir()) == []
@@ -310,8 +325,7 @@ def test_no_photograph_is_written_over(words: str, tmp_path: Path) -> None:
     before = photograph.read_bytes()
     (tmp_path / "link.png").symlink_to(photograph)
     for name in ("photo.png", "link.png"):
-        arguments = words.replace("PHOTO", str(photograph)).replace("LINK", str(tmp_path / name))
-        ended = CliRunner().invoke(app, arguments.split())
+        ended = CliRunner().invoke(app, fill(words, PHOTO=photograph, LINK=tmp_path / name))
         assert isinstance(ended.exception, ConfigError)
         assert f"{name} is also an input" in ended.exception.what
     assert photograph.read_bytes() == before

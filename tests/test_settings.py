@@ -88,15 +88,20 @@ def test_a_lone_text_is_one_of_several() -> None:
 
 def test_numpy_s_numbers_are_kept_as_python_s() -> None:
     """As of a sweep: JSON would make texts of them, and weights refuse such a seed."""
-    recipe = replace(SCENES, epochs=np.int64(3), learning_rate=np.float32(0.5))
+    face = replace(SCENES.face, degrees=np.float32(8))
+    recipe = replace(SCENES, epochs=np.int64(3), learning_rate=np.float32(0.5), face=face)
+    recipe = replace(recipe, betas=(np.float32(0.5), 0.75))
     asked = replace(TRAINING, seed=np.int64(7), threads=np.int32(1), recipe=recipe)
-    same = replace(SCENES, epochs=3, learning_rate=0.5)
+    same = replace(SCENES, epochs=3, learning_rate=0.5, face=replace(SCENES.face, degrees=8.0))
+    same = replace(same, betas=(0.5, 0.75))
     assert asked.to_dict() == replace(TRAINING, seed=7, threads=1, recipe=same).to_dict()
     assert type(asked.seed) is type(recipe.epochs) is int
     assert type(recipe.learning_rate) is float
     seeds = replace(ABLATION, seeds=np.arange(3)).seeds
     assert seeds == (0, 1, 2)
     assert {type(seed) for seed in seeds} == {int}
+    with pytest.raises(TypeError):
+        replace(ABLATION, seeds=(0.5,))
 
 
 def test_the_text_of_a_choice_is_the_choice_where_it_is_an_argument() -> None:

@@ -5,6 +5,7 @@ its table holds whatever is finished in the folder, whichever call trained it.
 """
 
 import json
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ class AblationConfig:
         settle_several(self, variants=Variant)
         if not self.variants:
             raise ConfigError("there are no variants to train", "Give at least one variant.")
-        object.__setattr__(self, "seeds", tuple(int(seed) for seed in self.seeds))  # NumPy's too
+        object.__setattr__(self, "seeds", tuple(map(operator.index, self.seeds)))  # NumPy's too
         require_seeds(self.seeds)
 
 

@@ -58,17 +58,15 @@ def attention(
     from glamor_cli.evaluation.attention.hiding import HidingConfig
     from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 
-    results = [json_file]
+    pictures: list[Path] = []
     if save is not None:
         from glamor_cli.evaluation.attention.figures import GALLERY, HIDING, STREAMS
 
-        results += [save / name for name in (GALLERY, HIDING, STREAMS)]
-    require_writable(
-        *results,
-        folder=save,
-        sources=[*store_files(store), *weights_files(weights)],
-        data_sets=[scenes],
-    )
+        pictures = [save / name for name in (GALLERY, HIDING, STREAMS)]
+    sources = [*store_files(store), *weights_files(weights)]
+    require_writable(json_file, *pictures, folder=save, sources=sources)
+    # Those of an earlier run may lie among the scenes, of which only the cues are read.
+    require_writable(json_file, data_sets=[scenes])
     config = AttentionConfig(
         store=store,
         weights=weights,

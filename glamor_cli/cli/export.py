@@ -125,11 +125,10 @@ def export(
         raise ConfigError(
             f"TensorRT cannot build from the INT8 form {int8_form}", "Leave --int8-form out."
         )
-    if int8_form is Int8Form.TENSORRT and (
-        device is Device.CUDA or provider not in (None, Provider.CPU)
-    ):
+    for_tensorrt = precision is ExportPrecision.INT8 and (trt or int8_form is Int8Form.TENSORRT)
+    if for_tensorrt and (device is Device.CUDA or provider not in (None, Provider.CPU)):
         raise ConfigError(
-            f"the INT8 form {int8_form} is verified on the CPU, exactly as the graph says",
+            f"the INT8 form {Int8Form.TENSORRT} is verified on the CPU, exactly as the graph says",
             "Leave --device and --provider out.",
         )
     if not trt and (target or gpu or workspace is not None or timing_cache):

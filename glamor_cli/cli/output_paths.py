@@ -133,9 +133,9 @@ def _require(path: Path, *, is_file: bool) -> None:
         # What a link leads to is what is replaced.
         whole = path.resolve()
         above = whole.parents if is_file else (whole, *whole.parents)
-        there = next(entry for entry in above if entry.exists())
-        if not there.is_dir():
-            raise cannot_write(path, f"{there} is not a folder")
+        there = next((entry for entry in above if entry.exists()), None)
+        if there is None or not there.is_dir():  # the first is a drive of Windows that is not there
+            raise cannot_write(path, f"{there or whole.anchor} is not a folder")
         effective = os.access in os.supports_effective_ids
         if not os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
             raise cannot_write(path, f"{there} may not be written to")
@@ -145,5 +145,5 @@ def _require(path: Path, *, is_file: bool) -> None:
 
 def _lost_link(folder: Path) -> Path | None:
     """Find the link to nothing that keeps a folder from being made; None where none does."""
-    there = next(entry for entry in (folder, *folder.parents) if os.path.lexists(entry))
-    return None if there.exists() else there
+    there = next((entry for entry in (folder, *folder.parents) if os.path.lexists(entry)), None)
+    return None if there is None or there.exists() else there

@@ -110,7 +110,12 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        # The recipe's own settings may hold NumPy's numbers still.
+        values: dict[str, Any] = json.loads(
+            json.dumps(
+                asdict(self), default=lambda one: one.item() if hasattr(one, "item") else str(one)
+            )
+        )
         del values["run"]
         return values
 

@@ -313,6 +313,7 @@ REFUSED = [
     (("--provider", "openvino", "--device", "cuda"), 3, "runs on cpu, not on cuda"),
     ((*TENSORRT_INT8, "--provider", "openvino"), 3, "is verified on the CPU"),
     ((*TENSORRT_INT8, "--device", "cuda"), 3, "is verified on the CPU"),
+    (("--trt", *TENSORRT_INT8[:2], "--provider", "openvino"), 3, "is verified on the CPU"),
     (("--batch-max", str(2**31)), 3, "no engine takes a batch of 2147483648"),
     (("--provider", "TensorrtExecutionProvider"), 2, "openvino"),
     (("--threads", "0"), 2, "threads"),
