@@ -87,8 +87,31 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster, run, monkeypatch):
     workers[0].kill()
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 1, stderr  # for the rotten one
+    assert stdout, stderr
     assert json.loads(stdout)["stored"] == 180
     assert tree(Path("store")) == tree(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_a_result_that_is_here_counts_although_its_worker_died_meanwhile(
+    scheduler, start_worker, monkeypatch
+):
+    start_worker()
+    with dask_workers(scheduler[1]) as workers:
+        client = workers.executor._client
+        gather = client._gather
+
+        async def gather_and_lose(futures):
+            results = await gather(futures)
+            for future in futures:
+                future._state.lose()  # as the scheduler tells it
+            return results
+
+        monkeypatch.setattr(client, "_gather", gather_and_lose)
+        assert workers.executor.submit(abs, -3).result(60) == 3
+        # If that is so with Dask's own executor, ours is not needed any more.
+        with pytest.raises(TypeError, match="unpack"):
+            client.get_executor(pure=False).submit(abs, -3).result(60)
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from glamor_cli.data.preprocess.workers import Workers
 from glamor_cli.errors import ConfigError, reason_of
@@ -18,6 +19,9 @@ from glamor_cli.system.extras import importing, install_extra
 
 if TYPE_CHECKING:
     from distributed import Client
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _CONNECT_SECONDS = 20
 _WORKER_SECONDS = 60
@@ -66,11 +70,47 @@ def dask_workers(
         ) from error
     with client:
         _check_workers(client, address, on_no_worker)
-        # Not pure: else equal tasks would share one result, and Dask would hash every task.
-        executor = client.get_executor(pure=False)
         with _watched(client, on_no_worker):
-            yield Workers(executor, _counter(client), deaths=(KilledWorker,))
-        executor.shutdown(wait=False)
+            yield Workers(ClusterExecutor(client), _counter(client), deaths=(KilledWorker,))
+
+
+class ClusterExecutor(Executor):
+    """Runs tasks on a cluster.
+
+    Dask's own looks how a task has ended only after its result is here, and takes the result for
+    an error if the worker that had it died meanwhile.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def submit(
+        self,
+        function: Callable[Parameters, Result],
+        /,
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> "Future[Result]":
+        """Run a function with its arguments on a worker; all of them can be pickled."""
+        # Not pure: else equal tasks would share one result, and Dask would hash every task.
+        theirs = self._client.submit(function, *arguments, pure=False, **options)
+        ours: Future[Result] = Future()
+        ours.add_done_callback(lambda ended: theirs.cancel() if ended.cancelled() else None)
+        self._client.loop.add_callback(_pass_on, theirs, ours)
+        return ours
+
+
+async def _pass_on(theirs: Any, ours: "Future[Result]") -> None:
+    """Wait for Dask's future, in its loop, and let ours end as it does."""
+    try:
+        result = await theirs._result()
+    except CancelledError:
+        ours.cancel()
+        ours.set_running_or_notify_cancel()  # or nobody who waits would hear of it
+    except Exception as error:
+        ours.set_exception(error)
+    else:
+        ours.set_result(result)
 
 
 def _check_workers(client: "Client", address: str, on_no_worker: Callable[[], None]) -> None:
