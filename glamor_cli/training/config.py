@@ -30,7 +30,7 @@ from glamor_cli.training.precision import choose_precision
 from glamor_cli.training.recipes import Recipe
 
 CONFIG = "config.json"
-MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 """Bytes of ``config.json``; a larger one is refused unread."""
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
@@ -289,7 +289,7 @@ def _read_config(run: Path) -> dict[str, Any]:
     """
     path = run / CONFIG
     try:
-        values: dict[str, Any] = json.loads(read_bounded(path, MAX_BYTES))
+        values: dict[str, Any] = json.loads(read_bounded(path, _MAX_BYTES))
         TrainPrecision(values.setdefault("precision", TrainPrecision.AUTO))
     except (OSError, *MALFORMED) as error:
         raise DataError(

@@ -69,7 +69,7 @@ def convert_fer2013(
             it cannot be written to.
         DataError: The files are missing or hold something else.
     """
-    require_share(votes_share, "the votes' share")
+    require_share(votes_share, "the votes' share", "Give --votes-share from 0 to 1.")
     folder, out = Path(folder), Path(out)
     lines = [csv_line(("path", "label", "split", *EMOTIONS))]
     _require_own(out / _MANIFEST, lines[0])
