@@ -150,7 +150,8 @@ def _inset(
 ) -> Image.Image:
     """Draw one face's attention over the thumbnail, and its box."""
     assert prediction.image is not None  # noqa: S101 - annotate() has checked
-    box = scale_box(face.box, thumbnail.width / prediction.image.shape[1])
+    # By the longer sides: of a narrow picture whole pixels tell the width's share too roughly.
+    box = scale_box(face.box, max(thumbnail.size) / max(prediction.image.shape[:2]))
     inset = Image.fromarray(overlay_attention(np.asarray(thumbnail), face.attention, box))
     draw_box(inset, box, emotion_colour(prediction.classes, face.emotion), style.line - 1)
     return inset

@@ -169,6 +169,20 @@ def test_boxes_in_one_heap_are_drawn():
         assert has_colour(picture, emotion_colour(LONG_NAMES, index))
 
 
+def test_a_card_of_a_narrow_picture_frames_the_face_where_it_is():
+    image = np.full((4464, 744, 3), 90, np.uint8)
+    boxes = [(200, 4000, 500, 4300), (200, 100, 500, 400)]
+    picture = annotate(prediction(image, boxes))
+    strip = picture.crop((0, 1800, picture.width, picture.height))  # below the picture
+    gap = Style.of(1800).gap
+    card = strip.crop((gap, gap, gap + 40, strip.height))
+    rows = np.flatnonzero((np.asarray(card) != ImageColor.getrgb(PAPER)).any(axis=-1)[:, 5])
+    height = np.flatnonzero(np.diff(rows) > 1)[0] + 1  # white is between it and the card's text
+    framed = np.flatnonzero(where(card, emotion_colour(EMOTIONS, 0)).any(axis=1)[:height])
+    middle = (framed[0] + framed[-1] + 1) / 2
+    assert middle == pytest.approx(4150 / 4464 * height, abs=1)
+
+
 def test_very_many_faces_still_fit_in_a_jpeg(tmp_path):
     boxes = [(x, y, x + 12, y + 12) for x in range(0, 500, 20) for y in range(0, 400, 20)]
     assert len(boxes) == 500
