@@ -321,6 +321,9 @@ def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
         return _from_deep_gray(np.asarray(image), gray, image.info.get("transparency"))
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is not known")
+    if image.mode == "La":
+        # A TIFF's gray that is multiplied by its alpha, as over black; Pillow cannot convert it.
+        image = image.getchannel(0)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size)

@@ -164,6 +164,19 @@ def test_alpha_is_composited_over_black(tmp_path):
     assert gray[0, 0, 0] > 100
 
 
+def test_gray_that_is_multiplied_by_its_alpha_is_black_where_it_is_transparent(tmp_path):
+    """As image editors save TIFF; Pillow writes the other kind, which one number tells apart."""
+    path = tmp_path / "a.tif"
+    Image.merge("LA", [Image.linear_gradient("L")] * 2).save(path)
+    extra_samples = struct.pack("<HHI", 338, 3, 1)
+    before, after = path.read_bytes().split(extra_samples + b"\2")
+    path.write_bytes(before + extra_samples + b"\1" + after)
+    with Image.open(path) as image:
+        assert image.mode == "La"
+    expected = np.asarray(Image.linear_gradient("L").convert("RGB"))
+    np.testing.assert_array_equal(read_image(path), expected)
+
+
 @pytest.mark.parametrize("alpha", [0, 51])
 def test_a_bmp_whose_alpha_is_empty_has_none(tmp_path, alpha):
     """Written by hand, since Pillow names no mask of it: the header of version 4."""
