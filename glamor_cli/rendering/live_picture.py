@@ -1,6 +1,5 @@
 """The newest picture of a camera in one file, for whatever shows a file that changes."""
 
-import time
 from pathlib import Path
 
 from PIL import Image
@@ -10,10 +9,13 @@ from glamor_cli.files.atomic import atomic_path
 from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.saved_names import MARK
 from glamor_cli.rendering.frames import annotate_frame, frame_size
+from glamor_cli.vision.frames import FrameChoice
+from glamor_cli.vision.options import Sampling
 
 _ENDINGS = (".jpg", ".jpeg")
-_EVERY = 1.0
-"""Seconds between two pictures, at least."""
+_EVERY = Sampling(every=1.0)
+"""Which frames are drawn: those of ``--every 1s``, which are at times a little less than a second
+apart, are so all drawn."""
 
 
 class LivePicture:
@@ -32,10 +34,10 @@ class LivePicture:
                 f"{path} is not the name of a JPEG file", "Give --picture a name that ends in .jpg."
             )
         self._path = path
-        self._due = 0.0
+        self._is_due = FrameChoice(_EVERY)
 
     def update(self, prediction: FramePrediction) -> None:
-        """Take the next frame's answers; what comes too soon after a picture is passed over.
+        """Take the next frame's answers; of each second the first is drawn.
 
         Args:
             prediction: With its ``image``; without one nothing is done.
@@ -43,10 +45,8 @@ class LivePicture:
         Raises:
             ConfigError: The file cannot be written.
         """
-        now = time.monotonic()
-        if prediction.image is None or now < self._due:
+        if prediction.image is None or not self._is_due(prediction.frame, prediction.time):
             return
-        self._due = now + _EVERY
         picture = Image.fromarray(annotate_frame(prediction, frame_size(prediction.image)))
         with atomic_path(self._path) as temporary:
             picture.save(temporary, "JPEG", quality=90, comment=MARK)

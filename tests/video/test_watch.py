@@ -21,12 +21,15 @@ from waiting import wait_until
 
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.following import FramePrediction
 from glamor_cli.predict.predictor import PredictConfig, open_predictor
 from glamor_cli.predict.rows import VIDEO_COLUMNS
 from glamor_cli.predict.watch import follow_frames, watch
+from glamor_cli.rendering.live_picture import LivePicture
 from glamor_cli.vision.camera import Camera
 from glamor_cli.vision.frames import Frame
+from glamor_cli.vision.images import read_image
 from glamor_cli.vision.options import WatchConfig
 from glamor_cli.vision.status import Status
 
@@ -283,6 +286,16 @@ def test_the_newest_picture_lies_in_the_file(tmp_path):
         red, green, blue = (np.asarray(drawn)[..., channel].astype(int) for channel in range(3))
     assert ((red > 200) & (green > 180) & (blue < 120)).sum() > 500
     assert [entry.name for entry in tmp_path.iterdir()] == ["door.jpg"]
+
+
+def test_every_frame_of_one_a_second_is_drawn_and_of_more_the_first(tmp_path):
+    """Of one a second, none comes quite a second after the one before."""
+    picture = LivePicture(tmp_path / "door.jpg")
+    times, shown = (0.0, 1.07, 2.0, 3.0, 3.06, 3.9, 4.06), []
+    for number, (when, image) in enumerate(zip(times, grays(len(times)), strict=True)):
+        picture.update(FramePrediction("camera", EMOTIONS, image=image, frame=number, time=when))
+        shown.append(level(Frame(number, when, read_image(tmp_path / "door.jpg"))))
+    assert shown == [0, 1, 2, 3, 3, 3, 6]
 
 
 def test_a_picture_of_another_kind_is_refused_before_the_camera_is_opened(tmp_path):
