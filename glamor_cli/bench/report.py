@@ -1,11 +1,10 @@
 """A benchmark's results as files: CSV, a picture."""
 
-import csv
-import io
 from dataclasses import fields
 from pathlib import Path
 
 from glamor_cli.bench.options import BenchResult, Row
+from glamor_cli.files.csv_line import csv_line
 from glamor_cli.rendering.figure_files import save_figure
 from glamor_cli.rendering.own_style import own_style
 from glamor_cli.rendering.plain_names import plain_name
@@ -18,11 +17,8 @@ _MARKERS = "osD^vP*X"
 
 def to_csv(result: BenchResult) -> str:
     """Give one line a row, with the columns of the JSON's rows."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [entry.name for entry in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.to_dict() for row in result.rows)
-    return buffer.getvalue()
+    header = csv_line(entry.name for entry in fields(Row))
+    return header + "".join(csv_line(row.to_dict().values()) for row in result.rows)
 
 
 @own_style()

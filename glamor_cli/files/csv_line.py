@@ -8,15 +8,9 @@ from collections.abc import Iterable
 def csv_line(cells: Iterable[object]) -> str:
     """Write cells as a line that ends in a line feed.
 
-    Cells are quoted where they must be. Python's ``csv`` forgets that of a carriage return where
-    lines end in a line feed alone, and names of files may hold one.
+    Only cells that must be are quoted: polars, for one, takes a quoted empty cell for text.
     """
-    values = list(cells)
     text = io.StringIO(newline="")
-    broken = any(isinstance(value, str) and "\r" in value for value in values)
-    csv.writer(
-        text,
-        lineterminator="\n",
-        quoting=csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL,
-    ).writerow(values)
-    return text.getvalue()
+    # Where lines end in a line feed alone, Python forgets to quote a carriage return.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"

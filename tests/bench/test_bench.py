@@ -1,6 +1,7 @@
 """A benchmark's figures must be complete, honest about who ran, and survive what is missing."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -139,6 +140,14 @@ def test_what_cannot_run_is_a_row_with_the_reason(weights: Path, tmp_path: Path)
     assert result.rows[1].p50_ms is None
     files = [None, None, str(tmp_path / "damaged.onnx"), str(weights.with_suffix(".onnx"))]
     assert [row.export for row in result.rows] == files
+
+
+def test_the_table_takes_a_file_of_any_name() -> None:
+    missing = Row(Target.NETWORK, Backend.ORT, "", "fp32", "cpu", 1, 1, export="a\rb.onnx")
+    table = to_csv(BenchResult(describe_environment(), (missing,)))
+    (row,) = csv.DictReader(io.StringIO(table, newline=""), strict=True)
+    assert row["export"] == missing.export
+    assert row["p50_ms"] == ""
 
 
 def test_an_exported_file_that_is_not_there_is_told_before_anything_is_measured(

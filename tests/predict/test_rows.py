@@ -108,6 +108,12 @@ def test_csv():
     assert rows[1]["emotion"] == rows[1]["face"] == ""
 
 
+def test_what_has_no_value_is_an_empty_cell_whatever_the_name_holds():
+    """Polars takes a quoted empty cell for text, and with it a whole column of numbers."""
+    row = FaceRow("a\rb.jpg", None, Status.NO_FACE)
+    assert written(RowFormat.CSV, [row]).endswith('\n"a\rb.jpg",,no_face,,,,,,,,\n')
+
+
 @pytest.mark.parametrize("row_format", [RowFormat.JSONL, RowFormat.JSON, RowFormat.CSV])
 def test_rows_are_passed_on_as_they_come(row_format, tmp_path):
     """Whoever reads along waits for none; a file of rows is held back by its buffer otherwise."""
