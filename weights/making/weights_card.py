@@ -145,14 +145,14 @@ below, about sixty means in all: that flatters its figures by some tenths of a p
 faces are worth learning was seen on the photographs below; nothing else was chosen by them. The
 training of `teacher-lite2` was begun for seven epochs, and cut to six after the fourth. Another
 training beside `face-again` came out worse, and is not in the means. `taught-by-mobilenet.csv` was
-reckoned from the answers in `images-half/taught.csv`, which is the same as asking again but for the
-sixth decimal.""",
+computed from the answers in `images-half/taught.csv`, which is the same as asking again except for
+the sixth decimal.""",
         "beside": """\
 FER2013's own labels and people's votes disagree on more than a third of the faces. These weights
 stand between them. The file before this one was right for 66.15% of the labels and 78.6% of the
 clear majorities, `glamor-original-votes` for 64.12% and 82.0%, and both for fewer of the faces in
-photographs (55.9% and 56.8%). Faces of half the resolution they told better (58.2% and 56.3%): the
-last trainings blur nothing.
+photographs (55.9% and 56.8%). Both did better on faces of half the resolution (58.2% and
+56.3%): the last trainings blur nothing.
 
 """,
     },
