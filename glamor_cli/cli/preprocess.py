@@ -50,8 +50,8 @@ def preprocess(
         DetectorKind | None,
         typer.Option(
             help=f"Which detector finds faces; default: {PairMaking.detector}. dlib gives the "
-            "authors' boxes, dlib-corrected those without their mistakes. With one named, boxes "
-            "are detected also where the data set has its own."
+            "authors' boxes, dlib-corrected those without their mistakes. If you name one, boxes "
+            "are detected even if the data set has its own."
         ),
     ] = None,
     workers: Annotated[

@@ -30,7 +30,7 @@ DetectorOption = Annotated[
     DetectorKind,
     typer.Option(
         help="What finds the faces. dlib (as the authors use it) and dlib-corrected (without "
-        "their mistakes) take images of at most 2 million pixels."
+        "their mistakes) take images of no more pixels than full HD, 1920x1080."
     ),
 ]
 LongSideOption = Annotated[

@@ -56,8 +56,8 @@ def open_detector(
         return CenterFace(config, threads=threads, engine=engine)
     if long_side is not None:
         raise ConfigError(
-            "dlib's detector has no working size: it always doubles the image",
-            "Leave the size out, or choose the detector centerface.",
+            "dlib's detector takes no --long-side: it always doubles the image",
+            "Leave --long-side out, or choose the detector centerface.",
         )
     from glamor_cli.vision.dlib_faces import DlibFaces
 

@@ -1,14 +1,17 @@
 """dlib's detector: the authors' boxes, with their BGR and their inclusive edges."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from glamor_cli.cli.runtime_options import DetectorOption
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
 from glamor_cli.vision import dlib_faces
 from glamor_cli.vision.detectors import open_detector
+from glamor_cli.vision.dlib_faces import MAX_PIXELS
 from glamor_cli.vision.options import DetectorKind
 
 dlib = pytest.importorskip("dlib", reason="the extra dlib is not installed")
@@ -67,9 +70,16 @@ def test_settings_tell_the_authors_form(detector):
     assert detector.settings == {"upsample": 1, "corrected": False}
 
 
-def test_a_working_size_is_refused():
-    with pytest.raises(ConfigError, match="no working size"):
+def test_a_working_size_is_refused_by_the_name_of_its_option():
+    with pytest.raises(ConfigError, match="no --long-side") as refused:
         open_detector(DetectorKind.DLIB, long_side=640)
+    assert "--long-side" in refused.value.remedy
+
+
+def test_the_help_says_how_large_images_may_be():
+    (option,) = DetectorOption.__metadata__
+    width, height = re.search(r"(\d+)x(\d+)", option.help).groups()
+    assert int(width) * int(height) == MAX_PIXELS
 
 
 def test_what_is_no_image_is_refused(detector):

@@ -215,7 +215,7 @@ class StoreInfo:
         except FileNotFoundError as error:
             raise DataError(
                 f"{store} is not a pair store: it has no {STORE_FILE}",
-                "Make one with: glamor preprocess SOURCE OUT",
+                "Make one with: glamor preprocess SOURCE STORE",
             ) from error
         except (OSError, ValueError) as error:  # the latter of bytes that are no text, and of NUL
             raise DataError(
