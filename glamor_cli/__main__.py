@@ -127,7 +127,7 @@ def _fail(error: Exception, report: GlamorError, *, verbose: bool, quiet: bool =
 
 
 def _open_closed_streams() -> None:
-    """Point closed standard streams at the null device, lest a file get their number."""
+    """Point closed standard streams at the null device, so that no file gets their number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

@@ -85,7 +85,7 @@ def settle_paths(settings: object, *names: str) -> None:
 def settle_numbers(settings: "DataclassInstance") -> None:
     """Let the fields of a dataclass hold Python's numbers where they were given NumPy's.
 
-    JSON, as which runs and weights keep them, does not know the others.
+    Runs and weights keep them as JSON, which does not know NumPy's.
     """
     for entry in fields(settings):
         value = getattr(settings, entry.name)

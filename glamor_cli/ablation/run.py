@@ -102,7 +102,8 @@ def ablate(
 
     Raises:
         ConfigError: The folder holds runs of another kind, the store has no such split to judge
-            by, or the networks would have learnt from it, or torchrun started several processes.
+            by, or the networks would have learnt from it, the recipe needs trained weights or a
+            teacher's answers, or torchrun started several processes.
         GlamorError: As ``train`` and ``evaluate`` do.
     """
     if processes() > 1:
@@ -204,6 +205,9 @@ def to_dict(config: AblationConfig, table: list[VariantResult]) -> dict[str, Any
 
     ``environment`` is the machine that wrote the table; runs of the folder may be another's.
     ``precision`` is null where the runs of the table differ in it, or one does not say.
+
+    Raises:
+        DataError: The settings of a run in the folder, or the scenes, cannot be used.
     """
     precisions = _precisions(config, _finished(config.training.run))
     return {

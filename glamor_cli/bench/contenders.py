@@ -117,7 +117,7 @@ class Setup:
 
     Raises:
         ConfigError: No such weights or exported file, weights that are no ``.safetensors`` file,
-            or a mode of a compiler that is not measured.
+            or a mode of ``torch.compile`` where that is not measured.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: CUDA was asked for and is not here.
     """

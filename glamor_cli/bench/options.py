@@ -112,8 +112,8 @@ class BenchConfig:
         warmup_seconds: Time spent on each row before.
 
     Raises:
-        ConfigError: Nothing to measure, a batch, a number or a time that is out of bounds, or
-            what none of the targets uses.
+        ConfigError: There is nothing to measure, a batch, a number or a time is out of bounds, or
+            something is given that none of the targets uses.
     """
 
     targets: tuple[Target, ...] = DEFAULT_TARGETS

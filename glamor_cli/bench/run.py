@@ -75,7 +75,8 @@ def run_bench(
             may be stopped before the last.
 
     Raises:
-        ConfigError: No such weights or exported file, or a mode of a compiler that is not measured.
+        ConfigError: No such weights or exported file, weights that are no ``.safetensors`` file,
+            or a mode of ``torch.compile`` where that is not measured.
         CheckpointError: The weights are damaged or foreign.
         DataError: The folder of images holds none.
         BackendUnavailable: The device is not here.

@@ -50,7 +50,7 @@ class FaceTable:
     """A sink that prints a table row by row: its columns have fixed widths.
 
     Args:
-        is_all: Whether nothing but the table comes of the work, which is then not done for nobody.
+        is_all: Whether the work gives nothing else; it then ends where nobody can see the table.
     """
 
     def __init__(self, *, is_all: bool = True) -> None:

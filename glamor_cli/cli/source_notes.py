@@ -15,7 +15,7 @@ class SourceNotes:
     Attributes:
         passed_over: How many files that earlier runs saved were passed over, by folder.
         taken: How many were taken because they are named.
-        left_out: How many pictures were left out because nobody reads their kind, by its ending.
+        left_out: How many pictures were left out because their kind is not read, by its ending.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class SourceNotes:
 
 
 def say_left_out(kinds: Mapping[str, int]) -> None:
-    """Say how many pictures were left out because nobody reads their kind, if any.
+    """Say how many pictures were left out because their kind is not read, if any.
 
     Args:
         kinds: How many, by the ending of their names.

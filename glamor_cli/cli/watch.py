@@ -132,7 +132,7 @@ def _print_loss(error: DataError) -> None:
 
 
 class _Account:
-    """Counts what was looked at, and whom was seen."""
+    """Counts what was looked at, and who was seen."""
 
     def __init__(self) -> None:
         self._looks = self._frames = self._people = 0

@@ -50,7 +50,7 @@ class PairMaking:
 
 
 VOTES_SHARE = 0.5
-"""How much of a soft label are FER+'s votes, unless told otherwise."""
+"""Share of FER+'s votes in a soft label, unless told otherwise."""
 
 MAX_CUES = 3
 """Discs in a scene, at most: one of each kind."""

@@ -47,7 +47,7 @@ _LATENCY_RUNS = 10
 
 @dataclass(frozen=True)
 class CompareConfig(SplitConfig):
-    """What to compare, and how: besides the split, see ``SplitConfig``.
+    """What to compare, and how, in addition to ``SplitConfig``.
 
     Attributes:
         weights: Names from ``weights/`` or files, two or more; all others are set against the

@@ -28,7 +28,7 @@ from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 @dataclass(frozen=True)
 class EvaluateConfig(SplitConfig):
-    """What to evaluate, and how: besides the split, see ``SplitConfig``.
+    """What to evaluate, and how, in addition to ``SplitConfig``.
 
     Attributes:
         weights: A name from ``weights/`` or a file.

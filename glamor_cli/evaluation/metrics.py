@@ -107,8 +107,8 @@ def compute_metrics(
 def share_macro_f1(metrics: Sequence[Metrics]) -> list[Metrics]:
     """Average the F1 of several networks on the same pairs over the same classes.
 
-    Otherwise a network that answers a class without pairs is set against one that never does, and
-    which is judged by fewer classes.
+    Otherwise a network that answers a class without pairs would be set against one that never
+    does, which is judged by fewer classes.
     """
     f1 = np.array([[figures.f1 for figures in one.per_class] for one in metrics])
     for row, one in zip(f1, metrics, strict=True):

@@ -76,9 +76,9 @@ class Artefacts:
         onnx: The network's export and how it was found to agree, which says nothing where it was
             exported before; ``path`` and ``bytes`` are of the file that was kept.
         engine: The engine; None without one.
-        verified: Whether the file kept was itself run and compared: an engine for which there is
-            no GPU here can only be compared as ONNX, and was already where that was exported
-            before.
+        verified: Whether the file kept was itself run and compared. An engine for which there is
+            no GPU here can only be compared as ONNX; an ONNX file that was exported before was
+            compared then.
         model_folder: The folder in the Triton repository; None without one.
     """
 
@@ -104,7 +104,8 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
         CheckpointError: The weights or the file are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph or the engine is refused, or its answers differ too much.
-        BackendUnavailable: TensorRT, or the GPU it needs, is not here.
+        BackendUnavailable: TensorRT, or the GPU it needs, is not here, or an engine fails on a
+            batch.
     """
     out = Path(out)
     source = open_source(

@@ -46,8 +46,8 @@ def export_onnx(
         CheckpointError: The weights are damaged or foreign.
         DataError: The images for verification or calibration cannot be used.
         ExportError: The graph is not valid, or its answers differ by more than is allowed.
-        BackendUnavailable: What it is to be verified on is not here, or the detector that makes
-            pairs of images.
+        BackendUnavailable: What it is to be verified on is not here or fails on a batch, or the
+            detector that makes pairs of images is not here.
     """
     config = config or ExportConfig()
     started = time.perf_counter()

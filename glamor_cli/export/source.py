@@ -82,7 +82,7 @@ def open_source(
         with_preprocessing: Whether preprocessing is to go in front.
 
     Raises:
-        ConfigError: Such settings, or a file of which nothing, or not this, can be made.
+        ConfigError: The file cannot become that, or not with these settings.
         CheckpointError: It is damaged or foreign.
     """
     if path.suffix == ".engine":

@@ -62,6 +62,7 @@ def verify_export(
 
     Raises:
         ExportError: They differ by more than is allowed; the message has the figures.
+        BackendUnavailable: An engine fails on a batch.
     """
     batches = check_batches(runtime, reference, batch, tolerance, pairs)
     if pairs is None:
@@ -89,6 +90,7 @@ def check_batches(
 
     Raises:
         ExportError: An answer differs by more than is allowed; the message has the figures.
+        BackendUnavailable: An engine fails on a batch.
     """
     sizes = {1, 2, batch.minimum, batch.optimum, batch.maximum}
     checks = []
@@ -119,6 +121,7 @@ def check_agreement(
 
     Raises:
         ExportError: They differ by more than is allowed; the message has the figures.
+        BackendUnavailable: An engine fails on a batch.
     """
     ours, theirs = [], []
     difference = 0.0

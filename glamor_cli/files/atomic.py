@@ -21,7 +21,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSIONS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What ``chmod`` on one's own file fails with where permissions cannot be changed."""
 _NOT_REPLACEABLE = {errno.EBUSY, errno.EPERM, errno.EACCES}
-"""What replacing fails with where a file is mounted, or is another's in a folder like /tmp."""
+"""What replacing fails with where a file is mounted, or is another user's in a folder like /tmp."""
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 """Folders whose entries are files that a process has open."""
 _STEM_BYTES = 200
@@ -39,9 +39,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file keeps the suffix of ``path``, because writers choose a format by it. If the
     block raises, no file is left behind and an older ``path`` is untouched. A link stays one, and
     what it points to is replaced. A pipe or a device cannot be replaced: the finished file is
-    copied into it. So it is into an open file, as ``/dev/stdout`` names one, even if that is a
-    regular file, and into a file that is mounted, as containers have single files, or belongs to
-    another in a folder like ``/tmp``.
+    copied into it. The same is done for an open file, as ``/dev/stdout`` names one, even if that is
+    a regular file, and for a file that is mounted, as containers have single files, or belongs to
+    another user in a folder like ``/tmp``.
 
     Args:
         path: Where the finished file belongs. Its folder is made if it is missing, and stays.

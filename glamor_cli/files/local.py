@@ -15,7 +15,7 @@ _SHORTENED = re.compile(r"^(https?|s?ftp|file|s3|gs|rtsp):[/\\](?![/\\])", re.IG
 def require_local(
     source: str | Path, error: type[DataError] | type[ConfigError] = DataError
 ) -> None:
-    """Refuse what is in no file, unless a file is called so.
+    """Refuse an address or ``-``, unless a file has that name.
 
     Args:
         source: What was given as the path of a file or a folder.

@@ -37,7 +37,7 @@ def saved_name(source: str | Path, suffix: str) -> str:
 def is_saved(path: Path) -> bool:
     """Say whether a file is what a run saved, by its name and its mark.
 
-    Only files of such a name are opened, and all PNG files, for explanations may be given any name.
+    Only files of such a name are opened, and all PNG files, as explanations may have any name.
     The name alone does not suffice: a photograph may have it.
     """
     named = path.name.endswith(SUFFIXES) or path.suffix.lower() == ".png"

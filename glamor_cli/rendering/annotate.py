@@ -144,7 +144,7 @@ class PictureFolder:
     def path(self, source: str, suffix: str) -> Path:
         """Give the picture of a source a name, numbered if that is another's.
 
-        Another's is what a source of this run has or got, and any file that no run saved.
+        A name is another's if a source of this run has or got it, or a file that no run saved.
         """
         # Case is folded because some file systems do.
         name = plain = saved_name(source, suffix)

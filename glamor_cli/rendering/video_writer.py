@@ -64,8 +64,8 @@ class VideoWriter:
 
         Args:
             image: uint8 [H, W, 3], RGB, of the writer's size.
-            time: When it is shown, in seconds; later than the last one. Of more than an hour since
-                then, an hour is kept.
+            time: When it is shown, in seconds; later than the last one. A gap of more than an hour
+                counts as an hour.
         """
         frame = self._reformatter.reformat(
             self._av.VideoFrame.from_ndarray(image, format="rgb24"),

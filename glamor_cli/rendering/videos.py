@@ -61,6 +61,7 @@ class VideoFolder(PictureFolder):
 
         Raises:
             ConfigError: The folder cannot be written to.
+            BackendUnavailable: PyAV, which writes videos, is not installed.
         """
         if self._open is not None and not self._open.goes_on_with(prediction):
             self._finish()

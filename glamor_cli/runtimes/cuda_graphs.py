@@ -81,7 +81,7 @@ class GraphedCall:
         return probabilities[:count], attention[:count], stream_weights[:count]
 
     def recording(self, batch: int, face: torch.Size, context: torch.Size) -> Recording:
-        """Record a batch's size once; the sizes used least lately are let go."""
+        """Record a batch's size once; the least recently used sizes are let go."""
         size = recorded_size(batch)
         if size not in self._recordings:
             while len(self._recordings) >= _KEPT_SIZES:

@@ -120,7 +120,7 @@ class TensorRTRuntime(Runtime):
                 )
 
     def _call(self, size: int) -> "_Call":
-        """Prepare a batch size once; the sizes used least lately are let go."""
+        """Prepare a batch size once; the least recently used sizes are let go."""
         if size not in self._calls:
             while len(self._calls) >= _KEPT_SIZES:
                 self._calls.popitem(last=False)

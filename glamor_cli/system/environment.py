@@ -36,7 +36,7 @@ class Environment:
         platform: The operating system.
         cpu: The processor's name.
         cores: Cores that this process may use.
-        instructions: The processor's flags that engines go by, between spaces.
+        instructions: The processor's flags that engines go by, separated by spaces.
         load: Processes that ran or waited in the last minute; None where the system does not tell.
         gpu: The first GPU's name; None without one.
         packages: Versions of those packages that are installed.

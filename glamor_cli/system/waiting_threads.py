@@ -1,7 +1,8 @@
 """Threads that wait inside a library, or load one, and a command that ends then.
 
-Nothing reaches them there. Python must not end before them: what the library calls of it would be
-gone, and the process crash. So Python waits for them. A command that was told to stop should not.
+Nothing can interrupt them there. Python must not end before them: the library would call what is
+gone, and the process would crash. So Python waits for them. A command that was told to stop should
+not.
 """
 
 import os

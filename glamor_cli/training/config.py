@@ -212,6 +212,7 @@ def write_config(config: TrainConfig, store: PairStore) -> None:
 
     Raises:
         ConfigError: The folder cannot be written to.
+        DataError: An index of the store is damaged.
     """
     write_text(config.run / CONFIG, json.dumps(describe(config, store), indent=2) + "\n")
 

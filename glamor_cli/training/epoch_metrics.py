@@ -35,8 +35,8 @@ class EpochMetrics:
 def best_epoch(history: Sequence[EpochMetrics], recipe: Recipe) -> EpochMetrics | None:
     """Find the epoch whose weights a run keeps: the most accurate on validation.
 
-    Few validation pairs make equals the rule: among them the one of the least validation loss is
-    kept, for the first has learnt the least.
+    With few validation pairs, equal accuracies are the rule: among them the epoch with the least
+    validation loss is kept, because the first has learnt the least.
 
     Args:
         history: The finished epochs.

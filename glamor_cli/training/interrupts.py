@@ -15,7 +15,7 @@ class StopRequest:
 
     The second one acts as it would have without this, unless ``patient``: under torchrun both the
     terminal and torchrun pass a Ctrl-C on, and torchrun ends whoever takes too long. A SIGHUP never
-    counts as the second one: of a closed terminal both the shell and the system tell.
+    counts as the second one: if a terminal is closed, both the shell and the system send one.
 
     Outside of the main thread, where Python allows no signal handlers, it does nothing. It leaves
     alone signals that are ignored, and those that a program handles without Python.

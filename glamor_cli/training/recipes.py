@@ -90,7 +90,7 @@ class Recipe:
         learning_rate: Its highest value.
         epochs: Passes over the training split.
         batch_size: Images per step.
-        epoch_share: Of the training split, how much an epoch sees; each epoch draws other images.
+        epoch_share: Share of the training split that an epoch sees; each epoch draws other images.
         momentum: Of the SGDs.
         weight_decay: On weight matrices and kernels alone: decoupled with AdamW, a part of the
             gradient with SGD; Keras's rule has none.

@@ -40,7 +40,7 @@ class Teacher(ABC):
 
         Args:
             targets: (B, classes), each row summing to 1.
-            share: Of the target, how much the answer makes up.
+            share: Share of the target that the answer makes up.
             faces: (B, 3, S, S), RGB in [0, 1], as the student sees them; the teacher gets them at
                 full size, which it was trained on.
             contexts: (B, 3, 112, 112), RGB in [0, 1].

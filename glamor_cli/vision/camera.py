@@ -119,7 +119,7 @@ class Camera:
         address: ``rtsp://host/path`` or its like, or ``/dev/video0`` on Linux.
         every: Seconds of which each has one frame that is looked at; None takes what comes.
         patience: Seconds without a picture after which it counts as lost. A program that ends while
-            one is waited for ends after them.
+            the camera sends nothing ends only after them.
         threads: CPU threads of the decoder; None leaves it to FFmpeg.
 
     Attributes:

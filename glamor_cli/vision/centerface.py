@@ -101,11 +101,10 @@ class CenterFace:
     It runs through ONNX Runtime on the CPU unless told otherwise, and may be used from several
     threads.
 
-    Prediction's least score was chosen by what passes for a face and is not one, tried once (the
-    results are not kept) on 465 scenes of 712x400 with heads pasted in: at 0.2 fourteen have such a
-    place, at 0.3 one, at 0.35 none. Which faces it keeps by their width, see
-    ``CenterFaceConfig.long_side``. On 300 portraits as they are, a face is kept in 99%, and never a
-    second one.
+    Prediction's least score was chosen by counting false finds once (the results are not kept) on
+    465 scenes of 712x400 with heads pasted in: at 0.2 fourteen scenes have one, at 0.3 one, at 0.35
+    none. ``CenterFaceConfig.long_side`` says how many faces of which width it keeps. On 300
+    portraits as they are, a face is kept in 99%, and never a second one.
     """
 
     kind = DetectorKind.CENTERFACE

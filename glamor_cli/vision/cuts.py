@@ -8,8 +8,8 @@ in what there is:
    of 255 on average (the distance between histograms), once both are as bright as can be.
 
 Motion leaves the levels and light the places, so that neither alone is a cut. The bounds are from
-pairs of frames made of 1,648 photographs of faces and four others, 300 pairs of each kind. Taken
-for cuts were 99% of different people before different photographs, 89% before different plain
+pairs of frames made of 1,648 photographs of faces and four others, 300 pairs of each kind. The rule
+takes for cuts 99% of different people before different photographs, 89% before different plain
 walls and 84% of faces that fill the frame, about as many at a tenth of the light; and none of
 people who move by up to 200 of 640 pixels, of pans by 5% of the width, of zooms by 1.1, of noise,
 and of light from 0.4 to 1.8 times. Some are taken that are none: pans by a fifth of the width from

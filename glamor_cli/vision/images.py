@@ -305,7 +305,7 @@ def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:
         return _band_to_rgb(image, gray)
-    # In bands, lest a large image be held in three or four forms at once.
+    # In bands, so that a large image is never held in three or four forms at once.
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)

@@ -92,7 +92,7 @@ class TrackingConfig:
     Attributes:
         smoothing: Seconds of the exponential filter; 0 smooths nothing.
         min_overlap: Least intersection over union of a face with its track.
-        growth: Sides of a box by which it grows each way, in a second.
+        growth: How far a box grows each way in a second, as a share of its side.
         lost_after: Seconds that a track may go unseen.
         lost_looks: Frames looked at that it may go unseen, if that is longer.
 

@@ -82,12 +82,12 @@ def clip_box(box: WholeBox, height: int, width: int) -> Box:
     """Clip a box to an image.
 
     Returns:
-        What of it lies in the image, or ``NO_FACE`` for that and, as in the authors' program, for a
-        box of which the upper left corner is all that is left.
+        The part of it that lies in the image. ``NO_FACE`` for ``NO_FACE`` and, as in the authors'
+        program, for a box that lies beyond the image's upper left corner.
 
     Raises:
-        DataError: The box is not of integers, or nothing of it lies in the image, and it lies
-            elsewhere.
+        DataError: The box is not of integers, or it is any other box of which nothing lies in the
+            image.
     """
     box = _whole(box)
     clipped = Box(

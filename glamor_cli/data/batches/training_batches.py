@@ -52,7 +52,7 @@ class TrainingBatches:
             fewer.
         seed: Of the shuffling.
         with_contexts: Whether contexts are read at all.
-        share: Of the rows, how many an epoch sees; each epoch draws others.
+        share: Share of the rows that an epoch sees; each epoch draws others.
         mix: Largest share of another pair of the batch that is mixed into a pair, into its targets
             too (mixup, Zhang et al. 2018, arXiv 1710.09412); each pair draws its own, from 0 up.
         rank: Which part of each batch to read, where several processes share them.

@@ -96,7 +96,7 @@ class DataSet(ABC):
         """
 
     def count_unread(self) -> Counter[str]:
-        """Count the pictures that are passed over, for nobody reads their kind, by their ending.
+        """Count the pictures of kinds that are not read, by the ending of their names.
 
         Raises:
             DataError: The data set changed on disk while it was read.

@@ -57,8 +57,8 @@ def convert_fer2013(
             [N, 48, 48]), ``labels``, ``classes``, ``names``, ``ferplus_votes``,
             ``ferplus_classes``, ``lossless`` and ``duplicate_of_...``.
         out: Gets ``<split>/<number>-<name>.png`` and ``manifest.csv``.
-        votes_share: Of the soft label, how much are the votes of FER+ (over the seven classes;
-            votes for anything else do not count); the rest is FER2013's own label. An image
+        votes_share: Share of FER+'s votes in the soft label (over the seven classes; votes for
+            anything else do not count); the rest is FER2013's own label. An image
             without a vote for the seven classes has its own label alone.
 
     Returns:

@@ -77,8 +77,8 @@ def dask_workers(
 class ClusterExecutor(Executor):
     """Runs tasks on a cluster.
 
-    Dask's own looks how a task has ended only after its result is here, and takes the result for
-    an error if the worker that had it died meanwhile.
+    Dask's own executor asks how a task has ended only after its result is here. If the worker that
+    had the result has died by then, it takes the result for an error.
     """
 
     def __init__(self, client: "Client") -> None:

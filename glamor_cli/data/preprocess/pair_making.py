@@ -103,7 +103,8 @@ def make_pairs(
     Args:
         records: The images.
         making: How; where the boxes come from is decided, so not AUTO.
-        versions: What ``deciding_versions`` has to hold here, lest a store hold two kinds of pairs.
+        versions: What ``deciding_versions`` must hold here, so that no store holds two kinds of
+            pairs.
 
     Raises:
         ConfigError: Other versions are installed here.

@@ -42,8 +42,8 @@ class PreprocessConfig:
         split: Of a data set with splits, the only one to take; of one without, what to call it.
         workers: Processes. With more than one, a script calls ``preprocess`` under
             ``if __name__ == "__main__":``, because each process imports the script first.
-        isolated: With one worker, let it be a process of its own, which an image that kills its
-            reader takes along; else all happens in this one.
+        isolated: With one worker, let it be a process of its own, so that an image that kills its
+            reader does not end this one; else all happens in this one.
         dask: Address of a Dask cluster's scheduler, whose workers are used instead.
         images_per_task: How many images a worker takes at a time.
     """
@@ -106,7 +106,8 @@ class PreprocessReport:
         resumed: Of the images, those that earlier runs had done.
         seconds: What this run took.
         images_per_second: Of this run.
-        left_out: Pictures in class folders whose kind nobody reads, by the ending of their names.
+        left_out: Pictures in class folders of kinds that are not read, by the ending of their
+            names.
     """
 
     read: int

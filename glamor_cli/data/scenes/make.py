@@ -28,9 +28,9 @@ def make_scenes(
 ) -> Path:
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
-    ``out`` appears only when all is written; a killed run leaves no half of it. A folder that is
-    there and empty, but for hidden files, stays and gets all at the end, ``cues.csv`` last. What
-    killed runs left hidden beside it, or in it, is removed.
+    ``out`` appears only when all is written; a killed run leaves no half of it. A folder that
+    exists and is empty, except for hidden files, stays and gets everything at the end, ``cues.csv``
+    last. What killed runs left hidden beside it, or in it, is removed.
 
     Args:
         out: ``images/<split>/<Class>/<name>.png``, ``crop/<split>/<Class>/<name>.txt`` and

@@ -36,7 +36,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class AttentionConfig(SplitConfig):
-    """What to measure, and how: besides the split, see ``SplitConfig``.
+    """What to measure, and how, in addition to ``SplitConfig``.
 
     Attributes:
         weights: A name from ``weights/`` or a file.
