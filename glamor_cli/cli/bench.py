@@ -49,13 +49,15 @@ def bench(
     backends: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma-separated: {', '.join(Backend)}; else those that suit the device "
+            help=f"Comma-separated: {', '.join(Backend)}; default: those that suit the device "
             "and are always installed."
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated: {', '.join(Precision)}; else what suits the device."),
+        typer.Option(
+            help=f"Comma-separated: {', '.join(Precision)}; default: what suits the device."
+        ),
     ] = None,
     compile_mode: Annotated[
         str | None, typer.Option(help="Mode of torch.compile; default: the fastest for the device.")
