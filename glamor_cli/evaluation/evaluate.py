@@ -231,7 +231,7 @@ def answer_split(
         ConfigError: A batch of less than one pair.
         DataError: The split is empty or has classes that the network does not know.
         CheckpointError: The network answers with values that are not finite.
-        BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
+        BackendUnavailable: The engine fails on a batch, for example for lack of memory.
     """
     require_positive(batch_size, "the batch size", "--batch")
     split.require_pairs()

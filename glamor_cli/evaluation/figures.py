@@ -29,7 +29,7 @@ def save_confusion(path: Path, metrics: Metrics) -> None:
         metrics: The evaluation's figures.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
+        ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     figure = draw_confusion(metrics)
     save_figure(path, figure, _DPI)

@@ -81,7 +81,7 @@ def choose_pairs(
         store: The split's store.
         split: Which was chosen.
         networks: What the networks say of themselves.
-        whole: Take all pairs, as where the split was asked for by its name; else only those that
+        whole: Take all pairs, as when the split was asked for by its name; else only those that
             no network learnt from, if there are any.
     """
     learnt_from = np.array([mark_learnt(store, split, metadata) for metadata in networks])

@@ -51,7 +51,7 @@ class Pairs:
 
 
 def random_pairs(count: int, seed: int = 0) -> Pairs:
-    """Make pairs of noise of varied brightness; the last face is zero, as where none was found."""
+    """Make pairs of noise of varied brightness; the last face is zero, as if none was found."""
     generator = np.random.default_rng(seed)
 
     def noise(size: int) -> NDArray[np.float32]:

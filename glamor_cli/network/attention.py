@@ -10,7 +10,7 @@ from glamor_cli.network.encoders import KERAS_EPSILON, KERAS_MOMENTUM
 class BiasedVarianceNorm(nn.BatchNorm1d):
     """Batch norm whose moving variance takes the batch's biased variance.
 
-    So does Keras wherever it does not use its fused kernel, and the attention is such a place
+    Keras does the same where it does not use its fused kernel, and the attention is such a place
     (docs/official-program.md, Network). At inference it equals ``nn.BatchNorm1d``.
     """
 

@@ -286,7 +286,7 @@ class Predictor:
 
         Raises:
             TypeError: Something else is among them.
-            BackendUnavailable: The engine fails on a batch, as where memory does not suffice.
+            BackendUnavailable: The engine fails on a batch, for example for lack of memory.
             CheckpointError: The network answers with values that are not finite.
             ConfigError: The process was forked since OpenVINO opened the network or the detector.
         """

@@ -40,7 +40,7 @@ def save_explanation(path: Path, explanation: Explanation) -> None:
         explanation: What to draw.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
+        ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     figure = draw_explanation(explanation)
     save_figure(path, figure, _DPI, comment=MARK)

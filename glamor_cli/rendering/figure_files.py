@@ -22,7 +22,7 @@ def check_picture(path: Path, option: str) -> None:
         option: Which option names it, for what to do.
 
     Raises:
-        ConfigError: The ending is none of a picture.
+        ConfigError: The ending is not a picture's.
     """
     if path.suffix.lower() not in _PICTURES:
         raise _unknown_kind(path, option)
@@ -40,7 +40,7 @@ def save_figure(
         comment: Written into a PNG; the other formats have no place for it.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
+        ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     if path.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():
         raise _unknown_kind(path, "the picture")

@@ -56,7 +56,7 @@ def save_timeline(path: Path, timeline: Timeline, title: str) -> None:
         title: What stands above: the video's name.
 
     Raises:
-        ConfigError: The folder cannot be written to, or the ending is none of a picture.
+        ConfigError: The folder cannot be written to, or the ending is not a picture's.
     """
     figure = draw_timeline(timeline, title)
     save_figure(path, figure, _DPI, comment=MARK)

@@ -84,7 +84,7 @@ class Runtime(ABC):
 
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
-            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            BackendUnavailable: The engine fails on the batch, for example for lack of memory.
             ConfigError: The process was forked since OpenVINO opened the network.
             CheckpointError: The network answers with values that are not finite, or in other
                 shapes or types than those of an ``Output``.
@@ -128,7 +128,7 @@ class Runtime(ABC):
 
         Raises:
             DataError: Wrong shapes or types, or values that are not finite or not in [0, 1].
-            BackendUnavailable: The engine fails on the batch, as where memory does not suffice.
+            BackendUnavailable: The engine fails on the batch, for example for lack of memory.
             ConfigError: The process was forked since OpenVINO opened the network.
         """
         _check("face", face, FACE_SIZE)

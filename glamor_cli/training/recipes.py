@@ -361,7 +361,7 @@ def find_recipe(
     """Find a recipe by its name, and change what is given.
 
     Raises:
-        ConfigError: There is none of that name, or what is given cannot be.
+        ConfigError: There is no recipe of that name, or a value that is given cannot be.
     """
     if name not in RECIPES:
         raise ConfigError(

@@ -12,7 +12,7 @@ pairs of frames made of 1,648 photographs of faces and four others, 300 pairs of
 takes for cuts 99% of different people before different photographs, 89% before different plain
 walls and 84% of faces that fill the frame, about as many at a tenth of the light; and none of
 people who move by up to 200 of 640 pixels, of pans by 5% of the width, of zooms by 1.1, of noise,
-and of light from 0.4 to 1.8 times. Some are taken that are none: pans by a fifth of the width from
+and of light from 0.4 to 1.8 times. Taken wrongly are pans by a fifth of the width from
 one frame to the next (14%; by a tenth 2%), light that turns most of the picture white (14%), and
 somebody new who fills a third of it (22%). People then get new numbers, the lesser evil. Other
 people before the same background are told in 12 to 40% of pairs, and dissolves are not. Frames far

@@ -70,7 +70,7 @@ class DlibFaces:
 
         Raises:
             DataError: The image has another shape or type, more than ``MAX_PIXELS``, or dlib fails
-                on it, as where memory does not suffice.
+                on it, for example for lack of memory.
         """
         check_image(image)
         height, width = image.shape[:2]

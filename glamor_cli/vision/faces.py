@@ -60,8 +60,8 @@ class Detector(Protocol):
         """Find the faces of one image, uint8 [H, W, 3], RGB.
 
         Raises:
-            DataError: The image has another shape or type, or the detector fails on it, as where it
-                is too large or memory does not suffice.
+            DataError: The image has another shape or type, or the detector fails on it, for
+                example because it is too large or memory does not suffice.
             ConfigError: The process was forked since OpenVINO opened the detector.
         """
 

@@ -88,7 +88,7 @@ def is_really_video(path: Path) -> bool:
 
     Returns:
         Whether it is a video by its name, and where that may mislead by its beginning. What cannot
-        be opened then is none.
+        be opened then is no video.
     """
     if path.suffix.lower() not in _TYPESCRIPT_TOO:
         return True
