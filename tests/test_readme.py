@@ -19,6 +19,7 @@ from skimage.data import astronaut
 from glamor_cli.bench.options import Row
 from glamor_cli.cli.app import app
 from glamor_cli.data.preprocess.run import PreprocessReport
+from glamor_cli.doctor import Finding
 from glamor_cli.evaluation.significance import Pairing
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -134,8 +135,13 @@ def test_cards_publish_under_names_that_can_be_published() -> None:
 
 def test_every_key_of_some_results_is_told() -> None:
     told = dict(table_under("Keys of `--json`", "docs/for-programs.md"))
-    results = (("`preprocess`", PreprocessReport), ("`bench`", Row), ("`compare`", Pairing))
-    for command, rows in results:
+    results = {
+        "`preprocess`": PreprocessReport,
+        "`bench`": Row,
+        "`compare`": Pairing,
+        "`doctor`": Finding,
+    }
+    for command, rows in results.items():
         keys = set(re.findall(r"`(\w+)`", told[command]))
         assert {field.name for field in fields(rows)} <= keys
 
