@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.files.atomic import atomic_path
 from glamor_cli.files.kinds import exists
 from glamor_cli.predict.predictor import ImagePrediction
-from glamor_cli.predict.saved_names import MARK, SAVED_PICTURE, is_saved, saved_name
+from glamor_cli.predict.saved_names import SAVED_PICTURE, is_saved, saved_name
 from glamor_cli.predict.sources import SourceImage, Sources, each_source
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on
 from glamor_cli.rendering.heat import overlay_attention
@@ -27,6 +26,7 @@ from glamor_cli.rendering.insets import (
     ellipsis,
     scale_box,
 )
+from glamor_cli.rendering.jpeg_files import save_jpeg
 
 _LONG_SIDE = (900, 1800)
 """Pictures keep their size within these bounds of the longer side, in pixels: smaller ones have
@@ -128,10 +128,7 @@ class PictureFolder:
         if prediction.image is None:
             return None
         path = self.path(prediction.source, SAVED_PICTURE)
-        with atomic_path(path) as temporary:
-            annotate(prediction).save(
-                temporary, "JPEG", quality=92, subsampling="4:4:4", comment=MARK
-            )
+        save_jpeg(path, annotate(prediction), quality=92, subsampling="4:4:4")
         self.count(path)
         return path
 

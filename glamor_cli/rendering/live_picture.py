@@ -5,10 +5,9 @@ from pathlib import Path
 from PIL import Image
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.files.atomic import atomic_path
 from glamor_cli.predict.following import FramePrediction
-from glamor_cli.predict.saved_names import MARK
 from glamor_cli.rendering.frames import annotate_frame, frame_size
+from glamor_cli.rendering.jpeg_files import save_jpeg
 from glamor_cli.vision.frames import FrameChoice
 from glamor_cli.vision.options import Sampling
 
@@ -48,5 +47,4 @@ class LivePicture:
         if prediction.image is None or not self._is_due(prediction.frame, prediction.time):
             return
         picture = Image.fromarray(annotate_frame(prediction, frame_size(prediction.image)))
-        with atomic_path(self._path) as temporary:
-            picture.save(temporary, "JPEG", quality=90, comment=MARK)
+        save_jpeg(self._path, picture, quality=90)

@@ -239,6 +239,20 @@ def test_whole_rows_are_kept_where_there_is_no_room_for_more(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted((rows.name, whole.name))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_no_picture_is_cut_short_where_its_end_has_no_room(options, tmp_path):
+    """A file that takes a part of what is written is as full as one that takes nothing."""
+    Image.new("RGB", (64, 48), "gray").save(tmp_path / "a.png")
+    command = [tmp_path / "a.png", *options, "--save", tmp_path]
+    assert run(*command).exit_code == 0
+    (saved,) = tmp_path.glob("*.jpg")
+    whole = saved.read_bytes()
+    done = run_with_little_room(len(whole) - 1, "predict", *command)
+    assert done.returncode == ConfigError.exit_code, done.stderr
+    assert f"cannot write {saved}: File too large" in done.stderr
+    assert saved.read_bytes() == whole
+
+
 def _read(path: Path) -> list[dict[str, object]]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":
