@@ -84,11 +84,15 @@ def _is_of_import(error: Exception) -> bool:
 
 def _explain(error: Exception) -> GlamorError | None:
     """Make the report of what the system refuses, or of what does not load; None of others."""
+    from glamor_cli.system.extras import TEMPORARY_FILES, lacks_temporary_files, reinstall_or
+
     if is_lack_of_memory(error):
         return BackendUnavailable(
             "there is not enough memory to go on",
             "Give a smaller --batch or --batch-max, free memory, or raise the limit (ulimit -v).",
         )
+    if lacks_temporary_files(error):
+        return ConfigError("no folder takes temporary files", TEMPORARY_FILES)
     # Of a library that does not load, neither a number nor a file is told.
     if isinstance(error, OSError) and not (error.errno is None and _is_of_import(error)):
         named = "" if error.filename is None else f"cannot use {error.filename}: "
@@ -102,11 +106,9 @@ def _explain(error: Exception) -> GlamorError | None:
             "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
         )
     if _is_of_import(error):
-        from glamor_cli.system.extras import REINSTALL
-
         return BackendUnavailable(
             f"a package that glamor needs does not load ({whole_reason_of(error)})",
-            f"glamor doctor says which. {REINSTALL}",
+            f"glamor doctor says which. {reinstall_or(error)}",
         )
     return None
 

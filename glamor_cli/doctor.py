@@ -8,6 +8,7 @@ import importlib
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,10 +25,12 @@ from glamor_cli.runtimes.tensorrt_library import Target, load_library
 from glamor_cli.system.cpus import available_cpus, cpu_flags
 from glamor_cli.system.extras import (
     REINSTALL,
+    TEMPORARY_FILES,
     heed_interrupt,
     importing,
     install_extra,
     installed_version,
+    reinstall_or,
 )
 from glamor_cli.system.gpus import Driver, query_driver
 from glamor_cli.system.onnx_library import REINSTALL_ONNX_RUNTIME, load_onnxruntime
@@ -170,7 +173,18 @@ def _machine(driver: Driver) -> Iterator[Finding]:
     yield Finding("machine", "CPU", FindingStatus.OK, detail)
     python = f"{platform.python_version()} on {platform.system()}"
     yield Finding("machine", "Python", FindingStatus.OK, python)
+    yield _temporary_files()
     yield _gpu(driver)
+
+
+def _temporary_files() -> Finding:
+    name = "temporary files"
+    try:
+        folder = tempfile.gettempdir()
+    except OSError as error:
+        detail = reason_of(error)
+        return Finding("machine", name, FindingStatus.BROKEN, detail, TEMPORARY_FILES)
+    return Finding("machine", name, FindingStatus.OK, f"in {folder}")
 
 
 def _gpu(driver: Driver) -> Finding:
@@ -202,7 +216,8 @@ def _libraries(driver: Driver) -> Iterator[Finding]:
             importlib.import_module(module)
         except Exception as error:
             heed_interrupt(error)
-            yield Finding("libraries", name, FindingStatus.BROKEN, _problem(error), REINSTALL)
+            status, remedy = FindingStatus.BROKEN, reinstall_or(error)
+            yield Finding("libraries", name, status, _problem(error), remedy)
 
 
 def _torch(driver: Driver) -> Finding:
@@ -212,7 +227,8 @@ def _torch(driver: Driver) -> Finding:
     except Exception as error:
         heed_interrupt(error)
         # Whatever a damaged library raises becomes its row.
-        return Finding("libraries", "torch", FindingStatus.BROKEN, _problem(error), REINSTALL)
+        status, remedy = FindingStatus.BROKEN, reinstall_or(error)
+        return Finding("libraries", "torch", status, _problem(error), remedy)
     if on_gpu:
         return Finding(
             "libraries", "torch", FindingStatus.OK, f"{known}, cpu and cuda {torch.version.cuda}"

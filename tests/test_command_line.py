@@ -207,6 +207,20 @@ def test_a_damaged_package_of_the_base_is_told(
         assert "--reinstall" in remedy
 
 
+def test_a_whole_package_that_may_not_be_loaded_is_not_to_be_reinstalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory is limited, or a folder is mounted without the right to execute."""
+    (tmp_path / "numpy.py").write_text("raise ImportError('libx.so: failed to map segment')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    done = run("predict", "photo.jpg")
+    assert done.returncode == 7, done.stderr
+    assert "libx.so" in done.stderr
+    assert "memory" in done.stderr
+    assert "noexec" in done.stderr
+    assert "einstall" not in done.stderr
+
+
 @pytest.mark.parametrize("raised", ["OSError('libx.so: no such file')", "AttributeError('old')"])
 @pytest.mark.parametrize(("module", "name"), [("av", "clip.mp4"), ("pillow_heif", "photo.heic")])
 def test_a_damaged_extra_is_not_blamed_on_the_file(
@@ -382,6 +396,34 @@ def start() -> None:
 app.app = start
 main()
 """
+
+
+NO_TEMPORARY_FILES = """
+import resource, tempfile
+from glamor_cli.cli import app
+from glamor_cli.__main__ import main
+
+def start() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise RuntimeError("what a library makes of it") from error
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+app.app = start
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files' sizes")
+def test_a_lack_of_room_for_temporary_files_is_told() -> None:
+    """As in containers that are read-only, where several libraries do not load without."""
+    command = [sys.executable, "-c", NO_TEMPORARY_FILES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    what, remedy = done.stderr.splitlines()
+    assert what == "error: no folder takes temporary files"
+    assert "TMPDIR" in remedy
 
 
 @pytest.mark.parametrize("options", [(), ("--verbose",)])

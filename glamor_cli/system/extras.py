@@ -14,6 +14,13 @@ REINSTALL = (
     "or pip install --force-reinstall ."
 )
 
+TEMPORARY_FILES = "Set TMPDIR to a folder that may be written to and has room."
+"""What to do where no folder takes temporary files."""
+_NO_TEMPORARY_FILES = "No usable temporary directory"
+"""What Python says there, whether none may be written to or all are full."""
+_NOT_MAPPED = "failed to map segment"
+"""What the system's loader says of a whole library that it may not load."""
+
 
 def install_extra(name: str) -> str:
     """Say how an extra of ``pyproject.toml`` is installed, with uv and with pip.
@@ -86,12 +93,29 @@ def heed_interrupt(error: BaseException) -> None:
         raise KeyboardInterrupt from error
 
 
-def was_interrupted(error: BaseException | None) -> bool:
+def was_interrupted(error: BaseException) -> bool:
     """Tell whether an exception was raised because of, or while handling, a Ctrl-C."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
+
+
+def lacks_temporary_files(error: BaseException) -> bool:
+    """Tell whether an exception was raised because no folder takes temporary files."""
+    return any(_NO_TEMPORARY_FILES in str(cause) for cause in _causes(error))
+
+
+def reinstall_or(error: BaseException) -> str:
+    """Say what to do where a package does not load: mostly, but not always, it is damaged."""
+    if lacks_temporary_files(error):
+        return TEMPORARY_FILES
+    if any(_NOT_MAPPED in str(cause) for cause in _causes(error)):
+        return "Raise the limit of memory (ulimit -v), or mount its folder without noexec."
+    return REINSTALL
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Go from an exception to what it was raised because of, or while handling."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
-            return True
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return False

@@ -33,7 +33,7 @@ def test_healthy_machine_is_shown_without_foreign_noise():
     for noise in ("onnxruntime::", "[E:", "[W:", "EP Error", "Traceback", "Warning"):
         assert noise not in done.stderr
     assert max(map(len, done.stderr.splitlines())) <= 80
-    for name in ("CPU", "base", "torch", "CPUExecutionProvider", "centerface"):
+    for name in ("CPU", "temporary files", "base", "torch", "CPUExecutionProvider", "centerface"):
         assert rows[name]["status"] == "ok", rows[name]
         assert name in done.stderr
     assert found["versions"]["numpy"]
