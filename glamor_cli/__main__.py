@@ -11,15 +11,14 @@ from glamor_cli.errors import (
     GlamorError,
     PeerFailed,
     is_lack_of_memory,
+    is_lack_of_threads,
+    no_threads,
     reason_of,
     whole_reason_of,
 )
 from glamor_cli.system.interrupting import let_signals_end, let_signals_interrupt
 from glamor_cli.system.torchrun import is_follower
 from glamor_cli.system.waiting_threads import end_beside_waiting_threads
-
-_NO_THREAD = "can't start new thread"
-"""What Python says where a limit of processes or memory is reached."""
 
 
 def main() -> None:
@@ -100,11 +99,8 @@ def _explain(error: Exception) -> GlamorError | None:
             f"{named}{reason_of(error)}",
             "Check the path and its permissions; --verbose shows where it was used.",
         )
-    if str(error) == _NO_THREAD:
-        return BackendUnavailable(
-            "the system lets this program start no more threads",
-            "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
-        )
+    if is_lack_of_threads(error):
+        return no_threads()
     if _is_of_import(error):
         return BackendUnavailable(
             f"a package that glamor needs does not load ({whole_reason_of(error)})",

@@ -14,6 +14,9 @@ _NO_MEMORY = (
 )
 """What libraries in C++ say where memory runs out: the language's own, torch's, CUDA's."""
 
+_NO_THREADS = ("can't start new thread", "pthread_create failed")
+"""What Python and ONNX Runtime say where a limit of processes or of memory is reached."""
+
 
 class GlamorError(Exception):
     """Base of all errors raised on purpose.
@@ -87,6 +90,19 @@ def no_memory_to(task: str) -> BackendUnavailable:
     return BackendUnavailable(
         f"there is not enough memory to {task}",
         "Free some memory, or raise the limit (ulimit -v, or the container's).",
+    )
+
+
+def is_lack_of_threads(error: BaseException) -> bool:
+    """Tell whether an exception says that the system starts no more threads."""
+    return any(words in str(error) for words in _NO_THREADS)
+
+
+def no_threads() -> BackendUnavailable:
+    """Make the error that says that the system starts no more threads."""
+    return BackendUnavailable(
+        "the system lets this program start no more threads",
+        "Raise its limit of processes (ulimit -u, --pids-limit), or free memory.",
     )
 
 

@@ -14,7 +14,9 @@ from glamor_cli.errors import (
     CheckpointError,
     GlamorError,
     is_lack_of_memory,
+    is_lack_of_threads,
     no_memory_to,
+    no_threads,
 )
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.runtimes.interface import BOXES, IMAGE, INPUT_NAMES, OUTPUT_NAMES
@@ -154,9 +156,11 @@ def identify(model: "ModelProto", path: Path) -> ExportedFile:
 
 
 def unreadable(name: Path | str, error: Exception) -> GlamorError:
-    """Say that something is not ONNX, newer than what reads it here, or that memory ran out."""
+    """Say that something is not ONNX, newer than what reads it, or that the machine lacks room."""
     if is_lack_of_memory(error):
         return no_memory_to(f"open {name}")
+    if is_lack_of_threads(error):
+        return no_threads()
     reason = onnx_reason(error)
     if "Unsupported model IR version" in reason or "is under development" in reason:
         return CheckpointError(

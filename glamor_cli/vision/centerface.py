@@ -26,7 +26,9 @@ from glamor_cli.errors import (
     DataError,
     GlamorError,
     is_lack_of_memory,
+    is_lack_of_threads,
     no_memory_to,
+    no_threads,
     reason_of,
     whole_reason_of,
 )
@@ -283,6 +285,8 @@ def _open(path: Path, opening: Callable[[bytes, int | None], _Maps], threads: in
         # The engines' exceptions share no base but Exception.
         if is_lack_of_memory(error):
             raise no_memory_to(f"open {path}") from error
+        if is_lack_of_threads(error):
+            raise no_threads() from error
         raise BackendUnavailable(
             f"the CenterFace network {path} cannot be opened ({reason_of(error)})", _REINSTALL
         ) from error

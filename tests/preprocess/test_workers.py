@@ -11,7 +11,7 @@ import pytest
 
 from glamor_cli.data.preprocess import workers
 from glamor_cli.data.preprocess.workers import Workers, process_pool, run_in_order
-from glamor_cli.errors import DataError
+from glamor_cli.errors import BackendUnavailable, DataError
 
 
 def double(items):
@@ -96,6 +96,21 @@ def test_workers_that_cannot_even_start_are_an_error():
         broken = Workers(executor, lambda: 1, deaths=(OSError,))
         with pytest.raises(DataError, match="end before they do any work"):
             list(run_in_order(double, [(1,)], broken, lost=lost))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of open files")
+def test_a_limit_that_keeps_workers_from_starting_is_told():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with process_pool(1) as pool, Path(os.devnull).open() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), before[1]))
+        try:
+            with pytest.raises(BackendUnavailable, match="Too many open files") as error:
+                list(run_in_order(double, [(1,)], pool, lost=lost))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "ulimit -n" in error.value.remedy
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends otherwise")

@@ -120,3 +120,11 @@ def test_a_lack_of_memory_is_not_blamed_on_the_file(error):
     told = unreadable("network.onnx", error)
     assert isinstance(told, BackendUnavailable)
     assert told.what == "there is not enough memory to open network.onnx"
+
+
+def test_a_limit_of_threads_is_not_called_a_damaged_file():
+    """ONNX Runtime starts some as it opens a file, and says so with its own source's names."""
+    said = "env.cc:327 PosixThread(const char*, int) pthread_create failed, error code: 11"
+    told = unreadable("network.onnx", RuntimeError(said))
+    assert isinstance(told, BackendUnavailable)
+    assert "no more threads" in told.what

@@ -146,7 +146,8 @@ def preprocess(
         ConfigError: The settings do not fit the data set or a store begun before, the folder
             cannot be written to, a worker has other packages or none, no cluster answers, or a
             script asks for several workers without ``if __name__ == "__main__":``.
-        BackendUnavailable: The detector, the JPEG step or Dask is not installed.
+        BackendUnavailable: The detector, the JPEG step or Dask is not installed, or the system lets
+            no more workers be started.
     """
     leave_if_worker()
     started = time.monotonic()

@@ -1,5 +1,6 @@
 """Running tasks on processes or a cluster: in order, with bounded memory, whoever dies."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
@@ -7,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 from glamor_cli.data.preprocess.process_pool import GUARD, ProcessPool
-from glamor_cli.errors import DataError
+from glamor_cli.errors import BackendUnavailable, DataError, reason_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -15,6 +16,8 @@ Result = TypeVar("Result")
 # Tasks under way for each worker: enough that none waits, few enough to hold in memory.
 _TASKS_PER_WORKER = 3
 _MOST_KILLERS = 10
+_LIMITS = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What beginning a process fails with where a limit of the system's is reached."""
 
 
 class Workers:
@@ -47,10 +50,18 @@ class Workers:
 
         Raises:
             DataError: Workers die whatever they run.
+            BackendUnavailable: The system lets none be started.
         """
         try:
             self.executor.submit(_nothing).result()
         except self.deaths as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _LIMITS:
+                raise BackendUnavailable(
+                    f"not all worker processes can be started: {reason_of(cause)}",
+                    "Give fewer --workers, or raise the limit of processes (ulimit -u, "
+                    "--pids-limit), of open files (ulimit -n) or of memory.",
+                ) from error
             raise DataError(
                 "worker processes end before they do any work",
                 "See their own messages for the reason; what is stored already is kept. In a "
@@ -97,6 +108,7 @@ def run_in_order(
 
     Raises:
         DataError: Workers die whatever they run, too many items kill them, or the cluster is gone.
+        BackendUnavailable: The system lets no more of them be started.
     """
     if workers is None:
         yield from map(function, tasks)
