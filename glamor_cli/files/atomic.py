@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -136,8 +137,8 @@ def _mode(path: Path) -> int:
 
 
 def _begin(text: str, size: int) -> str:
-    """Cut a text after at most ``size`` bytes of UTF-8, between letters."""
-    return os.fsencode(text)[:size].decode("utf-8", errors="ignore")
+    """Cut a name after at most ``size`` bytes, between letters, of which it keeps the valid."""
+    return os.fsencode(text)[:size].decode(sys.getfilesystemencoding(), errors="ignore")
 
 
 def _open_as_it_is(path: Path) -> BinaryIO:

@@ -85,6 +85,17 @@ def test_what_is_flushed_is_open_for_writing(
     assert (tmp_path / "a.txt").read_text() == "text"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has names of UTF-8 everywhere")
+def test_a_locale_that_lacks_a_names_letters_keeps_it_from_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "größe.żółty"
+    code = (
+        "from glamor_cli.files.atomic import *; import sys; write_text(Path(sys.argv[1]), 'text')"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, path], env=os.environ | ascii_only, check=True)
+    assert path.read_text() == "text"
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     target, link = tmp_path / "elsewhere" / "target.txt", tmp_path / "link.txt"
     target.parent.mkdir()
