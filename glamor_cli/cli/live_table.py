@@ -45,7 +45,8 @@ class LiveTable:
                 self._errors.print(row)
             elif row.status is Status.OK:
                 cells = zip(FACE_COLUMNS, face_cells(row), strict=True)
-                table.add_row(*(cell for column, cell in cells if column in columns))
+                # Text, not strings: names may hold brackets, which markup would take.
+                table.add_row(*(Text(cell) for column, cell in cells if column in columns))
         self._live.update(table if table.row_count else Text("nobody is seen", "dim"))
 
     def close(self) -> None:

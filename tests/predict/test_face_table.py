@@ -1,10 +1,14 @@
 """The table of faces on terminals of any width."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from glamor_cli.cli.face_table import FaceTable
+from glamor_cli.cli.live_table import LiveTable
 from glamor_cli.cli.render import console
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.predict.rows import FaceRow
@@ -50,3 +54,24 @@ def test_whole_columns_leave_and_no_figure_is_cut(width, shown, left_out, monkey
         assert text in said
     for text in left_out:
         assert text not in said
+
+
+@pytest.mark.parametrize("name", ["[sad]", "[/sad]"])
+def test_brackets_in_the_names_of_classes_are_shown(name):
+    row = FaceRow(
+        "camera",
+        1,
+        Status.OK,
+        emotion=name,
+        probability=0.6,
+        probabilities={name: 0.6, "[bold]": 0.4},
+        face_weight=0.5,
+        context_weight=0.5,
+    )
+    file = io.StringIO()
+    with Live(console=Console(file=file, force_terminal=True, width=80)) as live:
+        LiveTable(live).write([row])
+    with console.capture() as captured:
+        FaceTable().write([row])
+    for said in (file.getvalue(), captured.get()):
+        assert f"1 {name} " in said and "[bold] 40%" in said
