@@ -23,15 +23,23 @@ _EMOTION_COLOURS = {
     "Sad": BLUE,
     "Surprise": SKY,
 }
-_OTHER_COLOURS = (*_EMOTION_COLOURS.values(), ORANGE)
+_PALETTE = (*_EMOTION_COLOURS.values(), ORANGE)
 
 _EQUAL_CONTRAST = 0.18
 """The luminance that black and white contrast with alike, by WCAG's ratio."""
 
 
 def emotion_colour(classes: Sequence[str], index: int) -> str:
-    """Give an emotion's colour as #RRGGBB, the same in every picture."""
-    return _EMOTION_COLOURS.get(classes[index], _OTHER_COLOURS[index % len(_OTHER_COLOURS)])
+    """Give an emotion's colour as #RRGGBB, the same in every picture.
+
+    Classes of other names take the colours that are left, in turn.
+    """
+    if classes[index] in _EMOTION_COLOURS:
+        return _EMOTION_COLOURS[classes[index]]
+    taken = {_EMOTION_COLOURS.get(name) for name in classes}
+    left = [colour for colour in _PALETTE if colour not in taken]
+    others = [name for name in classes if name not in _EMOTION_COLOURS]
+    return left[others.index(classes[index]) % len(left)]
 
 
 def ink_on(colour: str) -> str:

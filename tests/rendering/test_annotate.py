@@ -112,8 +112,18 @@ def test_every_face_has_its_colour_and_there_is_room_for_all(number, classes):
         assert has_colour(picture, emotion_colour(classes, index))
 
 
-def test_the_seven_colours_differ():
-    assert len({emotion_colour(EMOTIONS, index) for index in range(7)}) == 7
+@pytest.mark.parametrize(
+    "classes",
+    [
+        EMOTIONS,
+        (EMOTIONS[0], "Contempt", *EMOTIONS[1:]),
+        ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral"),
+        ("Negative", "Neutral", "Positive"),
+    ],
+)
+def test_the_colours_of_all_classes_differ(classes):
+    count = len(classes)
+    assert len({emotion_colour(classes, index) for index in range(count)}) == count
 
 
 @pytest.mark.parametrize(
