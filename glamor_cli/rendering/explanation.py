@@ -30,6 +30,10 @@ _WIDE = 2
 """From this shape on, width over height, a photograph is drawn above the rest."""
 _LONGEST_FILE, _LONGEST_CLASS = 40, 24
 """Letters of names as drawn."""
+_MOST_CLASSES = 12
+"""For which the picture has room."""
+_CLASS_HEIGHT = 0.25
+"""Inches by which it grows for each that is more."""
 
 
 def save_explanation(path: Path, explanation: Explanation) -> None:
@@ -58,16 +62,17 @@ def draw_explanation(explanation: Explanation) -> "Figure":
     photograph: Any
     pair: Any
     bars: Any
+    more = _CLASS_HEIGHT * max(0, len(explanation.classes) - _MOST_CLASSES)
     if width > _WIDE * height:
         # Beside the rest a panorama would be a narrow strip: it goes above.
         across = 12.5 * height / width + 0.75
-        figure = Figure(figsize=(13, across + 5), layout=layout, facecolor="white")
-        photograph, below = figure.subfigures(2, 1, height_ratios=(across, 5))  # type: ignore[misc]
+        figure = Figure(figsize=(13, across + 5 + more), layout=layout, facecolor="white")
+        photograph, below = figure.subfigures(2, 1, height_ratios=(across, 5 + more))  # type: ignore[misc]
         pair, bars = below.subfigures(1, 2)
     else:
-        figure = Figure(figsize=(13, 7.6), layout=layout, facecolor="white")
+        figure = Figure(figsize=(13, 7.6 + more), layout=layout, facecolor="white")
         photograph, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))  # type: ignore[misc]
-        pair, bars = right.subfigures(2, 1, height_ratios=(1, 1.55))
+        pair, bars = right.subfigures(2, 1, height_ratios=(3, 4.65 + more))
     _draw_photograph(photograph.subplots(), explanation)
     face_axes, context_axes = pair.subplots(1, 2)
     _draw_pair(face_axes, context_axes, explanation)

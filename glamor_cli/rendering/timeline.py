@@ -1,5 +1,6 @@
 """The picture of a video's emotions over time: a panel for each person."""
 
+import math
 from collections.abc import Iterator
 from itertools import chain, count, groupby, pairwise
 from pathlib import Path
@@ -30,6 +31,10 @@ _LONGEST_TITLE = 80
 """Letters of the video's."""
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
+_MOST_COLUMNS = 7
+_LEGEND_LETTER, _LEGEND_PATCH, _LEGEND_ROW = 0.1, 0.7, 0.22
+"""Of the legend: widths of a letter and of a patch with the space around it, height of a row, all
+in inches."""
 _MOST_MISSED = 2
 """Points that somebody may miss without being shown as out of sight: detectors miss faces."""
 _CLOCK_FROM = 120
@@ -73,7 +78,11 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     # The ones seen longest, in the order of appearing.
     longest = sorted(lines, key=lambda line: -line.frames)[:_MOST_PANELS]
     kept = sorted(longest, key=lambda line: line.track)
-    figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept)), layout="constrained")
+    names = [plain_name(name, _LONGEST) for name in timeline.classes]
+    entry = _LEGEND_PATCH + _LEGEND_LETTER * max(map(len, names))
+    columns = min(_MOST_COLUMNS, len(names), int(_WIDTH / entry))
+    legend = _LEGEND_ROW * (math.ceil(len(names) / columns) - 1)
+    figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept) + legend), layout="constrained")
     panels = figure.subplots(len(kept), 1, sharex=True, squeeze=False)[:, 0]
     colours = [emotion_colour(timeline.classes, index) for index in range(len(timeline.classes))]
     # A single frame fills its panel: it has a time, but no length.
@@ -94,14 +103,14 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         panels[-1].set_xticks(_round_times(timeline.end))
     figure.suptitle(plain_name(title, _LONGEST_TITLE, middle=True), fontsize=12)
     handles = [
-        Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=plain_name(name, _LONGEST))
-        for name, colour in zip(timeline.classes, colours, strict=True)
+        Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5, label=name)
+        for name, colour in zip(names, colours, strict=True)
     ]
     figure.legend(
         # Bands are stacked upwards, so that the first name's is the lowest.
         handles=handles,
         loc="outside lower center",
-        ncols=min(7, len(handles)),
+        ncols=columns,
         frameon=False,
         title=_note(len(lines) - len(kept) + timeline.forgotten),
         title_fontsize=9,

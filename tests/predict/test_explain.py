@@ -162,19 +162,22 @@ def test_a_photograph_that_a_detector_refuses_is_not_one_without_faces(tmp_path,
         explain(tmp_path / "large.png", config)
 
 
-LONG = tuple(
-    f"An emotion with ${n} and a name of sixty letters, no fewer than so many" for n in range(7)
-)
-
-
 @pytest.mark.parametrize(
-    ("shape", "sure"), [((300, 300), 1.0), ((100, 1200), 0.45), ((1200, 100), 0.15)]
+    ("shape", "sure", "classes"),
+    [
+        ((300, 300), 1.0, 7),
+        ((100, 1200), 0.45, 7),
+        ((1200, 100), 0.15, 7),
+        ((300, 300), 0.5, 2),
+        ((300, 300), 0.5, 40),
+        ((100, 1200), 0.5, 40),
+    ],
 )
-def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
+def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure, classes):
     rng = np.random.default_rng(0)
     height, width = shape
-    probabilities = np.full(7, (1 - sure) / 6, np.float32)
-    probabilities[3] = sure
+    probabilities = np.full(classes, (1 - sure) / (classes - 1), np.float32)
+    probabilities[classes // 2] = sure
     others = np.roll(probabilities, 1)
     attention = rng.random((7, 7), np.float32)
     box = Box(width // 4, height // 4, width // 2, height // 2)
@@ -185,7 +188,10 @@ def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
         number=12,
         faces=12,
         face=FacePrediction(box, 0.9, probabilities, attention, streams),
-        classes=LONG,
+        classes=tuple(
+            f"An emotion with ${n} and a name of sixty letters, no fewer than so many"
+            for n in range(classes)
+        ),
         pair=Pair(rng.random((3, 96, 96), np.float32), rng.random((3, 112, 112), np.float32)),
         most=extreme_squares(attention)[0],
         hidden=tuple(
@@ -201,7 +207,7 @@ def test_no_word_leaves_the_picture_or_lies_over_another(shape, sure):
         for text in figure.findobj(Text)
         if text.get_text() and text.get_visible()
     ]
-    assert len(words) > 25
+    assert len(words) > 11 + 2 * classes
     for index, (said, place) in enumerate(words):
         inside = place.x0 >= 0 and place.y0 >= 0 and place.x1 <= edge.x1 and place.y1 <= edge.y1
         assert inside, said

@@ -221,3 +221,19 @@ def test_dollar_signs_in_the_names_of_classes_are_no_formulas(tmp_path):
     save_timeline(tmp_path / "timeline.png", timeline, "dollars.mp4")
     with Image.open(tmp_path / "timeline.png") as image:
         assert image.width == 1320
+
+
+@pytest.mark.parametrize("classes", [(2, 3), (9, 24), (40, 20), (300, 30)])
+def test_the_legend_has_room_for_all_names(classes):
+    number, letters = classes
+    names = tuple(f"{n} {'feeling ' * 9}"[:letters] for n in range(number))
+    timeline = Timeline(names)
+    for time in range(3):
+        timeline.add(time, [TrackedFace(1, np.full(number, 1 / number, np.float32))])
+    figure = draw_timeline(timeline, "many.mp4")
+    figure.draw_without_rendering()
+    (legend,), (axes,) = figure.legends, figure.axes
+    place, panel = legend.get_window_extent(), axes.get_window_extent()
+    assert place.x0 >= 0 and place.y0 >= 0 and place.x1 <= figure.bbox.x1
+    assert panel.height > 60
+    assert panel.y0 > place.y1
