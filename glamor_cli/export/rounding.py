@@ -35,6 +35,8 @@ _BLOCK = 64
 def round_weights(quantized: ModelProto, network: ModelProto, pairs: Pairs) -> None:
     """Choose a quantised graph's convolution weights anew, in place; scales stay as they are.
 
+    Convolutions in groups stay rounded to the nearest: their filters do not see all channels.
+
     Args:
         quantized: What ONNX Runtime's ``quantize_static`` made of ``network``.
         network: The float32 graph.
@@ -45,7 +47,9 @@ def round_weights(quantized: ModelProto, network: ModelProto, pairs: Pairs) -> N
     nodes = {
         node.input[1]: node
         for node in network.graph.node
-        if node.op_type == "Conv" and f"{node.input[1]}_quantized" in codes
+        if node.op_type == "Conv"
+        and f"{node.input[1]}_quantized" in codes
+        and _attributes(node).get("group", 1) == 1
     }
     moments = _second_moments(network, list(nodes.values()), pairs)
     for name in nodes:
@@ -98,9 +102,7 @@ def _convolution_inputs(
 
 def _unfold(values: Tensor, node: NodeProto, size: tuple[int, ...]) -> Tensor:
     """Lay out what each filter position sees: (B, C, H, W) to (positions, C * kh * kw)."""
-    attributes: dict[str, Any] = {
-        entry.name: helper.get_attribute_value(entry) for entry in node.attribute
-    }
+    attributes = _attributes(node)
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
     columns = F.unfold(
         F.pad(values, (left, right, top, bottom)),
@@ -109,6 +111,10 @@ def _unfold(values: Tensor, node: NodeProto, size: tuple[int, ...]) -> Tensor:
         dilation=tuple(attributes.get("dilations", (1, 1))),
     )
     return columns.transpose(1, 2).flatten(0, 1)
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
 
 
 def _round_filters(

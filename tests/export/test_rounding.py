@@ -92,6 +92,32 @@ def test_filters_answer_nearer_than_with_nearest_weights(smooth_pairs):
         assert lost(ours) < 0.5 * lost(nearest), name
 
 
+def test_convolutions_in_groups_stay_rounded_to_the_nearest(smooth_pairs):
+    """As an encoder of separable convolutions has them; the others are rounded together still."""
+    network = two_convolutions(np.random.default_rng(0))
+    network.graph.node[0].attribute.append(helper.make_attribute("group", 3))
+    rng = np.random.default_rng(1)
+    for tensor, shape in zip(network.graph.initializer, ((9, 1, 3, 3), (8, 9, 3, 3)), strict=True):
+        filters = rng.normal(0, 0.2, shape).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(filters, tensor.name))
+    weights = codes_of(network)
+    quantized = onnx.ModelProto()
+    for name, values in weights.items():
+        scale = np.float32(np.abs(values).max() / LIMIT)
+        codes = np.round(values / scale).astype(np.int8)
+        quantized.graph.initializer.extend(
+            [
+                numpy_helper.from_array(codes, f"{name}_quantized"),
+                numpy_helper.from_array(scale, f"{name}_scale"),
+            ]
+        )
+    nearest = codes_of(quantized)
+    round_weights(quantized, network, smooth_pairs)
+    ours = codes_of(quantized)
+    assert (ours["first_quantized"] == nearest["first_quantized"]).all()
+    assert (ours["second_quantized"] != nearest["second_quantized"]).any()
+
+
 def test_long_filters_are_rounded_in_blocks_as_in_one(monkeypatch):
     """Those of the network's last convolutions have more weights than a block."""
     rng = np.random.default_rng(0)
