@@ -17,6 +17,31 @@ class Encoder(StrEnum):
     RESNET18 = "resnet18"
 
 
+@dataclass(frozen=True)
+class FeatureMap:
+    """What an encoder makes of the context.
+
+    Attributes:
+        channels: Its channels.
+        size: Height and width, and so of the attention map.
+        stride: Pixels of the context from one cell to the next.
+        is_even: Whether the cells divide the context evenly, as poolings do. Padded convolutions
+            with a stride put the centre of cell i at pixel ``stride * i``. Of maps of one size
+            either all are even or none: pictures tell it by the size (`vision/attention_map.py`).
+    """
+
+    channels: int
+    size: int
+    stride: int
+    is_even: bool
+
+
+FEATURE_MAPS = {
+    Encoder.ORIGINAL: FeatureMap(256, 7, stride=16, is_even=True),
+    Encoder.RESNET18: FeatureMap(512, 4, stride=32, is_even=False),
+}
+
+
 class Variant(StrEnum):
     """The whole network and the paper's ablations of it."""
 
@@ -107,9 +132,9 @@ class NetworkConfig:
     @property
     def channels(self) -> int:
         """Channels of an encoder's feature map."""
-        return 256 if self.encoder is Encoder.ORIGINAL else 512
+        return FEATURE_MAPS[self.encoder].channels
 
     @property
     def attention_size(self) -> int:
         """Height and width of the context's feature map, and so of the attention map."""
-        return 7 if self.encoder is Encoder.ORIGINAL else 4
+        return FEATURE_MAPS[self.encoder].size

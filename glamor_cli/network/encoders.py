@@ -73,5 +73,5 @@ def make_encoder(kind: Encoder) -> nn.Module:
     Raises:
         ConfigError: There is no such encoder.
     """
-    kind = choose(Encoder, kind, "encoder")
-    return OriginalEncoder() if kind is Encoder.ORIGINAL else ResNet18Encoder()
+    makers = {Encoder.ORIGINAL: OriginalEncoder, Encoder.RESNET18: ResNet18Encoder}
+    return makers[choose(Encoder, kind, "encoder")]()

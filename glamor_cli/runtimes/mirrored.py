@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.network.config import Encoder
+from glamor_cli.network.config import FEATURE_MAPS
 from glamor_cli.runtimes.interface import Output, Runtime
 
 
@@ -29,7 +29,7 @@ class MirroredRuntime(Runtime):
         self.provider = runtime.provider
         self.arithmetic = runtime.arithmetic
         self.largest_batch = runtime.largest_batch
-        self._symmetric = runtime.metadata.network.encoder is Encoder.ORIGINAL
+        self._symmetric = FEATURE_MAPS[runtime.metadata.network.encoder].is_even
 
     def _run(self, face: NDArray[np.float32], context: NDArray[np.float32]) -> Output:
         # The average is checked; it is not finite where either answer is not.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glamor_cli.network.config import CONTEXT_SIZE, Encoder, NetworkConfig
+from glamor_cli.network.config import CONTEXT_SIZE, FEATURE_MAPS
 from glamor_cli.vision.pairs import CONTEXT_SHAPE, EVALUATION_COLUMNS, EVALUATION_ROWS
 
 REGION = 32
@@ -115,11 +115,11 @@ def cell_range(cells: int) -> tuple[float, float]:
     Args:
         cells: Rows or columns of the attention map.
     """
-    if cells != NetworkConfig(Encoder.RESNET18).attention_size:
-        return 0.0, float(cells)
-    stride = 32
-    first = (stride / 2 - 0.5) / stride
-    return first, first + CONTEXT_SIZE / stride
+    for found in FEATURE_MAPS.values():
+        if found.size == cells and not found.is_even:
+            first = (found.stride / 2 - 0.5) / found.stride
+            return first, first + CONTEXT_SIZE / found.stride
+    return 0.0, float(cells)
 
 
 def extreme_squares(attention: NDArray[np.float32], side: int = REGION) -> tuple[Region, Region]:

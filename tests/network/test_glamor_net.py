@@ -1,10 +1,20 @@
 """The network's size, its shapes in every form, and what each variant listens to."""
 
+import math
+
 import pytest
 import torch
 
 from glamor_cli.export.tensorflow_checkpoint import VARIABLE_NAMES
-from glamor_cli.network.config import CONTEXT_SIZE, FACE_SIZE, Encoder, NetworkConfig, Variant
+from glamor_cli.network.config import (
+    CONTEXT_SIZE,
+    FACE_SIZE,
+    FEATURE_MAPS,
+    Encoder,
+    NetworkConfig,
+    Variant,
+)
+from glamor_cli.network.encoders import make_encoder
 from glamor_cli.network.glamor_net import GlamorNet
 
 FORMS = [(Encoder.ORIGINAL, variant) for variant in Variant] + [(Encoder.RESNET18, Variant.FULL)]
@@ -88,6 +98,17 @@ def test_shapes_and_sums_of_every_form(encoder, variant):
     torch.testing.assert_close(weights.sum(1), torch.ones(2))
     sums = torch.zeros(2) if variant is Variant.FACE_ONLY else torch.ones(2)
     torch.testing.assert_close(attention.sum(dim=(1, 2)), sums)
+
+
+@pytest.mark.parametrize("encoder", Encoder)
+def test_every_encoder_makes_the_map_that_is_written_of_it(encoder):
+    found = FEATURE_MAPS[encoder]
+    with torch.inference_mode():
+        made = make_encoder(encoder).eval()(make_inputs()[1])
+    assert made.shape == (2, found.channels, found.size, found.size)
+    assert found.size == math.ceil(CONTEXT_SIZE / found.stride)
+    for other in FEATURE_MAPS.values():
+        assert other.size != found.size or other.is_even == found.is_even
 
 
 def test_what_each_variant_listens_to():
