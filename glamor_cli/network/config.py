@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.labels import EMOTIONS
 from glamor_cli.settings import require_below_one, settle_choices
 
 
@@ -114,7 +115,7 @@ class NetworkConfig:
 
     encoder: Encoder = Encoder.ORIGINAL
     variant: Variant = Variant.FULL
-    classes: int = 7
+    classes: int = len(EMOTIONS)
     hidden: int = 128
     dropout: float = 0.5
 

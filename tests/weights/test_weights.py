@@ -1,6 +1,9 @@
 """The shipped weights are what the index says, and both files give the same answers."""
 
 import json
+import subprocess
+import sys
+import textwrap
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,6 +94,23 @@ def test_metadata_survives(saved: Path) -> None:
     assert metadata.temperature == 1.25
     assert [one.held_out_seed for one in metadata.learnt_from] == [7, None]
     assert metadata.chosen_by == "2" * 64
+
+
+def test_other_emotions_are_written_in_one_place() -> None:
+    """Whoever changes labels.py has a network of as many outputs, whose metadata can be read."""
+    code = """
+        from pathlib import Path
+        from glamor_cli import labels
+        labels.EMOTIONS = ("Negative", "Neutral", "Positive")
+        from glamor_cli.data.data_sets.class_names import find_class
+        from glamor_cli.weights.metadata import Metadata
+        read = Metadata.from_json(Metadata("three").to_json(), Path("three"))
+        print(read.network.classes, *read.classes, find_class("neutral"), find_class("angry"))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "3 Negative Neutral Positive Neutral None\n"
 
 
 def test_metadata_of_older_versions_does_not_say_what_was_learnt_from() -> None:

@@ -1,4 +1,4 @@
-"""Which of the seven classes a folder or a manifest's cell means."""
+"""Which of the classes a folder or a manifest's cell means."""
 
 from glamor_cli.labels import EMOTIONS
 
@@ -11,7 +11,9 @@ _ALIASES = {
     "sadness": "Sad",
     "surprised": "Surprise",
 }
-_BY_NAME = {name.lower(): name for name in EMOTIONS} | _ALIASES
+_BY_NAME = {name.lower(): name for name in EMOTIONS} | {
+    alias: name for alias, name in _ALIASES.items() if name in EMOTIONS
+}
 
 
 def find_class(name: str) -> str | None:
@@ -25,4 +27,6 @@ def find_class(name: str) -> str | None:
 
 def known_classes() -> str:
     """List what is understood, for messages."""
-    return f"{', '.join(EMOTIONS)} (or {', '.join(sorted(_ALIASES))}; case does not matter)"
+    aliases = sorted(_ALIASES.keys() & _BY_NAME)
+    others = f"or {', '.join(aliases)}; " if aliases else ""
+    return f"{', '.join(EMOTIONS)} ({others}case does not matter)"
