@@ -38,6 +38,12 @@ MIN_SCORES = {
     DetectorKind.DLIB_CORRECTED: 0.6,
 }
 """Prediction keeps faces of at least this score, unless told otherwise."""
+DETECTOR_PACKAGES = {
+    DetectorKind.CENTERFACE: "onnxruntime",
+    DetectorKind.DLIB: "dlib",
+    DetectorKind.DLIB_CORRECTED: "dlib",
+}
+"""Imported by this name, it decides the boxes by its version, which stores record."""
 LONG_SIDE = 640
 """CenterFace shrinks an image to this long side, in pixels, unless told otherwise."""
 MOST_AT_ONCE = 16

@@ -23,7 +23,7 @@ from glamor_cli.vision.detectors import open_detector
 from glamor_cli.vision.faces import Detector
 from glamor_cli.vision.heif import HEIF_PACKAGE, reads_heif
 from glamor_cli.vision.images import is_turned, read_image
-from glamor_cli.vision.options import DetectorKind
+from glamor_cli.vision.options import DETECTOR_PACKAGES, DetectorKind
 from glamor_cli.vision.pairs import (
     NO_FACE,
     Box,
@@ -36,11 +36,6 @@ from glamor_cli.vision.pairs import (
 )
 from glamor_cli.vision.status import Status
 
-_ENGINES = {
-    DetectorKind.CENTERFACE: "onnxruntime",
-    DetectorKind.DLIB: "dlib",
-    DetectorKind.DLIB_CORRECTED: "dlib",
-}
 _detectors = threading.local()
 
 
@@ -86,7 +81,7 @@ def deciding_versions(making: PairMaking) -> dict[str, str]:
         versions[HEIF_PACKAGE] = importlib.metadata.version(HEIF_PACKAGE)
     if making.boxes is BoxSource.DETECT:
         detector_of_thread(making.detector)
-        engine = _ENGINES[making.detector]
+        engine = DETECTOR_PACKAGES[making.detector]
         versions[engine] = str(importlib.import_module(engine).__version__)
     if making.official_jpeg:
         versions["simplejpeg"] = jpeg_step_version()
