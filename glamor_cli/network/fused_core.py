@@ -24,6 +24,8 @@ _MATRICES = 6
 _VECTORS = 9
 _SMALLEST_TILE = 16
 """Rows, and depth, of the matrix units' smallest product."""
+_LARGEST_STEP = 32
+"""Channels taken at a time, at most."""
 
 
 class CoreOutput(NamedTuple):
@@ -58,7 +60,7 @@ class Launch:
     """
 
     samples: int = 1
-    step: int = 32
+    step: int = _LARGEST_STEP
     warps: int = 8
     stages: int = 2
     dot: str = "tf32x3"
@@ -85,7 +87,7 @@ def choose_launch(batch: int, positions: int, dtype: torch.dtype, processors: in
         samples *= 2
     # Half the bytes a channel: twice the channels a step in the same shared memory. With eight
     # samples' rows, as many spill.
-    step = 16 if dtype is torch.float32 or samples >= 8 else 32
+    step = 16 if dtype is torch.float32 or samples >= 8 else _LARGEST_STEP
     # Several samples' buffers are larger: there is room for fewer.
     return Launch(samples=samples, step=step, stages=4 if samples == 1 else 3)
 
@@ -108,6 +110,8 @@ def unsupported(config: NetworkConfig) -> str | None:
         return f"a {config.variant} network has no attention-fusion core"
     if config.hidden < _SMALLEST_TILE or config.hidden & (config.hidden - 1):
         return f"a hidden width of {config.hidden} is not a power of two from 16 on"
+    if config.channels % _LARGEST_STEP:
+        return f"{config.channels} channels are not a multiple of {_LARGEST_STEP}"
     return None
 
 

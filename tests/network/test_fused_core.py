@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from glamor_cli.network.config import Encoder, NetworkConfig, Variant
+from glamor_cli.network.config import FEATURE_MAPS, Encoder, NetworkConfig, Variant
 from glamor_cli.network.fused_core import (
     FusedCore,
     choose_launch,
@@ -154,6 +155,15 @@ def test_it_compiles_to_overlapping_loads_without_spilling_registers(
     stack = re.search(r"STACK:(\d+)", report)
     assert stack is not None, report
     assert int(stack[1]) == 0, report
+
+
+def test_channels_that_are_no_whole_number_of_steps_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An encoder of 120 channels would be multiplied with what lies behind its weights."""
+    found = replace(FEATURE_MAPS[Encoder.ORIGINAL], channels=120)
+    monkeypatch.setitem(FEATURE_MAPS, Encoder.ORIGINAL, found)
+    assert unsupported(NetworkConfig()) == "120 channels are not a multiple of 32"
 
 
 def test_what_it_cannot_compute_is_said() -> None:
