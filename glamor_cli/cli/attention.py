@@ -84,15 +84,15 @@ def attention(
     with progress_bar("measuring", "pairs") as show:
         report = measure_store(config, show)
     _print(report)
+    if json_file is not None:
+        from glamor_cli.evaluation.attention.summary import to_dict
+
+        write_json(json_file, to_dict(report), "figures")
     if save is not None:
         from glamor_cli.evaluation.attention.figures import save_figures
 
         save_figures(save, report)
         say(f"pictures in {save}")
-    if json_file is not None:
-        from glamor_cli.evaluation.attention.summary import to_dict
-
-        write_json(json_file, to_dict(report), "figures")
 
 
 def _print(report: "AttentionReport") -> None:

@@ -71,11 +71,11 @@ def compare(
     with progress_bar("opening", "pairs") as show:
         result = compare_store(config, lambda name, done, total: show(done, total, doing=name))
     _print(result)
+    if json_file is not None:
+        write_json(json_file, result.to_dict(), "figures")
     if report is not None:
         write_comparison(report, result)
         say(f"report in {report / REPORT}")
-    if json_file is not None:
-        write_json(json_file, result.to_dict(), "figures")
 
 
 def _print(result: "Comparison") -> None:

@@ -72,10 +72,10 @@ def evaluate(
     with progress_bar("evaluating", "pairs") as show:
         result = evaluate_store(config, show)
     _print(result)
-    if report is not None:
-        _write_report(report, result)
     if json_file is not None:
         write_json(json_file, result.to_dict(), "figures")
+    if report is not None:
+        _write_report(report, result)
 
 
 def _print(result: "StoreEvaluation") -> None:
