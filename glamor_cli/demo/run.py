@@ -18,7 +18,7 @@ from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.scenes.make import make_scenes
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.demo.options import DemoConfig
-from glamor_cli.errors import BackendUnavailable, ConfigError
+from glamor_cli.errors import BackendUnavailable, ConfigError, GlamorError
 from glamor_cli.evaluation.attention.cues import find_cues
 from glamor_cli.evaluation.attention.measure import measure_attention
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
@@ -86,7 +86,11 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
         GlamorError: As the stages do.
     """
     _claim(config.folder)
-    return _Road(config, callbacks).go()
+    try:
+        return _Road(config, callbacks).go()
+    except GlamorError as error:
+        # Trainings advise to choose their folder, which lies in the demo's.
+        raise type(error)(error.what, error.remedy.replace("--run", "--output")) from error
 
 
 class _Road:

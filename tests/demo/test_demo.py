@@ -63,6 +63,14 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
     assert [stage.name for stage in stages] == STAGES[:3]
     assert (folder / "run" / CONFIG).exists()
 
+    # As another version may have it.
+    monkeypatch.setattr(glamor_cli.demo.run, "SCENES", replace(SCENES, epochs=1, learning_rate=1))
+    refused = CliRunner().invoke(app, words)
+    assert isinstance(refused.exception, ConfigError), refused.output
+    assert "was started with recipe.learning_rate" in refused.exception.what
+    assert refused.exception.remedy.endswith("start again in another folder with --output.")
+    monkeypatch.setattr(glamor_cli.demo.run, "SCENES", replace(SCENES, epochs=1))
+
     stages.clear()
     monkeypatch.setattr(glamor_cli.demo.run, "DemoCallbacks", tell)
     finished = CliRunner().invoke(app, [*words, "--full"])
