@@ -291,7 +291,7 @@ def _read_config(run: Path) -> dict[str, Any]:
     path = run / CONFIG
     try:
         values: dict[str, Any] = json.loads(read_bounded(path, _MAX_BYTES))
-        TrainPrecision(values.setdefault("precision", TrainPrecision.AUTO))
+        TrainPrecision(values["precision"])
     except (OSError, *MALFORMED) as error:
         raise DataError(
             f"{path} cannot be read ({error})",

@@ -120,7 +120,7 @@ class Metadata:
             network["variant"] = Variant(network["variant"])
             values["network"] = NetworkConfig(**network)
             values["classes"] = tuple(str(name) for name in values["classes"])
-            values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
+            values["geometry"] = Geometry(values["geometry"])
             values["temperature"] = float(values["temperature"])
             values["learnt_from"] = tuple(
                 LearntSplit(**one) for one in values.get("learnt_from", ())

@@ -120,6 +120,11 @@ def swap_splits(store):
         (lambda store: (store / "store.json").write_text("[1]"), "store.json is damaged"),
         (lambda store: (store / "store.json").write_text("[" * 100_000), "store.json is damaged"),
         (lambda store: change(store, schema=2), "is a store of schema 2, not 1"),
+        # Of a later version: calling it damaged would cost its owner the work of making it again.
+        (
+            lambda store: change(store, cameras=3),
+            r"a store with unknown entries \['cameras'\]\nUse the version of glamor that made it",
+        ),
         (lambda store: change(store, complete=False), "is unfinished"),
         (lambda store: change(store, counts={}), "store.json is damaged"),
         (lambda store: change(store, index_sha256={"train": "0"}), "store.json is damaged"),

@@ -206,7 +206,7 @@ class StoreInfo:
         """Read ``store.json``.
 
         Raises:
-            DataError: It is missing, damaged or of another schema.
+            DataError: It is missing, damaged or of another version of glamor.
         """
         require_local(store)
         path = store / STORE_FILE
@@ -224,23 +224,24 @@ class StoreInfo:
         try:
             values: dict[str, Any] = json.loads(text)
             schema = values["schema"]
-            if schema == SCHEMA:
+            unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
+            if schema == SCHEMA and not unknown:
                 return cls._from_values(values)
         except MALFORMED as error:
             raise DataError(
                 f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
             ) from error
+        kind = f"of schema {schema}, not {SCHEMA}"
+        if schema == SCHEMA:
+            kind = f"with unknown entries {unknown}"
         raise DataError(
-            f"{store} is a store of schema {schema}, not {SCHEMA}",
+            f"{store} is a store {kind}",
             "Use the version of glamor that made it, or preprocess the data set again.",
         )
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> "StoreInfo":
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown entries {sorted(unknown)}")
-        values["geometry"] = Geometry(values.get("geometry", Geometry.SAMPLED))
+        values["geometry"] = Geometry(values["geometry"])
         values["classes"] = tuple(str(name) for name in values["classes"])
         values["counts"] = {
             name: Counts(**{key: int(count) for key, count in counts.items()})
