@@ -347,5 +347,6 @@ def _check_alike(config: AblationConfig, folder: Path) -> None:
     if change is not None:
         raise ConfigError(
             f"{folder} was trained with {change}",
-            "Use the ablation's settings again, or start another in a new folder with --run.",
+            "Use the ablation's settings and version of glamor again, or start another in a new "
+            "folder with --run.",
         )

@@ -278,7 +278,8 @@ def check_same_config(config: TrainConfig, store: PairStore) -> None:
     if change is not None:
         raise ConfigError(
             f"the run in {config.run} was started with {change}",
-            "Resume with the same settings, or start again in another folder with --run.",
+            "Resume with the same settings and version of glamor, or start again in another folder "
+            "with --run.",
         )
 
 

@@ -316,7 +316,8 @@ def test_a_changed_box_file_is_a_changed_source(tmp_path, authors_data_set, run)
     run(source, tmp_path / "elsewhere", "whole")
     (source / "crop" / "train" / "Happy" / "clip_0.txt").write_text("1,5,30,33\n")
     with pytest.raises(
-        ConfigError, match=r"(?m)other settings: source\.train\.sha256: \w+, now \w+$"
+        ConfigError,
+        match=r"other settings: source\.train\.sha256: \w+, now \w+\nUse the data set, settings",
     ):
         run(source, tmp_path / "store")
     # Where nothing of it is used, nothing has changed.

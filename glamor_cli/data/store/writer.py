@@ -73,7 +73,8 @@ class StoreWriter:
                     raise ConfigError(
                         f"the store {path} was started with other settings: "
                         f"{'; '.join(differences)}",
-                        "Use the settings it was started with, or choose another folder.",
+                        "Use the data set, settings and versions it was started with, or choose "
+                        "another folder.",
                     )
                 writer = cls(path, begun)
             else:
