@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from itertools import count
 from typing import NoReturn
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from glamor_cli.errors import ConfigError, GlamorError, PeerFailed, reason_of
@@ -143,8 +144,8 @@ def join_world(device: torch.device) -> Iterator[World]:
     # Its default arguments would keep the processes connected if it were imported after they met.
     import_module("torch.distributed.nn.functional")
     try:
-        store, rank, _ = next(rendezvous("env://", timeout=_PATIENCE))
-        # torchrun keeps the addresses of the training before, at which nobody listens any more.
+        store, rank = _meeting_place()
+        # The store keeps the addresses of the training before, at which nobody listens any more.
         store = PrefixStore(f"training {next(_MEETINGS)}", store)
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
@@ -172,6 +173,17 @@ def join_world(device: torch.device) -> Iterator[World]:
         # that still lets go of a tensor would abort the process, its work done or not.
         gc.collect()
         dist.destroy_process_group()
+
+
+@cache
+def _meeting_place() -> tuple[Store, int]:
+    """Find where the processes leave their addresses, and this process's number.
+
+    Other launchers than torchrun let process 0 keep that place. It must outlast a training: one
+    that is ahead of process 0 would wait for the next at a place about to be closed.
+    """
+    store, rank, _ = next(rendezvous("env://", timeout=_PATIENCE))
+    return store, rank
 
 
 def _is_of_another_process(error: RuntimeError) -> bool:

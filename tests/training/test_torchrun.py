@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,35 @@ def test_two_processes_take_the_steps_of_one(scene_store: Path, tmp_path: Path) 
         assert len(one["losses"]) == 10
         for key, value in one.items():
             torch.testing.assert_close(two[key], value, rtol=0, atol=1e-6, msg=f"{name}: {key}")
+
+
+TWICE = """
+import time
+import torch
+from glamor_cli.training.world import join_world
+
+for _ in range(2):
+    with join_world(torch.device("cpu")) as world:
+        world.total(1.0)
+        time.sleep(0.5 * world.leads)  # It writes, and the other goes on to the next.
+"""
+
+
+def test_processes_that_another_launcher_started_train_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Process 0 keeps the place where they meet; the other one is the first there again."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listening.getsockname()[1])}
+    for name, value in (place | {"WORLD_SIZE": "2"}).items():
+        monkeypatch.setenv(name, value)
+    first, second = (start("env", f"RANK={rank}", sys.executable, "-c", TWICE) for rank in range(2))
+    try:
+        for process in (second, first):
+            said = finish(process)
+            assert process.returncode == 0, said
+    finally:
+        first.kill()
 
 
 def test_sigterm_saves_and_any_number_of_processes_goes_on(
