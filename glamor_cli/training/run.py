@@ -149,6 +149,8 @@ class Run:
         train_labels = self.batches.split.labels[self.batches.rows]
         return {
             "torch's version": torch.__version__,
+            # Named before the settings: the same command may choose another on another machine.
+            "precision, which auto chooses by the hardware": self.config.precision,
             "settings": describe_lasting(self.config, self.store),
             "the pairs to learn from": train_labels.tolist(),
             "the pairs to judge by": self.validation.labels[self.validation_rows].tolist(),

@@ -35,8 +35,11 @@ from glamor_cli.training.checkpoints import (
 )
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.curves import CURVES
+from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.recipes import PAPER, SmallFaces, find_recipe
+from glamor_cli.training.run import Run
 from glamor_cli.training.trainer import train
+from glamor_cli.training.world import World
 from glamor_cli.weights.network_file import load_network, read_metadata
 
 
@@ -106,6 +109,19 @@ def test_deterministic_training_of_the_whole_network(scene_store: Path, tmp_path
             config(scene_store, tmp_path / run, recipe, network=NetworkConfig(), deterministic=True)
         )
     assert_same(tmp_path / "one", tmp_path / "two")
+
+
+def test_machines_of_which_auto_chooses_another_precision_are_told_so(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """They were given the same command, and would look for other settings in vain."""
+    one, other = (
+        Run(config(scene_store, tmp_path, precision=chosen), World(torch.device("cpu")))
+        for chosen in (TrainPrecision.FP32, TrainPrecision.BF16)
+    )
+    pairs = zip(one.foundations().items(), other.foundations().values(), strict=True)
+    first = next(name for (name, fact), others in pairs if fact != others)
+    assert first.startswith("precision")
 
 
 def test_the_network_learns_a_handful_by_heart(scene_store: Path, tmp_path: Path) -> None:
