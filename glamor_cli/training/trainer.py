@@ -41,6 +41,9 @@ def train(
     Started by torchrun, several processes train one network: they share every batch, compute what
     one process would, and the first of them writes.
 
+    Trainings at the same time need a process each: in threads of one they would disturb each
+    other's random numbers, which are torch's own.
+
     Args:
         config: What to do.
         resume: Go on with the run in the folder.
