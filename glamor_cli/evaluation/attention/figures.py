@@ -245,10 +245,10 @@ def _draw_costs(axes: Any, report: AttentionReport) -> None:
     axes.set_xlim(left, max(right, left + _LEAST_COST))
     axes.locator_params(axis="x", nbins=4)  # more of three decimals run into each other
     ratio = summarise_hiding(report, report.methods[MapKind.ATTENTION]).shown_ratio
-    times = "" if ratio is None else f": {ratio:.1f} times"
+    times = "" if ratio is None else f"\nattention: {ratio:.1f} times that anywhere"
     side = report.config.hiding.side
-    axes.set_title(f"{side}x{side} pixels hidden{times}", fontsize=10, loc="left")
-    axes.set_xlabel("fall of the answer's probability")
+    axes.set_title(f"{side}x{side} pixels hidden", fontsize=10, loc="left")
+    axes.set_xlabel(f"fall of the answer's probability{times}")
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
