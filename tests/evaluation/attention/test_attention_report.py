@@ -248,7 +248,7 @@ def test_a_ratio_whose_interval_has_no_upper_end_is_not_shown(root, report):
     drops[0] = 0.1
     random_costs = replace(report.random_costs, drops=drops)
     *_, costs = draw_hiding(replace(report, random_costs=random_costs)).axes
-    assert costs.get_title("left") == "32x32 pixels hidden"
+    assert costs.get_xlabel() == "fall of the answer's probability"
 
 
 def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):
