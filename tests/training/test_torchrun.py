@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from typer.testing import CliRunner
 from waiting import wait_until
 
 from glamor_cli.cli.app import app
+from glamor_cli.errors import ConfigError, PeerFailed
 from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.live_report import LIVE_REPORT
@@ -29,10 +33,12 @@ STEPS = Path(__file__).with_name("torchrun_steps.py")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def logs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """torchrun keeps each run's logs among the temporary files, and never removes them."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("logs")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("logs")))
+        yield
 
 
 def start(*command: object) -> subprocess.Popen[str]:
@@ -71,13 +77,27 @@ def losses(run: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if "second" not in key} for line in lines]
 
 
-def test_two_processes_take_the_steps_of_one(scene_store: Path, tmp_path: Path) -> None:
-    process = start(*TORCHRUN, STEPS, scene_store, tmp_path, *RECIPES)
+@pytest.fixture(scope="module")
+def together(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """What two processes leave and say that torchrun starts once, as they take seconds to start."""
+    folder = tmp_path_factory.mktemp("together")
+    train_alone(scene_store, folder / "run-0", "--epochs", 1)
+    commands = (
+        words(scene_store, folder / "whole"),
+        words(scene_store, folder / "refused", "--seed", "RANK"),
+        words(scene_store, folder / "run-RANK", "--epochs", 1, "--resume"),
+    )
+    process = start(*TORCHRUN, STEPS, scene_store, folder, *map(shlex.join, commands))
     said = finish(process)
     assert process.returncode == 0, said
+    return folder, said
+
+
+def test_two_processes_take_the_steps_of_one(scene_store: Path, together: tuple[Path, str]) -> None:
+    folder, _ = together
     for name in RECIPES:
-        take_steps(scene_store, tmp_path, name, World(torch.device("cpu")))
-        one, two = (load_file(tmp_path / f"{name}-{size}.safetensors") for size in (1, 2))
+        take_steps(scene_store, folder, name, World(torch.device("cpu")))
+        one, two = (load_file(folder / f"{name}-{size}.safetensors") for size in (1, 2))
         assert one.keys() == two.keys()
         assert len(one["losses"]) == 10
         for key, value in one.items():
@@ -113,14 +133,16 @@ def test_processes_that_another_launcher_started_train_twice(
         first.kill()
 
 
-def test_sigterm_saves_and_any_number_of_processes_goes_on(
-    scene_store: Path, tmp_path: Path
-) -> None:
-    whole = train(scene_store, tmp_path / "whole")
-    said = finish(whole)
-    assert whole.returncode == 0, said
-    assert said.count("best validation accuracy") == 1, "one process speaks for both"
+def test_one_process_speaks_for_both(together: tuple[Path, str]) -> None:
+    folder, said = together
+    assert said.count("best validation accuracy") == 1
+    assert str(folder / "whole" / BEST) in "".join(said.split())
 
+
+def test_sigterm_saves_and_any_number_of_processes_goes_on(
+    scene_store: Path, together: tuple[Path, str], tmp_path: Path
+) -> None:
+    whole, _ = together
     stopped = train(scene_store, tmp_path / "run")
     wait_until((tmp_path / "run" / LIVE_REPORT).exists, stopped)
     stopped.send_signal(signal.SIGTERM)
@@ -133,8 +155,8 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     resumed = train(scene_store, tmp_path / "run", "--resume")
     said = finish(resumed)
     assert resumed.returncode == 0, said
-    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
-    ends = [load_file(tmp_path / run / BEST) for run in ("run", "whole")]
+    assert losses(tmp_path / "run") == losses(whole / "whole")
+    ends = [load_file(run / BEST) for run in (tmp_path / "run", whole / "whole")]
     assert all(torch.equal(ends[0][key], value) for key, value in ends[1].items())
 
     train_alone(scene_store, tmp_path / "other", "--resume")
@@ -161,24 +183,12 @@ def test_what_all_find_wrong_is_said_once(scene_store: Path, tmp_path: Path) -> 
 
 
 def test_processes_that_were_given_different_work_are_refused(
-    scene_store: Path, tmp_path: Path
+    together: tuple[Path, str],
 ) -> None:
     """Another command on a machine, or a run folder on its own disk, would train nonsense."""
-
-    train_here = shlex.join([sys.executable, "-m", "glamor_cli", "train", str(scene_store)])
-    run = shlex.quote(str(tmp_path / "run"))
-
-    def refused(options: str) -> str:
-        command = f"exec {train_here} --variant face-only --epochs 1 --device cpu {options}"
-        both = start(*TORCHRUN, "--no-python", "--", "sh", "-c", command)
-        said = finish(both)
-        assert both.returncode != 0
-        return said
-
-    said = refused(f"--run {run} --seed $RANK")
+    folder, said = together
     assert said.count("differ in settings") == 1
-    assert not (tmp_path / "run" / CONFIG).exists()
-
-    train_alone(scene_store, tmp_path / "run-0", "--epochs", 1)
-    said = refused(f"--run {run}-$RANK --batch 5 --resume")
+    assert not (folder / "refused" / CONFIG).exists()
     assert said.count("differ in the checkpoint they go on from") == 1
+    both_of = Counter({"0": 2, str(ConfigError.exit_code): 2, str(PeerFailed.exit_code): 2})
+    assert Counter(re.findall(r"glamor ended with (\d+)", said)) == both_of

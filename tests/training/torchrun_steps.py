@@ -1,10 +1,12 @@
-"""Ten steps of trainings in float64, alone or under torchrun: give STORE OUT NAME...
+"""Ten steps of trainings in float64, alone or under torchrun: give STORE OUT COMMAND...
 
 float32's own rounding moves the gradients of early kernels by half a percent, batch norms being
-what they are; in float64 what is left is a mistake. Each NAME is a recipe of `RECIPES` below.
+what they are; in float64 what is left is a mistake. After the steps of all `RECIPES`, each COMMAND
+of glamor is run, with this process's number for RANK: another torchrun would load torch anew.
 """
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from glamor_cli.__main__ import main as glamor
 from glamor_cli.training.average import start_average
 from glamor_cli.training.config import TrainConfig
 from glamor_cli.training.options import TrainPrecision
@@ -40,13 +43,19 @@ STEPS = 10
 
 
 def main() -> None:
-    """Take the steps, and write parameters and losses."""
-    store, out, *names = sys.argv[1:]
+    """Take the steps, and write parameters and losses; run the commands, and print their ends."""
+    store, out, *commands = sys.argv[1:]
     torch.set_num_threads(1)
-    for name in names:
+    for name in RECIPES:
         # They meet anew for each, as in a program that trains several times.
         with join_world(torch.device("cpu")) as world:
             take_steps(Path(store), Path(out), name, world)
+    for command in commands:
+        sys.argv = ["glamor", *shlex.split(command.replace("RANK", os.environ["RANK"]))]
+        try:
+            glamor()
+        except SystemExit as end:
+            sys.stdout.write(f"glamor ended with {end.code or 0}\n")
     # One that is left may abort the process while Python ends, after all the work is done.
     deadline = time.monotonic() + 10
     while any("gloo" in name for name in threads()):
