@@ -73,13 +73,9 @@ COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fresh weights with their ONNX file beside them, as shipped ones have."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("bench") / "fresh.safetensors"
-    save_network(path, GlamorNet(), Metadata("fresh"))
-    export_onnx(path, path.with_suffix(".onnx"), ExportConfig(batch=BatchRange(1, 1, 1)))
-    return path
+def weights() -> Path:
+    """The shipped weights: of others, every benchmark of ONNX Runtime exports a file first."""
+    return find_weights(DEFAULT_WEIGHTS)
 
 
 def quick(weights: Path, **settings) -> BenchConfig:

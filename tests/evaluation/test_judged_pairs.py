@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
@@ -16,10 +17,10 @@ from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.evaluate import choose_split
 from glamor_cli.evaluation.judged_pairs import choose_pairs
-from glamor_cli.export.onnx_export import export_onnx
-from glamor_cli.export.options import BatchRange, ExportConfig
+from glamor_cli.export.graph import describe
 from glamor_cli.weights.metadata import LearntSplit, Metadata
-from glamor_cli.weights.network_file import load_network, save_network
+from glamor_cli.weights.network_file import load_network, read_metadata, save_network
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 CPU = ("--device", "cpu", "--threads", "1")
 
@@ -150,7 +151,9 @@ def test_a_training_says_that_what_it_begins_with_knows_its_validation_pairs(
 def test_a_network_whose_epoch_these_pairs_chose_says_so(folder, store, learn, tmp_path):
     weights = learn("train", None, chosen_by="test")
     exported = tmp_path / "chosen.onnx"
-    export_onnx(weights, exported, ExportConfig(batch=BatchRange(1, 1, 1)))
+    graph = onnx.load(find_weights(DEFAULT_WEIGHTS, suffix=".onnx"))
+    describe(graph, read_metadata(weights), {})
+    onnx.save(graph, exported)
     for file in (weights, exported):
         found, said = run("evaluate", store.path, "--weights", file)
         assert found["chose_epoch"] is True

@@ -12,7 +12,7 @@ from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import save_network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
     network = lively_network(NetworkConfig())

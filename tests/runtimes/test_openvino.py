@@ -6,31 +6,18 @@ import sys
 
 import onnx
 import pytest
-import torch
 
 from glamor_cli.errors import CheckpointError, ConfigError
-from glamor_cli.export.onnx_export import export_onnx
-from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.pairs import random_pairs
-from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import max_abs_diff
-from glamor_cli.weights.metadata import Metadata
-from glamor_cli.weights.network_file import save_network
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    torch.manual_seed(0)
-    network = GlamorNet().eval()
-    torch.nn.init.normal_(network.classifier.logits.weight, 0, 3)
-    path = tmp_path_factory.mktemp("openvino") / "varied.onnx"
-    weights = path.with_suffix(".safetensors")
-    save_network(weights, network, Metadata("varied", temperature=1.3))
-    export_onnx(weights, path, ExportConfig(batch=BatchRange(1, 2, 3)))
-    return path
+@pytest.fixture
+def exported(files):
+    return files[".onnx"]
 
 
 def test_bfloat16_is_used_where_the_cpu_has_it_and_is_told(exported):

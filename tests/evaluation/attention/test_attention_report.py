@@ -32,7 +32,7 @@ from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.weights.metadata import Metadata
 from glamor_cli.weights.network_file import load_network, save_network
-from glamor_cli.weights.registry import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 FEW = HidingConfig(regions=2, steps=2)
 
@@ -263,14 +263,9 @@ def test_data_without_cues_and_an_onnx_file_do_too(root, onnx_file):
     assert values["runtime"]["provider"] == "CPUExecutionProvider"
 
 
-@pytest.fixture(scope="module")
-def onnx_file(root):
-    from glamor_cli.export.onnx_export import export_onnx
-    from glamor_cli.export.options import BatchRange, ExportConfig
-
-    target = root / "full.onnx"
-    export_onnx(root / "full.safetensors", target, ExportConfig(batch=BatchRange(1, 2, 3)))
-    return target
+@pytest.fixture
+def onnx_file():
+    return find_weights(DEFAULT_WEIGHTS, suffix=".onnx")
 
 
 def forget_captum(monkeypatch):
