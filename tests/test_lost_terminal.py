@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 from PIL import Image
+from small_data_sets import write_image
 from waiting import size, wait_until
 
 if sys.platform != "win32":
@@ -113,10 +114,12 @@ def test_a_table_that_nobody_reads_is_the_end(pictures: Path) -> None:
     os.close(theirs)
 
 
-def test_figures_that_nobody_reads_end_alike() -> None:
+def test_figures_that_nobody_reads_end_alike(tmp_path: Path) -> None:
+    write_image(tmp_path / "set" / "Happy" / "0.png")
     ours, theirs = os.pipe()
     os.close(ours)
-    command = [sys.executable, "-m", "glamor_cli", "doctor", "--json", "-"]
+    words = [tmp_path / "set", tmp_path / "pairs", "--boxes", "whole", "--workers", "1"]
+    command = [sys.executable, "-m", "glamor_cli", "preprocess", *words, "--json", "-"]
     done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
     os.close(theirs)
     assert done.returncode == 141
