@@ -243,8 +243,9 @@ def test_a_new_file_has_the_permissions_that_the_umask_leaves(
     try:
         write_text(tmp_path / "rows.csv", "rows")
     finally:
-        os.umask(before)
+        left = os.umask(before)
     assert stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode) == mode
+    assert left == mask, "what is written later has the same"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
