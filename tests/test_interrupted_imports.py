@@ -123,6 +123,15 @@ def test_only_what_is_not_there_is_called_so(
     ):
         import lacks_a_part  # noqa: F401
     assert broken.value.what.startswith("lacks_a_part does not load (No module named 'of_which")
+    (tmp_path / "is_not_mapped.py").write_text(
+        'raise ImportError("libwhole.so: failed to map segment from shared object")\n'
+    )
+    with (
+        pytest.raises(BackendUnavailable) as whole,
+        importing("is_not_mapped", "it is not installed", "Install it."),
+    ):
+        import is_not_mapped  # noqa: F401
+    assert whole.value.remedy.startswith("Raise the limit of memory")
     with (
         pytest.raises(KeyboardInterrupt),
         importing("was_interrupted", "it is not installed", "Install it."),

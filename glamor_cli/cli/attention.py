@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.input_files import store_files, weights_files
-from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.json_output import json_first, json_option
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
@@ -57,6 +57,7 @@ def attention(
     """Measure the attention: what it points at, and what hiding that place costs."""
     from glamor_cli.evaluation.attention.hiding import HidingConfig
     from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
+    from glamor_cli.evaluation.attention.summary import to_dict
 
     pictures: list[Path] = []
     if save is not None:
@@ -84,15 +85,12 @@ def attention(
     with progress_bar("measuring", "pairs") as show:
         report = measure_store(config, show)
     _print(report)
-    if json_file is not None:
-        from glamor_cli.evaluation.attention.summary import to_dict
+    with json_first(json_file, to_dict(report), "figures"):
+        if save is not None:
+            from glamor_cli.evaluation.attention.figures import save_figures
 
-        write_json(json_file, to_dict(report), "figures")
-    if save is not None:
-        from glamor_cli.evaluation.attention.figures import save_figures
-
-        save_figures(save, report)
-        say(f"pictures in {save}")
+            save_figures(save, report)
+            say(f"pictures in {save}")
 
 
 def _print(report: "AttentionReport") -> None:

@@ -157,11 +157,10 @@ def _report(
     from glamor_cli.bench.report import to_csv, write_plot
 
     _print_table(result)
-    if plot is not None:
-        write_plot(result, plot)
     writes: list[tuple[Path | None, Callable[[Path], None]]] = [
         (csv_file, lambda path: write_result(path, to_csv(result))),
         (json_file, lambda path: write_json(path, result.to_dict(), "figures")),
+        (plot, lambda path: write_plot(result, path)),
     ]
     # Standard output last: where its reader has gone, the command ends.
     for path, write in sorted(writes, key=lambda one: one[0] == STANDARD_OUTPUT):

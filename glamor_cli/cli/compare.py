@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.input_files import store_files, weights_files
-from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.json_output import json_first, json_option
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import printable, progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
@@ -71,11 +71,10 @@ def compare(
     with progress_bar("opening", "pairs") as show:
         result = compare_store(config, lambda name, done, total: show(done, total, doing=name))
     _print(result)
-    if json_file is not None:
-        write_json(json_file, result.to_dict(), "figures")
-    if report is not None:
-        write_comparison(report, result)
-        say(f"report in {report / REPORT}")
+    with json_first(json_file, result.to_dict(), "figures"):
+        if report is not None:
+            write_comparison(report, result)
+            say(f"report in {report / REPORT}")
 
 
 def _print(result: "Comparison") -> None:

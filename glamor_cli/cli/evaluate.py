@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glamor_cli.cli.input_files import store_files, weights_files
-from glamor_cli.cli.json_output import json_option, write_json
+from glamor_cli.cli.json_output import json_first, json_option
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
@@ -72,10 +72,9 @@ def evaluate(
     with progress_bar("evaluating", "pairs") as show:
         result = evaluate_store(config, show)
     _print(result)
-    if json_file is not None:
-        write_json(json_file, result.to_dict(), "figures")
-    if report is not None:
-        _write_report(report, result)
+    with json_first(json_file, result.to_dict(), "figures"):
+        if report is not None:
+            _write_report(report, result)
 
 
 def _print(result: "StoreEvaluation") -> None:

@@ -89,6 +89,8 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
     try:
         return _Road(config, callbacks).go()
     except GlamorError as error:
+        if "--run" not in error.remedy:
+            raise
         # Trainings advise to choose their folder, which lies in the demo's.
         raise type(error)(error.what, error.remedy.replace("--run", "--output")) from error
 

@@ -78,9 +78,9 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
         ConfigError: The folder cannot be written to.
         DataError: The store has gone or changed.
     """
-    save_figure(folder / PICTURE, draw_comparison(comparison, names=True), _DPI)
     _write_disagreements(folder / DISAGREEMENTS, comparison)
     write_json(folder / FIGURES, comparison.to_dict(), ensure_ascii=False)
+    save_figure(folder / PICTURE, draw_comparison(comparison, names=True), _DPI)
     split = PairStore.open(comparison.config.store).split(comparison.split)
     write_page(folder / REPORT, "comparison.html.j2", _page_values(comparison, split))
 

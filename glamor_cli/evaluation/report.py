@@ -51,7 +51,6 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
     losses = losses_of_pairs(evaluation.probabilities, evaluation.labels)
     headline = headline_intervals(evaluation.metrics, losses)
     by_class = class_intervals(evaluation.metrics)
-    save_confusion(folder / CONFUSION, evaluation.metrics)
     write_predictions(folder / PREDICTIONS, evaluation)
     figures = result.to_dict() | {
         "intervals": {
@@ -64,6 +63,7 @@ def write_report(folder: Path, result: StoreEvaluation) -> None:
         }
     }
     write_json(folder / FIGURES, figures, ensure_ascii=False)
+    save_confusion(folder / CONFUSION, evaluation.metrics)
     values = _page_values(result, PairStore.open(result.store).split(result.split))
     values |= {"headline": headline, "classes": _class_rows(evaluation, by_class)}
     write_page(folder / REPORT, "report.html.j2", values)

@@ -11,6 +11,6 @@ def csv_line(cells: Iterable[object]) -> str:
     Only cells that must be are quoted: polars, for one, takes a quoted empty cell for text.
     """
     text = io.StringIO(newline="")
-    # Where lines end in a line feed alone, Python forgets to quote a carriage return.
+    # Where lines end in a line feed alone, Python 3.11 does not quote a carriage return.
     csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().removesuffix("\r\n") + "\n"

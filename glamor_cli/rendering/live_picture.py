@@ -13,12 +13,12 @@ from glamor_cli.vision.options import Sampling
 
 _ENDINGS = (".jpg", ".jpeg")
 _EVERY = Sampling(every=1.0)
-"""Which frames are drawn: those of ``--every 1s``, which are at times a little less than a second
-apart, are so all drawn."""
+"""Which frames are drawn: of each second the first. Those of ``--every 1s``, which come at times a
+little less than a second apart, are then all drawn."""
 
 
 class LivePicture:
-    """Keeps the newest annotated frame in a JPEG file, which is whole at any time.
+    """Keeps the newest second's annotated frame in a JPEG file, which is whole at any time.
 
     Args:
         path: The file; it is replaced.

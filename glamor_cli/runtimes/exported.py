@@ -156,7 +156,7 @@ def identify(model: "ModelProto", path: Path) -> ExportedFile:
 
 
 def unreadable(name: Path | str, error: Exception) -> GlamorError:
-    """Say that something is not ONNX, newer than what reads it, or that the machine lacks room."""
+    """Say that something is not ONNX, newer than what reads it, or memory or threads lack."""
     if is_lack_of_memory(error):
         return no_memory_to(f"open {name}")
     if is_lack_of_threads(error):

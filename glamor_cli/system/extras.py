@@ -67,7 +67,7 @@ def importing(package: str, missing: str, remedy: str) -> Iterator[None]:
     Args:
         package: What is imported.
         missing: One line for where it is not installed.
-        remedy: One line saying how to install it.
+        remedy: One line saying how to install it, or to install it again.
 
     Raises:
         BackendUnavailable: It is not installed, or does not load.
@@ -80,8 +80,10 @@ def importing(package: str, missing: str, remedy: str) -> Iterator[None]:
         # What is damaged, or does not fit its neighbours, raises anything.
         heed_interrupt(error)
         absent = isinstance(error, ModuleNotFoundError) and error.name == package
-        what = missing if absent else f"{package} does not load ({whole_reason_of(error)})"
-        raise BackendUnavailable(what, remedy) from error
+        if absent:
+            raise BackendUnavailable(missing, remedy) from error
+        what = f"{package} does not load ({whole_reason_of(error)})"
+        raise BackendUnavailable(what, reinstall_or(error, remedy)) from error
 
 
 def heed_interrupt(error: BaseException) -> None:
@@ -103,13 +105,13 @@ def lacks_temporary_files(error: BaseException) -> bool:
     return any(_NO_TEMPORARY_FILES in str(cause) for cause in _causes(error))
 
 
-def reinstall_or(error: BaseException) -> str:
+def reinstall_or(error: BaseException, reinstall: str = REINSTALL) -> str:
     """Say what to do where a package does not load: mostly, but not always, it is damaged."""
     if lacks_temporary_files(error):
         return TEMPORARY_FILES
     if any(_NOT_MAPPED in str(cause) for cause in _causes(error)):
-        return "Raise the limit of memory (ulimit -v), or mount its folder without noexec."
-    return REINSTALL
+        return "Raise the limit of memory (ulimit -v), or mount Python's packages without noexec."
+    return reinstall
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from glamor_cli.system.torchrun import local_rank, processes
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up; checkpoints are written meanwhile."""
+_PLACE = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+"""Environment variables that say where the processes meet, and which of how many this is."""
 _MEETINGS = count()
 """Numbers the trainings of this process."""
 _SEE_ITS_MESSAGE = "See that process's own error message."
@@ -90,7 +93,8 @@ class World:
                 self.fail(
                     ConfigError(
                         f"the processes of this training differ in {name}",
-                        "Give all the same command, the same store, and a run folder they share.",
+                        "Give all the same command and --precision, the same store, and a run "
+                        "folder they share.",
                     )
                 )
 
@@ -144,7 +148,7 @@ def join_world(device: torch.device) -> Iterator[World]:
     # Its default arguments would keep the processes connected if it were imported after they met.
     import_module("torch.distributed.nn.functional")
     try:
-        store, rank = _meeting_place()
+        store, rank = _meeting_place(*map(os.environ.get, _PLACE))
         # The store keeps the addresses of the training before, at which nobody listens any more.
         store = PrefixStore(f"training {next(_MEETINGS)}", store)
         dist.init_process_group(
@@ -176,7 +180,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
 
 @cache
-def _meeting_place() -> tuple[Store, int]:
+def _meeting_place(*place: str | None) -> tuple[Store, int]:  # noqa: ARG001 - what it depends on
     """Find where the processes leave their addresses, and this process's number.
 
     Other launchers than torchrun let process 0 keep that place. It must outlast a training: one

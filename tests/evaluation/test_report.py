@@ -13,6 +13,7 @@ from PIL import Image
 
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
+from glamor_cli.errors import ConfigError
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
 from glamor_cli.evaluation.evaluate import EvaluateConfig, StoreEvaluation, evaluate_store
 from glamor_cli.evaluation.gallery import choose_surest
@@ -120,6 +121,15 @@ def test_of_classes_that_tie_all_are_named(result, tmp_path):
         f"{classes[2]} (2)",
         "–",
     ]
+
+
+def test_figures_outlive_a_picture_that_cannot_be_written(result, tmp_path):
+    """So do they a disk that becomes full: they are small and come first."""
+    (tmp_path / "confusion.png").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        write_report(tmp_path, result)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"confusion.png", "metrics.json", "predictions.csv"}
 
 
 def test_the_galleries_hold_all_pairs_of_a_small_split(report, result):

@@ -231,9 +231,8 @@ class StoreInfo:
             raise DataError(
                 f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
             ) from error
-        kind = f"of schema {schema}, not {SCHEMA}"
-        if schema == SCHEMA:
-            kind = f"with unknown entries {unknown}"
+        other_schema = f"of schema {schema}, not {SCHEMA}"
+        kind = f"with unknown entries {unknown}" if schema == SCHEMA else other_schema
         raise DataError(
             f"{store} is a store {kind}",
             "Use the version of glamor that made it, or preprocess the data set again.",

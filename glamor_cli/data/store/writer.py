@@ -62,7 +62,7 @@ class StoreWriter:
         Raises:
             ConfigError: The folder cannot be written to, holds something else, is being written
                 by another process, or was begun with other settings, which the message names.
-            DataError: ``store.json`` is damaged or of another schema.
+            DataError: ``store.json`` is damaged or of another version of glamor.
         """
         with lock_folder(path, "writing the store", "Wait until it has finished."):
             remove_leftovers(path, Path(STORE_FILE).suffix)
