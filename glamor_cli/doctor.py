@@ -178,13 +178,12 @@ def _machine(driver: Driver) -> Iterator[Finding]:
 
 
 def _temporary_files() -> Finding:
-    name = "temporary files"
+    status, remedy = FindingStatus.OK, ""
     try:
-        folder = tempfile.gettempdir()
+        detail = f"in {tempfile.gettempdir()}"
     except OSError as error:
-        detail = reason_of(error)
-        return Finding("machine", name, FindingStatus.BROKEN, detail, TEMPORARY_FILES)
-    return Finding("machine", name, FindingStatus.OK, f"in {folder}")
+        status, detail, remedy = FindingStatus.BROKEN, reason_of(error), TEMPORARY_FILES
+    return Finding("machine", "temporary files", status, detail, remedy)
 
 
 def _gpu(driver: Driver) -> Finding:
@@ -192,16 +191,14 @@ def _gpu(driver: Driver) -> Finding:
         remedy = "Needed only to run on a GPU: install an NVIDIA driver (580 or newer for CUDA 13)."
         return Finding("machine", "NVIDIA GPU", FindingStatus.MISSING, driver.problem, remedy)
     names = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in driver.gpus)
-    return Finding(
-        "machine", "NVIDIA GPU", FindingStatus.OK, f"{names}; driver for CUDA {driver.cuda}"
-    )
+    detail = f"{names}; driver for CUDA {driver.cuda}"
+    return Finding("machine", "NVIDIA GPU", FindingStatus.OK, detail)
 
 
 def _libraries(driver: Driver) -> Iterator[Finding]:
     missing = [name for name in _BASE if installed_version(name) is None]
-    detail = (
-        f"missing: {', '.join(missing)}" if missing else f"all {len(_BASE)} packages are installed"
-    )
+    all_here = f"all {len(_BASE)} packages are installed"
+    detail = f"missing: {', '.join(missing)}" if missing else all_here
     status = FindingStatus.BROKEN if missing else FindingStatus.OK
     yield Finding("libraries", "base", status, detail, REINSTALL if missing else "")
     torch = _torch(driver)
@@ -215,9 +212,14 @@ def _libraries(driver: Driver) -> Iterator[Finding]:
         try:
             importlib.import_module(module)
         except Exception as error:
-            heed_interrupt(error)
-            status, remedy = FindingStatus.BROKEN, reinstall_or(error)
-            yield Finding("libraries", name, status, _problem(error), remedy)
+            yield _not_loaded(name, error)
+
+
+def _not_loaded(name: str, error: Exception) -> Finding:
+    """Make a row of whatever a damaged library raises."""
+    heed_interrupt(error)
+    status, remedy = FindingStatus.BROKEN, reinstall_or(error)
+    return Finding("libraries", name, status, _problem(error), remedy)
 
 
 def _torch(driver: Driver) -> Finding:
@@ -225,16 +227,10 @@ def _torch(driver: Driver) -> Finding:
         torch = importlib.import_module("torch")
         known, on_gpu = torch.__version__, torch.cuda.is_available()
     except Exception as error:
-        heed_interrupt(error)
-        # Whatever a damaged library raises becomes its row.
-        status, remedy = FindingStatus.BROKEN, reinstall_or(error)
-        return Finding("libraries", "torch", status, _problem(error), remedy)
-    if on_gpu:
-        return Finding(
-            "libraries", "torch", FindingStatus.OK, f"{known}, cpu and cuda {torch.version.cuda}"
-        )
-    if not driver.gpus:
-        return Finding("libraries", "torch", FindingStatus.OK, f"{known}, cpu")
+        return _not_loaded("torch", error)
+    if on_gpu or not driver.gpus:
+        cuda = f" and cuda {torch.version.cuda}" if on_gpu else ""
+        return Finding("libraries", "torch", FindingStatus.OK, f"{known}, cpu{cuda}")
     return Finding(
         "libraries",
         "torch on CUDA",

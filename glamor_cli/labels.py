@@ -1,3 +1,3 @@
-"""The seven emotions, in the order of the network's outputs (docs/official-program.md, Labels)."""
+"""The emotions, in the order of the network's outputs (docs/official-program.md, Labels)."""
 
 EMOTIONS: tuple[str, ...] = ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")

@@ -11,7 +11,7 @@ from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
-from glamor_cli.weights.metadata import Metadata
+from glamor_cli.weights.metadata import LearntSplit, Metadata
 from glamor_cli.weights.network_file import save_network
 
 
@@ -25,7 +25,9 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_var.uniform_(0.05, 0.3)
     path = tmp_path_factory.mktemp("exported") / "varied.safetensors"
-    save_network(path, network, Metadata("varied", temperature=1.3))
+    learnt_from = (LearntSplit("train", "1" * 64, 28, held_out_seed=0),)
+    metadata = Metadata("varied", temperature=1.3, learnt_from=learnt_from, chosen_by="2" * 64)
+    save_network(path, network, metadata)
     return path
 
 

@@ -110,6 +110,8 @@ def test_int8_is_calibrated_and_judged_on_a_store(
     assert 0 < agreement.max_abs_diff <= 0.25
     assert agreement.accuracy is not None
     model = onnx.load(out)
+    (how,) = (entry.value for entry in model.metadata_props if entry.key == EXPORT_KEY)
+    assert json.loads(how)["int8_form"] == form
     zero_points = {
         onnx.TensorProto.DataType.Name(tensor.data_type)
         for tensor in model.graph.initializer

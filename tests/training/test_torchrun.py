@@ -84,8 +84,8 @@ def together(scene_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     train_alone(scene_store, folder / "run-0", "--epochs", 1)
     commands = (
         words(scene_store, folder / "whole"),
-        words(scene_store, folder / "refused", "--seed", "RANK"),
-        words(scene_store, folder / "run-RANK", "--epochs", 1, "--resume"),
+        words(scene_store, folder / "refused", "--seed", "$RANK"),
+        words(scene_store, folder / "run-$RANK", "--epochs", 1, "--resume"),
     )
     process = start(*TORCHRUN, STEPS, scene_store, folder, *map(shlex.join, commands))
     said = finish(process)
@@ -130,7 +130,9 @@ def test_processes_that_another_launcher_started_train_twice(
             said = finish(process)
             assert process.returncode == 0, said
     finally:
-        first.kill()
+        for process in (first, second):
+            process.kill()
+            process.communicate()
 
 
 def test_one_process_speaks_for_both(together: tuple[Path, str]) -> None:

@@ -2,7 +2,7 @@
 
 float32's own rounding moves the gradients of early kernels by half a percent, batch norms being
 what they are; in float64 what is left is a mistake. After the steps of all `RECIPES`, each COMMAND
-of glamor is run, with this process's number for RANK: another torchrun would load torch anew.
+of glamor is run, in which $RANK is this process's number: another torchrun would load torch anew.
 """
 
 import os
@@ -51,7 +51,7 @@ def main() -> None:
         with join_world(torch.device("cpu")) as world:
             take_steps(Path(store), Path(out), name, world)
     for command in commands:
-        sys.argv = ["glamor", *shlex.split(command.replace("RANK", os.environ["RANK"]))]
+        sys.argv = ["glamor", *shlex.split(os.path.expandvars(command))]
         try:
             glamor()
         except SystemExit as end:

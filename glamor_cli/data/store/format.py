@@ -231,7 +231,7 @@ class StoreInfo:
             raise DataError(
                 f"{path} is damaged ({error})", "Preprocess the data set into a new folder."
             ) from error
-        other_schema = f"of schema {schema}, not {SCHEMA}"
+        other_schema = f"of schema {schema!r}, not {SCHEMA}"
         kind = f"with unknown entries {unknown}" if schema == SCHEMA else other_schema
         raise DataError(
             f"{store} is a store {kind}",
