@@ -157,8 +157,8 @@ def test_an_export_of_another_network_is_timed_and_not_compared(
     weights: Path, tmp_path: Path
 ) -> None:
     others = {
-        "classes": NetworkConfig(classes=8),
-        "encoder": NetworkConfig(Encoder.RESNET18),
+        "classes": NetworkConfig(variant=Variant.FACE_ONLY, classes=8),
+        "encoder": NetworkConfig(Encoder.RESNET18, Variant.FACE_ONLY),
     }
     paths = []
     for name, network in others.items():

@@ -43,10 +43,6 @@ def write_weights(path: Path, config: NetworkConfig) -> Path:
     [
         *((Encoder.ORIGINAL, variant) for variant in Variant if variant is not Variant.FULL),
         (Encoder.RESNET18, Variant.FULL),
-        *(
-            pytest.param(Encoder.RESNET18, variant, marks=pytest.mark.slow)
-            for variant in (Variant.FACE_ONLY, Variant.CONTEXT_ONLY)
-        ),
     ],
 )
 def test_every_network_gives_its_answers_from_onnx(

@@ -287,8 +287,8 @@ def test_the_program_that_makes_weights_waits_until_a_stopped_training_has_saved
 ) -> None:
     program = (
         "import signal, sys\n"
-        "from train_weights import glamor\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"  # as its main does
+        "from commands import glamor\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"  # as train_weights does
         "glamor('train', *sys.argv[1:])\n"
     )
     options = "--epochs 1000 --batch 4 --variant face-only --threads 1 --device cpu"

@@ -17,12 +17,12 @@ import json
 import math
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands import glamor
 from publish_weights import majority_accuracy
 
 from glamor_cli.data.store.pair_store import PairStore, Split
@@ -31,7 +31,6 @@ from glamor_cli.evaluation.evaluate import evaluate
 from glamor_cli.files.atomic import write_text
 from glamor_cli.network.config import Encoder, Variant
 from glamor_cli.runtimes.base import open_runtime
-from glamor_cli.system.stop_signals import HANGUP
 from glamor_cli.training.config import BEST, CONFIG, METRICS
 from glamor_cli.training.options import RecipeName
 from glamor_cli.training.recipes import find_recipe
@@ -192,31 +191,6 @@ def judge(step: Step, out: Path, split: Split, device: str) -> dict[str, object]
         "accuracy": round(judged.metrics.accuracy, 4),
         "ferplus_majority": majority_accuracy(judged, split),
     }
-
-
-def glamor(*arguments: object) -> None:
-    """Run a command of ours; its failure is this program's end."""
-    command = [sys.executable, "-m", "glamor_cli", *map(str, arguments)]
-    process = subprocess.Popen(command)
-    _wait(process)
-    if process.returncode:
-        raise SystemExit(f"failed: {' '.join(command)}")
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a command, also where this program is stopped, for the command saves then."""
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        # The terminal told it too.
-        _wait(process)
-        raise
-    except SystemExit:
-        # A training that the scheduler told, too, would end at once by a second SIGTERM.
-        hears = HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN
-        process.send_signal(HANGUP if hears else signal.SIGTERM)
-        _wait(process)
-        raise
 
 
 if __name__ == "__main__":
