@@ -85,7 +85,7 @@ def attention(
     with progress_bar("measuring", "pairs") as show:
         report = measure_store(config, show)
     _print(report)
-    with json_first(json_file, to_dict(report), "figures"):
+    with json_first(json_file, lambda: to_dict(report), "figures"):
         if save is not None:
             from glamor_cli.evaluation.attention.figures import save_figures
 

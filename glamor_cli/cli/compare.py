@@ -71,7 +71,7 @@ def compare(
     with progress_bar("opening", "pairs") as show:
         result = compare_store(config, lambda name, done, total: show(done, total, doing=name))
     _print(result)
-    with json_first(json_file, result.to_dict(), "figures"):
+    with json_first(json_file, result.to_dict, "figures"):
         if report is not None:
             write_comparison(report, result)
             say(f"report in {report / REPORT}")

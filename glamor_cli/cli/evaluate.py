@@ -72,7 +72,7 @@ def evaluate(
     with progress_bar("evaluating", "pairs") as show:
         result = evaluate_store(config, show)
     _print(result)
-    with json_first(json_file, result.to_dict(), "figures"):
+    with json_first(json_file, result.to_dict, "figures"):
         if report is not None:
             _write_report(report, result)
 

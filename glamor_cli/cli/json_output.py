@@ -1,7 +1,7 @@
 """What a command found, for programs, in a file or on standard output: ``--json``, ``--csv``."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,24 +43,26 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
 
 
 @contextmanager
-def json_first(path: Path | None, content: dict[str, Any], what: str) -> Iterator[None]:
+def json_first(
+    path: Path | None, content: Callable[[], dict[str, Any]], what: str
+) -> Iterator[None]:
     """Write to the file that ``--json`` names, and then, in this block, what needs more room.
 
     Standard output comes last: where its reader has gone, the command ends.
 
     Args:
         path: As ``write_json`` takes it; None is not asked for.
-        content: As ``write_json`` takes it.
+        content: Gives what ``write_json`` takes; it is asked only where it is written.
         what: As ``write_json`` takes it.
 
     Raises:
         ConfigError: It cannot be written to.
     """
     if path is not None and path != STANDARD_OUTPUT:
-        write_json(path, content, what)
+        write_json(path, content(), what)
     yield
     if path == STANDARD_OUTPUT:
-        write_json(path, content, what)
+        write_json(path, content(), what)
 
 
 def write_result(path: Path, text: str) -> None:
