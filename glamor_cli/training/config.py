@@ -38,9 +38,10 @@ METRICS = "metrics.jsonl"
 FREE_TO_CHANGE = (
     *("store", "initial_weights", "teacher"),
     *("device", "threads", "checkpoint_every", "deterministic"),
+    "judged_by",
 )
 """Settings that do not change what a run computes, or only in the last bits: of files, the content
-counts and not the place."""
+counts and not the place. What a run is judged by, it keeps."""
 
 _CONTENTS = {
     "pairs": "pairs",
@@ -152,6 +153,22 @@ def read_precision(run: Path) -> TrainPrecision:
     return TrainPrecision(_read_config(run)["precision"])
 
 
+def read_judged_by(run: Path) -> str | None:
+    """Name the split that judges a run, its training split if a tenth of that does.
+
+    Args:
+        run: The run's folder.
+
+    Returns:
+        The split; None of a run that an older version began.
+
+    Raises:
+        DataError: Its ``config.json`` cannot be read.
+    """
+    judged_by: str | None = _read_config(run).get("judged_by")
+    return judged_by
+
+
 def check_can_begin(config: TrainConfig, *, resume: bool) -> None:
     """Check what can be told of a run before its store is opened.
 
@@ -207,14 +224,20 @@ def describe_lasting(config: TrainConfig, store: PairStore) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in FREE_TO_CHANGE}
 
 
-def write_config(config: TrainConfig, store: PairStore) -> None:
+def write_config(config: TrainConfig, store: PairStore, judged_by: str) -> None:
     """Write a run's settings into its folder.
+
+    Args:
+        config: The settings.
+        store: The store it learns from.
+        judged_by: The split that judges it, as ``read_judged_by`` gives it.
 
     Raises:
         ConfigError: The folder cannot be written to.
         DataError: An index of the store is damaged.
     """
-    write_text(config.run / CONFIG, json.dumps(describe(config, store), indent=2) + "\n")
+    values = describe(config, store) | {"judged_by": judged_by}
+    write_text(config.run / CONFIG, json.dumps(values, indent=2) + "\n")
 
 
 @dataclass(frozen=True)

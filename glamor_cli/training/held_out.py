@@ -1,5 +1,6 @@
 """Which rows of a store a run learns from, and which it is judged on."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from glamor_cli.data.held_out import hold_out
 from glamor_cli.data.split_names import TRAIN_SPLIT, VALIDATION_SPLITS, WHOLE_SPLIT, find_split
 from glamor_cli.data.store.pair_store import PairStore, Split
-from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.training.config import TrainConfig
+from glamor_cli.errors import CheckpointError, ConfigError, DataError
+from glamor_cli.training.checkpoints import has_checkpoint
+from glamor_cli.training.config import BEST, TrainConfig, read_judged_by
 from glamor_cli.weights.metadata import LearntSplit
+from glamor_cli.weights.network_file import read_metadata
 
 
 def choose_rows(
@@ -63,11 +66,34 @@ def settle_train_split(config: TrainConfig) -> TrainConfig:
 
 
 def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None:
-    """Name the split that chooses the best epoch; None where a part of the training split does."""
+    """Name the split that chooses the best epoch; None where a part of the training split does.
+
+    A run in the folder keeps what it was begun with: other versions know other names of splits.
+
+    Raises:
+        DataError: The settings of the run in the folder cannot be read.
+    """
     if config.validation_split is not None:
         return config.validation_split
+    begun = _judged_before(config)
+    if begun is not None:
+        return None if begun == config.train_split else begun
     others = [name for name in store.splits if name != config.train_split]
     return find_split(VALIDATION_SPLITS, others)
+
+
+def _judged_before(config: TrainConfig) -> str | None:
+    """Name the split that judges the run in the folder; None if there is no run, or none told."""
+    if not has_checkpoint(config.run):
+        return None
+    named = read_judged_by(config.run)
+    if named is None:
+        # Of a run that an older version began, the weights tell whether a tenth was held out.
+        with suppress(CheckpointError):
+            own = read_metadata(config.run / BEST).learnt_from[:1]
+            if any(one.held_out_seed is not None for one in own):
+                return config.train_split
+    return named
 
 
 def describe_learnt(store: PairStore, config: TrainConfig) -> LearntSplit:

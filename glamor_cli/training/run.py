@@ -177,7 +177,7 @@ class Run:
                     self._write_history()
         elif self.world.leads:
             keep_candidate(run, None)
-            write_config(self.config, self.store)
+            write_config(self.config, self.store, self.validation.name)
 
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""

@@ -15,10 +15,11 @@ from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.checkpoints import LAST
-from glamor_cli.training.config import CONFIG, check_can_begin, write_config
+from glamor_cli.training.config import BEST, CONFIG, check_can_begin, write_config
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import CHECKPOINT_KEY
+from glamor_cli.weights.network_file import load_network, save_network
 
 
 def test_resuming_otherwise_names_the_difference(scene_store: Path, undisturbed: Path) -> None:
@@ -36,7 +37,7 @@ def test_a_run_does_not_mix_with_other_files(scene_store: Path, tmp_path: Path) 
         train(config(scene_store, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["photograph.jpg"]
     # A run that was begun and has no checkpoint yet may begin anew among what it left.
-    write_config(config(scene_store, tmp_path), PairStore.open(scene_store))
+    write_config(config(scene_store, tmp_path), PairStore.open(scene_store), "validation")
     check_can_begin(config(scene_store, tmp_path), resume=True)
     for path in tmp_path.iterdir():
         path.rename(path.with_name(f".{path.name}"))
@@ -78,6 +79,26 @@ def test_the_precision_that_auto_chose_stays_with_the_run(
     # Older versions wrote down what was asked for.
     (run / CONFIG).write_text(json.dumps(settings | {"precision": "auto"}))
     assert train(config(scene_store, run), resume=True).finished
+
+
+def test_what_judges_stays_with_the_run(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Another version may choose another split by itself."""
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    again = config(scene_store, run)
+    settings = json.loads((run / CONFIG).read_text())
+    assert settings["judged_by"] == train(again, resume=True).judged_by == "validation"
+    (run / CONFIG).write_text(json.dumps(settings | {"judged_by": "train"}))
+    assert train(again, resume=True).judged_by == "a tenth of train"
+    # Older versions did not write it down, but their weights say what they learnt from.
+    del settings["judged_by"]
+    (run / CONFIG).write_text(json.dumps(settings))
+    assert train(again, resume=True).judged_by == "validation"
+    network, metadata = load_network(run / BEST)
+    learnt = (replace(metadata.learnt_from[0], held_out_seed=0),)
+    save_network(run / BEST, network, replace(metadata, learnt_from=learnt))
+    assert train(again, resume=True).judged_by == "a tenth of train"
 
 
 def test_resuming_on_other_pairs_is_refused(
