@@ -54,7 +54,7 @@ def annotate(prediction: ImagePrediction) -> Image.Image:
     if prediction.image is None:
         raise ValueError("the prediction carries no image: predict with keep_images")
     picture, scale = _fit(prediction.image)
-    style = Style.of(max(picture.size))
+    style = Style.of(max(picture.size), prediction.classes)
     # A narrow picture gets margins: its labels, cards and legend need the room.
     cards = min(len(prediction.faces), _CARDS_ACROSS)
     width = max(picture.width, _NARROWEST * style.text, cards * CARD_WIDTH * style.text + style.gap)

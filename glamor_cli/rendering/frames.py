@@ -37,7 +37,7 @@ def annotate_frame(prediction: FramePrediction, size: tuple[int, int]) -> NDArra
     if prediction.image is None:
         raise ValueError("the prediction carries no image: predict with keep_images")
     picture, scale = _fit_to(Image.fromarray(prediction.image), size)
-    style = Style.of(max(size))
+    style = Style.of(max(size), prediction.classes)
     labels = []
     for face, person in zip(prediction.faces, prediction.people, strict=True):
         best = int(person.probabilities.argmax())

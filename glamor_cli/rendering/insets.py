@@ -1,6 +1,8 @@
 """The strip below an annotated picture: one card per face, and the legend."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,6 +19,7 @@ from glamor_cli.rendering.colours import (
     ink_on,
 )
 from glamor_cli.rendering.heat import blend_heat, overlay_attention
+from glamor_cli.system.extras import find_in_package
 from glamor_cli.vision.attention_map import note_of
 from glamor_cli.vision.pairs import Box
 
@@ -26,6 +29,8 @@ _THUMBNAIL_SHAPE = 0.75
 """Most height of a card's thumbnail, as a share of its width."""
 _MOST_CARDS = 60
 """Faces that get a card, the most confident; a JPEG holds 65,500 rows, and nobody reads as many."""
+_DEJAVU = "mpl-data/fonts/ttf/DejaVuSans.ttf"
+"""Matplotlib's font, which has more letters than Pillow's; that has those of English alone."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +42,42 @@ class Style:
         small: Height of lesser text.
         line: Width of boxes' lines.
         gap: Space between things.
+        font_file: The font; None for Pillow's.
     """
 
     text: int
     small: int
     line: int
     gap: int
+    font_file: Path | None = None
 
     @classmethod
-    def of(cls, long_side: int) -> "Style":
-        """Choose sizes for a picture by its longer side."""
+    def of(cls, long_side: int, classes: Iterable[str]) -> "Style":
+        """Choose sizes for a picture by its longer side, and a font that can write the emotions."""
         text = round(float(np.clip(long_side / 55, 17, 30)))
-        return cls(text, round(text * 0.85), max(2, round(text / 6)), round(text * 0.55))
+        english = all(name.isascii() for name in classes)
+        return cls(
+            text,
+            small=round(text * 0.85),
+            line=max(2, round(text / 6)),
+            gap=round(text * 0.55),
+            font_file=None if english else find_in_package("matplotlib", _DEJAVU),
+        )
 
     @property
     def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         """The font of labels."""
-        return ImageFont.load_default(self.text)
+        return self._font(self.text)
 
     @property
     def small_font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         """The font of lesser text."""
-        return ImageFont.load_default(self.small)
+        return self._font(self.small)
+
+    def _font(self, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        if self.font_file is None:
+            return ImageFont.load_default(size)
+        return ImageFont.truetype(self.font_file, size)
 
 
 def ellipsis(

@@ -70,7 +70,7 @@ def test_labels_cover_neither_each_other_nor_a_face():
     labels = [Label(("Surprise 88%",), *face) for face in zip(boxes, colours, strict=True)]
     sizes = set()
     canvas = Image.new("RGB", (900, 600))
-    draw_labels(canvas, labels, canvas.size, Style.of(900))
+    draw_labels(canvas, labels, canvas.size, Style.of(900, EMOTIONS))
     for colour in colours:
         rows, columns = np.nonzero(where(canvas, colour))
         (top, bottom), (left, right) = ((found.min(), found.max()) for found in (rows, columns))
@@ -85,7 +85,7 @@ def test_labels_cover_neither_each_other_nor_a_face():
 
 def has_line(picture: Image.Image, words: str) -> bool:
     """Whether a line of a picture's lesser text begins with words, at the left edge."""
-    style, pixels = Style.of(picture.width), np.asarray(picture)
+    style, pixels = Style.of(picture.width, EMOTIONS), np.asarray(picture)
     width = round(style.small_font.getlength(words))
     for tenth in range(10):  # lines begin at any part of a pixel
         line = Image.new("RGB", (width, 2 * style.small), PAPER)
@@ -96,6 +96,17 @@ def has_line(picture: Image.Image, words: str) -> bool:
         if any(np.array_equal(strip[row : row + line.height], letters) for row in rows):
             return True
     return False
+
+
+def test_emotions_in_other_languages_are_written_in_their_letters():
+    """Letters that a font lacks are all the same box, so such names of one length look alike."""
+    image = np.full((600, 900, 3), 90, np.uint8)
+    for names in (("Dégoût", "Dêgöût"), ("Страх", "Гордо"), ("Θυμός", "Φόβος")):
+        one, other = (
+            annotate(prediction(image, [(40, 90, 200, 250)], (name, *EMOTIONS[1:])))
+            for name in names
+        )
+        assert one.tobytes() != other.tobytes()
 
 
 @pytest.mark.parametrize("number", [1, 2, 12])
@@ -167,7 +178,7 @@ def test_the_legend_is_whole_below_narrow_pictures(height):
     """They are darkened at the edges too, which its last words explain."""
     tall = prediction(np.zeros((height, 300, 3), np.uint8), [(100, 100, 200, 200)])
     picture = np.asarray(annotate(tall))
-    legend = picture[-2 * Style.of(height).small :]
+    legend = picture[-2 * Style.of(height, EMOTIONS).small :]
     written = np.flatnonzero((legend != ImageColor.getrgb(PAPER)).any(axis=(0, 2)))
     assert 0.9 < written.max() / picture.shape[1] < 0.99
 
@@ -184,7 +195,7 @@ def test_a_card_of_a_narrow_picture_frames_the_face_where_it_is():
     boxes = [(200, 4000, 500, 4300), (200, 100, 500, 400)]
     picture = annotate(prediction(image, boxes))
     strip = picture.crop((0, 1800, picture.width, picture.height))  # below the picture
-    gap = Style.of(1800).gap
+    gap = Style.of(1800, EMOTIONS).gap
     card = strip.crop((gap, gap, gap + 40, strip.height))
     rows = np.flatnonzero((np.asarray(card) != ImageColor.getrgb(PAPER)).any(axis=-1)[:, 5])
     height = np.flatnonzero(np.diff(rows) > 1)[0] + 1  # white is between it and the card's text
