@@ -14,6 +14,7 @@ from glamor_cli.predict.rows import FaceRow
 from glamor_cli.vision.status import Status
 
 _BAR = 10
+_SECOND = 13
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ FACE_COLUMNS = (
     Column("emotion", 9, "left"),
     Column("", _BAR, "left", leaves=1),
     Column("", 4, "right"),
-    Column("second", 13, "left", leaves=2),
+    Column("second", _SECOND, "left", leaves=2),
     Column("face:context", 12, "right", leaves=3),
 )
 _NAME_WIDTHS = (16, 48)
@@ -118,13 +119,17 @@ def face_cells(row: FaceRow) -> tuple[str, ...]:
     # Of equal ones the first, as in rows.
     emotion, second = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:2]
     best, weight = probabilities[emotion], row.face_weight or 0.0
+    sure = f" {probabilities[second]:.0%}"
+    # A name that is too long is cut, but not the figure behind it.
+    then = Text(second)
+    then.truncate(_SECOND - len(sure), overflow="ellipsis")
     bar = "\u2588" if console.encoding.lower().startswith("utf") else "#"
     return (
         str(row.face if row.track is None else row.track),
         emotion,
         bar * max(1, round(_BAR * best)),
         f"{best:.0%}",
-        f"{second} {probabilities[second]:.0%}",
+        f"{then}{sure}",
         f"{weight:.0%}:{1 - weight:.0%}",
     )
 

@@ -56,6 +56,25 @@ def test_whole_columns_leave_and_no_figure_is_cut(width, shown, left_out, monkey
         assert text not in said
 
 
+@pytest.mark.parametrize("name", ["a feeling with a long name", "\u559c\u3073" * 6])
+def test_long_names_leave_the_figures_whole(name, monkeypatch):
+    monkeypatch.setattr(console, "_width", 80)
+    row = FaceRow(
+        "photo.jpg",
+        1,
+        Status.OK,
+        emotion="Happy",
+        probability=0.6,
+        probabilities={"Happy": 0.6, name: 0.4},
+        face_weight=0.5,
+        context_weight=0.5,
+    )
+    with console.capture() as captured:
+        FaceTable().write([row])
+    line = captured.get().splitlines()[-1]
+    assert f" {name[:4]}" in line and "\u2026 40%" in line
+
+
 @pytest.mark.parametrize("name", ["[sad]", "[/sad]"])
 def test_brackets_in_the_names_of_classes_are_shown(name):
     row = FaceRow(
