@@ -29,6 +29,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.kinds import holds_visible
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
+from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.curves import CURVES
 from glamor_cli.training.progress import Progress
@@ -82,9 +83,14 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
         False where a stop was asked for; the same call goes on from there.
 
     Raises:
-        ConfigError: The folder holds something else.
+        ConfigError: The folder holds something else, or torchrun started several processes.
         GlamorError: As the stages do.
     """
+    if processes() > 1:
+        raise ConfigError(
+            f"torchrun started {processes()} processes for one demo",
+            "Start glamor demo without torchrun.",
+        )
     _claim(config.folder)
     try:
         return _Road(config, callbacks).go()

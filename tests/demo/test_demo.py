@@ -120,3 +120,15 @@ def test_the_demo_needs_a_folder(tmp_path: Path) -> None:
             DemoConfig(tmp_path / "letter.txt"),
             DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
         )
+
+
+def test_the_demo_is_not_done_by_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun started 2 processes"):
+        demo(
+            DemoConfig(tmp_path / "demo"),
+            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
+        )
+    assert not (tmp_path / "demo").exists()
