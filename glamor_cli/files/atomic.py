@@ -72,7 +72,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     temporary = Path(name)
     try:
-        with report_full_disk(path):
+        with report_full_disk(path if replaceable else temporary):
             yield temporary
             _finish(temporary, path, replace=replaceable)
     finally:
@@ -180,9 +180,11 @@ def report_full_disk(path: Path | str) -> Iterator[None]:
 def cannot_write(path: Path | str, reason: object) -> ConfigError:
     """Make the error that says a file, or a stream by its name, cannot be written, and why."""
     where = "a folder" if isinstance(path, Path) else "a place"
-    return ConfigError(
-        f"cannot write {path}: {reason}", f"Choose {where} that you may write to and that has room."
-    )
+    remedy = f"Choose {where} that you may write to and that has room"
+    # None until something temporary was asked for; what a user named may lie there, too.
+    if tempfile.tempdir is not None and Path(path).is_relative_to(tempfile.tempdir):
+        remedy += "; for temporary files, set TMPDIR to one"
+    return ConfigError(f"cannot write {path}: {reason}", f"{remedy}.")
 
 
 def write_text(path: Path, text: str) -> None:

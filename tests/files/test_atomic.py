@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,13 @@ def test_every_way_of_having_no_more_room_is_told(tmp_path: Path, number: int) -
     ):
         raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lack_of_room_for_a_temporary_file_names_its_folder() -> None:
+    with pytest.raises(ConfigError) as told, atomic_path(Path(os.devnull)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert f"cannot write {tempfile.gettempdir()}" in told.value.what
+    assert "set TMPDIR" in told.value.remedy
 
 
 def test_file_systems_without_permissions_are_written_to(
