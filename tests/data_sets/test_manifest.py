@@ -41,6 +41,16 @@ def test_splits_boxes_and_soft_labels(manifest, tmp_path):
     assert (sad.name, sad.box, sad.targets) == ("sub/b.png", None, (0, 0, 0, 0, 0, 1, 0))
 
 
+def test_what_r_writes_for_empty_cells_is_empty(manifest):
+    header, nothing = f"path,label,x1,y1,x2,y2,{CLASSES}", ",".join(["NA"] * 7)
+    data_set = manifest(f"{header}\na.png,Sad,NA,NA,NA,NA,{nothing}\n")
+    assert not data_set.find_boxed_splits()
+    (record,) = data_set.records("all")
+    assert (record.box, record.targets) == (None, (0, 0, 0, 0, 0, 1, 0))
+    with pytest.raises(DataError, match="'NA' instead of a number"):
+        manifest("path,label,x1,y1,x2,y2\na.png,Sad,1,2,NA,4\n")
+
+
 def test_two_columns_are_enough(manifest):
     data_set = manifest("\ufeffPath, Label \nx.png,NEUTRAL\n")
     assert data_set.splits == ("all",)

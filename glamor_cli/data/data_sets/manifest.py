@@ -4,7 +4,7 @@ Columns: ``path`` (relative to the manifest's folder, or absolute) and ``label``
 ``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels of the upright picture, its EXIF
 orientation applied (empty cells: no box given; 0,0,0,0: no face); optionally one column for each
 class, its weight in a soft label (any scale, all cells empty: the label alone). Other columns are
-ignored. Commas between the cells; UTF-8; paths may hold other bytes.
+ignored. Commas between the cells; UTF-8; paths may hold other bytes. R writes NA for empty cells.
 """
 
 import csv
@@ -24,6 +24,7 @@ from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 _MAX_SPLITS = 1000
 _MAX_ROW_CHARACTERS = 1_000_000
 _SHOWN_CHARACTERS = 200
+_EMPTY = ("", "NA")
 _UTF16_MARKS = ("\udcff\udcfe", "\udcfe\udcff")
 """Its bytes, which are none of UTF-8, as they are read."""
 
@@ -231,7 +232,7 @@ def _box(cells: list[str], path: Path, line: int) -> Box | None:
     try:
         numbers = [int(cell) for cell in cells]
     except ValueError:
-        if not any(cell.strip() for cell in cells):
+        if _are_empty(cells):
             return None
         numbers = [_number(cell, path, line) for cell in cells]
     if not numbers:
@@ -248,13 +249,18 @@ def _targets(cells: list[str], label: str, path: Path, line: int) -> tuple[float
     """Read a soft label and bring it to sum 1; None without such columns."""
     if not cells:
         return None
-    if not any(cell.strip() for cell in cells):
+    if _are_empty(cells):
         return tuple(float(name == label) for name in EMOTIONS)
-    weights = [_number(cell, path, line) if cell.strip() else 0.0 for cell in cells]
+    weights = [0.0 if _are_empty([cell]) else _number(cell, path, line) for cell in cells]
     total = sum(weights)
     if min(weights) < 0 or not 0 < total < math.inf:
         raise _wrong(path, line, "has class weights that are negative or sum to zero")
     return tuple(weight / total for weight in weights)
+
+
+def _are_empty(cells: list[str]) -> bool:
+    """Tell whether cells of numbers have none."""
+    return all(cell.strip() in _EMPTY for cell in cells)
 
 
 def _number(cell: str, path: Path, line: int) -> float:
