@@ -80,7 +80,7 @@ def merge(
     with long_progress("merging", "images") as show:
         merged = merge_stores(stores, out, on_progress=lambda done: show(done, total))
     pairs = sum(counts.stored for counts in merged.info.counts.values())
-    say(f"{pairs} pairs of {len(stores)} stores are in {out}")
+    say(f"{out}: {count(pairs, 'pair')} of {len(stores)} stores")
     say_notes(note_shared(merged))
 
 
@@ -97,4 +97,4 @@ def export_crops(
     from glamor_cli.data.store.pair_store import PairStore
 
     written = run(PairStore.open(path), out)
-    say(f"{written} boxes written to {out / 'crop'}")
+    say(f"{count(written, 'box file')} written to {out / 'crop'}")

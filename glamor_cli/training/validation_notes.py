@@ -42,7 +42,8 @@ def validation_notes(config: TrainConfig, store: PairStore) -> Iterator[str]:
     if choose_validation_split(store, config) is None:
         copies = count_copies(store, config.train_split, rows)
         if copies:
+            are = "is" if copies == 1 else "are"
             yield (
-                f"{copies} of the {len(rows)} held-out pairs are also in the training pairs under "
-                "another name: validation accuracy will be too high"
+                f"{copies} of the {len(rows)} held-out pairs {are} also in the training pairs "
+                "under another name: validation accuracy will be too high"
             )

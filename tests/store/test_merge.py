@@ -31,7 +31,7 @@ def glamor(*words):
 def test_splits_made_apart_merge_to_the_bytes_of_one_run(tmp_path, parts, authors_data_set, run):
     done = glamor("store", "merge", parts / "train", parts / "test", "--out", tmp_path / "merged")
     assert done.exit_code == 0, done.stderr
-    assert "15 pairs of 2 stores" in done.stderr
+    assert "merged: 15 pairs of 2 stores" in done.stderr
     assert tree(tmp_path / "merged") == tree(parts / "whole")
     assert run(authors_data_set, tmp_path / "merged").resumed == 15
 

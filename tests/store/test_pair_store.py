@@ -170,6 +170,9 @@ def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
     assert ["versions.pillow", "\\x1b[31m1\\n2"] in rows
     assert ["source.test[old].images", "6"] in rows
     assert ["test[old]", "6"] in [row[:2] for row in rows]
+    assert ["detector", "none"] in rows and ["skip_no_face", "no"] in rows
+    assert ["classes", "Anger, Disgust, Fear, Happy, Neutral, Sad, Surprise"] in rows
+    assert ["schema", "1"] in rows
     assert "\x1b" not in shown.stderr
 
 

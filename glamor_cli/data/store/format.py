@@ -279,12 +279,20 @@ class StoreInfo:
 
     def described(self) -> dict[str, str]:
         """Every setting by name as text, for showing."""
-        return {name: str(value) for name, value in flatten(self._settings()).items()}
+        return {name: _in_words(value) for name, value in flatten(self._settings()).items()}
 
     def _settings(self) -> dict[str, Any]:
         settings = json.loads(json.dumps(asdict(self)))
         del settings["complete"], settings["counts"], settings["index_sha256"]
         return dict(settings)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def _check_kinds(info: StoreInfo) -> None:
