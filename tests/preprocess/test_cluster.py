@@ -156,6 +156,7 @@ def test_no_scheduler_and_no_sense(tmp_path, authors_data_set, monkeypatch):
     error = invoke("--dask", "localhost").exception
     assert isinstance(error, ConfigError)
     assert "no Dask scheduler answers at localhost" in error.what
+    assert not (tmp_path / "store").exists()
     error = invoke("--dask", "tcp://127.0.0.1:8786", "--workers", 2).exception
     assert isinstance(error, ConfigError)
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -64,6 +64,7 @@ class StoreWriter:
                 by another process, or was begun with other settings, which the message names.
             DataError: ``store.json`` is damaged or of another version of glamor.
         """
+        made = not os.path.lexists(path)
         with lock_folder(path, "writing the store", "Wait until it has finished."):
             remove_leftovers(path, Path(STORE_FILE).suffix)
             if (path / STORE_FILE).exists():
@@ -92,6 +93,8 @@ class StoreWriter:
                 with suppress(OSError):
                     if not any(is_folder(inside) for inside in path.iterdir()):
                         (path / STORE_FILE).unlink(missing_ok=True)
+                    if made:
+                        path.rmdir()  # which refuses if anything is in it
                 raise
 
     def split(self, name: str) -> "SplitWriter":
