@@ -312,7 +312,7 @@ def test_what_is_to_be_made_is_not_written_over(words: str, result: str, tmp_pat
     arguments = fill(words, FOLDER=tmp_path, NEW=tmp_path / "new")
     ended = CliRunner().invoke(app, [*arguments, "--json", str(tmp_path / result)])
     assert isinstance(ended.exception, ConfigError)
-    assert f"{result} is also an input" in ended.exception.what
+    assert f"{result} has another use in this command" in ended.exception.what
     assert list(tmp_path.iterdir()) == []
 
 

@@ -52,7 +52,9 @@ def require_writable(
             if _is_written_as_it_is(path):
                 continue
             if any(_is_same_file(path, source) for source in sources):
-                raise ConfigError(f"{path} is also an input", "Give the result another name.")
+                # What is not there yet, such as a store's folder, is about to be made.
+                use = "is also an input" if path.exists() else "has another use in this command"
+                raise ConfigError(f"{path} {use}", "Give the result another name.")
             if any(_is_of(path, data_set) for data_set in images):
                 raise ConfigError(
                     f"{path} may be a file of the data set, which is read",
