@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention.options import REGIONS, STEPS, Fill
+from glamor_cli.evaluation.attention.options import MOST, REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.settings import choose, require_positive, settle_choices
@@ -51,8 +51,8 @@ class HidingConfig:
         steps: Of the deletion and insertion curves.
 
     Raises:
-        ConfigError: No such fill, no regions, no steps, or a side that does not fit into the
-            context.
+        ConfigError: No such fill, no regions, no steps, more of either than the context has pixels,
+            or a side that does not fit into it.
     """
 
     fill: Fill = Fill.BLACK
@@ -64,6 +64,12 @@ class HidingConfig:
         settle_choices(self, fill=Fill)
         require_positive(self.regions, "the number of random regions", "--regions")
         require_positive(self.steps, "the number of steps", "--steps")
+        if max(self.regions, self.steps) > MOST:
+            raise ConfigError(
+                f"there must be at most {MOST} random regions and steps, not "
+                f"{max(self.regions, self.steps)}",
+                "Give fewer.",
+            )
         if not 1 <= self.side < CONTEXT_SIZE:
             raise ConfigError(
                 f"the side of a region must be 1 to {CONTEXT_SIZE - 1} pixels, not {self.side}",

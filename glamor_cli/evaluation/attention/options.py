@@ -2,12 +2,16 @@
 
 from enum import StrEnum
 
+from glamor_cli.network.config import CONTEXT_SIZE
+
 PAIRS = 200
 """Drawn from a split, unless told otherwise."""
 REGIONS = 5
 """Random squares hidden for each pair."""
 STEPS = 8
 """Of the deletion and insertion curves."""
+MOST = CONTEXT_SIZE * CONTEXT_SIZE
+"""Of either: the context has no more pixels."""
 
 
 class Fill(StrEnum):

@@ -118,7 +118,13 @@ def test_what_hidden_parts_show():
     np.testing.assert_allclose(blurred.mean(axis=(2, 3)), contexts.mean(axis=(2, 3)), atol=0.02)
 
 
-@pytest.mark.parametrize("settings", [{"regions": 0}, {"steps": 0}, {"side": 112}, {"side": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"regions": 0}, {"regions": 10**20}, {"steps": 0}, {"steps": 10**20}),
+        *({"side": 112}, {"side": 0}),
+    ],
+)
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(ConfigError):
         HidingConfig(**settings)
