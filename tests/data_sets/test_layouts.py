@@ -9,7 +9,7 @@ from small_data_sets import write_image
 from glamor_cli.data.data_sets.data_set import Layout
 from glamor_cli.data.data_sets.layouts import open_data_set
 from glamor_cli.data.preprocess.source_summary import summarise
-from glamor_cli.errors import DataError
+from glamor_cli.errors import ConfigError, DataError
 
 
 def listed(data_set, split):
@@ -147,7 +147,7 @@ def test_missing_and_foreign_sources(tmp_path, authors_data_set):
     write_image(tmp_path / "a.png")
     with pytest.raises(DataError, match="neither a folder nor a manifest"):
         open_data_set(tmp_path / "a.png")
-    with pytest.raises(DataError, match="no split 'validation'") as error:
+    with pytest.raises(ConfigError, match="no split 'validation'") as error:
         open_data_set(authors_data_set, split="validation")
     assert "test, train" in error.value.remedy
 

@@ -4,7 +4,7 @@ import pytest
 
 from glamor_cli.data.data_sets.data_set import Layout
 from glamor_cli.data.data_sets.layouts import open_data_set
-from glamor_cli.errors import DataError
+from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.vision.pairs import NO_FACE, Box
 
 CLASSES = "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise"
@@ -66,7 +66,7 @@ def test_only_the_split_that_is_asked_for_is_taken(manifest, tmp_path):
     assert data_set.splits == ("x",)
     assert not data_set.find_boxed_splits()
     assert [record.name for record in data_set.all_records()] == ["a.png"]
-    with pytest.raises(DataError, match="has no split 'z'") as refused:
+    with pytest.raises(ConfigError, match="has no split 'z'") as refused:
         open_data_set(tmp_path / "list.csv", split="z")
     assert refused.value.remedy == "Choose one that it has: x, y."
     # A manifest without splits is called so.

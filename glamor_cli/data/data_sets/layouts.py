@@ -16,7 +16,7 @@ from glamor_cli.data.data_sets.data_set import (
 )
 from glamor_cli.data.data_sets.manifest import ManifestDataSet
 from glamor_cli.data.split_names import WHOLE_SPLIT
-from glamor_cli.errors import DataError, reason_of
+from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.files.kinds import exists, is_file, is_folder
 from glamor_cli.files.listing import list_names
 from glamor_cli.files.local import require_local
@@ -38,6 +38,7 @@ def open_data_set(source: str | Path, *, split: str | None = None) -> DataSet:
         split: Of a data set with splits, the only one to take; of one without, what to call it.
 
     Raises:
+        ConfigError: It has no such split.
         DataError: There is no such data set, it cannot be read, a class is unknown, or a manifest's
             row is wrong.
     """
@@ -130,7 +131,7 @@ def _open_folders(root: Path, split: str | None) -> DataSet:
     splits = {folder.name: folder for folder in folders}
     if split is not None:
         if split not in splits:
-            raise DataError(
+            raise ConfigError(
                 f"{root} has no split {split!r}",
                 f"Choose one that it has: {', '.join(splits)}." if splits else _REMEDY,
             )

@@ -17,7 +17,7 @@ from typing import TextIO
 from glamor_cli.data.data_sets.class_names import find_class, known_classes
 from glamor_cli.data.data_sets.data_set import DataSet, Layout, Record, is_split_name
 from glamor_cli.data.split_names import WHOLE_SPLIT
-from glamor_cli.errors import DataError, reason_of
+from glamor_cli.errors import ConfigError, DataError, reason_of
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
@@ -71,6 +71,7 @@ class ManifestDataSet(DataSet):
             split: The only split to take, or what to call the one of a manifest without splits.
 
         Raises:
+            ConfigError: It has no such split.
             DataError: The manifest has no rows, or something is wrong; the message names the line.
         """
         whole_split = split or WHOLE_SPLIT
@@ -91,7 +92,7 @@ class ManifestDataSet(DataSet):
             raise DataError(f"{path} names no images", "Give it one line for each image.")
         if split is not None:
             if split not in found:
-                raise DataError(
+                raise ConfigError(
                     f"{path} has no split {split!r}",
                     f"Choose one that it has: {', '.join(sorted(found))}.",
                 )
