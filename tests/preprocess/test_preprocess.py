@@ -360,8 +360,10 @@ def test_a_detectors_settings_make_a_store_another(tmp_path, run):
 
 def test_empty_data_set(tmp_path, run):
     (tmp_path / "set" / "Happy").mkdir(parents=True)
-    with pytest.raises(DataError, match="holds no images"):
+    (tmp_path / "set" / "Happy" / "0001.avi").touch()
+    with pytest.raises(DataError, match="holds no images") as error:
         run(tmp_path / "set", tmp_path / "store", "whole")
+    assert "of videos, save single frames" in error.value.remedy
     assert not (tmp_path / "store").exists()
 
 

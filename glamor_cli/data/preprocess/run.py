@@ -303,7 +303,10 @@ class _Run:
 
 def _without_images(source: Path, unread: Mapping[str, int]) -> DataError:
     if not unread:
-        return DataError(f"{source} holds no images", "Put images into its class folders first.")
+        return DataError(
+            f"{source} holds no images",
+            "Put images into its class folders first; of videos, save single frames there.",
+        )
     return DataError(
         f"{source} holds no images of a supported kind, only {', '.join(sorted(unread))}",
         "Convert them to JPEG or PNG." if HEIF_SUFFIXES.isdisjoint(unread) else say_how(),
