@@ -32,9 +32,9 @@ _LONGEST_TITLE = 80
 _LETTER = 0.007
 """Width of a letter of a label, as a share of the panel's."""
 _MOST_COLUMNS = 7
-_LEGEND_LETTER, _LEGEND_PATCH, _LEGEND_ROW = 0.1, 0.7, 0.22
-"""Of the legend: widths of a letter and of a patch with the space around it, height of a row, all
-in inches."""
+_LEGEND_POINTS, _LEGEND_PATCH, _LEGEND_ROW = 10, 0.7, 0.22
+"""Of the legend: size of its letters, width of a patch with the space around it and height of a
+row, these in inches."""
 _MOST_MISSED = 2
 """Points that somebody may miss without being shown as out of sight: detectors miss faces."""
 _CLOCK_FROM = 120
@@ -73,13 +73,16 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
     # Imported late: matplotlib takes half a second to load, which --help should not pay.
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
+    from matplotlib.textpath import TextPath
 
     lines = timeline.lines()
     # The ones seen longest, in the order of appearing.
     longest = sorted(lines, key=lambda line: -line.frames)[:_MOST_PANELS]
     kept = sorted(longest, key=lambda line: line.track)
     names = [plain_name(name, _LONGEST) for name in timeline.classes]
-    entry = _LEGEND_PATCH + _LEGEND_LETTER * max(map(len, names))
+    paths = (TextPath((0, 0), name, size=_LEGEND_POINTS) for name in names)
+    # A point is the 72nd part of an inch.
+    entry = _LEGEND_PATCH + max(path.get_extents().width for path in paths) / 72
     columns = min(_MOST_COLUMNS, len(names), int(_WIDTH / entry))
     legend = _LEGEND_ROW * (math.ceil(len(names) / columns) - 1)
     figure = Figure(figsize=(_WIDTH, 1.3 + _PANEL * len(kept) + legend), layout="constrained")
@@ -112,6 +115,7 @@ def draw_timeline(timeline: Timeline, title: str) -> "Figure":
         loc="outside lower center",
         ncols=columns,
         frameon=False,
+        fontsize=_LEGEND_POINTS,
         title=_note(len(lines) - len(kept) + timeline.forgotten),
         title_fontsize=9,
     )

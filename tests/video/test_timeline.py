@@ -223,10 +223,11 @@ def test_dollar_signs_in_the_names_of_classes_are_no_formulas(tmp_path):
         assert image.width == 1320
 
 
-@pytest.mark.parametrize("classes", [(2, 3), (9, 24), (40, 20), (300, 30)])
-def test_the_legend_has_room_for_all_names(classes):
+@pytest.mark.parametrize("word", ["feeling ", "MW"])
+@pytest.mark.parametrize("classes", [(2, 3), (7, 8), (9, 24), (40, 20), (300, 30)])
+def test_the_legend_has_room_for_all_names(classes, word):
     number, letters = classes
-    names = tuple(f"{n} {'feeling ' * 9}"[:letters] for n in range(number))
+    names = tuple(f"{n} {word * 30}"[:letters] for n in range(number))
     timeline = Timeline(names)
     for time in range(3):
         timeline.add(time, [TrackedFace(1, np.full(number, 1 / number, np.float32))])
