@@ -7,6 +7,7 @@ import typer
 
 from glamor_cli.network.config import Encoder
 from glamor_cli.runtimes.options import Device, Provider
+from glamor_cli.system.cpus import quota_threads
 from glamor_cli.training.options import RecipeName, TrainPrecision
 from glamor_cli.vision.options import LONG_SIDE, MIN_SCORES, DetectorKind
 
@@ -64,7 +65,13 @@ TrainPrecisionOption = Annotated[
     TrainPrecision, typer.Option(help="Precision of convolutions and matrix products.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, max=_MAX_THREADS, help="CPU threads; default: all cores.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=_MAX_THREADS,
+        callback=lambda threads: threads or quota_threads(),
+        help="CPU threads; default: all cores, or as many as a container's quota.",
+    ),
 ]
 ProviderOption = Annotated[
     Provider | None,

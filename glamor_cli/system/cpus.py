@@ -13,11 +13,24 @@ _NO_QUOTA = {"max", "-1"}
 
 def available_cpus() -> int:
     """Count the CPUs that this process may use: those it may run on, or its container's quota."""
+    return max(1, math.ceil(min(_cores(), cpu_quota())))
+
+
+def quota_threads() -> int | None:
+    """Say how many threads an engine should have; None where it finds out by itself.
+
+    Engines count cores, and not the time that a quota leaves of them. ``OMP_NUM_THREADS`` is left
+    to those that heed it.
+    """
+    if "OMP_NUM_THREADS" in os.environ or cpu_quota() >= _cores():
+        return None
+    return available_cpus()
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    return max(1, math.ceil(min(count, cpu_quota())))
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_quota(groups: Path = _GROUPS, mount: Path = _MOUNT) -> float:
