@@ -221,7 +221,7 @@ def _restore(
             index, _, key = name.partition("/")
             state.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, LookupError, ValueError) as error:
         raise CheckpointError(
             f"{path} is a checkpoint of another network ({str(error).splitlines()[0]})",
             "Resume with the network and recipe that the run was started with.",

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from quick_training import QUICK, assert_same, config
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 from waiting import wait_until
 
@@ -35,6 +38,7 @@ from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.progress import Progress
 from glamor_cli.training.start import make_network
 from glamor_cli.training.trainer import begin_or_resume, train
+from glamor_cli.weights.metadata import CHECKPOINT_KEY
 from glamor_cli.weights.network_file import read_metadata
 
 
@@ -438,13 +442,20 @@ def test_what_an_optimiser_keeps_is_laid_out_like_its_parameters(
 
 
 def test_a_checkpoint_of_another_network_is_refused_as_such(
-    scene_store: Path, undisturbed: Path
+    scene_store: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    other = NetworkConfig(variant=Variant.CONTEXT_ONLY)
-    network = make_network(config(scene_store, undisturbed, network=other), EMOTIONS)
-    optimizer = make_optimizer(QUICK, network)
-    with pytest.raises(CheckpointError, match="is a checkpoint of another network"):
-        load_checkpoint(undisturbed, network, start_average(network), optimizer)
+    # One without a checksum, as older versions wrote it, whose optimiser had more to move.
+    with safe_open(undisturbed / LAST, framework="pt") as handle:
+        where = {CHECKPOINT_KEY: handle.metadata()[CHECKPOINT_KEY]}
+    more = load_file(undisturbed / LAST) | {"optimizer/999/exp_avg": torch.zeros(1)}
+    save_file(more, tmp_path / LAST, where)
+    face_only = config(scene_store, undisturbed)
+    context_only = replace(face_only, network=NetworkConfig(variant=Variant.CONTEXT_ONLY))
+    for settings, run in ((context_only, undisturbed), (face_only, tmp_path)):
+        network = make_network(settings, EMOTIONS)
+        optimizer = make_optimizer(QUICK, network)
+        with pytest.raises(CheckpointError, match="is a checkpoint of another network"):
+            load_checkpoint(run, network, start_average(network), optimizer)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no list of what is mapped")
