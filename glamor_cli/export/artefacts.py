@@ -155,7 +155,7 @@ def _export_with_preprocessing(source: Source, out: Path, config: ExportConfig) 
     require_suffix(out, ".onnx")
     with TemporaryDirectory() as scratch:
         report = source.as_onnx(Path(scratch), config)
-        add_preprocessing(report.path, out)
+        add_preprocessing(report.path, out, threads=config.threads)
     return report
 
 

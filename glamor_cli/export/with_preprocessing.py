@@ -44,12 +44,13 @@ _INPUTS = {
 _PREFIX = "pre/"
 
 
-def add_preprocessing(source: Path, out: Path) -> float:
+def add_preprocessing(source: Path, out: Path, *, threads: int | None = None) -> float:
     """Put the preprocessing in front of an exported network, and check the values.
 
     Args:
         source: An ``.onnx`` file from ``glamor export``.
         out: The file to write, atomically. It may be ``source``.
+        threads: CPU threads for the check; None for one for each core.
 
     Returns:
         The largest absolute difference to our own pipeline that the check saw: of the sampled
@@ -59,14 +60,14 @@ def add_preprocessing(source: Path, out: Path) -> float:
     Raises:
         CheckpointError: The file is damaged, or not a network that glamor exported.
         ExportError: Its batch is fixed, or the graph's values differ.
-        ConfigError: The file cannot be written.
+        ConfigError: The file cannot be written, or the number of threads is not positive.
     """
     network = load_model(source)
     identify(network, source)
     merged, pairs = _merge(network)
     with atomic_path(out) as temporary:
         onnx.save(merged, temporary)
-        return _verify(network, merged, pairs, temporary)
+        return _verify(network, merged, pairs, temporary, threads)
 
 
 def with_preprocessing(network: ModelProto) -> ModelProto:
@@ -344,7 +345,9 @@ def _require_pairs(network: ModelProto) -> None:
             )
 
 
-def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path) -> float:
+def _verify(
+    network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path, threads: int | None
+) -> float:
     """Compare the merged graph with our pipeline and the network; raise if they differ."""
     probe = ModelProto()
     probe.CopyFrom(merged)
@@ -353,7 +356,7 @@ def _verify(network: ModelProto, merged: ModelProto, sampled: _Pairs, path: Path
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
     whole, sampler, alone = (
-        start_session(model, session_options(None), [CPU_PROVIDER])
+        start_session(model, session_options(threads), [CPU_PROVIDER])
         for model in (path, probe.SerializeToString(), network.SerializeToString())
     )
     image = np.random.default_rng(0).integers(0, 256, (237, 410, 3)).astype(np.uint8)

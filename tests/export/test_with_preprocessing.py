@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from skimage.data import astronaut
 
-from glamor_cli.errors import CheckpointError, DataError
+from glamor_cli.errors import CheckpointError, ConfigError, DataError
 from glamor_cli.export.with_preprocessing import add_preprocessing, with_preprocessing
 from glamor_cli.runtimes.onnx import OnnxRuntime
 from glamor_cli.vision.pairs import make_pair, round_box
@@ -126,13 +126,15 @@ def test_written_graph_answers_as_the_network_and_keeps_its_metadata(exported, g
     assert "RGB" in json.loads(properties["glamor_inputs"])["image"]
 
 
-def test_graph_that_is_not_an_exported_network_is_refused(tmp_path, graph):
+def test_graph_that_is_not_an_exported_network_is_refused(tmp_path, exported, graph):
     foreign = tmp_path / "foreign.onnx"
     onnx.save(make_identity(), foreign)
     (tmp_path / "text.onnx").write_text("no graph")
     for source in (foreign, tmp_path / "text.onnx", graph):
         with pytest.raises(CheckpointError):
             add_preprocessing(source, tmp_path / "out.onnx")
+    with pytest.raises(ConfigError, match="number of threads"):
+        add_preprocessing(exported, tmp_path / "out.onnx", threads=0)
     assert not list(tmp_path.glob("*out*"))
 
 
