@@ -11,8 +11,9 @@ from glamor_cli.cli.input_files import store_files
 from glamor_cli.cli.json_output import json_option, write_json
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, exit_stopped, say, say_notes
+from glamor_cli.cli.render import exit_stopped, say, say_notes
 from glamor_cli.cli.source_notes import say_left_out
+from glamor_cli.cli.tables import print_table
 from glamor_cli.counts import count
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.errors import ConfigError
@@ -152,7 +153,7 @@ def _print(report: "PreprocessReport", out: Path) -> None:
         f"{report.seconds:.1f}",
         f"{report.images_per_second:.1f}",
     )
-    console.print(table)
+    print_table(table)
     if report.resumed == report.read:
         say(f"{out} is already finished; there was nothing left to do")
     elif report.resumed:

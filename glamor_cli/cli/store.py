@@ -10,6 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.long_progress import long_progress
 from glamor_cli.cli.render import console, printable, say, say_notes
 from glamor_cli.cli.runtime_options import StoreArgument
+from glamor_cli.cli.tables import print_table
 from glamor_cli.counts import count
 
 store = typer.Typer(
@@ -47,7 +48,8 @@ def info(path: StoreArgument) -> None:
         opened.info.classes, zip(*per_split, strict=True), strict=True
     ):
         classes.add_row(Text(label), *map(str, numbers_of_class))
-    console.print(splits, classes)
+    print_table(splits)
+    print_table(classes)
 
 
 @store.command("verify")

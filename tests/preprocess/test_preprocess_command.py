@@ -34,7 +34,7 @@ def glamor():
     return invoke
 
 
-def test_the_way_of_a_data_set(tmp_path, glamor):
+def test_the_way_of_a_data_set(tmp_path, glamor, monkeypatch):
     source = write_authors_data_set(tmp_path / "set", {"train": 2})
     (source / "images" / "train" / "Sad").mkdir()
     (source / "images" / "train" / "Sad" / "[red]rotten.jpg").write_text("text")
@@ -51,7 +51,10 @@ def test_the_way_of_a_data_set(tmp_path, glamor):
     assert written["seconds"] > 0
     assert written["images_per_second"] > 0
 
-    again = glamor(*words, "--json", "-")
+    with monkeypatch.context() as terminal:
+        terminal.setenv("COLUMNS", "40")
+        again = glamor(*words, "--json", "-")
+    assert "images 7; stored 6; no face 0; failed 1" in " ".join(again.stderr.split())
     assert again.exit_code == 1
     assert json.loads(again.stdout)["failed"] == written["failed"]
     assert "is already finished" in again.stderr

@@ -182,6 +182,14 @@ def test_a_store_tells_whole_checksums_in_a_logs_80_columns(store):
     assert PairStore.open(store).info.source["test"].sha256 in "".join(cells)
 
 
+def test_a_store_tells_whole_names_and_figures_in_few_columns(store):
+    rename_split(store, "test-of-the-second-fold")
+    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "40"})
+    assert "…" not in shown.stderr
+    counted = "test-of-the-second-fold: images 6; stored 6; no face 0; failed 0"
+    assert counted in " ".join(shown.stderr.split())
+
+
 def test_an_unfinished_store_says_how_to_go_on(store):
     change(store, complete=False)
     with pytest.raises(DataError) as error:
