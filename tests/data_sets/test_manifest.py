@@ -111,6 +111,7 @@ def test_boxes_between_pixels_are_rounded(manifest):
         ("path,label\na.png\n", "line 2, has 1 cells, but the header has 2"),
         ("path,label\n,Sad\n", "line 2, has no valid path"),
         ("path,label\na\0.png,Sad\n", "line 2, has no valid path"),
+        (f"path,label\n{'a' * 5000}.png,Sad\n", "line 2, has no valid path"),
         ("path,label,split\na.png,Sad,../up\n", "line 2, has the split '../up', which"),
         ("path,label,split\na.png,Sad,x\nb.png,Sad,\n", "line 3, has the split '', which is not"),
         ("path,label,x1,y1,x2,y2\na.png,Sad,1,,3,4\n", "line 2, has '' instead of a number"),

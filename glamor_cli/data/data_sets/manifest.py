@@ -23,6 +23,8 @@ from glamor_cli.vision.pairs import MAX_COORDINATE, Box
 
 _MAX_SPLITS = 1000
 _MAX_ROW_CHARACTERS = 1_000_000
+_MAX_PATH_CHARACTERS = 4096
+"""As on Linux. A quote that is not closed gives a longer one, which fits no cell of an index."""
 _SHOWN_CHARACTERS = 200
 _EMPTY = ("", "NA")
 _UTF16_MARKS = ("\udcff\udcfe", "\udcfe\udcff")
@@ -212,7 +214,7 @@ def _read(
             start -= 1
             continue
         name = row[columns.path]
-        if not name or "\0" in name:
+        if not name or "\0" in name or len(name) > _MAX_PATH_CHARACTERS:
             raise _wrong(path, line, "has no valid path")
         label = find_class(row[columns.label])
         if label is None:
