@@ -73,6 +73,17 @@ def test_votes_share(folder, tmp_path):
         convert_fer2013(folder, tmp_path / "out", votes_share=1.5)
 
 
+def test_votes_may_be_shares(folder, tmp_path):
+    counted = arrays("duplicate_of_evaluation")
+    shares = counted["ferplus_votes"] / 10
+    # Two thirds of the votes are for none of the seven classes.
+    shares[0, [0, 1, 7]] = 0.25, 0.08, 0.67
+    np.savez(folder / "train.npz", **counted | {"ferplus_votes": shares})
+    convert_fer2013(folder, tmp_path / "out")
+    sad = next(open_data_set(tmp_path / "out").records("train"))
+    assert sad.targets[5] == pytest.approx(0.5)
+
+
 def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(folder, tmp_path):
     path = folder / "validation.npz"
     content = bytearray(path.read_bytes())

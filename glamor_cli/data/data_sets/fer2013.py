@@ -118,7 +118,7 @@ def _soft_labels(arrays: dict[str, NDArray[Any]], share: float) -> NDArray[np.fl
     votes = arrays["ferplus_votes"][:, order].astype(np.float64)
     one_hot = np.eye(len(EMOTIONS))[arrays["labels"].astype(np.intp)]
     total = votes.sum(axis=1, keepdims=True)
-    voted = np.where(total > 0, votes / np.maximum(total, 1), one_hot)
+    voted = np.where(total > 0, votes / np.where(total > 0, total, 1), one_hot)
     mixture: NDArray[np.float64] = share * voted + (1 - share) * one_hot
     return mixture
 
