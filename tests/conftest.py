@@ -42,6 +42,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"GPUs: {'hidden; -m gpu runs the tests for them' if hidden else 'as they are'}"
 
 
+@pytest.hookimpl(trylast=True)  # what ``-m`` leaves out does not count
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that have slow tests: one that comes last keeps the others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

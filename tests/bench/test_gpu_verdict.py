@@ -1,10 +1,14 @@
 """A GPU is at hand for minutes: its result must say by itself whether the bounds are reached."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from waiting import wait_until
 
 
 @pytest.fixture
@@ -140,3 +144,43 @@ def test_everything_that_wants_a_gpu_is_among_the_tests_that_are_run_there(
     marked = [path for path in tests if "pytest.mark.gpu" in path.read_text(encoding="utf-8")]
     named = {path.relative_to(here.parents[2]).as_posix() for path in marked}
     assert named == set(gpu.GPU_TESTS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts a process")
+def test_tests_whose_time_is_up_say_why_others_have_failed(
+    verdict: ModuleType, tmp_path: Path
+) -> None:
+    """Nobody can ask them again without a GPU."""
+    import gpu
+
+    begun = tmp_path / "begun"
+    (tmp_path / "test_two.py").write_text(
+        "import pathlib, time\n"
+        "def test_wrong(): assert 2 < 1\n"
+        f"def test_endless(): pathlib.Path({str(begun)!r}).touch(); time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"]
+    with (tmp_path / "said.txt").open("wb") as output:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=output)
+    wait_until(begun.exists, process)
+    gpu.end_tests(process)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "assert 2 < 1" in (tmp_path / "said.txt").read_text()
+
+
+def test_slow_tests_that_are_left_out_do_not_decide_what_comes_first(tmp_path: Path) -> None:
+    """The tests on a GPU begin with what is quick, and end where its time is up."""
+    (tmp_path / "test_a.py").write_text("def test(): pass\n")
+    (tmp_path / "test_b.py").write_text(
+        "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\ndef test_quick(): pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "--collect-only", "-q"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "-m", "not slow", "test_a.py", "test_b.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[:2] == ["test_a.py::test", "test_b.py::test_quick"], done
