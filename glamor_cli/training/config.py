@@ -22,6 +22,7 @@ from glamor_cli.settings import (
     settle_choices,
     settle_numbers,
     settle_paths,
+    to_plain,
 )
 from glamor_cli.training.checkpoints import has_checkpoint
 from glamor_cli.training.interrupts import CHECKPOINT_SECONDS
@@ -111,12 +112,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON knows them; the run's own folder is left out."""
-        # The recipe's own settings may hold NumPy's numbers still.
-        values: dict[str, Any] = json.loads(
-            json.dumps(
-                asdict(self), default=lambda one: one.item() if hasattr(one, "item") else str(one)
-            )
-        )
+        values = _as_json_knows(asdict(self))
         del values["run"]
         return values
 
@@ -324,11 +320,19 @@ def _read_config(run: Path) -> dict[str, Any]:
     return values
 
 
+def _as_json_knows(settings: dict[str, Any]) -> dict[str, Any]:
+    """Turn paths into text, and what NumPy numbers the recipe's own settings hold into Python's."""
+    values: dict[str, Any] = json.loads(
+        json.dumps(
+            settings, default=lambda one: str(one) if isinstance(one, Path) else to_plain(one)
+        )
+    )
+    return values
+
+
 def _defaults(config: TrainConfig) -> dict[str, Any]:
     """What a ``config.json`` may lack: settings with defaults."""
-    known = _own_defaults(config) | {"recipe": _own_defaults(config.recipe)}
-    values: dict[str, Any] = json.loads(json.dumps(known, default=str))
-    return values
+    return _as_json_knows(_own_defaults(config) | {"recipe": _own_defaults(config.recipe)})
 
 
 def _own_defaults(settings: TrainConfig | Recipe) -> dict[str, Any]:
