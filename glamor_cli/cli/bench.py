@@ -18,12 +18,7 @@ from glamor_cli.bench.options import (
     Target,
 )
 from glamor_cli.cli.input_files import weights_files
-from glamor_cli.cli.json_output import (
-    STANDARD_OUTPUT,
-    json_option,
-    write_json,
-    write_result,
-)
+from glamor_cli.cli.json_output import json_first, json_option, result_first, write_result
 from glamor_cli.cli.output_paths import require_writable
 from glamor_cli.cli.render import console, exit_stopped, printable, say
 from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
@@ -157,15 +152,12 @@ def _report(
     from glamor_cli.bench.report import to_csv, write_plot
 
     _print_table(result)
-    writes: list[tuple[Path | None, Callable[[Path], None]]] = [
-        (csv_file, lambda path: write_result(path, to_csv(result))),
-        (json_file, lambda path: write_json(path, result.to_dict(), "figures")),
-        (plot, lambda path: write_plot(result, path)),
-    ]
-    # Standard output last: where its reader has gone, the command ends.
-    for path, write in sorted(writes, key=lambda one: one[0] == STANDARD_OUTPUT):
-        if path is not None:
-            write(path)
+    with (
+        result_first(csv_file, lambda path: write_result(path, to_csv(result))),
+        json_first(json_file, result.to_dict, "figures"),
+    ):
+        if plot is not None:
+            write_plot(result, plot)
 
 
 def _not_measured(config: BenchConfig, rows: list[Row]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,36 @@ def write_json(path: Path, content: dict[str, Any], what: str) -> None:
 
 
 @contextmanager
-def json_first(
-    path: Path | None, content: Callable[[], dict[str, Any]], what: str
-) -> Iterator[None]:
-    """Write to the file that ``--json`` names, and then, in this block, what needs more room.
+def result_first(path: Path | None, write: Callable[[Path], None]) -> Iterator[None]:
+    """Write a result, and then, in this block, what needs more room.
 
     Standard output comes last: where its reader has gone, the command ends.
 
     Args:
+        path: Where to; ``-`` is standard output, None is not asked for.
+        write: Writes it; it is called only where that is asked for.
+    """
+    if path is not None and path != STANDARD_OUTPUT:
+        write(path)
+    yield
+    if path == STANDARD_OUTPUT:
+        write(path)
+
+
+def json_first(
+    path: Path | None, content: Callable[[], dict[str, Any]], what: str
+) -> AbstractContextManager[None]:
+    """Do as ``result_first`` for the file that ``--json`` names.
+
+    Args:
         path: As ``write_json`` takes it; None is not asked for.
-        content: Gives what ``write_json`` takes; it is asked only where it is written.
+        content: Gives what ``write_json`` takes.
         what: As ``write_json`` takes it.
 
     Raises:
         ConfigError: It cannot be written to.
     """
-    if path is not None and path != STANDARD_OUTPUT:
-        write_json(path, content(), what)
-    yield
-    if path == STANDARD_OUTPUT:
-        write_json(path, content(), what)
+    return result_first(path, lambda place: write_json(place, content(), what))
 
 
 def write_result(path: Path, text: str) -> None:
