@@ -93,20 +93,13 @@ class _Recorded:
         for buffer, values in zip(self._recording.inputs, (face, context), strict=True):
             if buffer is not values:
                 buffer.copy_(values)
-        self._recording.replay()
-        return self._recording.answers
+        return self._recording.replay()
 
     def on_device(self, face: Tensor, context: Tensor) -> Callable[[], object]:
         """The replay alone, its inputs in place."""
         self(face, context)
-        recording = self._recording
-        assert recording is not None  # noqa: S101 - just recorded
-
-        def replay() -> Answer:
-            recording.replay()
-            return recording.answers
-
-        return replay
+        assert self._recording is not None  # noqa: S101 - just recorded
+        return self._recording.replay
 
 
 class TorchBackendRuntime(Runtime):

@@ -32,7 +32,6 @@ class Recording:
     Attributes:
         inputs: Face (B, 3, 96, 96) and context (B, 3, 112, 112), or the core's two feature maps,
             where the graph reads them; in the type and memory format of the example given.
-        answers: Where it writes.
     """
 
     def __init__(self, call: PairCall, example: tuple[Tensor, Tensor], pool: Any) -> None:
@@ -48,11 +47,12 @@ class Recording:
         self._graph = torch.cuda.CUDAGraph()
         # By default a call of any other thread's to CUDA would spoil it.
         with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self.answers = call(*self.inputs)
+            self._answers = call(*self.inputs)
 
-    def replay(self) -> None:
-        """Answer what the inputs hold; returns before the GPU is done."""
+    def replay(self) -> Answer:
+        """Answer what the inputs hold, before the GPU is done; the next replay writes over it."""
         self._graph.replay()
+        return self._answers
 
 
 class GraphedCall:
@@ -76,8 +76,7 @@ class GraphedCall:
             buffer[:count].copy_(values, non_blocking=True)
             # Numbers of earlier batches that overflow would reach those that share a program.
             buffer[count:].zero_()
-        recording.replay()
-        probabilities, attention, stream_weights = recording.answers
+        probabilities, attention, stream_weights = recording.replay()
         return probabilities[:count], attention[:count], stream_weights[:count]
 
     def recording(self, batch: int, face: torch.Size, context: torch.Size) -> Recording:
