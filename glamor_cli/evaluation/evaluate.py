@@ -163,7 +163,7 @@ class StoreEvaluation:
 
 
 def evaluate_store(
-    config: EvaluateConfig, on_progress: Callable[[int, int], None] | None = None
+    config: EvaluateConfig, on_progress: Callable[[int, int], None] = lambda *_: None
 ) -> StoreEvaluation:
     """Open a store and weights, and evaluate.
 
@@ -200,7 +200,7 @@ def evaluate(
     runtime: Runtime,
     split: Split,
     batch_size: int = PAIRS_AT_ONCE,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
     *,
     rows: NDArray[np.int64] | None = None,
 ) -> Evaluation:
@@ -214,7 +214,7 @@ def answer_split(
     runtime: Runtime,
     split: Split,
     batch_size: int = PAIRS_AT_ONCE,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
     *,
     rows: NDArray[np.int64] | None = None,
 ) -> Answers:
@@ -248,8 +248,7 @@ def answer_split(
         probabilities[part] = output.probabilities
         attention[part] = output.attention
         stream_weights[part] = output.stream_weights
-        if on_progress is not None:
-            on_progress(part.stop, count)
+        on_progress(part.stop, count)
     return Answers(
         probabilities,
         attention,

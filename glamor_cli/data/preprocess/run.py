@@ -125,7 +125,7 @@ def preprocess(
     config: PreprocessConfig,
     *,
     workers: Workers | None = None,
-    on_progress: Callable[[PreprocessProgress], None] | None = None,
+    on_progress: Callable[[PreprocessProgress], None] = lambda _: None,
     on_no_worker: Callable[[], None] = lambda: None,
 ) -> PreprocessReport:
     """Make the pair store of a data set, or go on with one where an earlier run stopped.
@@ -194,7 +194,7 @@ class _Run:
         versions: dict[str, str],
         is_local: bool,
         started: float,
-        on_progress: Callable[[PreprocessProgress], None] | None,
+        on_progress: Callable[[PreprocessProgress], None],
     ) -> None:
         self.counts: dict[str, Counts] = {}
         self._config = config
@@ -297,8 +297,7 @@ class _Run:
         )
 
     def _show(self) -> None:
-        if self._on_progress:
-            self._on_progress(self._progress())
+        self._on_progress(self._progress())
 
 
 def _without_images(source: Path, unread: Mapping[str, int]) -> DataError:

@@ -24,7 +24,7 @@ _WHOLE = "scenes"
 
 
 def make_scenes(
-    out: str | Path, config: SceneConfig, *, progress: Callable[[int], object] | None = None
+    out: str | Path, config: SceneConfig, *, progress: Callable[[int], object] = lambda _: None
 ) -> Path:
     """Write scenes as an NCAER-S folder with crop files, and `cues.csv`.
 
@@ -110,7 +110,7 @@ def _lock(folder: Path) -> AbstractContextManager[None]:
 
 
 def _write_images(
-    folder: Path, config: SceneConfig, progress: Callable[[int], object] | None
+    folder: Path, config: SceneConfig, progress: Callable[[int], object]
 ) -> Iterator[Cue]:
     """Write each scene's image and crop file, and pass on its cue."""
     done = 0
@@ -125,6 +125,5 @@ def _write_images(
             box_file = folder / "crop" / split / scene.cue.label / box_file_name(path.name)
             write_box(box_file, scene.face)
             done += 1
-            if progress is not None:
-                progress(done)
+            progress(done)
             yield scene.cue

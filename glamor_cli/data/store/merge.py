@@ -23,7 +23,7 @@ def merge_stores(
     paths: Sequence[str | Path],
     out: str | Path,
     *,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> PairStore:
     """Write the pairs of several finished stores into one.
 
@@ -153,7 +153,7 @@ def _fill(
     split: SplitWriter,
     stores: list[PairStore],
     name: str,
-    on_progress: Callable[[int], None] | None,
+    on_progress: Callable[[int], None],
     done: int,
 ) -> None:
     """Append what is left of a split."""
@@ -162,6 +162,6 @@ def _fill(
     arrays = {store.path: store.arrays(name) for store in stores}
     for store, entry in itertools.islice(_entries(stores, name), split.counts.read, None):
         split.add(entry, store.read_row(name, entry, arrays[store.path]))
-        if on_progress and split.counts.read % PROGRESS_ROWS == 0:
+        if split.counts.read % PROGRESS_ROWS == 0:
             on_progress(done + split.counts.read)
     split.finish()

@@ -178,7 +178,7 @@ class PairStore:
         self._require(name)
         return tuple(self._map(name, array) for array in self.info.arrays())
 
-    def verify(self, on_progress: Callable[[int], None] | None = None) -> int:
+    def verify(self, on_progress: Callable[[int], None] = lambda _: None) -> int:
         """Compare every row's checksum, and the indexes with the counts and their own checksums.
 
         Args:
@@ -198,7 +198,7 @@ class PairStore:
                 counts = counts.plus(entry)
                 if self.read_row(name, entry, arrays):
                     checked += 1
-                    if on_progress and checked % PROGRESS_ROWS == 0:
+                    if checked % PROGRESS_ROWS == 0:
                         on_progress(checked)
             if counts != self.info.counts[name]:
                 raise DataError(

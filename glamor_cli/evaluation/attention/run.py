@@ -165,7 +165,7 @@ class AttentionReport(Answered):
 
 
 def measure_store(
-    config: AttentionConfig, on_progress: Callable[[int, int], None] | None = None
+    config: AttentionConfig, on_progress: Callable[[int, int], None] = lambda *_: None
 ) -> AttentionReport:
     """Draw pairs from a store and measure a network's attention on them.
 
@@ -205,8 +205,7 @@ def measure_store(
     sample = _Sample(config, runtime, path)
     for part in _parts(split, rows, config.batch):
         sample.add(part, cues)
-        if on_progress is not None:
-            on_progress(sample.count, count)
+        on_progress(sample.count, count)
     weights = EvaluatedWeights.of(runtime, path)
     return sample.report(replace(pairs, rows=rows), available, weights, cues)
 
