@@ -115,13 +115,8 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
-    scene_store: Path, twice_stopped: Path, tmp_path: Path, damage: str
-) -> None:
-    folder = shutil.copytree(twice_stopped, tmp_path / "run")
-    last = folder / LAST
-    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+def resume_for_a_step(store: Path, folder: Path) -> tuple[list[int], list[Path]]:
+    """Go on with a run for a step; gives the steps it took, and the checkpoints found damaged."""
     told: list[Path] = []
     steps: list[int] = []
 
@@ -130,11 +125,22 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
         os.kill(os.getpid(), signal.SIGTERM)
 
     train(
-        config(scene_store, folder),
+        config(store, folder),
         resume=True,
         on_progress=stop,
         on_damaged=lambda path, _: told.append(path),
     )
+    return steps, told
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
+    scene_store: Path, twice_stopped: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = shutil.copytree(twice_stopped, tmp_path / "run")
+    last = folder / LAST
+    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    steps, told = resume_for_a_step(scene_store, folder)
     assert told == [last]
     assert steps == [2], "it goes on after the first step"
 
@@ -169,19 +175,7 @@ def test_a_kill_between_two_renames_is_no_damage(
     half_written = [folder / ".last-x1y2z3.partial.safetensors", folder / ".tmpLZGkCy"]
     for path in half_written:
         path.write_bytes(b"half")
-    told: list[Path] = []
-    steps: list[int] = []
-
-    def stop(progress: Progress) -> None:
-        steps.append(progress.step)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    train(
-        config(scene_store, folder),
-        resume=True,
-        on_progress=stop,
-        on_damaged=lambda path, _: told.append(path),
-    )
+    steps, told = resume_for_a_step(scene_store, folder)
     assert (steps, told) == ([3], [])
     assert not any(path.exists() for path in half_written)
 
