@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from glamor_cli.predict.following import FramePrediction
-from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
+from glamor_cli.predict.predictions import FacePrediction, ImagePrediction
 from glamor_cli.predict.rows import FaceRow
 from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Output

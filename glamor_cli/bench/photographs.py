@@ -13,7 +13,8 @@ from glamor_cli.bench.network import open_runtimes
 from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.bench.torch_backends import threads_problem
 from glamor_cli.errors import BackendUnavailable
-from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor
+from glamor_cli.predict.predictions import ImagePrediction
+from glamor_cli.predict.predictor import PredictConfig, Predictor
 from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Output
 from glamor_cli.vision.centerface import gains_from_openvino

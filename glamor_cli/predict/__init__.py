@@ -10,9 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glamor_cli.predict.predictions import FacePrediction, ImagePrediction
     from glamor_cli.predict.predictor import (
-        FacePrediction,
-        ImagePrediction,
         PredictConfig,
         Predictor,
         open_predictor,
@@ -39,7 +38,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "FacePrediction": "glamor_cli.predict.predictions",
     "FaceRow": "glamor_cli.predict.rows",
+    "ImagePrediction": "glamor_cli.predict.predictions",
     "SourceImage": "glamor_cli.predict.sources",
     "Status": "glamor_cli.vision.status",
     "read_image": "glamor_cli.vision.images",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.files.kinds import is_file
 from glamor_cli.files.local import require_local
-from glamor_cli.predict.predictor import FacePrediction, PredictConfig, open_predictor
+from glamor_cli.predict.predictions import FacePrediction
+from glamor_cli.predict.predictor import PredictConfig, open_predictor
 from glamor_cli.predict.sources import SourceImage
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.vision.attention_map import Region, extreme_squares, has_peak

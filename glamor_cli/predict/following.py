@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glamor_cli.predict.predictor import ImagePrediction
+from glamor_cli.predict.predictions import ImagePrediction
 from glamor_cli.predict.rows import FaceRow, by_emotion, rounded
 from glamor_cli.vision.cuts import CutDetector
 from glamor_cli.vision.faces import is_image
@@ -85,15 +85,7 @@ class FrameFollower:
             place.time, boxes, [face.probabilities for face in answer.faces]
         )
         return FramePrediction(
-            source=answer.source,
-            classes=answer.classes,
-            faces=answer.faces,
-            reason=answer.reason,
-            remedy=answer.remedy,
-            image=answer.image,
-            frame=place.index,
-            time=place.time,
-            people=tuple(people),
+            **vars(answer), frame=place.index, time=place.time, people=tuple(people)
         )
 
     def cut(self) -> None:

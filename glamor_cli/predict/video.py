@@ -15,7 +15,8 @@ from pathlib import Path
 from glamor_cli.errors import DataError
 from glamor_cli.files.kinds import is_file
 from glamor_cli.predict.following import FrameFollower, FramePlace
-from glamor_cli.predict.predictor import ImagePrediction, PredictConfig, Predictor, open_predictor
+from glamor_cli.predict.predictions import ImagePrediction
+from glamor_cli.predict.predictor import PredictConfig, Predictor, open_predictor
 from glamor_cli.predict.rows import COLUMNS, VIDEO_COLUMNS
 from glamor_cli.predict.saved_names import is_saved
 from glamor_cli.predict.sources import Source, SourceImage, Sources, each_source, list_sources

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.files.kinds import exists
-from glamor_cli.predict.predictor import ImagePrediction
+from glamor_cli.predict.predictions import ImagePrediction
 from glamor_cli.predict.saved_names import SAVED_PICTURE, is_saved, saved_name
 from glamor_cli.predict.sources import SourceImage, Sources, each_source
 from glamor_cli.rendering.colours import INK, PAPER, emotion_colour, ink_on

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glamor_cli.counts import count
-from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
+from glamor_cli.predict.predictions import FacePrediction, ImagePrediction
 from glamor_cli.rendering.colours import (
     CONTEXT_COLOUR,
     FACE_COLOUR,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from glamor_cli.predict.following import FramePrediction
-from glamor_cli.predict.predictor import ImagePrediction
+from glamor_cli.predict.predictions import ImagePrediction
 from glamor_cli.predict.saved_names import SAVED_TIMELINE, SAVED_VIDEO
 from glamor_cli.predict.sources import Sources
 from glamor_cli.predict.timeline import Timeline

@@ -15,7 +15,8 @@ from video_clips import grays, write_clip
 from glamor_cli.cli.app import app
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.predict.explain import Explanation, Hidden, explain
-from glamor_cli.predict.predictor import FacePrediction, PredictConfig
+from glamor_cli.predict.predictions import FacePrediction
+from glamor_cli.predict.predictor import PredictConfig
 from glamor_cli.predict.sources import list_sources
 from glamor_cli.rendering.explanation import draw_explanation
 from glamor_cli.runtimes.base import open_runtime

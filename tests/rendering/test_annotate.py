@@ -8,7 +8,7 @@ from PIL import Image, ImageColor, ImageDraw
 
 from glamor_cli.errors import ConfigError
 from glamor_cli.labels import EMOTIONS
-from glamor_cli.predict.predictor import FacePrediction, ImagePrediction
+from glamor_cli.predict.predictions import FacePrediction, ImagePrediction
 from glamor_cli.rendering.annotate import Label, PictureFolder, annotate, draw_labels
 from glamor_cli.rendering.colours import (
     BLUE,
