@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -42,10 +43,11 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
     with torch.inference_mode():
         reference = output_of_tensors(module(*tensors))
     entries: list[Entry] = []
-    for backend, precision, runtime, export in open_runtimes(setup, batch):
-        if isinstance(runtime, str):
-            entries.append(Absent(backend, precision, runtime, export))
+    for opened in open_runtimes(setup, batch):
+        if isinstance(opened, Absent):
+            entries.append(opened)
             continue
+        backend, precision, runtime, export = opened
         # The size itself is what is measured, so it must not be cut up.
         runtime.largest_batch = max(runtime.largest_batch, batch)
         itemsize = 2 if precision in (Precision.FP16, Precision.BF16) else 4
@@ -72,29 +74,44 @@ def network_line_up(setup: Setup, batch: int) -> LineUp:
     return LineUp(tuple(entries), reference)
 
 
-def open_runtimes(
-    setup: Setup, batch: int
-) -> Iterator[tuple[Backend, str, Runtime | str, Path | None]]:
-    """Open every backend and exported file.
+class Opened(NamedTuple):
+    """A backend that is ready to answer pairs.
 
-    Yields:
-        The backend, its precision, the runtime, or a string that says why it did not open, and the
-        exported file, where it is one that was given.
+    Attributes:
+        backend: Which.
+        precision: In what numbers it computes.
+        runtime: Answers.
+        export: The exported file that was given to be measured, where it is one.
     """
+
+    backend: Backend
+    precision: str
+    runtime: Runtime
+    export: Path | None = None
+
+
+def open_runtimes(setup: Setup, batch: int) -> Iterator[Opened | Absent]:
+    """Open every backend and exported file."""
     for backend, precision in setup.each():
-        runtime = _try(lambda b=backend, p=precision: _open(setup, b, p, batch))  # type: ignore[misc]
-        name: str = precision
+        try:
+            runtime = _open(setup, backend, precision, batch)
+        except Exception as error:
+            # Compilers and drivers raise whatever they like; the others still take part.
+            yield Absent(backend, precision, reason(error))
+            continue
+        used: str = precision
         if isinstance(runtime, OpenVINORuntime):
-            name = Precision.BF16 if "bf16" in runtime.provider else Precision.FP32
-        yield backend, name, runtime, None
+            used = Precision.BF16 if "bf16" in runtime.provider else Precision.FP32
+        yield Opened(backend, used, runtime)
     for path in setup.config.exports:
         file = find_weights(path, suffix=".onnx")
-        yield (
-            Backend.TENSORRT if file.suffix == ".engine" else Backend.ORT,
-            precision_of(file),
-            _try(lambda p=file: open_runtime(p, device=setup.device, threads=setup.threads)),  # type: ignore[misc]
-            path,
-        )
+        engine = Backend.TENSORRT if file.suffix == ".engine" else Backend.ORT
+        try:
+            runtime = open_runtime(file, device=setup.device, threads=setup.threads)
+        except Exception as error:
+            yield Absent(engine, precision_of(file), reason(error), path)
+            continue
+        yield Opened(engine, precision_of(file), runtime, path)
 
 
 def precision_of(path: Path) -> str:
@@ -105,14 +122,6 @@ def precision_of(path: Path) -> str:
     except (GlamorError, OSError):
         # Opening it will say what is wrong.
         return _UNKNOWN
-
-
-def _try(opening: Callable[[], Runtime]) -> Runtime | str:
-    try:
-        return opening()
-    except Exception as error:
-        # Compilers and drivers raise whatever they like; the others still take part.
-        return reason(error)
 
 
 def _open(setup: Setup, backend: Backend, precision: Precision, batch: int) -> Runtime:

@@ -77,10 +77,11 @@ def pipeline_line_up(setup: Setup, batch: int) -> LineUp:
     entries: list[Entry] = []
     reference = None
     in_threads = threads_problem(setup.device, setup.compile_mode)
-    for backend, precision, runtime, export in open_runtimes(setup, batch):
-        if isinstance(runtime, str):
-            entries.append(Absent(backend, precision, runtime, export))
+    for opened in open_runtimes(setup, batch):
+        if isinstance(opened, Absent):
+            entries.append(opened)
             continue
+        backend, precision, runtime, export = opened
         if backend is Backend.COMPILE and in_threads is not None:
             entries.append(Absent(backend, precision, in_threads))
             continue
