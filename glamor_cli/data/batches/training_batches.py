@@ -99,12 +99,10 @@ class TrainingBatches:
             return self._read(rows, (self.seed, number, step, _MIXING))
 
         with ThreadPoolExecutor(1, "read-ahead") as reader:
-            following = reader.submit(read, start) if start < len(self) else None
-            for step in range(start, len(self)):
-                assert following is not None  # noqa: S101 - one is submitted per step
-                batch = following.result()
-                if step + 1 < len(self):
-                    following = reader.submit(read, step + 1)
+            reading = (reader.submit(read, step) for step in range(start, len(self)))
+            following = next(reading, None)
+            while following is not None:
+                batch, following = following.result(), next(reading, None)
                 yield batch
 
     def _read(self, rows: NDArray[np.int64], seed: tuple[int, ...]) -> Batch:
