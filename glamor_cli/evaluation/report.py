@@ -10,8 +10,8 @@ from glamor_cli.counts import count
 from glamor_cli.data.store.pair_store import PairStore, Split
 from glamor_cli.evaluation.bootstrap import LEVEL, Interval
 from glamor_cli.evaluation.confidence import measure_reliability, measure_risk_coverage
+from glamor_cli.evaluation.confusion_chart import save_confusion
 from glamor_cli.evaluation.evaluate import Evaluation, StoreEvaluation, write_predictions
-from glamor_cli.evaluation.figures import save_confusion
 from glamor_cli.evaluation.gallery import choose_surest, make_cards
 from glamor_cli.evaluation.intervals import class_intervals, headline_intervals
 from glamor_cli.evaluation.metrics import losses_of_pairs

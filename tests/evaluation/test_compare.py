@@ -25,8 +25,8 @@ from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
 from glamor_cli.evaluation.comparison_report import draw_comparison
+from glamor_cli.evaluation.confusion_chart import draw_confusion
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
-from glamor_cli.evaluation.figures import draw_confusion
 from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.glamor_net import GlamorNet

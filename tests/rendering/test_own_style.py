@@ -10,7 +10,7 @@ import pytest
 
 import glamor_cli
 from glamor_cli.evaluation.confidence import measure_reliability
-from glamor_cli.evaluation.figures import save_confusion
+from glamor_cli.evaluation.confusion_chart import save_confusion
 from glamor_cli.evaluation.metrics import compute_metrics
 from glamor_cli.evaluation.report_charts import draw_reliability
 from glamor_cli.labels import EMOTIONS

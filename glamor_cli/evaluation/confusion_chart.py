@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, drawn with matplotlib's object-oriented interface (no display)."""
+"""The picture of a confusion matrix, drawn with matplotlib without a display."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
