@@ -20,10 +20,10 @@ from glamor_cli.evaluation.bootstrap import (
     Interval,
     resample_f1,
 )
-from glamor_cli.evaluation.evaluate import Evaluation, evaluate, open_split
+from glamor_cli.evaluation.evaluate import Evaluation, evaluate
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
 from glamor_cli.evaluation.intervals import headline_intervals
-from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, open_pairs
 from glamor_cli.evaluation.metrics import (
     Metrics,
     compute_metrics,
@@ -216,8 +216,7 @@ def compare_store(
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
     networks = [runtime.metadata for runtime in runtimes]
-    split = open_split(store, config.split, networks)
-    pairs = choose_pairs(store, split, networks, whole=config.split is not None)
+    split, pairs = open_pairs(store, config.split, networks)
     evaluations = [
         evaluate(
             runtime,

@@ -1,6 +1,6 @@
 """Run a network over a split of a pair store and judge its answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT, find_split
 from glamor_cli.data.store.pair_store import PairStore, Split
-from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.errors import DataError
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, open_pairs
 from glamor_cli.evaluation.metrics import Metrics, compute_metrics
 from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.files.atomic import write_text
@@ -182,9 +181,8 @@ def evaluate_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = open_split(store, config.split, [runtime.metadata])
+    split, pairs = open_pairs(store, config.split, [runtime.metadata])
     asked = MirroredRuntime(runtime) if config.flip else runtime
-    pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
     return StoreEvaluation(
         evaluation=evaluation,
@@ -257,44 +255,6 @@ def answer_split(
         tuple(split.sources[row] for row in rows),
         rows,
     )
-
-
-def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> str:
-    """Choose the split that is meant for evaluation.
-
-    A store's only split may be called ``train``: it is meant where every network held a part of
-    what it learnt from out.
-
-    Args:
-        splits: All that the store has.
-        networks: What the networks to be judged say of themselves.
-
-    Raises:
-        ConfigError: It cannot be told.
-    """
-    found = find_split(HELD_OUT_SPLITS, splits)
-    if found is not None:
-        return found
-    train = find_split((TRAIN_SPLIT,), splits)
-    others = [name for name in splits if name != train]
-    if len(others) == 1:
-        return others[0]
-    held_out = [any(one.held_out_seed is not None for one in net.learnt_from) for net in networks]
-    if splits == (train,) and held_out and all(held_out):
-        return splits[0]
-    raise ConfigError(
-        f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
-        "Choose one with --split.",
-    )
-
-
-def open_split(store: PairStore, name: str | None, networks: Sequence[Metadata]) -> Split:
-    """Open the split to judge by: the one that is named, or what ``choose_split`` chooses.
-
-    Raises:
-        ConfigError: There is no such split, or it cannot be told.
-    """
-    return store.split(choose_split(store.splits, networks) if name is None else name)
 
 
 def write_predictions(path: Path, evaluation: Evaluation) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.data.learnt_pairs import mark_learnt
+from glamor_cli.data.split_names import HELD_OUT_SPLITS, TRAIN_SPLIT, find_split
 from glamor_cli.data.store.pair_store import PairStore, Split
+from glamor_cli.errors import ConfigError
 from glamor_cli.weights.metadata import Metadata
 
 
@@ -70,6 +72,53 @@ class JudgedPairs:
             if learnt
         ]
         return flattered + chosen
+
+
+def open_pairs(
+    store: PairStore, name: str | None, networks: Sequence[Metadata]
+) -> tuple[Split, JudgedPairs]:
+    """Open the split to judge by, and choose its pairs.
+
+    Args:
+        store: The pair store.
+        name: The split that was asked for, all of which judges; None takes what ``choose_split``
+            chooses, and of it what no network learnt from.
+        networks: What the networks say of themselves.
+
+    Raises:
+        ConfigError: There is no such split, or it cannot be told.
+    """
+    split = store.split(choose_split(store.splits, networks) if name is None else name)
+    return split, choose_pairs(store, split, networks, whole=name is not None)
+
+
+def choose_split(splits: tuple[str, ...], networks: Sequence[Metadata] = ()) -> str:
+    """Choose the split that is meant for evaluation.
+
+    A store's only split may be called ``train``: it is meant where every network held a part of
+    what it learnt from out.
+
+    Args:
+        splits: All that the store has.
+        networks: What the networks to be judged say of themselves.
+
+    Raises:
+        ConfigError: It cannot be told.
+    """
+    found = find_split(HELD_OUT_SPLITS, splits)
+    if found is not None:
+        return found
+    train = find_split((TRAIN_SPLIT,), splits)
+    others = [name for name in splits if name != train]
+    if len(others) == 1:
+        return others[0]
+    held_out = [any(one.held_out_seed is not None for one in net.learnt_from) for net in networks]
+    if splits == (train,) and held_out and all(held_out):
+        return splits[0]
+    raise ConfigError(
+        f"the store has the splits {', '.join(splits) or '(none)'}, and none was chosen",
+        "Choose one with --split.",
+    )
 
 
 def choose_pairs(

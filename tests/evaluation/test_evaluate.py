@@ -17,7 +17,8 @@ from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
-from glamor_cli.evaluation.evaluate import choose_split, evaluate, write_predictions
+from glamor_cli.evaluation.evaluate import evaluate, write_predictions
+from glamor_cli.evaluation.judged_pairs import choose_split
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.weights.network_file import load_network, save_network
 

@@ -15,8 +15,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.data.held_out import hold_out
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.evaluate import choose_split
-from glamor_cli.evaluation.judged_pairs import choose_pairs
+from glamor_cli.evaluation.judged_pairs import choose_pairs, choose_split
 from glamor_cli.export.graph import describe
 from glamor_cli.weights.metadata import LearntSplit, Metadata
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network

@@ -21,9 +21,9 @@ from glamor_cli.evaluation.attention.hiding import (
 )
 from glamor_cli.evaluation.attention.measure import AttentionMeasures, measure_attention
 from glamor_cli.evaluation.attention.options import PAIRS, MapKind
-from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split, open_split
+from glamor_cli.evaluation.evaluate import Answered, Answers, answer_split
 from glamor_cli.evaluation.evaluated import EvaluatedWeights, UsedEngine
-from glamor_cli.evaluation.judged_pairs import JudgedPairs, choose_pairs
+from glamor_cli.evaluation.judged_pairs import JudgedPairs, open_pairs
 from glamor_cli.evaluation.split_config import SplitConfig
 from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
@@ -185,7 +185,7 @@ def measure_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
-    split = open_split(store, config.split, [runtime.metadata])
+    split, pairs = open_pairs(store, config.split, [runtime.metadata])
     split.require_pairs()
     variant = runtime.metadata.network.variant
     if not variant.attends:
@@ -194,7 +194,6 @@ def measure_store(
             "Give weights of another variant.",
         )
     rng = np.random.default_rng(config.seed)
-    pairs = choose_pairs(store, split, [runtime.metadata], whole=config.split is not None)
     available = len(pairs.rows)
     count = min(config.pairs, available)
     rows = pairs.rows[np.sort(rng.choice(available, count, replace=False))]
