@@ -37,9 +37,9 @@ from glamor_cli.training.config import (
     read_precision,
 )
 from glamor_cli.training.find_teacher import lacks_teacher
-from glamor_cli.training.held_out import choose_validation_split, settle_train_split
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress
+from glamor_cli.training.splits import choose_validation_split, settle_train_split
 from glamor_cli.training.trainer import begin_or_resume
 
 RESULT = "result.json"

@@ -1,7 +1,6 @@
 """The work of a training run: epochs of steps, judged on validation, saved at every stop."""
 
 import copy
-import inspect
 import json
 import time
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from glamor_cli.data.batches.augment import to_float
 from glamor_cli.data.batches.draws import Draws, seed_step
@@ -44,14 +42,14 @@ from glamor_cli.training.config import (
 from glamor_cli.training.curves import CURVES, save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.find_teacher import find_teacher, lacks_teacher
-from glamor_cli.training.held_out import choose_rows, describe_learnt
 from glamor_cli.training.interrupts import StopRequest
 from glamor_cli.training.live_report import write_live_report
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.schedule import learning_rate
-from glamor_cli.training.shared_batch import share_batches
+from glamor_cli.training.shared_batch import share_batches, sum_gradients
+from glamor_cli.training.splits import choose_rows, describe_learnt
 from glamor_cli.training.start import make_network
 from glamor_cli.training.teacher import Teacher
 from glamor_cli.training.validation import resize, validate
@@ -182,7 +180,7 @@ class Run:
     def go(self, on_progress: Callable[[Progress], None]) -> TrainResult:
         """Run the epochs that are left."""
         if self.world.shared:
-            self.model = _sum_gradients(self.network)
+            self.model = sum_gradients(self.network)
         try:
             with StopRequest(patient=self.world.shared) as stop:
                 while self.state.epoch < self.recipe.epochs:
@@ -387,18 +385,6 @@ class Run:
         """What validation is on, in words."""
         split = self.validation.name
         return f"a tenth of {split}" if split == self.config.train_split else split
-
-
-def _sum_gradients(network: torch.nn.Module) -> torch.nn.Module:
-    """Sum the gradients of all processes while they are still being computed.
-
-    The batch norms' statistics are the same in all of them already.
-    """
-    # torch 2.11 knows the older name alone, and newer ones warn of it.
-    known = inspect.signature(DistributedDataParallel).parameters
-    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    share: Callable[..., torch.nn.Module] = DistributedDataParallel
-    return share(network, **{name: False})
 
 
 def _diverged(what: str, loss: float, state: RunState) -> DataError:

@@ -1,9 +1,11 @@
-"""Layers that see a whole batch as one although several processes share it.
+"""A batch that several processes share: layers that see it as one, and the gradients of it all.
 
 A batch norm's statistics and a dropout's mask are those of the whole batch, so that any number of
 processes computes what one would. (torch's own ``SyncBatchNorm`` runs on GPUs only.)
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from glamor_cli.data.batches.draws import Part
 from glamor_cli.network.attention import BiasedVarianceNorm
@@ -39,6 +42,18 @@ def share_batches(network: nn.Module, world: World) -> SharedBatch:
     batch = SharedBatch(world, Part.of(1))
     _replace(network, batch)
     return batch
+
+
+def sum_gradients(network: nn.Module) -> nn.Module:
+    """Sum the gradients of all processes while they are still being computed.
+
+    The batch norms' statistics are the same in all of them already.
+    """
+    # torch 2.11 knows the older name alone, and newer ones warn of it.
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    share: Callable[..., nn.Module] = DistributedDataParallel
+    return share(network, **{name: False})
 
 
 class SharedNorm(nn.modules.batchnorm._BatchNorm):

@@ -16,11 +16,11 @@ from glamor_cli.training.config import (
     keep_precision,
     settle_precision,
 )
-from glamor_cli.training.held_out import settle_train_split
 from glamor_cli.training.memory import keep_freed_memory
 from glamor_cli.training.precision import repeatable
 from glamor_cli.training.progress import Progress, TrainResult
 from glamor_cli.training.run import Run
+from glamor_cli.training.splits import settle_train_split
 from glamor_cli.training.world import join_world
 
 

@@ -8,7 +8,7 @@ from glamor_cli.data.learnt_pairs import mark_learnt
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.data.store.shared_images import count_copies
 from glamor_cli.training.config import TrainConfig
-from glamor_cli.training.held_out import choose_rows, choose_validation_split, settle_train_split
+from glamor_cli.training.splits import choose_rows, choose_validation_split, settle_train_split
 from glamor_cli.weights.network_file import read_metadata
 
 

@@ -19,7 +19,7 @@ from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.judged_pairs import choose_pairs
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.training.config import BEST, METRICS
-from glamor_cli.training.held_out import choose_rows, settle_train_split
+from glamor_cli.training.splits import choose_rows, settle_train_split
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import LearntSplit
 from glamor_cli.weights.network_file import load_network, read_metadata, save_network

@@ -1,4 +1,4 @@
-"""Which rows of a store a run learns from, and which it is judged on."""
+"""The splits of a run: which rows of a store it learns from, and which it is judged on."""
 
 from contextlib import suppress
 from dataclasses import replace
