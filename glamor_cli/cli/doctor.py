@@ -13,7 +13,7 @@ from glamor_cli.cli.render import console
 from glamor_cli.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from glamor_cli.doctor import Examination
+    from glamor_cli.doctor.findings import Examination
 
 _MARKS = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[bold red]broken[/]"}
 _LEAST_WIDTH = 60
@@ -30,7 +30,7 @@ def doctor(
     require_writable(json_file)
     with console.status("trying devices, engines, detectors and weights"):
         # Late, because it brings the engines.
-        from glamor_cli.doctor import examine
+        from glamor_cli.doctor.examine import examine
 
         examination = examine()
     _print(examination)

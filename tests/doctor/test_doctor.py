@@ -10,7 +10,8 @@ import pytest
 from environments import SILENT_BY_THEMSELVES
 from permissions import bound_by_permissions
 
-from glamor_cli.doctor import FindingStatus, examine
+from glamor_cli.doctor.examine import examine
+from glamor_cli.doctor.findings import FindingStatus
 from glamor_cli.files.reading import sha256
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
 

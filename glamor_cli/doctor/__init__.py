@@ -1,0 +1,1 @@
+"""What this machine can do, tried and not guessed: devices, engines, detectors, extras, weights."""
