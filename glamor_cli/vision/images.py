@@ -6,7 +6,6 @@ import os
 import re
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -14,11 +13,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
 
 from glamor_cli.errors import DataError, is_lack_of_memory, whole_reason_of
 from glamor_cli.files.reading import open_file
 from glamor_cli.vision.heif import HEIF_FORMAT, is_heif, require_heif
+from glamor_cli.vision.tiff import DeepGray, refuse_planes, refuse_preview
 
 MAX_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded, as Pillow's own bound: 256 MiB in RGB."""
@@ -43,16 +42,6 @@ _BYTES_PER_CHANCE = 1 << 15
 _READ_BYTES = 1 << 20
 
 _BAND_PIXELS = 500_000
-
-_KIND_TAG, _BITS_TAG, _PHOTOMETRIC_TAG, _PLANES_TAG, _SAMPLE_FORMAT_TAG = 254, 258, 262, 284, 339
-"""Of TIFF 6.0."""
-_PARTS_TAG = 330
-"""Of TIFF's supplement 1: where pictures lie that belong to this one."""
-_REDUCED = 1
-"""A bit of the kind: a smaller version of another picture of the file."""
-_WHITE_IS_ZERO = 0
-_SEPARATE = 2
-_UNSIGNED = 1
 
 _PILLOW = r"PIL\b"
 _METADATA_WARNINGS = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)
@@ -105,11 +94,11 @@ def read_image(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
             with _open_image(handle, name) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(name)
-                _refuse_preview(image, name)
-                _refuse_planes(image)
+                refuse_preview(image, name)
+                refuse_planes(image)
                 _refuse_scans(image, handle)
                 image.load()
-                gray = _deep_gray(image)
+                gray = DeepGray.of(image)
                 shown = _upright(image.convert("RGB") if _has_empty_alpha(image) else image)
                 return np.ascontiguousarray(_to_rgb(shown, gray))
     except DataError:
@@ -217,39 +206,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
-def _refuse_preview(image: Image.Image, name: str) -> None:
-    """Refuse a TIFF that begins with a thumbnail of its picture, as most cameras' raw files do.
-
-    Raises:
-        DataError: The first picture is a smaller version of another one.
-    """
-    if (
-        isinstance(image, TiffImageFile)
-        and image.tag_v2.get(_KIND_TAG, 0) & _REDUCED
-        and (image.is_animated or _PARTS_TAG in image.tag_v2)
-    ):
-        raise DataError(
-            f"{name} begins with a preview of {image.width}x{image.height} pixels, as cameras' raw "
-            "files do, and the picture itself is not read",
-            "Export it as JPEG or TIFF first.",
-        )
-
-
-def _refuse_planes(image: Image.Image) -> None:
-    """Refuse what Pillow decodes to noise without a word.
-
-    Raises:
-        ValueError: The image is an uncompressed TIFF of 16-bit colours in separate planes.
-    """
-    if (
-        isinstance(image, TiffImageFile)
-        and image.tag_v2.get(_PLANES_TAG) == _SEPARATE
-        and max(image.tag_v2.get(_BITS_TAG, (1,))) > 8
-        and image.info.get("compression") == "raw"
-    ):
-        raise ValueError("its colours of more than 8 bits lie in separate planes")
-
-
 def _refuse_scans(image: Image.Image, file: IO[bytes]) -> None:
     """Refuse what a few hundred kilobytes could keep a decoder busy with for minutes.
 
@@ -264,43 +220,13 @@ def _refuse_scans(image: Image.Image, file: IO[bytes]) -> None:
         raise ValueError(f"it has {scans} scans, and no picture needs as many")
 
 
-@dataclass(frozen=True)
-class _DeepGray:
-    """What the values of gray pixels of more than 8 bits mean.
-
-    Attributes:
-        largest: The largest value there can be.
-        white_is_zero: Whether 0 is white and the largest value black, and not the other way.
-    """
-
-    largest: int = 65535
-    white_is_zero: bool = False
-
-
-def _deep_gray(image: Image.Image) -> _DeepGray:
-    """Ask a TIFF, whose values Pillow gives as they are; of other formats it scales them.
-
-    Raises:
-        ValueError: They are integers of a range that is not known.
-    """
-    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I"):
-        return _DeepGray()
-    bits, *_ = image.tag_v2.get(_BITS_TAG, (1,))
-    sample_format, *_ = image.tag_v2.get(_SAMPLE_FORMAT_TAG, (_UNSIGNED,))
-    if bits > 16 or sample_format != _UNSIGNED:
-        signed = "" if sample_format == _UNSIGNED else "signed "
-        raise ValueError(f"pixels are {signed}{bits}-bit integers, whose range is not known")
-    white_is_zero = image.tag_v2.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
-    return _DeepGray((1 << bits) - 1, white_is_zero)
-
-
 def _has_empty_alpha(image: Image.Image) -> bool:
     """Say whether all of a BMP is transparent: many programs leave its fourth channel empty."""
     is_bmp = image.format == "BMP" and image.mode == "RGBA"
     return is_bmp and image.getchannel("A").getbbox() is None
 
 
-def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, gray: DeepGray) -> NDArray[np.uint8]:
     """Convert any mode of Pillow's to uint8 [H, W, 3]."""
     rows = max(1, _BAND_PIXELS // image.width)
     if rows >= image.height:
@@ -313,12 +239,12 @@ def _to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
     return pixels
 
 
-def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
+def _band_to_rgb(image: Image.Image, gray: DeepGray) -> NDArray[np.uint8]:
     if image.mode == "RGB" and "transparency" not in image.info:
         return np.asarray(image)
     if image.mode.startswith("I"):
         # Pillow knows of no transparency here; only PNG has any, and names the one value.
-        return _from_deep_gray(np.asarray(image), gray, image.info.get("transparency"))
+        return gray.to_rgb(np.asarray(image), image.info.get("transparency"))
     if image.mode == "F":
         raise ValueError("pixels are floats, whose range is not known")
     if image.mode == "La":
@@ -329,21 +255,6 @@ def _band_to_rgb(image: Image.Image, gray: _DeepGray) -> NDArray[np.uint8]:
         image = Image.new("RGB", rgba.size)
         image.paste(rgba, mask=rgba.getchannel("A"))
     return np.asarray(image.convert("RGB"))
-
-
-def _from_deep_gray(
-    pixels: NDArray[np.generic], gray: _DeepGray, transparent: object
-) -> NDArray[np.uint8]:
-    """Scale gray values, integers [H, W], to uint8 [H, W, 3], rounding; one may be transparent."""
-    values = pixels.astype(np.int64)
-    if values.min() < 0 or values.max() > gray.largest:
-        raise ValueError("pixels are 32-bit integers, whose range is not known")
-    bytes_ = ((510 * values + gray.largest) // (2 * gray.largest)).astype(np.uint8)
-    if gray.white_is_zero:
-        bytes_ = 255 - bytes_
-    if isinstance(transparent, int):  # and no text of that name
-        bytes_[values == transparent] = 0
-    return np.repeat(bytes_[..., None], 3, axis=2)
 
 
 def _cannot_seek(name: str) -> DataError:
