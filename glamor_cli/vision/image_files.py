@@ -90,7 +90,8 @@ def list_files(
 
     A file is listed whatever its name. In a folder, searched with its subfolders, and among the
     matches of a glob (``*``, ``?``, ``[...]``, ``**``), files count whose name ends like one of
-    the kind and does not begin with a dot. Links to folders are followed, each folder once.
+    the kind and does not begin with a dot. Links to folders are followed, each folder once. A link
+    to a file that is missing is listed too: whoever reads it says so.
 
     Args:
         source: A file, a folder or a glob.
@@ -182,9 +183,12 @@ def _entries(
 
 
 def _is_file(path: Path, pass_over: Report) -> bool:
-    """Whether a path is a file; in a folder that may be listed but not entered nobody can tell."""
+    """Whether a path is a file, or a link whose file is missing.
+
+    In a folder that may be listed but not entered nobody can tell.
+    """
     try:
-        return is_file(path)
+        return is_file(path) or (path.is_symlink() and not exists(path))
     except OSError as error:
         pass_over(DataError(f"cannot open {path}: {error.strerror}", "Check its permissions."))
         return False

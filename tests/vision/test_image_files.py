@@ -87,8 +87,15 @@ def test_loops_of_links_end_and_each_folder_counts_once(folder):
     (folder / "sub/up").symlink_to(folder)
     (folder / "sub/self").symlink_to(folder / "sub")
     (folder / "y_other").symlink_to(folder / "sub/deep")
-    (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     assert names(folder, folder) == ["a.JPG", "b.png", "sub/c.webp", "sub/deep/d.tiff", "z.jpeg"]
+
+
+def test_a_photograph_whose_link_leads_nowhere_is_not_passed_over_in_silence(folder):
+    (folder / "c.png").symlink_to(folder / "nowhere.png")
+    (folder / "d.png").symlink_to("d.png")
+    (folder / "notes").symlink_to(folder / "nowhere")
+    assert names(folder, folder)[:4] == ["a.JPG", "b.png", "c.png", "d.png"]
+    assert names(folder / "*.png", folder) == ["b.png", "c.png", "d.png"]
 
 
 def test_linked_files_and_folders_outside_are_found(folder, tmp_path):
