@@ -117,14 +117,19 @@ class Setup:
 
     Raises:
         ConfigError: No such weights or exported file, weights that are no ``.safetensors`` file,
-            or a mode of ``torch.compile`` where that is not measured.
+            an export that is one, or a mode of ``torch.compile`` where that is not measured.
         CheckpointError: The weights are damaged or foreign.
         BackendUnavailable: CUDA was asked for and is not here.
     """
 
     def __init__(self, config: BenchConfig, folder: Path) -> None:
         for path in config.exports:
-            find_weights(path, suffix=".onnx")  # before anything is measured
+            file = find_weights(path, suffix=".onnx")  # before anything is measured
+            if file.suffix == ".safetensors":
+                raise ConfigError(
+                    f"{file} is not an exported file",
+                    "Give --export an .onnx or .engine file, as glamor export writes them.",
+                )
         self.config = config
         self.folder = folder
         self.weights = find_weights(config.weights)

@@ -76,7 +76,7 @@ def run_bench(
 
     Raises:
         ConfigError: No such weights or exported file, weights that are no ``.safetensors`` file,
-            or a mode of ``torch.compile`` where that is not measured.
+            an export that is one, or a mode of ``torch.compile`` where that is not measured.
         CheckpointError: The weights are damaged or foreign.
         DataError: The folder of images holds none.
         BackendUnavailable: The device is not here.

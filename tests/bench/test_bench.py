@@ -541,8 +541,11 @@ def test_impossible_settings_are_refused(weights: Path) -> None:
         BenchConfig(targets=(Target.PREPROCESS,), backends=(Backend.OPENVINO,))
     with pytest.raises(ConfigError, match="--compile-mode is only for the backend compile"):
         run_bench(quick(weights, backends=(Backend.EAGER,), compile_mode="default"))
-    with pytest.raises(ConfigError, match="exported file"):
+    with pytest.raises(ConfigError, match="is an exported file"):
         run_bench(quick(weights.with_suffix(".onnx")))
+    # Torch would run it, and its row would say ONNX Runtime.
+    with pytest.raises(ConfigError, match="is not an exported file"):
+        run_bench(quick(weights, exports=(weights,)))
 
 
 def test_the_command_keeps_standard_output_for_json(weights: Path, tmp_path: Path) -> None:
