@@ -9,10 +9,11 @@ _NO_MEMORY = (
     "bad_alloc",
     "can't allocate memory",
     "Cannot allocate memory",
+    "Failed to allocate memory",
     "not enough memory",
     "out of memory",
 )
-"""What libraries in C++ say where memory runs out: the language's own, torch's, CUDA's."""
+"""What libraries in C++ say where memory runs out: the language's own, torch's, CUDA's, ORT's."""
 
 _NO_THREADS = ("can't start new thread", "pthread_create failed")
 """What Python and ONNX Runtime say where a limit of processes or of memory is reached."""

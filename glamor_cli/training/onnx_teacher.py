@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glamor_cli.errors import CheckpointError
+from glamor_cli.errors import CheckpointError, is_lack_of_memory
 from glamor_cli.files.reading import MALFORMED
 from glamor_cli.network.config import FACE_SIZE
 from glamor_cli.runtimes.onnx import open_session
@@ -74,6 +74,8 @@ class OnnxTeacher(Teacher):
             answers: list[object] = self._session.run(None, {self._input: faces})
         except Exception as error:
             # ONNX Runtime's exceptions share no base but Exception.
+            if is_lack_of_memory(error):
+                raise
             raise _foreign(self._path, f"it fails on a batch of {len(faces)} faces") from error
         answer = answers[0]
         if not isinstance(answer, np.ndarray) or answer.dtype.kind != "f":

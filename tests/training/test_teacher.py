@@ -16,7 +16,7 @@ from small_data_sets import write_image
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
-from glamor_cli.errors import CheckpointError, ConfigError
+from glamor_cli.errors import CheckpointError, ConfigError, is_lack_of_memory
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.network.glamor_net import GlamorNet
@@ -237,6 +237,19 @@ def test_foreign_answers_and_metadata_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(CheckpointError, match=reason):
             find_teacher(teacher, EMOTIONS, with_contexts=False, device=cpu, threads=1)
+
+
+def test_a_teacher_without_memory_is_not_taken_for_a_foreign_one(tmp_path: Path) -> None:
+    output = helper.make_tensor_value_info("many", TensorProto.FLOAT, None)
+    judge = answer_through(tmp_path / "judge.onnx", "Expand", output)
+    model = onnx.load(judge)
+    # More than any process can address.
+    model.graph.initializer.append(helper.make_tensor("to", TensorProto.INT64, [3], [2**43, 1, 1]))
+    model.graph.node[-1].input.append("to")
+    onnx.save(model, judge)
+    with pytest.raises(Exception, match="allocate memory") as refused:
+        OnnxTeacher(judge, device=torch.device("cpu"), threads=1)
+    assert is_lack_of_memory(refused.value)
 
 
 def test_a_run_is_resumed_with_its_teacher(scene_store: Path, tmp_path: Path) -> None:
