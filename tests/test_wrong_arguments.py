@@ -31,9 +31,17 @@ def test_a_path_that_exists_is_not_said_to_be_missing(tmp_path, monkeypatch, nam
     assert remedy in refused.value.remedy
 
 
-def test_training_advises_only_what_it_can_read(tmp_path):
-    arguments = ["train", str(tmp_path), "--run", str(tmp_path / "run"), "--init", "nosuch"]
-    refused = CliRunner().invoke(app, arguments).exception
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", ".", "--init", "nosuch"),
+        ("bench", "--weights", "nosuch"),
+        ("export", "--weights", "nosuch"),
+    ],
+)
+def test_commands_advise_only_what_they_can_read(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, words).exception
     assert isinstance(refused, ConfigError)
     assert ".onnx" not in refused.remedy and ".safetensors" in refused.remedy
 

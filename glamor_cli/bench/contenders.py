@@ -132,7 +132,7 @@ class Setup:
                 )
         self.config = config
         self.folder = folder
-        self.weights = find_weights(config.weights)
+        self.weights = find_weights(config.weights, exported=False)
         if self.weights.suffix != ".safetensors":
             raise ConfigError(
                 f"{self.weights} is an exported file, and torch, the reference, cannot run it",

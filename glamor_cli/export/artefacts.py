@@ -109,7 +109,7 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
     """
     out = Path(out)
     source = open_source(
-        find_weights(weights),
+        find_weights(weights, exported=False),
         config.onnx,
         engine=config.engine is not None,
         with_preprocessing=config.with_preprocessing,

@@ -181,7 +181,8 @@ def measure_store(
         BackendUnavailable: The device, or Captum, is not here, or the engine fails on a batch.
     """
     store = PairStore.open(config.store)
-    path = find_weights(config.weights, suffix=".safetensors" if config.grad_cam else ".onnx")
+    suffix = ".safetensors" if config.grad_cam else ".onnx"
+    path = find_weights(config.weights, suffix=suffix, exported=not config.grad_cam)
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )

@@ -290,6 +290,9 @@ def test_what_cannot_be_measured_is_said(root, onnx_file, monkeypatch):
         GradCam(root / "face-only.safetensors")
     with pytest.raises(ConfigError, match="gradients"):
         measure_store(AttentionConfig(root / "pairs", onnx_file, grad_cam=True, device="cpu"))
+    with pytest.raises(ConfigError) as refused:
+        measure_store(AttentionConfig(root / "pairs", "nosuch", grad_cam=True))
+    assert ".onnx" not in refused.value.remedy
     with pytest.raises(ConfigError):
         AttentionConfig(root / "pairs", pairs=0)
     # No weights would do for both.
