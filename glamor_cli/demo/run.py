@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glamor_cli.ablation.run import AblationConfig, ablate
+from glamor_cli.ablation.run import PICTURE, AblationConfig, ablate
 from glamor_cli.ablation.table import VariantResult
 from glamor_cli.bench.options import Backend, BenchConfig, BenchResult, Target
 from glamor_cli.bench.run import run_bench
@@ -237,7 +237,10 @@ class _Road:
                     now, f"{variant}, seed {seed}: "
                 ),
             )
-            report("stopped" if table is None else _table_line(table))
+            if table is None:
+                report("stopped")
+            else:
+                report(_table_line(table), config.training.run / PICTURE)
         return table is not None
 
     @contextmanager

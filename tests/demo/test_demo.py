@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import glamor_cli.demo.run
+from glamor_cli.ablation.run import PICTURE
 from glamor_cli.bench.options import BenchConfig
 from glamor_cli.cli.app import app
 from glamor_cli.data.options import SceneConfig
@@ -90,6 +91,7 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
             assert min(image.size) > 100
     assert (folder / "run" / "scenes.onnx").exists()
     assert "on validation after 1 epochs" in stages[2].outcome
+    assert stages[-1].pictures == (folder / "ablation" / "runs" / PICTURE,)
     for variant in Variant:
         assert f"{variant} " in stages[-1].outcome
         assert (folder / "ablation" / "runs" / f"{variant}-0" / BEST).exists()
