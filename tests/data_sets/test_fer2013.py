@@ -121,6 +121,13 @@ def test_a_carriage_return_in_a_name_ends_no_row(folder, tmp_path):
     assert [record.source.is_file() for record in records] == [True, True]
 
 
+def test_a_lacking_file_is_told_before_an_image_is_written(folder, tmp_path):
+    (folder / "validation.npz").unlink()
+    with pytest.raises(DataError, match=r"cannot read .*validation\.npz: No such file"):
+        convert_fer2013(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_files_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"cannot read [^\[']*train\.npz: No such file"):
         convert_fer2013(tmp_path, tmp_path / "out")

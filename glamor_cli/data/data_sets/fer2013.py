@@ -73,9 +73,10 @@ def convert_fer2013(
     folder, out = Path(folder), Path(out)
     lines = [csv_line(("path", "label", "split", *EMOTIONS))]
     _require_own(out / _MANIFEST, lines[0])
+    # Both, before the first image is written.
+    loaded = {split: _load(folder / f"{split}.npz", _DUPLICATES[split]) for split in SPLITS}
     reports = {}
-    for split in SPLITS:
-        arrays = _load(folder / f"{split}.npz", _DUPLICATES[split])
+    for split, arrays in loaded.items():
         duplicates, lossy = arrays[_DUPLICATES[split]], ~arrays["lossless"]
         keep = ~duplicates & ~lossy
         targets = _soft_labels(arrays, votes_share)
