@@ -72,8 +72,21 @@ def test_images_that_share_a_box_file_must_share_the_box(tmp_path, run):
     manifest = tmp_path / "set" / "manifest.csv"
     manifest.write_text("path,label,x1,y1,x2,y2\na.1.png,Sad,1,2,9,9\na.2.png,Sad,1,2,9,8\n")
     run(manifest, tmp_path / "store", "manifest")
-    with pytest.raises(DataError, match="holds another box"):
+    with pytest.raises(DataError, match=r"'a\.2\.png' shares the box file all/Sad/a\.txt"):
         export_crops(PairStore.open(tmp_path / "store"), tmp_path / "out")
+    # The first alone would pass for the box of both when the images are preprocessed again.
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_boxes_are_kept_and_none_is_put_beside_them(tmp_path, authors_data_set, run):
+    run(authors_data_set, tmp_path / "store")
+    last = sorted(tree(authors_data_set / "crop"))[-1]
+    (tmp_path / "out" / "crop" / last).parent.mkdir(parents=True)
+    (tmp_path / "out" / "crop" / last).write_text("1,2,3,4\n")
+    before = tree(tmp_path / "out")
+    with pytest.raises(DataError, match="already exists and holds another box"):
+        export_crops(PairStore.open(tmp_path / "store"), tmp_path / "out")
+    assert tree(tmp_path / "out") == before
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path, run):

@@ -53,6 +53,25 @@ def read_box(path: Path) -> Box:
     return Box(x1, y1, x2, y2)
 
 
+def has_box(path: Path, box: Box) -> bool:
+    """Tell whether a box file is there already.
+
+    Raises:
+        DataError: It is there and holds another box.
+        ConfigError: Its folder may not be looked into.
+    """
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise cannot_write(path, reason_of(error)) from error
+    if there and read_box(path) != box:
+        raise DataError(
+            f"{path} already exists and holds another box",
+            "Choose an empty folder, or one whose boxes are the same.",
+        )
+    return there
+
+
 def write_box(path: Path, box: Box) -> None:
     """Write a box file, whole or not at all.
 
@@ -60,16 +79,10 @@ def write_box(path: Path, box: Box) -> None:
         DataError: The file is there already and holds another box.
         ConfigError: The folder cannot be written to.
     """
+    if has_box(path, box):
+        return
     text = ",".join(map(str, box)) + "\n"
     try:
-        if path.exists():
-            if read_box(path) != box:
-                raise DataError(
-                    f"{path} already exists and holds another box",
-                    "Choose an empty folder; images of one folder must differ before the first dot "
-                    "of their names.",
-                )
-            return
         with unsynced_path(path) as temporary:
             temporary.write_text(text, encoding="ascii", newline="")
     except OSError as error:

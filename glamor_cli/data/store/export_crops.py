@@ -3,15 +3,17 @@
 from pathlib import Path, PurePosixPath
 
 from glamor_cli.data.data_sets.class_names import find_class
-from glamor_cli.data.data_sets.crop_files import box_file_name, write_box
+from glamor_cli.data.data_sets.crop_files import box_file_name, has_box, write_box
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import DataError
+from glamor_cli.vision.pairs import Box
 
 
 def export_crops(store: PairStore, out: Path) -> int:
     """Write the boxes of a store as the authors' ``crop/<split>/<Class>/<name>.txt``.
 
-    Images without a face get the authors' mark, 0,0,0,0, also where the store left them out.
+    Images without a face get the authors' mark, 0,0,0,0, also where the store left them out. All
+    boxes are checked before the first is written: a part of them would pass for the data set's.
 
     Args:
         store: The pair store.
@@ -22,10 +24,12 @@ def export_crops(store: PairStore, out: Path) -> int:
         How many boxes were written.
 
     Raises:
-        DataError: Two images share a box file but not a box, or a name cannot be a box file's.
+        DataError: Two images share a box file but not a box, a box file is there already and holds
+            another, or a name cannot be a box file's.
         ConfigError: The folder cannot be written to.
     """
-    written = 0
+    boxes: dict[str, Box] = {}
+    images = 0
     for name in store.splits:
         for entry in store.entries(name):
             if entry.box is None:  # it failed; those without a face have a box of zeros
@@ -48,6 +52,18 @@ def export_crops(store: PairStore, out: Path) -> int:
             # Boxes are looked for by the folder's own name, which may be another for the class.
             folder = PurePosixPath(entry.source).parent.name
             folder = folder if find_class(folder) == entry.label else entry.label
-            write_box(out / "crop" / name / folder / file_name, entry.box)
-            written += 1
-    return written
+            place = f"{name}/{folder}/{file_name}"
+            if boxes.setdefault(place, entry.box) != entry.box:
+                raise DataError(
+                    f"{entry.source!r} shares the box file {place} with another image, "
+                    "but has another box",
+                    "Rename one: images of one folder must differ before the first dot of their "
+                    "names.",
+                )
+            images += 1
+    crop = out / "crop"
+    for place, box in boxes.items():
+        has_box(crop / place, box)
+    for place, box in boxes.items():
+        write_box(crop / place, box)
+    return images
