@@ -29,6 +29,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.files.kinds import holds_visible
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
+from glamor_cli.runtimes.torch import choose_device
 from glamor_cli.system.torchrun import processes
 from glamor_cli.training.config import BEST, TrainConfig
 from glamor_cli.training.curves import CURVES
@@ -84,6 +85,7 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
 
     Raises:
         ConfigError: The folder holds something else, or torchrun started several processes.
+        BackendUnavailable: The device is not here.
         GlamorError: As the stages do.
     """
     if processes() > 1:
@@ -91,6 +93,7 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
             f"torchrun started {processes()} processes for one demo",
             "Start glamor demo without torchrun.",
         )
+    choose_device(config.device)  # before scenes are drawn for it
     _claim(config.folder)
     try:
         return _Road(config, callbacks).go()

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from glamor_cli.cli.app import app
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.demo.run import DemoCallbacks, Stage, demo
-from glamor_cli.errors import ConfigError
+from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.export.options import BatchRange, ExportConfig
 from glamor_cli.network.config import Variant
 from glamor_cli.training.config import BEST, CONFIG
@@ -131,6 +132,16 @@ def test_the_demo_is_not_done_by_several_processes(
     with pytest.raises(ConfigError, match="torchrun started 2 processes"):
         demo(
             DemoConfig(tmp_path / "demo"),
+            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
+        )
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_a_device_that_is_not_here_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="torch cannot use CUDA"):
+        demo(
+            DemoConfig(tmp_path / "demo", device="cuda"),
             DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
         )
     assert not (tmp_path / "demo").exists()
