@@ -95,8 +95,8 @@ def load_pairs(
         calibration: Take a store's training split rather than its held-out one.
 
     Raises:
-        DataError: The source cannot be opened, the store is damaged, there are no images, or no
-            face in any of them.
+        DataError: The source cannot be opened, the store is damaged, there are no images, none of
+            them can be read, or there is no face in any.
         BackendUnavailable: Of images: a package that the detector needs is not installed.
     """
     try:
@@ -130,17 +130,23 @@ def _from_images(source: Path, limit: int) -> Pairs:
 
     detector = open_detector()
     found = []
+    failure: DataError | None = None
+    read = 0
     for path in list_images(source):
         try:
             image = read_image(path)
             faces = detector.detect(image)
             if len(faces.boxes):
                 found.append(make_pair(image, round_box(faces.boxes[0])))
-        except DataError:
+        except DataError as error:
             # One unreadable image among many is no reason to stop.
+            failure = error
             continue
+        read += 1
         if len(found) == limit:
             break
+    if failure is not None and not read:
+        raise failure
     if not found:
         raise DataError(f"no face was found in {source}", "Give images of people, or a pair store.")
     return Pairs(

@@ -154,6 +154,17 @@ def test_of_photographs_the_first_with_a_face_are_taken(tmp_path: Path) -> None:
         load_pairs(tmp_path / "a.png", 5, EMOTIONS)
 
 
+def test_what_is_no_picture_is_not_said_to_lack_a_face(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no picture")
+    for source in (tmp_path / "a.jpg", tmp_path):
+        with pytest.raises(DataError, match=r"a\.jpg is not an image of a known kind"):
+            load_pairs(source, 5, EMOTIONS)
+    # Beside one that can be read, it is passed over.
+    Image.new("RGB", (64, 64)).save(tmp_path / "b.png")
+    with pytest.raises(DataError, match="no face was found"):
+        load_pairs(tmp_path, 5, EMOTIONS)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
