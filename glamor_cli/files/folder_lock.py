@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,9 @@ if sys.platform == "win32":
     def _lock(opened: int) -> None:
         msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
 
+    def _is_in_place(opened: int, folder: Path) -> bool:  # noqa: ARG001
+        return True  # Windows moves and removes no folder in which a file is open
+
     def _close(opened: int, folder: Path) -> None:
         os.close(opened)
         # Windows keeps it while another process has it open.
@@ -39,20 +42,33 @@ else:
     def _lock(opened: int) -> None:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _is_in_place(opened: int, folder: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(opened), folder.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # what is written there will tell
+
     def _close(opened: int, folder: Path) -> None:  # noqa: ARG001
         os.close(opened)
 
 
 @contextmanager
-def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
+def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[Callable[[], None]]:
     """Keep every other process from doing the same in a folder, as long as the block runs.
 
-    On file systems that know no such lock, that is up to the user.
+    On file systems that know no such lock, that is up to the user. The lock goes with the folder:
+    under the name of one that was moved or removed, another process may be at work.
 
     Args:
         folder: Is made if it is missing.
         work: What is done there, as the error calls it: "training in".
         remedy: What to do where another process does it already.
+
+    Yields:
+        To be called before something is written: it raises ConfigError where the folder was moved,
+        removed or replaced meanwhile.
 
     Raises:
         ConfigError: Another process does, or the folder cannot be made or opened.
@@ -74,6 +90,15 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[None]:
             raise ConfigError(f"another process is {work} {folder}", remedy) from error
         except OSError:
             pass  # some network file systems have no locks
-        yield
+        yield lambda: _require_in_place(opened, folder, work)
     finally:
         _close(opened, folder)
+
+
+def _require_in_place(opened: int, folder: Path, work: str) -> None:
+    if not _is_in_place(opened, folder):
+        raise ConfigError(
+            f"while this process was {work} {folder}, it was moved, removed or replaced",
+            "Leave a folder in its place until the work has finished. To go on in one that was "
+            "moved, move it back first.",
+        )

@@ -117,8 +117,11 @@ def set_aside(damaged: Path) -> None:
     damaged.replace(damaged.with_name(DAMAGED))
 
 
-def lock_run(folder: Path) -> AbstractContextManager[None]:
+def lock_run(folder: Path) -> AbstractContextManager[Callable[[], None]]:
     """Keep a second training out of a run's folder: each would remove the other's files.
+
+    Returns:
+        As ``lock_folder``.
 
     Raises:
         ConfigError: Another process is training in it, or it cannot be made.

@@ -68,9 +68,13 @@ class Run:
     Args:
         config: What to do, its precision settled.
         world: The processes that do it together.
+
+    Attributes:
+        require_in_place: Called before anything is written: what ``lock_run`` gives.
     """
 
     def __init__(self, config: TrainConfig, world: World) -> None:
+        self.require_in_place: Callable[[], None] = lambda: None
         self.config, self.recipe = config, config.recipe
         self.world, self.device = world, world.device
         self.with_contexts = config.network.variant.has_context
@@ -295,6 +299,7 @@ class Run:
         rivals = [metrics] if self._kept is None else [self._kept, metrics]
         if best_epoch(rivals, self.recipe) is metrics:
             if self.world.leads:
+                self.require_in_place()
                 candidate = candidate_path(self.config.run, state.epoch)
                 save_network(candidate, judged, self._metadata(accuracy))
             state.best_accuracy, state.best_epoch = accuracy, state.epoch
@@ -327,6 +332,7 @@ class Run:
         if self.world.leads and 0 < done < self.recipe.epochs:
             # What ended the run is what matters, such as a full disk.
             with suppress(ConfigError):
+                self.require_in_place()
                 history = self.state.history[:done]
                 write_live_report(self.config, history, self._kept, self._judged_by, stopped=True)
 
@@ -358,6 +364,7 @@ class Run:
     def _save(self) -> None:
         if not self.world.leads:
             return
+        self.require_in_place()
         save_checkpoint(self.config.run, self.state, self.network, self.average, self.optimizer)
 
     def _progress(self) -> Progress:

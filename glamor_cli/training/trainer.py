@@ -75,7 +75,7 @@ def train(
             world.agree(run.foundations())
         with world.together():
             if world.leads:
-                held.enter_context(lock_run(config.run))
+                run.require_in_place = held.enter_context(lock_run(config.run))
             run.begin(on_damaged)
         world.agree({"the checkpoint they go on from": asdict(run.state)})
         return run.go(on_progress)

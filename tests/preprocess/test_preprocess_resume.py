@@ -355,6 +355,24 @@ def test_two_runs_at_once_do_not_mix(tmp_path, many_images, start, run):
         run(many_images, out)
 
 
+def test_a_run_whose_store_was_removed_does_not_write_into_the_next_one(
+    tmp_path, many_images, start, run
+):
+    """It would say of the other's pairs how its own were made."""
+    out = tmp_path / "store"
+    first = start(many_images, out)
+    wait_until(lambda: size(out / "test" / "faces.npy") > 0, first)
+    first.send_signal(signal.SIGSTOP)
+    assert first.poll() is None
+    shutil.rmtree(out)
+    run(many_images, out, "whole")
+    before = tree(out)
+    first.send_signal(signal.SIGCONT)
+    _, said = first.communicate(timeout=120)
+    assert b"moved, removed or replaced" in said
+    assert tree(out) == before
+
+
 def test_a_full_disk_stops_the_run_and_nothing_is_lost(tmp_path, many_images, undisturbed, run):
     resource = pytest.importorskip("resource")
     out = tmp_path / "store"

@@ -345,6 +345,24 @@ def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Pat
         pass  # a killed one's lock is gone
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder at work cannot be moved")
+def test_a_run_that_was_moved_writes_nothing_in_its_old_place(
+    scene_store: Path, tmp_path: Path
+) -> None:
+    """What is there then may be another training's; moved back, the run goes on."""
+    run, moved, begun = tmp_path / "run", tmp_path / "moved", config(scene_store, tmp_path / "run")
+
+    def move(progress: Progress) -> None:
+        if progress.epoch == 2 and not moved.exists():
+            run.rename(moved)
+
+    with pytest.raises(ConfigError, match=r"training in .*run, it was moved, removed or replaced"):
+        train(begun, on_progress=move)
+    assert not run.exists()
+    moved.rename(run)
+    assert train(begun, resume=True).finished
+
+
 def test_a_run_is_never_overwritten(scene_store: Path, undisturbed: Path) -> None:
     with pytest.raises(ConfigError, match="already holds a run"):
         train(config(scene_store, undisturbed))

@@ -105,7 +105,7 @@ def _is_locked(folder: Path) -> bool:
         return True
 
 
-def _lock(folder: Path) -> AbstractContextManager[None]:
+def _lock(folder: Path) -> AbstractContextManager[object]:
     return lock_folder(folder, "drawing scenes in", "Wait until it has finished.")
 
 

@@ -8,7 +8,7 @@ numbers at the end.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +46,10 @@ class StoreWriter:
         info: How it is made.
     """
 
-    def __init__(self, path: Path, info: StoreInfo) -> None:
+    def __init__(self, path: Path, info: StoreInfo, require_in_place: Callable[[], None]) -> None:
         self.path = path
         self.info = info
+        self._require_in_place = require_in_place
 
     @classmethod
     @contextmanager
@@ -65,7 +66,8 @@ class StoreWriter:
             DataError: ``store.json`` is damaged or of another version of glamor.
         """
         made = not os.path.lexists(path)
-        with lock_folder(path, "writing the store", "Wait until it has finished."):
+        lock = lock_folder(path, "writing the store", "Wait until it has finished.")
+        with lock as require_in_place:
             remove_leftovers(path, Path(STORE_FILE).suffix)
             if (path / STORE_FILE).exists():
                 begun = StoreInfo.read(path)
@@ -77,7 +79,7 @@ class StoreWriter:
                         "Use the data set, settings and versions it was started with, or choose "
                         "another folder.",
                     )
-                writer = cls(path, begun)
+                writer = cls(path, begun, require_in_place)
             else:
                 if holds_visible(path):
                     raise ConfigError(
@@ -85,12 +87,13 @@ class StoreWriter:
                         "Choose an empty folder, or one that does not exist yet.",
                     )
                 info.write(path)
-                writer = cls(path, info)
+                writer = cls(path, info, require_in_place)
             try:
                 yield writer
             except BaseException:
                 # Where nothing has been made, nobody is bound to these settings.
-                with suppress(OSError):
+                with suppress(OSError, ConfigError):
+                    require_in_place()
                     if not any(is_folder(inside) for inside in path.iterdir()):
                         (path / STORE_FILE).unlink(missing_ok=True)
                     if made:
@@ -101,17 +104,19 @@ class StoreWriter:
         """Open a split behind its last complete row.
 
         Raises:
-            ConfigError: Its files cannot be written to.
+            ConfigError: Its files cannot be written to, or the store is no longer in its place.
             DataError: Its index is damaged.
         """
+        self._require_in_place()
         return SplitWriter(self.path / name, self.info.arrays())
 
     def finish(self, counts: dict[str, Counts]) -> None:
         """Mark the store complete, with the checksums of its indexes.
 
         Raises:
-            ConfigError: The folder cannot be written to.
+            ConfigError: The folder cannot be written to, or is no longer in its place.
         """
+        self._require_in_place()
         with _writing(self.path):
             checksums = {name: sha256(self.path / name / INDEX_FILE) for name in counts}
         self.info = replace(self.info, complete=True, counts=counts, index_sha256=checksums)
