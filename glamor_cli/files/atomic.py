@@ -79,15 +79,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, suffix: str = ".*") -> None:
-    """Remove the temporary files that killed processes left; nobody else may be writing there.
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Remove the temporary files that killed processes left; nobody else may be writing these.
 
     Args:
         folder: Where the finished files belong.
-        suffix: Of the finished files, as a glob's pattern.
+        names: Theirs, as globs; those of other files stay, which another program may be writing.
     """
-    for leftover in folder.glob(f".*{_PARTIAL}{suffix}"):
-        leftover.unlink(missing_ok=True)
+    for name in map(Path, names):
+        for leftover in folder.glob(f".{name.stem}-*{_PARTIAL}{name.suffix}"):
+            leftover.unlink(missing_ok=True)
 
 
 def _finish(temporary: Path, path: Path, *, replace: bool) -> None:

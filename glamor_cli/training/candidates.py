@@ -9,6 +9,8 @@ from pathlib import Path
 from glamor_cli.training.config import BEST
 
 _CANDIDATE = ".candidate-"
+CANDIDATES = f"{_CANDIDATE}*.safetensors"
+"""What matches their names."""
 
 
 def candidate_path(folder: Path, epoch: int) -> Path:

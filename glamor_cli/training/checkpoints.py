@@ -131,9 +131,14 @@ def lock_run(folder: Path) -> AbstractContextManager[Callable[[], None]]:
     )
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the half-written files that a kill left in a run's folder."""
-    atomic.remove_leftovers(folder)
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Remove the half-written files that a kill left in a run's folder.
+
+    Args:
+        folder: The run's folder.
+        names: What else a training writes there, as globs.
+    """
+    atomic.remove_leftovers(folder, LAST, *names)
     # safetensors writes to a file of its own beside the one it is given, and renames it.
     for leftover in folder.glob(".tmp??????"):
         leftover.unlink(missing_ok=True)

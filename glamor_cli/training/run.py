@@ -23,7 +23,7 @@ from glamor_cli.files.atomic import write_text
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.network.gray import see_in_gray
 from glamor_cli.training.average import move_average, start_average
-from glamor_cli.training.candidates import candidate_path, keep_candidate
+from glamor_cli.training.candidates import CANDIDATES, candidate_path, keep_candidate
 from glamor_cli.training.checkpoints import (
     RunState,
     has_checkpoint,
@@ -33,6 +33,7 @@ from glamor_cli.training.checkpoints import (
     set_aside,
 )
 from glamor_cli.training.config import (
+    CONFIG,
     METRICS,
     TrainConfig,
     check_same_config,
@@ -43,7 +44,7 @@ from glamor_cli.training.curves import CURVES, save_curves
 from glamor_cli.training.epoch_metrics import EpochMetrics, best_epoch
 from glamor_cli.training.find_teacher import find_teacher, lacks_teacher
 from glamor_cli.training.interrupts import StopRequest
-from glamor_cli.training.live_report import write_live_report
+from glamor_cli.training.live_report import LIVE_REPORT, write_live_report
 from glamor_cli.training.optimizers import make_optimizer
 from glamor_cli.training.options import TrainPrecision
 from glamor_cli.training.progress import Progress, TrainResult
@@ -162,7 +163,7 @@ class Run:
         """Go to where the run's checkpoint is, if there is one, or begin its folder."""
         run = self.config.run
         if self.world.leads:
-            remove_leftovers(run)
+            remove_leftovers(run, CANDIDATES, CONFIG, METRICS, CURVES, LIVE_REPORT)
         if has_checkpoint(run):
             check_same_config(self.config, self.store)
 

@@ -210,18 +210,19 @@ def test_what_kills_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     kept = {".hidden.json", "a.partial.json", "b.csv"}
     for name in kept:
         (tmp_path / name).touch()
-    for name in ("a.json", "b.csv"):
+    for name in ("a.json", "a.csv", ".a-3.json"):
         subprocess.run([sys.executable, "-c", code, tmp_path / name], check=True)
 
     def left() -> set[str]:
         return {entry.name for entry in tmp_path.iterdir()} - kept
 
-    assert len(left()) == 2
-    remove_leftovers(tmp_path, ".json")
+    assert len(left()) == 3
+    remove_leftovers(tmp_path, "a.json")
+    assert {Path(name).suffix for name in left()} == {".json", ".csv"}
+    remove_leftovers(tmp_path, ".a-*.json")
     (name,) = left()
+    assert name.startswith(".a-")
     assert name.endswith(".partial.csv")
-    remove_leftovers(tmp_path)
-    assert not left()
     assert kept <= {entry.name for entry in tmp_path.iterdir()}
 
 

@@ -68,7 +68,7 @@ class StoreWriter:
         made = not os.path.lexists(path)
         lock = lock_folder(path, "writing the store", "Wait until it has finished.")
         with lock as require_in_place:
-            remove_leftovers(path, Path(STORE_FILE).suffix)
+            remove_leftovers(path, STORE_FILE)
             if (path / STORE_FILE).exists():
                 begun = StoreInfo.read(path)
                 differences = info.differences(begun)
