@@ -215,6 +215,7 @@ def compare_store(
     files = [find_weights(name, suffix=".onnx") for name in config.weights]
     names = shorten_names([str(name) for name in config.weights])
     runtimes = _open_all(files, config)
+    weights = list(map(EvaluatedWeights.of, runtimes, files))
     networks = [runtime.metadata for runtime in runtimes]
     split, pairs = open_pairs(store, config.split, networks)
     evaluations = [
@@ -235,7 +236,7 @@ def compare_store(
         Contender(
             letter=_LETTERS[index],
             name=names[index],
-            weights=EvaluatedWeights.of(runtime, files[index]),
+            weights=weights[index],
             engine=UsedEngine.of(runtime),
             metadata=runtime.metadata,
             metrics=metrics[index],

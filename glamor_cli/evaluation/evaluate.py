@@ -181,12 +181,13 @@ def evaluate_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
+    weights = EvaluatedWeights.of(runtime, path)
     split, pairs = open_pairs(store, config.split, [runtime.metadata])
     asked = MirroredRuntime(runtime) if config.flip else runtime
     evaluation = evaluate(asked, split, config.batch, on_progress, rows=pairs.rows)
     return StoreEvaluation(
         evaluation=evaluation,
-        weights=EvaluatedWeights.of(runtime, path),
+        weights=weights,
         engine=UsedEngine.of(runtime),
         metadata=runtime.metadata,
         config=config,

@@ -23,7 +23,7 @@ class EvaluatedWeights:
 
     @classmethod
     def of(cls, runtime: Runtime, file: Path) -> "EvaluatedWeights":
-        """Name what a runtime was opened from.
+        """Name what a runtime was opened from, at once: a training may replace the file.
 
         Args:
             runtime: The opened network.

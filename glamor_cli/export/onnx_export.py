@@ -55,6 +55,8 @@ def export_onnx(
     _check_suffixes(weights, out)
     require_runtime(config.device, config.provider)
     network, metadata = load_network(weights)
+    # Now and not when it is needed: a training may replace the file meanwhile.
+    reference = TorchRuntime(weights, device="cpu", threads=config.threads)
     # Read before the slow part, so that a wrong folder is found at once.
     verification = None
     if config.verify is not None:
@@ -66,7 +68,6 @@ def export_onnx(
         check_structure(temporary, config.opset, metadata.network)
         runtime = _open(temporary, config)
         tolerance = config.tolerance(runtime.arithmetic)
-        reference = TorchRuntime(weights, device="cpu", threads=config.threads)
         # INT8 is only right within the ranges it has seen, which noise is not.
         pairs = calibration if verification is None else verification
         batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)

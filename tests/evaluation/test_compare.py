@@ -28,6 +28,7 @@ from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.confusion_chart import draw_confusion
 from glamor_cli.evaluation.evaluate import EvaluateConfig, evaluate_store
 from glamor_cli.evaluation.metrics import compute_metrics
+from glamor_cli.files.reading import sha256
 from glamor_cli.labels import EMOTIONS
 from glamor_cli.network.glamor_net import GlamorNet
 from glamor_cli.weights.metadata import Metadata
@@ -61,6 +62,28 @@ def figures(report):
     written = (report / "comparison.json").read_text(encoding="utf-8")
     assert written == (report.parent / "figures.json").read_text(encoding="utf-8")
     return json.loads(written)
+
+
+def test_weights_that_a_training_replaces_meanwhile_are_told_as_they_were(folder, tmp_path):
+    files = [
+        shutil.copy(folder / f"{name}.safetensors", tmp_path / f"{name}.safetensors")
+        for name in ("varied", "face-only")
+    ]
+    before = [sha256(file) for file in files]
+
+    def replace_all(*_):
+        for file in files:
+            (tmp_path / "new").write_text("other weights")
+            (tmp_path / "new").replace(file)
+
+    options = {"split": "test", "device": "cpu"}
+    compared = compare_store(
+        CompareConfig(folder / "store", tuple(files), latency=False, **options), replace_all
+    )
+    assert [contender.weights.sha256 for contender in compared.contenders] == before
+    shutil.copy(folder / "varied.safetensors", files[0])
+    evaluated = evaluate_store(EvaluateConfig(folder / "store", files[0], **options), replace_all)
+    assert evaluated.weights.sha256 == before[0]
 
 
 def test_figures_go_to_standard_output_alone(folder, weights, figures, monkeypatch):

@@ -1,6 +1,10 @@
 """An export that is not the network's answer in a file that others can read must not exist."""
 
 import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from waiting import wait_until
 
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import CheckpointError, ConfigError, DataError
@@ -38,6 +43,26 @@ def write_weights(path: Path, config: NetworkConfig) -> Path:
     return path
 
 
+@contextmanager
+def replaced_meanwhile(weights: Path, out: Path) -> Iterator[Path]:
+    """Lend a copy of weights that is another file once ``out`` is written, as trainings do it."""
+    copy, over = weights.with_name("best.safetensors"), threading.Event()
+    shutil.copyfile(weights, copy)
+    other = write_weights(weights.with_name("newer.safetensors"), NetworkConfig())
+
+    def replace() -> None:
+        wait_until(lambda: any(out.parent.glob(f".{out.stem}-*")) or over.is_set())
+        other.replace(copy)
+
+    training = threading.Thread(target=replace)
+    training.start()
+    try:
+        yield copy
+    finally:
+        over.set()
+        training.join()
+
+
 @pytest.mark.parametrize(
     ("encoder", "variant"),
     [
@@ -51,7 +76,8 @@ def test_every_network_gives_its_answers_from_onnx(
     # The whole original network is what the other tests export.
     config = NetworkConfig(encoder=encoder, variant=variant)
     weights = write_weights(tmp_path / "w.safetensors", config)
-    report = export_onnx(weights, tmp_path / "w.onnx", ExportConfig(batch=SMALL))
+    with replaced_meanwhile(weights, tmp_path / "w.onnx") as copy:
+        report = export_onnx(copy, tmp_path / "w.onnx", ExportConfig(batch=SMALL))
     assert [check.batch for check in report.batches] == [1, 2, 3]
     assert max(check.max_abs_diff for check in report.batches) <= 1e-5
 

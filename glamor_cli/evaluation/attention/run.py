@@ -186,6 +186,7 @@ def measure_store(
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
+    weights = EvaluatedWeights.of(runtime, path)
     split, pairs = open_pairs(store, config.split, [runtime.metadata])
     split.require_pairs()
     variant = runtime.metadata.network.variant
@@ -206,7 +207,6 @@ def measure_store(
     for part in _parts(split, rows, config.batch):
         sample.add(part, cues)
         on_progress(sample.count, count)
-    weights = EvaluatedWeights.of(runtime, path)
     return sample.report(replace(pairs, rows=rows), available, weights, cues)
 
 
