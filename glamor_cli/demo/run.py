@@ -26,6 +26,7 @@ from glamor_cli.evaluation.report import CONFUSION, REPORT, write_report
 from glamor_cli.export.onnx_export import export_onnx
 from glamor_cli.export.options import ExportConfig
 from glamor_cli.files.atomic import write_text
+from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.files.kinds import holds_visible
 from glamor_cli.predict.predictor import PredictConfig, predict_images
 from glamor_cli.rendering.annotate import PictureFolder
@@ -39,6 +40,7 @@ from glamor_cli.training.trainer import begin_or_resume
 from glamor_cli.vision.image_files import find_photograph
 
 _MARK = ".glamor-demo"
+_WAIT = "Wait until it has finished, or choose another folder with --output."
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
         False where a stop was asked for; the same call goes on from there.
 
     Raises:
-        ConfigError: The folder holds something else, or torchrun started several processes.
+        ConfigError: The folder holds something else, another process runs a demo in it, or torchrun
+            started several processes.
         BackendUnavailable: The device is not here.
         GlamorError: As the stages do.
     """
@@ -96,7 +99,8 @@ def demo(config: DemoConfig, callbacks: DemoCallbacks) -> bool:
     choose_device(config.device)  # before scenes are drawn for it
     _claim(config.folder)
     try:
-        return _Road(config, callbacks).go()
+        with lock_folder(config.folder, "running a demo in", _WAIT):
+            return _Road(config, callbacks).go()
     except GlamorError as error:
         if "--run" not in error.remedy:
             raise

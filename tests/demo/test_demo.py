@@ -20,6 +20,7 @@ from glamor_cli.demo.options import DemoConfig
 from glamor_cli.demo.run import DemoCallbacks, Stage, demo
 from glamor_cli.errors import BackendUnavailable, ConfigError
 from glamor_cli.export.options import BatchRange, ExportConfig
+from glamor_cli.files.folder_lock import lock_folder
 from glamor_cli.network.config import Variant
 from glamor_cli.training.config import BEST, CONFIG
 from glamor_cli.training.recipes import SCENES
@@ -103,6 +104,14 @@ def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds other files"):
         demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]
+
+
+def test_two_demos_in_one_folder_do_not_mix(tmp_path: Path) -> None:
+    begun: list[str] = []
+    callbacks = DemoCallbacks(begun.append, lambda _: None, lambda *_: None)
+    with lock_folder(tmp_path, "running", "Wait."), pytest.raises(ConfigError, match="another"):
+        demo(DemoConfig(tmp_path), callbacks)
+    assert not begun
 
 
 def test_a_demo_that_was_killed_in_its_first_moment_can_be_run_again(tmp_path: Path) -> None:

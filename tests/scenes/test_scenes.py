@@ -271,6 +271,19 @@ def test_cues_that_no_scene_has_are_named(folder, tmp_path, column):
         read_cues(tmp_path)
 
 
+def test_a_run_that_another_overtakes_is_told_so_and_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def overtake(done: int) -> None:
+        if done == 5:
+            make_scenes(out, SceneConfig(train=1, validation=0, test=0))
+
+    with pytest.raises(ConfigError, match="out exists already"):
+        make_scenes(out, SMALL, progress=overtake)
+    assert list(tmp_path.iterdir()) == [out]
+    assert len(list(out.rglob("*.png"))) == 1
+
+
 def test_a_folder_that_another_run_draws_in_is_refused_before_any_work(tmp_path: Path) -> None:
     with lock_folder(tmp_path, "drawing in", "Wait."), pytest.raises(ConfigError, match="another"):
         make_scenes(tmp_path, SceneConfig(train=1))

@@ -46,11 +46,7 @@ def make_scenes(
     """
     out = Path(out)
     try:
-        if out.exists() and (not out.is_dir() or holds_visible(out)):
-            raise ConfigError(
-                f"{out} exists already and is not an empty folder",
-                "Choose another folder, or remove this one.",
-            )
+        _require_free(out)
         # Links are followed first, and "." gets its name.
         place = Path(os.path.realpath(out))
         # A folder that is there stays, as it may be a mount or the one that one works in.
@@ -63,10 +59,19 @@ def make_scenes(
                 for name in ("images", "crop", CUES_FILE):
                     (whole / name).replace(place / name)
             else:
+                _require_free(out)  # another run may have been faster
                 whole.replace(place)
     except OSError as error:
         raise cannot_write(out, reason_of(error)) from error
     return out
+
+
+def _require_free(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or holds_visible(out)):
+        raise ConfigError(
+            f"{out} exists already and is not an empty folder",
+            "Choose another folder, or remove this one.",
+        )
 
 
 @contextmanager
