@@ -4,13 +4,14 @@ Free of torch, NumPy and the network: what every command looks up first.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from glamor_cli.errors import ConfigError, reason_of
 from glamor_cli.files.kinds import is_file, is_folder
 from glamor_cli.files.local import require_local
-from glamor_cli.files.reading import open_file, sha256
+from glamor_cli.files.reading import MALFORMED, open_file, sha256
 
 DEFAULT_WEIGHTS = "glamor-original"
 """The registered weights that every command uses unless told otherwise."""
@@ -40,12 +41,16 @@ class RegisteredWeights:
 
 
 def registered() -> dict[str, RegisteredWeights]:
-    """Read ``weights/index.json``, by the weights' names."""
+    """Read ``weights/index.json``, by the weights' names.
+
+    A damaged one registers none: files are found without it, and ``doctor`` says what is missing.
+    """
     for folder in _FOLDERS:
         index = folder / INDEX_FILE
         if index.is_file():
-            entries = json.loads(index.read_text(encoding="utf-8"))
-            return {name: RegisteredWeights(**entry) for name, entry in entries.items()}
+            with suppress(OSError, *MALFORMED):
+                entries = json.loads(index.read_text(encoding="utf-8"))
+                return {name: RegisteredWeights(**entry) for name, entry in entries.items()}
     return {}
 
 

@@ -13,7 +13,7 @@ from permissions import bound_by_permissions
 from glamor_cli.doctor.examine import examine
 from glamor_cli.doctor.findings import FindingStatus
 from glamor_cli.files.reading import sha256
-from glamor_cli.weights.registry import DEFAULT_WEIGHTS
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
 
 
 def run_doctor(without=(), **environment):
@@ -141,6 +141,18 @@ def test_weights_are_compared_with_their_checksums(registry):
     assert rows[DEFAULT_WEIGHTS].detail.startswith(f"what {DEFAULT_WEIGHTS}.onnx is for")
     assert rows["second"].status is FindingStatus.MISSING
     assert "second.onnx has the wrong checksum" in rows["second"].detail
+
+
+@pytest.mark.parametrize("text", ['{"glamor-original": {', "[]", '{"glamor-original": {"a": 1}}'])
+def test_a_damaged_list_of_weights_is_a_row(registry, text):
+    (registry / "index.json").write_text(text)
+    (row,) = (row for row in examine().rows if row.group == "weights")
+    assert (row.name, row.status, row.detail) == (
+        DEFAULT_WEIGHTS,
+        FindingStatus.BROKEN,
+        "not registered",
+    )
+    assert find_weights(DEFAULT_WEIGHTS, suffix=".onnx").is_file()
 
 
 def test_weights_that_may_not_be_read_are_a_row(registry):
