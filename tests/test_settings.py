@@ -109,7 +109,7 @@ def test_the_text_of_a_choice_is_the_choice_where_it_is_an_argument() -> None:
     assert not make_filling(contexts, "black").any()
     assert isinstance(make_encoder("original"), OriginalEncoder)
     assert choose_precision("auto", torch.device("cpu"), mixed=False) is TrainPrecision.FP32
-    original = find_weights(DEFAULT_WEIGHTS, exported=False)
+    original = find_weights(DEFAULT_WEIGHTS)
     assert TorchRuntime(original, device="cpu", precision="fp32").provider == "cpu"
     for ask in (
         lambda: make_filling(contexts, "gpu"),

@@ -124,7 +124,8 @@ class Setup:
 
     def __init__(self, config: BenchConfig, folder: Path) -> None:
         for path in config.exports:
-            file = find_weights(path, suffix=".onnx")  # before anything is measured
+            # Before anything is measured.
+            file = find_weights(path, suffix=".onnx", kinds=(".onnx", ".engine"))
             if file.suffix == ".safetensors":
                 raise ConfigError(
                     f"{file} is not an exported file",
@@ -132,7 +133,7 @@ class Setup:
                 )
         self.config = config
         self.folder = folder
-        self.weights = find_weights(config.weights, exported=False)
+        self.weights = find_weights(config.weights, kinds=(".safetensors",))
         if self.weights.suffix != ".safetensors":
             raise ConfigError(
                 f"{self.weights} is an exported file, and torch, the reference, cannot run it",

@@ -13,6 +13,7 @@ from glamor_cli.bench.network import open_runtimes
 from glamor_cli.bench.options import Backend, Precision
 from glamor_cli.bench.torch_backends import threads_problem
 from glamor_cli.errors import BackendUnavailable
+from glamor_cli.files.kinds import is_file
 from glamor_cli.predict.predictions import ImagePrediction
 from glamor_cli.predict.predictor import PredictConfig, Predictor
 from glamor_cli.predict.sources import SourceImage
@@ -135,7 +136,9 @@ def photographs(setup: Setup, count: int) -> list[Path]:
         BackendUnavailable: None is given, and scikit-image, which has one, is not installed.
     """
     if setup.config.images is not None:
-        found = list(islice(list_images(setup.config.images), count))
+        # A link whose photograph is missing is listed, too.
+        there = (path for path in list_images(setup.config.images) if is_file(path))
+        found = list(islice(there, count))
     else:
         found = [_own_photograph(setup.folder)]
     return list(islice(cycle(found), count))

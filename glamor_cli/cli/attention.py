@@ -20,7 +20,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
-from glamor_cli.evaluation.attention.options import MOST, PAIRS, REGIONS, STEPS, Fill
+from glamor_cli.evaluation.attention.options import MOST_HIDINGS, PAIRS, REGIONS, STEPS, Fill
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.settings import MAX_SEED
 from glamor_cli.weights.registry import DEFAULT_WEIGHTS
@@ -44,9 +44,11 @@ def attention(
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed for drawing the pairs.")] = 0,
     fill: Annotated[Fill, typer.Option(help="What hidden parts are filled with.")] = Fill.BLACK,
     regions: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Random squares hidden for each pair.")
+        int, typer.Option(min=1, max=MOST_HIDINGS, help="Random squares hidden for each pair.")
     ] = REGIONS,
-    steps: Annotated[int, typer.Option(min=1, max=MOST, help="Steps of the curves.")] = STEPS,
+    steps: Annotated[
+        int, typer.Option(min=1, max=MOST_HIDINGS, help="Steps of the curves.")
+    ] = STEPS,
     device: DeviceOption = Device.AUTO,
     batch: BatchOption = PAIRS_AT_ONCE,
     threads: ThreadsOption = None,

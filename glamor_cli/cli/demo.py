@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from glamor_cli.cli.render import console, exit_stopped, say
-from glamor_cli.cli.runtime_options import DeviceOption
+from glamor_cli.cli.runtime_options import DeviceOption, ThreadsOption
 from glamor_cli.demo.options import DemoConfig
 from glamor_cli.runtimes.options import Device
 
@@ -21,6 +21,7 @@ def demo(
         bool, typer.Option("--full", help="Also train all ablations over three seeds; takes hours.")
     ] = False,
     device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = None,
 ) -> None:
     """Try every step: scenes, pairs, training, report, ONNX, speed, a real photograph."""
     say("Loading torch ...", style="dim")
@@ -37,9 +38,8 @@ def demo(
         def progress(line: str, share: float) -> None:
             bar.update(task, description=line, completed=share)
 
-        finished = go(
-            DemoConfig(output, full=full, device=device), DemoCallbacks(begin, _print, progress)
-        )
+        config = DemoConfig(output, full=full, device=device, threads=threads)
+        finished = go(config, DemoCallbacks(begin, _print, progress))
     if not finished:
         exit_stopped("what has been done is kept")
     say(f"Everything is in {output}.")

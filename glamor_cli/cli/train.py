@@ -231,7 +231,7 @@ def _find_trainable(name_or_path: str) -> Path:
     """
     from glamor_cli.weights.registry import find_weights
 
-    path = find_weights(name_or_path, exported=False)
+    path = find_weights(name_or_path, kinds=(".safetensors",))
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"training cannot read the exported file {path}",

@@ -21,6 +21,7 @@ class DemoConfig:
         full_scenes: How many scenes of each split the ablation uses.
         seeds: Of the ablation.
         device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; None takes every core.
 
     Raises:
         ConfigError: There is no such device, less than one epoch, or no seeds or one out of bounds.
@@ -37,6 +38,7 @@ class DemoConfig:
     )
     seeds: tuple[int, ...] = tuple(range(SEEDS))
     device: str = Device.AUTO
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         settle_paths(self, "folder")

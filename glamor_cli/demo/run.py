@@ -153,6 +153,7 @@ class _Road:
             run=self.run,
             recipe=replace(SCENES, epochs=self.config.epochs),
             device=self.config.device,
+            threads=self.config.threads,
         )
         with self._stage("train") as report:
             result = begin_or_resume(config, on_progress=self._tell_training)
@@ -167,7 +168,13 @@ class _Road:
 
     def _evaluate(self) -> None:
         out = self.config.folder / "report"
-        config = EvaluateConfig(self.pairs, self.weights, split="test", device=self.config.device)
+        config = EvaluateConfig(
+            self.pairs,
+            self.weights,
+            split="test",
+            device=self.config.device,
+            threads=self.config.threads,
+        )
         with self._stage("evaluate") as report:
             result = evaluate_store(
                 config, lambda done, total: self._tell("evaluating", done, total)
@@ -186,7 +193,8 @@ class _Road:
     def _export(self) -> None:
         with self._stage("export") as report:
             # The figures that matter are compared on the pairs the network has not seen.
-            result = export_onnx(self.weights, self.exported, ExportConfig(verify=self.pairs))
+            config = ExportConfig(verify=self.pairs, threads=self.config.threads)
+            result = export_onnx(self.weights, self.exported, config)
             difference = max(check.max_abs_diff for check in result.batches)
             report(f"{self.exported}, at most {difference:.1e} away from torch")
 
@@ -196,6 +204,7 @@ class _Road:
             backends=(Backend.EAGER, Backend.ORT),
             weights=self.weights,
             device=self.config.device,
+            threads=self.config.threads,
             seconds=0.5,
         )
         with self._stage("measure") as report:
@@ -211,7 +220,9 @@ class _Road:
             )
         with self._stage("predict") as report:
             pictures = PictureFolder(out)
-            config = PredictConfig(device=self.config.device, keep_images=True)
+            config = PredictConfig(
+                device=self.config.device, threads=self.config.threads, keep_images=True
+            )
             (image,) = predict_images([photograph], config)
             saved = pictures.save(image)
             face = image.faces[0]
@@ -233,6 +244,7 @@ class _Road:
                 run=root / "runs",
                 recipe=SCENES,
                 device=self.config.device,
+                threads=self.config.threads,
             ),
             seeds=self.config.seeds,
             scenes=scenes,

@@ -30,6 +30,7 @@ from glamor_cli.export.triton_repository import (
 from glamor_cli.export.verify import verify_export
 from glamor_cli.export.with_preprocessing import add_preprocessing
 from glamor_cli.files.atomic import atomic_path
+from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.runtimes.sidecar import sidecar_path
 from glamor_cli.settings import settle_paths
 from glamor_cli.system.gpus import query_driver
@@ -108,8 +109,9 @@ def export_artefacts(weights: str | Path, out: str | Path, config: ArtefactConfi
             batch.
     """
     out = Path(out)
+    builds_on = config.engine is not None or config.with_preprocessing
     source = open_source(
-        find_weights(weights, exported=False),
+        find_weights(weights, kinds=(".safetensors", ".onnx") if builds_on else (".safetensors",)),
         config.onnx,
         engine=config.engine is not None,
         with_preprocessing=config.with_preprocessing,
@@ -166,13 +168,15 @@ def _export_engine(
     config = dataclasses.replace(config, int8_form=Int8Form.TENSORRT)
     engine = dataclasses.replace(engine, batch=config.batch)
     require_suffix(out, ".engine")
+    # Now and not when it is needed: a training may replace the file meanwhile.
+    reference = source.open_reference(config.threads)
     with TemporaryDirectory() as scratch:
         report = source.as_onnx(Path(scratch), config)
         built = build_engine(report.path, Path(scratch) / out.name, engine)
         # The first GPU would run it, if it is one of those that the engine was built for.
         verified = built.sidecar.runs_on(query_driver())
         if verified:
-            report = _verify_engine(source, built, config, report)
+            report = _verify_engine(reference, built, config, report)
         # Both are ready before either gets its name; the engine does so first.
         with atomic_path(sidecar_path(out)) as described, atomic_path(out) as temporary:
             shutil.copyfile(built.path, temporary)
@@ -181,7 +185,7 @@ def _export_engine(
 
 
 def _verify_engine(
-    source: Source, built: EngineReport, config: ExportConfig, report: ExportReport
+    reference: Runtime, built: EngineReport, config: ExportConfig, report: ExportReport
 ) -> ExportReport:
     """Compare the engine itself, and report how it agrees instead of the file it was built from."""
     from glamor_cli.runtimes.tensorrt import TensorRTRuntime
@@ -190,8 +194,8 @@ def _verify_engine(
     images = config.verify or config.calibration_source
     pairs = None
     if images is not None:
-        pairs = load_pairs(images, config.verification_pairs, runtime.metadata.classes)
+        classes = runtime.metadata.classes
+        pairs = load_pairs(images, config.verification_pairs, classes, threads=config.threads)
     tolerance = config.tolerance(runtime.arithmetic, report.precision)
-    reference = source.open_reference(config.threads)
     batches, agreement = verify_export(runtime, reference, config.batch, tolerance, pairs)
     return dataclasses.replace(report, batches=batches, agreement=agreement)

@@ -51,7 +51,7 @@ def export_onnx(
     """
     config = config or ExportConfig()
     started = time.perf_counter()
-    weights, out = find_weights(weights, exported=False), Path(out)
+    weights, out = find_weights(weights, kinds=(".safetensors",)), Path(out)
     _check_suffixes(weights, out)
     require_runtime(config.device, config.provider)
     network, metadata = load_network(weights)
@@ -60,7 +60,9 @@ def export_onnx(
     # Read before the slow part, so that a wrong folder is found at once.
     verification = None
     if config.verify is not None:
-        verification = load_pairs(config.verify, config.verification_pairs, metadata.classes)
+        verification = load_pairs(
+            config.verify, config.verification_pairs, metadata.classes, threads=config.threads
+        )
     calibration = load_calibration(config, metadata.classes)
     model = make_graph(network, metadata, config, calibration)
     with atomic_path(out) as temporary:
@@ -140,7 +142,10 @@ def load_calibration(config: ExportConfig, classes: tuple[str, ...]) -> Pairs | 
     source = config.calibration_source
     if config.precision is not ExportPrecision.INT8 or source is None:
         return None
-    return fill_contexts(load_pairs(source, config.calibration_pairs, classes, calibration=True))
+    pairs = load_pairs(
+        source, config.calibration_pairs, classes, calibration=True, threads=config.threads
+    )
+    return fill_contexts(pairs)
 
 
 def _check_suffixes(weights: Path, out: Path) -> None:

@@ -84,7 +84,12 @@ def fill_contexts(pairs: Pairs) -> Pairs:
 
 
 def load_pairs(
-    source: Path, limit: int, classes: tuple[str, ...], *, calibration: bool = False
+    source: Path,
+    limit: int,
+    classes: tuple[str, ...],
+    *,
+    calibration: bool = False,
+    threads: int | None = None,
 ) -> Pairs:
     """Read pairs from a store, or detect faces in images and make pairs of them.
 
@@ -93,6 +98,7 @@ def load_pairs(
         limit: At most so many, spread evenly over a store's split; the first of images.
         classes: The network's; the labels of a store with others mean something else.
         calibration: Take a store's training split rather than its held-out one.
+        threads: CPU threads of the detector; None takes every core.
 
     Raises:
         DataError: The source cannot be opened, the store is damaged, there are no images, none of
@@ -107,7 +113,7 @@ def load_pairs(
         ) from error
     if is_store:
         return _from_store(source, limit, classes, calibration=calibration)
-    return _from_images(source, limit)
+    return _from_images(source, limit, threads)
 
 
 def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration: bool) -> Pairs:
@@ -122,13 +128,13 @@ def _from_store(path: Path, limit: int, classes: tuple[str, ...], *, calibration
     return Pairs(face, context, split.labels[rows] if split.classes == classes else None)
 
 
-def _from_images(source: Path, limit: int) -> Pairs:
+def _from_images(source: Path, limit: int, threads: int | None) -> Pairs:
     from glamor_cli.vision.detectors import open_detector
     from glamor_cli.vision.image_files import list_images
     from glamor_cli.vision.images import read_image
     from glamor_cli.vision.pairs import make_pair, round_box
 
-    detector = open_detector()
+    detector = open_detector(threads=threads)
     found = []
     failure: DataError | None = None
     read = 0

@@ -231,20 +231,22 @@ def _draw_streams(card: _Card, y: int, share: float) -> None:
 def _draw_legend(strip: Image.Image, y: int, note: str, style: Style) -> None:
     """Say what the colours mean."""
     draw = ImageDraw.Draw(strip)
+    # English in every picture, and a narrow picture has just the room for it in this font.
+    font = ImageFont.load_default(style.small)
     middle = y + style.small * 1.1
     x: float = style.gap
     if note:
-        draw.text((x, middle), note, FAINT, style.small_font, anchor="lm")
+        draw.text((x, middle), note, FAINT, font, anchor="lm")
         return
     bar_width, bar_height = style.text * 5, round(style.small * 0.9)
     # Of all variants: not in all of them it is the face that decides.
     before, after = "attention: a little", "most"
-    draw.text((x, middle), before, FAINT, style.small_font, anchor="lm")
-    x += draw.textlength(before, style.small_font) + style.gap
+    draw.text((x, middle), before, FAINT, font, anchor="lm")
+    x += draw.textlength(before, font) + style.gap
     ramp = np.tile(np.linspace(0, 1, bar_width, dtype=np.float32), (bar_height, 1))
     gray = np.full((bar_height, bar_width, 3), 150, np.uint8)
     strip.paste(Image.fromarray(blend_heat(gray, ramp)), (round(x), round(middle - bar_height / 2)))
     x += bar_width + style.gap
-    draw.text((x, middle), after, FAINT, style.small_font, anchor="lm")
-    x += draw.textlength(after, style.small_font) + 3 * style.gap
-    draw.text((x, middle), "darkened: outside its view", FAINT, style.small_font, anchor="lm")
+    draw.text((x, middle), after, FAINT, font, anchor="lm")
+    x += draw.textlength(after, font) + 3 * style.gap
+    draw.text((x, middle), "darkened: outside its view", FAINT, font, anchor="lm")

@@ -17,10 +17,13 @@ def available_cpus() -> int:
 
 
 def quota_threads() -> int | None:
-    """Say how many threads an engine should have; None where it finds out by itself.
+    """Say how many threads an engine should have because of a quota.
 
-    Engines count cores, and not the time that a quota leaves of them. ``OMP_NUM_THREADS`` is left
-    to those that heed it.
+    Engines count cores, and not the time that a quota leaves of them.
+
+    Returns:
+        None where no quota leaves less than the cores, or where ``OMP_NUM_THREADS`` is set, which
+        torch heeds; ONNX Runtime counts cores then.
     """
     if "OMP_NUM_THREADS" in os.environ or cpu_quota() >= _cores():
         return None

@@ -127,6 +127,10 @@ def list_files(
         paths, place = _matches(source, pass_over), "pattern"
     elif exists(source):
         raise DataError(f"{source} is neither a file nor a folder", "Give a file.")
+    elif source.is_symlink():
+        raise DataError(
+            f"what {source} links to is missing", "Fetch it, or remove the link or mend it."
+        )
     else:
         raise DataError(f"there is no file or folder {source}", "Check the path.")
     empty = True
@@ -135,7 +139,7 @@ def list_files(
             continue  # what systems leave behind, like "._photo.jpg"
         suffix = path.suffix.lower()
         if suffix in suffixes and _is_file(path, pass_over):
-            if not is_of_kind(path):
+            if is_file(path) and not is_of_kind(path):
                 continue
             empty = False
             yield path

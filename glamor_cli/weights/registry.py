@@ -16,7 +16,7 @@ from glamor_cli.files.reading import MALFORMED, open_file, sha256
 DEFAULT_WEIGHTS = "glamor-original"
 """The registered weights that every command uses unless told otherwise."""
 
-_ENDINGS = (".safetensors", ".onnx", ".engine")
+KINDS = (".safetensors", ".onnx", ".engine")
 """What the names of files of weights end in."""
 
 INDEX_FILE = "index.json"
@@ -61,7 +61,7 @@ def is_registered(path: Path) -> bool:
 
 
 def find_weights(
-    name_or_path: str | Path, *, suffix: str = ".safetensors", exported: bool = True
+    name_or_path: str | Path, *, suffix: str = ".safetensors", kinds: tuple[str, ...] = KINDS
 ) -> Path:
     """Find weights by registered name or by path.
 
@@ -69,7 +69,7 @@ def find_weights(
         name_or_path: A name from ``weights/``, or the path of a ``.safetensors``, ``.onnx`` or
             ``.engine`` file.
         suffix: Which of a registered name's files is wanted.
-        exported: Whether the message is to advise exported files too.
+        kinds: What the message advises. Files of the other kinds are for the caller to refuse.
 
     Raises:
         ConfigError: There is no such name or file, of which the message says where it was looked
@@ -77,7 +77,7 @@ def find_weights(
     """
     require_local(name_or_path, ConfigError)
     try:
-        path = _find(name_or_path, suffix, exported=exported)
+        path = _find(name_or_path, suffix, kinds)
         open_file(path).close()
     except OSError as error:
         raise ConfigError(
@@ -86,9 +86,9 @@ def find_weights(
     return path
 
 
-def _find(name_or_path: str | Path, suffix: str, *, exported: bool) -> Path:
+def _find(name_or_path: str | Path, suffix: str, kinds: tuple[str, ...]) -> Path:
     path = Path(name_or_path)
-    if path.suffix in _ENDINGS:
+    if path.suffix in KINDS:
         if is_file(path):
             return path
         raise ConfigError(f"there is no file {path}", "Check the path.")
@@ -96,19 +96,20 @@ def _find(name_or_path: str | Path, suffix: str, *, exported: bool) -> Path:
         candidate = folder / f"{name_or_path}{suffix}"
         if candidate.is_file():
             return candidate
-    kinds = ".safetensors, .onnx or .engine" if exported else ".safetensors"
+    *others, last = kinds
+    endings = f"{', '.join(others)} or {last}" if others else last
     remedy = (
-        f"Give the path of a {kinds} file, or one of: "
+        f"Give the path of a file that ends in {endings}, or one of: "
         f"{', '.join(registered()) or 'none installed'}."
     )
     if is_folder(path):
         best = path / "best.safetensors"
-        if is_file(best):
+        if best.suffix in kinds and is_file(best):
             remedy = f"Give {best}, the weights of that run."
         raise ConfigError(f"{path} is a folder, not a file of weights", remedy)
     if is_file(path):
-        hint = " (in small letters)" if path.suffix.lower() in _ENDINGS else ""
-        raise ConfigError(f"{path} does not end in {kinds}{hint}", remedy)
+        hint = " (in small letters)" if path.suffix.lower() in KINDS else ""
+        raise ConfigError(f"{path} does not end in {endings}{hint}", remedy)
     raise ConfigError(
         f"no weights named {str(name_or_path)!r} in {' or '.join(str(f) for f in _FOLDERS)}",
         remedy,

@@ -151,6 +151,9 @@ def test_an_exported_file_that_is_not_there_is_told_before_anything_is_measured(
 ) -> None:
     with pytest.raises(ConfigError, match=r"there is no file .*missing\.onnx"):
         run_bench(quick(weights, exports=(tmp_path / "missing.onnx",)))
+    with pytest.raises(ConfigError) as told:
+        run_bench(quick(weights, exports=(weights.parent,)))
+    assert "ends in .onnx or .engine" in told.value.remedy
 
 
 def test_an_export_of_another_network_is_timed_and_not_compared(

@@ -23,6 +23,7 @@ from glamor_cli.cli.render import console
 from glamor_cli.data.options import BoxSource, PairMaking
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.errors import ConfigError, DataError
+from glamor_cli.evaluation.attention.run import AttentionConfig, measure_store
 from glamor_cli.evaluation.compare import CompareConfig, Latency, compare_store, shorten_names
 from glamor_cli.evaluation.comparison_report import draw_comparison
 from glamor_cli.evaluation.confusion_chart import draw_confusion
@@ -84,6 +85,11 @@ def test_weights_that_a_training_replaces_meanwhile_are_told_as_they_were(folder
     shutil.copy(folder / "varied.safetensors", files[0])
     evaluated = evaluate_store(EvaluateConfig(folder / "store", files[0], **options), replace_all)
     assert evaluated.weights.sha256 == before[0]
+    shutil.copy(folder / "varied.safetensors", files[0])
+    measured = measure_store(
+        AttentionConfig(folder / "store", files[0], pairs=2, **options), replace_all
+    )
+    assert measured.weights.sha256 == before[0]
 
 
 def test_figures_go_to_standard_output_alone(folder, weights, figures, monkeypatch):

@@ -173,12 +173,14 @@ def test_the_legend_fits_networks_whose_attention_does_not_ask_the_face():
     assert not has_line(picture, "attention: a lot")
 
 
+@pytest.mark.parametrize("name", ["Anger", "D\u00e9go\u00fbt"])
 @pytest.mark.parametrize("height", [900, 1800])
-def test_the_legend_is_whole_below_narrow_pictures(height):
+def test_the_legend_is_whole_below_narrow_pictures(height, name):
     """They are darkened at the edges too, which its last words explain."""
-    tall = prediction(np.zeros((height, 300, 3), np.uint8), [(100, 100, 200, 200)])
+    classes = (name, *EMOTIONS[1:])
+    tall = prediction(np.zeros((height, 300, 3), np.uint8), [(100, 100, 200, 200)], classes)
     picture = np.asarray(annotate(tall))
-    legend = picture[-2 * Style.of(height, EMOTIONS).small :]
+    legend = picture[-2 * Style.of(height, classes).small :]
     written = np.flatnonzero((legend != ImageColor.getrgb(PAPER)).any(axis=(0, 2)))
     assert 0.9 < written.max() / picture.shape[1] < 0.99
 

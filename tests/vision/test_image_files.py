@@ -96,6 +96,8 @@ def test_a_photograph_whose_link_leads_nowhere_is_not_passed_over_in_silence(fol
     (folder / "notes").symlink_to(folder / "nowhere")
     assert names(folder, folder)[:4] == ["a.JPG", "b.png", "c.png", "d.png"]
     assert names(folder / "*.png", folder) == ["b.png", "c.png", "d.png"]
+    with pytest.raises(DataError, match=r"what .*c\.png links to is missing"):
+        list(list_images(folder / "c.png"))
 
 
 def test_linked_files_and_folders_outside_are_found(folder, tmp_path):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from glamor_cli.errors import ConfigError
-from glamor_cli.evaluation.attention.options import MOST, REGIONS, STEPS, Fill
+from glamor_cli.evaluation.attention.options import MOST_HIDINGS, REGIONS, STEPS, Fill
 from glamor_cli.network.config import CONTEXT_SIZE
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.settings import choose, require_positive, settle_choices
@@ -64,9 +64,9 @@ class HidingConfig:
         settle_choices(self, fill=Fill)
         require_positive(self.regions, "the number of random regions", "--regions")
         require_positive(self.steps, "the number of steps", "--steps")
-        if max(self.regions, self.steps) > MOST:
+        if max(self.regions, self.steps) > MOST_HIDINGS:
             raise ConfigError(
-                f"there must be at most {MOST} random regions and steps, not "
+                f"there must be at most {MOST_HIDINGS} random regions and steps, not "
                 f"{max(self.regions, self.steps)}",
                 "Give fewer.",
             )

@@ -10,7 +10,7 @@ REGIONS = 5
 """Random squares hidden for each pair."""
 STEPS = 8
 """Of the deletion and insertion curves."""
-MOST = CONTEXT_SIZE * CONTEXT_SIZE
+MOST_HIDINGS = CONTEXT_SIZE * CONTEXT_SIZE
 """Of either: the context has no more pixels."""
 
 

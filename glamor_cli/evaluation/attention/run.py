@@ -29,7 +29,7 @@ from glamor_cli.network.config import Variant
 from glamor_cli.runtimes.base import open_runtime
 from glamor_cli.runtimes.interface import Runtime
 from glamor_cli.settings import require_positive, require_seed, settle_paths
-from glamor_cli.weights.registry import DEFAULT_WEIGHTS, find_weights
+from glamor_cli.weights.registry import DEFAULT_WEIGHTS, KINDS, find_weights
 
 _SHOWN = 8
 
@@ -181,8 +181,8 @@ def measure_store(
         BackendUnavailable: The device, or Captum, is not here, or the engine fails on a batch.
     """
     store = PairStore.open(config.store)
-    suffix = ".safetensors" if config.grad_cam else ".onnx"
-    path = find_weights(config.weights, suffix=suffix, exported=not config.grad_cam)
+    suffix, kinds = (".safetensors", (".safetensors",)) if config.grad_cam else (".onnx", KINDS)
+    path = find_weights(config.weights, suffix=suffix, kinds=kinds)
     runtime = open_runtime(
         path, device=config.device, threads=config.threads, provider=config.provider
     )
@@ -195,6 +195,7 @@ def measure_store(
             f"the {variant} network of {path.name} has no attention to measure",
             "Give weights of another variant.",
         )
+    sample = _Sample(config, runtime, path)
     rng = np.random.default_rng(config.seed)
     available = len(pairs.rows)
     count = min(config.pairs, available)
@@ -203,7 +204,6 @@ def measure_store(
     if config.scenes is not None:
         whole = find_cues(split, config.scenes)
         cues = [whole[row] for row in rows]
-    sample = _Sample(config, runtime, path)
     for part in _parts(split, rows, config.batch):
         sample.add(part, cues)
         on_progress(sample.count, count)
