@@ -105,7 +105,7 @@ def tests(keep: Keep, *, dry: bool, seconds: float) -> dict[str, Any]:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_ENDING_SECONDS)
-            if not dry and time.monotonic() > ends - 2 * _ENDING_SECONDS:
+            if not dry and time.monotonic() > ends - 3 * _ENDING_SECONDS:
                 end_tests(process)
             lines = said.read_text(errors="replace").strip().splitlines()
             result = {"exit_code": process.poll(), "end": lines[-_LINES_KEPT:]}

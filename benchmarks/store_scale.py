@@ -29,7 +29,8 @@ from recording import RESULTS, write_result
 
 from glamor_cli.data.data_sets.layouts import open_data_set
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess.run import PreprocessConfig, PreprocessProgress, preprocess
+from glamor_cli.data.preprocess.progress import PreprocessProgress
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.preprocess.source_summary import summarise
 from glamor_cli.data.store.format import CONTEXTS, FACES, HEADER_BYTES
 from glamor_cli.data.store.index import HEADER, IndexRow

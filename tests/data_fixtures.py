@@ -7,7 +7,8 @@ import pytest
 from small_data_sets import write_authors_data_set
 
 from glamor_cli.data.options import BoxSource, PairMaking
-from glamor_cli.data.preprocess.run import PreprocessConfig, PreprocessReport, preprocess
+from glamor_cli.data.preprocess.progress import PreprocessReport
+from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 
 
 @pytest.fixture(scope="session")

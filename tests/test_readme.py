@@ -18,7 +18,7 @@ from skimage.data import astronaut
 
 from glamor_cli.bench.options import Row
 from glamor_cli.cli.app import app
-from glamor_cli.data.preprocess.run import PreprocessReport
+from glamor_cli.data.preprocess.progress import PreprocessReport
 from glamor_cli.doctor.findings import Finding
 from glamor_cli.evaluation.significance import Pairing
 

@@ -20,7 +20,7 @@ from glamor_cli.errors import ConfigError
 from glamor_cli.vision.options import DetectorKind
 
 if TYPE_CHECKING:
-    from glamor_cli.data.preprocess.run import PreprocessProgress, PreprocessReport
+    from glamor_cli.data.preprocess.progress import PreprocessProgress, PreprocessReport
 
 _SHOWN_FAILURES = 5
 

@@ -87,7 +87,8 @@ def remove_leftovers(folder: Path, *names: str) -> None:
         names: Theirs, as globs; those of other files stay, which another program may be writing.
     """
     for name in map(Path, names):
-        for leftover in folder.glob(f".{name.stem}-*{_PARTIAL}{name.suffix}"):
+        # What mkstemp adds; "*" would match the files of longer names, too.
+        for leftover in folder.glob(f".{name.stem}-{'?' * 8}{_PARTIAL}{name.suffix}"):
             leftover.unlink(missing_ok=True)
 
 

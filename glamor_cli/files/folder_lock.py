@@ -67,7 +67,7 @@ def lock_folder(folder: Path, work: str, remedy: str) -> Iterator[Callable[[], N
         remedy: What to do where another process does it already.
 
     Yields:
-        To be called before something is written: it raises ConfigError where the folder was moved,
+        To be called before much is written: it raises ConfigError where the folder was moved,
         removed or replaced meanwhile.
 
     Raises:

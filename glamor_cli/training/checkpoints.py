@@ -139,7 +139,8 @@ def remove_leftovers(folder: Path, *names: str) -> None:
         names: What else a training writes there, as globs.
     """
     atomic.remove_leftovers(folder, LAST, *names)
-    # safetensors writes to a file of its own beside the one it is given, and renames it.
+    # safetensors writes to a file of its own beside the one it is given, and renames it; whose
+    # it was, its name does not tell.
     for leftover in folder.glob(".tmp??????"):
         leftover.unlink(missing_ok=True)
 

@@ -69,12 +69,10 @@ class Run:
     Args:
         config: What to do, its precision settled.
         world: The processes that do it together.
-
-    Attributes:
-        require_in_place: Called before anything is written: what ``lock_run`` gives.
     """
 
     def __init__(self, config: TrainConfig, world: World) -> None:
+        # What lock_run gives, called before weights are written.
         self.require_in_place: Callable[[], None] = lambda: None
         self.config, self.recipe = config, config.recipe
         self.world, self.device = world, world.device

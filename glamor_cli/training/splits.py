@@ -69,14 +69,11 @@ def choose_validation_split(store: PairStore, config: TrainConfig) -> str | None
     """Name the split that chooses the best epoch; None where a part of the training split does.
 
     A run in the folder keeps what it was begun with: other versions know other names of splits.
-
-    Raises:
-        DataError: The settings of the run in the folder cannot be read.
     """
     if config.validation_split is not None:
         return config.validation_split
     begun = _judged_before(config)
-    if begun is not None:
+    if begun in store.splits:  # one of other pairs is refused later
         return None if begun == config.train_split else begun
     others = [name for name in store.splits if name != config.train_split]
     return find_split(VALIDATION_SPLITS, others)
@@ -86,7 +83,9 @@ def _judged_before(config: TrainConfig) -> str | None:
     """Name the split that judges the run in the folder; None if there is no run, or none told."""
     if not has_checkpoint(config.run):
         return None
-    named = read_judged_by(config.run)
+    named = None
+    with suppress(DataError):  # of damaged settings the run itself will tell
+        named = read_judged_by(config.run)
     if named is None:
         # Of a run that an older version began, the weights tell whether a tenth was held out.
         with suppress(CheckpointError):

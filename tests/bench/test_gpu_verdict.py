@@ -178,7 +178,7 @@ def test_slow_tests_that_are_left_out_do_not_decide_what_comes_first(tmp_path: P
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", "-m", "not slow", "test_a.py", "test_b.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -99,19 +99,20 @@ def test_a_stopped_demo_goes_on_and_leaves_its_pictures(
         assert (folder / "ablation" / "runs" / f"{variant}-0" / BEST).exists()
 
 
+NOT_BEGUN = DemoCallbacks(pytest.fail, lambda _: None, lambda *_: None)
+"""Of demos that are refused: the first stage would take minutes."""
+
+
 def test_the_demo_does_not_mix_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="holds other files"):
-        demo(DemoConfig(tmp_path), DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None))
+        demo(DemoConfig(tmp_path), NOT_BEGUN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt"]
 
 
 def test_two_demos_in_one_folder_do_not_mix(tmp_path: Path) -> None:
-    begun: list[str] = []
-    callbacks = DemoCallbacks(begun.append, lambda _: None, lambda *_: None)
     with lock_folder(tmp_path, "running", "Wait."), pytest.raises(ConfigError, match="another"):
-        demo(DemoConfig(tmp_path), callbacks)
-    assert not begun
+        demo(DemoConfig(tmp_path), NOT_BEGUN)
 
 
 def test_a_demo_that_was_killed_in_its_first_moment_can_be_run_again(tmp_path: Path) -> None:
@@ -128,10 +129,7 @@ def test_a_demo_that_was_killed_in_its_first_moment_can_be_run_again(tmp_path: P
 def test_the_demo_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ConfigError, match="is not a folder"):
-        demo(
-            DemoConfig(tmp_path / "letter.txt"),
-            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
-        )
+        demo(DemoConfig(tmp_path / "letter.txt"), NOT_BEGUN)
 
 
 def test_the_demo_is_not_done_by_several_processes(
@@ -139,18 +137,12 @@ def test_the_demo_is_not_done_by_several_processes(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="torchrun started 2 processes"):
-        demo(
-            DemoConfig(tmp_path / "demo"),
-            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
-        )
+        demo(DemoConfig(tmp_path / "demo"), NOT_BEGUN)
     assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
 def test_a_device_that_is_not_here_is_told_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="torch cannot use CUDA"):
-        demo(
-            DemoConfig(tmp_path / "demo", device="cuda"),
-            DemoCallbacks(lambda _: None, lambda _: None, lambda *_: None),
-        )
+        demo(DemoConfig(tmp_path / "demo", device="cuda"), NOT_BEGUN)
     assert not (tmp_path / "demo").exists()

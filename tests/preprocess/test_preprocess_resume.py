@@ -93,7 +93,7 @@ def tear(store, index_bytes, faces_rows, contexts_extra, header):
     """Bring a finished store to a state that a kill can leave behind."""
     info = json.loads((store / "store.json").read_text())
     (store / "store.json").write_text(json.dumps(info | {"complete": False, "counts": {}}))
-    (store / ".store-x1y2.partial.json").write_text('{"half": ')
+    (store / ".store-x1y2z3_4.partial.json").write_text('{"half": ')
     with (store / "train" / "index.csv").open("r+b") as handle:
         handle.truncate(index_bytes)
     with (store / "train" / "faces.npy").open("r+b") as handle:

@@ -172,12 +172,18 @@ def test_a_kill_between_two_renames_is_no_damage(
     """A checkpoint is written, the last one is already the one before, and the power goes."""
     folder = shutil.copytree(twice_stopped, tmp_path / "run")
     (folder / LAST).rename(folder / PREVIOUS)
-    half_written = [folder / ".last-x1y2z3.partial.safetensors", folder / ".tmpLZGkCy"]
-    for path in half_written:
+    names = ("last-x.safetensors", ".candidate-3-x.safetensors", "config-x.json")
+    names += ("metrics-x.jsonl", "curves-x.png", "training-x.html", "rows-x.csv")
+    *half_written, others = [
+        folder / f".{name.replace('-x.', '-x1y2z3_4.partial.')}" for name in names
+    ]
+    half_written.append(folder / ".tmpLZGkCy")
+    for path in (*half_written, others):
         path.write_bytes(b"half")
     steps, told = resume_for_a_step(scene_store, folder)
     assert (steps, told) == ([3], [])
     assert not any(path.exists() for path in half_written)
+    assert others.exists()  # a prediction that runs meanwhile
 
 
 def test_without_a_whole_checkpoint_it_says_so(
@@ -330,7 +336,7 @@ def test_two_trainings_in_one_folder_do_not_mix(scene_store: Path, tmp_path: Pat
         wait_until((run / CONFIG).exists, first)
         # Held there, or it might be done before the other looks.
         first.send_signal(signal.SIGSTOP)
-        half_written = run / ".last-abc.partial.safetensors"
+        half_written = run / ".last-abcdefgh.partial.safetensors"
         half_written.touch()
         before = (run / CONFIG).read_bytes()
         with pytest.raises(ConfigError, match=r"another process is training in .*run") as refused:
@@ -350,7 +356,8 @@ def test_a_run_that_was_moved_writes_nothing_in_its_old_place(
     scene_store: Path, tmp_path: Path
 ) -> None:
     """What is there then may be another training's; moved back, the run goes on."""
-    run, moved, begun = tmp_path / "run", tmp_path / "moved", config(scene_store, tmp_path / "run")
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    begun = config(scene_store, run, replace(QUICK, epochs=3))
 
     def move(progress: Progress) -> None:
         if progress.epoch == 2 and not moved.exists():

@@ -17,6 +17,7 @@ from glamor_cli.network.config import Encoder, NetworkConfig, Variant
 from glamor_cli.training.checkpoints import LAST
 from glamor_cli.training.config import BEST, CONFIG, check_can_begin, write_config
 from glamor_cli.training.options import TrainPrecision
+from glamor_cli.training.splits import choose_validation_split
 from glamor_cli.training.trainer import train
 from glamor_cli.weights.metadata import CHECKPOINT_KEY
 from glamor_cli.weights.network_file import load_network, save_network
@@ -99,6 +100,22 @@ def test_what_judges_stays_with_the_run(
     learnt = (replace(metadata.learnt_from[0], held_out_seed=0),)
     save_network(run / BEST, network, replace(metadata, learnt_from=learnt))
     assert train(again, resume=True).judged_by == "a tenth of train"
+
+
+def test_a_run_of_other_pairs_does_not_choose_what_judges(
+    scene_store: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """The split that judged it may not be there, which was told instead of the run."""
+    store = shutil.copytree(scene_store, tmp_path / "store")
+    info = json.loads((store / STORE_FILE).read_text())
+    for key in ("source", "counts", "index_sha256"):
+        del info[key]["validation"]
+    (store / STORE_FILE).write_text(json.dumps(info))
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    other = config(store, run)
+    assert choose_validation_split(PairStore.open(store), other) is None
+    (run / CONFIG).write_text("{")
+    assert choose_validation_split(PairStore.open(store), other) is None
 
 
 def test_resuming_on_other_pairs_is_refused(

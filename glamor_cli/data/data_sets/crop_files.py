@@ -7,6 +7,7 @@ from pathlib import Path
 
 from glamor_cli.errors import DataError, reason_of
 from glamor_cli.files.atomic import cannot_write
+from glamor_cli.files.kinds import exists
 from glamor_cli.files.reading import open_file
 from glamor_cli.files.unsynced import unsynced_path
 from glamor_cli.vision.pairs import MAX_COORDINATE, Box
@@ -61,7 +62,7 @@ def has_box(path: Path, box: Box) -> bool:
         ConfigError: Its folder may not be looked into.
     """
     try:
-        there = path.exists()
+        there = exists(path)
     except OSError as error:
         raise cannot_write(path, reason_of(error)) from error
     if there and read_box(path) != box:

@@ -4,7 +4,8 @@ Columns: ``path`` (relative to the manifest's folder, or absolute) and ``label``
 ``split``; optionally ``x1,y1,x2,y2``, the face's box in pixels of the upright picture, its EXIF
 orientation applied (empty cells: no box given; 0,0,0,0: no face); optionally one column for each
 class, its weight in a soft label (any scale, all cells empty: the label alone). Other columns are
-ignored. Commas between the cells; UTF-8; paths may hold other bytes. R writes NA for empty cells.
+ignored. Commas between the cells; UTF-8; paths may hold other bytes. In boxes and weights
+NA, which R writes for missing numbers, is an empty cell.
 """
 
 import csv

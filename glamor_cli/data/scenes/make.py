@@ -55,11 +55,11 @@ def make_scenes(
         beside.mkdir(parents=True, exist_ok=True)
         with _lock(place) if within else nullcontext(), _make_hidden(beside) as whole:
             write_cues(whole, _write_images(whole, config, progress), config.cues)
+            _require_free(out)  # another run may have been faster
             if within:
                 for name in ("images", "crop", CUES_FILE):
                     (whole / name).replace(place / name)
             else:
-                _require_free(out)  # another run may have been faster
                 whole.replace(place)
     except OSError as error:
         raise cannot_write(out, reason_of(error)) from error

@@ -21,7 +21,7 @@ def export_crops(store: PairStore, out: Path) -> int:
             folders are named as those of the images are.
 
     Returns:
-        How many boxes were written.
+        How many box files there are; images may share one.
 
     Raises:
         DataError: Two images share a box file but not a box, a box file is there already and holds
@@ -29,7 +29,6 @@ def export_crops(store: PairStore, out: Path) -> int:
         ConfigError: The folder cannot be written to.
     """
     boxes: dict[str, Box] = {}
-    images = 0
     for name in store.splits:
         for entry in store.entries(name):
             if entry.box is None:  # it failed; those without a face have a box of zeros
@@ -60,10 +59,9 @@ def export_crops(store: PairStore, out: Path) -> int:
                     "Rename one: images of one folder must differ before the first dot of their "
                     "names.",
                 )
-            images += 1
     crop = out / "crop"
     for place, box in boxes.items():
         has_box(crop / place, box)
     for place, box in boxes.items():
         write_box(crop / place, box)
-    return images
+    return len(boxes)

@@ -272,7 +272,7 @@ class StoreInfo:
         """Name every setting in which another store was begun differently, ``a: x, now y``."""
         mine, others = flatten(self._settings()), flatten(other._settings())
         return [
-            f"{key}: {others.get(key, 'none')}, now {mine.get(key, 'none')}"
+            f"{key}: {_in_words(others.get(key))}, now {_in_words(mine.get(key))}"
             for key in sorted(mine.keys() | others.keys())
             if mine.get(key) != others.get(key)
         ]

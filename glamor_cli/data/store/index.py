@@ -32,7 +32,7 @@ _CRC32 = re.compile("[0-9a-f]{8}")
 _ESCAPED = re.compile("[\\\\\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(\\|n|r|x[0-9a-f]{2}|u[0-9a-f]{4})")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
-# The csv module takes cells of at most 131072 characters.
+# The csv module takes cells of at most 131072 characters; escaped, each may take 6 bytes.
 _MAX_LINE_BYTES = 4 << 20
 _LONG = {"\\": "\\", "n": "\n", "r": "\r"}
 

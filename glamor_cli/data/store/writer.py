@@ -65,40 +65,25 @@ class StoreWriter:
                 by another process, or was begun with other settings, which the message names.
             DataError: ``store.json`` is damaged or of another version of glamor.
         """
-        made = not os.path.lexists(path)
+        is_new, is_unused = not os.path.lexists(path), False
         lock = lock_folder(path, "writing the store", "Wait until it has finished.")
-        with lock as require_in_place:
-            remove_leftovers(path, STORE_FILE)
-            if (path / STORE_FILE).exists():
-                begun = StoreInfo.read(path)
-                differences = info.differences(begun)
-                if differences:
-                    raise ConfigError(
-                        f"the store {path} was started with other settings: "
-                        f"{'; '.join(differences)}",
-                        "Use the data set, settings and versions it was started with, or choose "
-                        "another folder.",
-                    )
-                writer = cls(path, begun, require_in_place)
-            else:
-                if holds_visible(path):
-                    raise ConfigError(
-                        f"{path} holds other files but no pair store",
-                        "Choose an empty folder, or one that does not exist yet.",
-                    )
-                info.write(path)
-                writer = cls(path, info, require_in_place)
-            try:
-                yield writer
-            except BaseException:
-                # Where nothing has been made, nobody is bound to these settings.
-                with suppress(OSError, ConfigError):
-                    require_in_place()
-                    if not any(is_folder(inside) for inside in path.iterdir()):
-                        (path / STORE_FILE).unlink(missing_ok=True)
-                    if made:
-                        path.rmdir()  # which refuses if anything is in it
-                raise
+        try:
+            with lock as require_in_place:
+                writer = cls(path, _begin(path, info), require_in_place)
+                try:
+                    yield writer
+                except BaseException:
+                    # Where nothing has been made, nobody is bound to these settings.
+                    with suppress(OSError, ConfigError):
+                        require_in_place()
+                        if not any(is_folder(inside) for inside in path.iterdir()):
+                            (path / STORE_FILE).unlink(missing_ok=True)
+                        is_unused = is_new
+                    raise
+        finally:
+            if is_unused:  # without the lock, whose file is in it on Windows
+                with suppress(OSError):
+                    path.rmdir()  # which refuses if anything is in it
 
     def split(self, name: str) -> "SplitWriter":
         """Open a split behind its last complete row.
@@ -121,6 +106,28 @@ class StoreWriter:
             checksums = {name: sha256(self.path / name / INDEX_FILE) for name in counts}
         self.info = replace(self.info, complete=True, counts=counts, index_sha256=checksums)
         self.info.write(self.path)
+
+
+def _begin(path: Path, info: StoreInfo) -> StoreInfo:
+    """Find out how a store is made that was begun before, or begin one."""
+    remove_leftovers(path, STORE_FILE)
+    if (path / STORE_FILE).exists():
+        begun = StoreInfo.read(path)
+        differences = info.differences(begun)
+        if differences:
+            raise ConfigError(
+                f"the store {path} was started with other settings: {'; '.join(differences)}",
+                "Use the data set, settings and versions it was started with, or choose "
+                "another folder.",
+            )
+        return begun
+    if holds_visible(path):
+        raise ConfigError(
+            f"{path} holds other files but no pair store",
+            "Choose an empty folder, or one that does not exist yet.",
+        )
+    info.write(path)
+    return info
 
 
 class SplitWriter:
