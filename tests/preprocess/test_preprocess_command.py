@@ -21,6 +21,7 @@ from waiting import size, wait_until
 
 from glamor_cli.cli import long_progress
 from glamor_cli.cli.app import app
+from glamor_cli.cli.render import console
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import ConfigError, DataError
 from glamor_cli.system.stop_signals import STOP_SIGNALS
@@ -52,7 +53,7 @@ def test_the_way_of_a_data_set(tmp_path, glamor, monkeypatch):
     assert written["images_per_second"] > 0
 
     with monkeypatch.context() as terminal:
-        terminal.setenv("COLUMNS", "40")
+        terminal.setattr(console, "_width", 40)
         again = glamor(*words, "--json", "-")
     assert "images 7; stored 6; no face 0; failed 1" in " ".join(again.stderr.split())
     assert again.exit_code == 1

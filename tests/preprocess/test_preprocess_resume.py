@@ -153,8 +153,8 @@ def test_a_finished_store_is_not_touched(tmp_path, authors_data_set, run):
     ("boxes", "making", "difference"),
     [
         ("whole", {}, "boxes: crop-files, now whole"),
-        ("crop-files", {"official_jpeg": True}, "official_jpeg: False, now True"),
-        ("crop-files", {"skip_no_face": True}, "skip_no_face: False, now True"),
+        ("crop-files", {"official_jpeg": True}, "official_jpeg: no, now yes"),
+        ("crop-files", {"skip_no_face": True}, "skip_no_face: no, now yes"),
     ],
 )
 def test_a_changed_setting_is_refused_by_name(

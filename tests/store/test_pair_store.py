@@ -12,6 +12,7 @@ from small_data_sets import write_image
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.cli.render import console
 from glamor_cli.data.store.format import CONTEXTS, FACES
 from glamor_cli.data.store.index import IndexRow
 from glamor_cli.data.store.pair_store import PairStore
@@ -160,10 +161,11 @@ def test_names_that_the_system_does_not_accept_are_told(name):
         PairStore.open(name)
 
 
-def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
+def test_what_a_store_says_of_itself_is_shown_as_it_is(store, monkeypatch):
+    monkeypatch.setattr(console, "_width", 200)
     rename_split(store, "test[old]")
     change(store, versions={"[/x]": "[/y]", "pillow": "\x1b[31m1\n2"})
-    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(app, ["store", "info", str(store)])
     assert shown.exit_code == 0, shown.exception
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.stderr.splitlines()]
     assert ["versions.[/x]", "[/y]"] in rows
@@ -176,15 +178,17 @@ def test_what_a_store_says_of_itself_is_shown_as_it_is(store):
     assert "\x1b" not in shown.stderr
 
 
-def test_a_store_tells_whole_checksums_in_a_logs_80_columns(store):
-    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "80"})
+def test_a_store_tells_whole_checksums_in_a_logs_80_columns(store, monkeypatch):
+    monkeypatch.setattr(console, "_width", 80)
+    shown = CliRunner().invoke(app, ["store", "info", str(store)])
     cells = [line.split("│")[2].strip() for line in shown.stderr.splitlines() if "│" in line]
     assert PairStore.open(store).info.source["test"].sha256 in "".join(cells)
 
 
-def test_a_store_tells_whole_names_and_figures_in_few_columns(store):
+def test_a_store_tells_whole_names_and_figures_in_few_columns(store, monkeypatch):
+    monkeypatch.setattr(console, "_width", 40)
     rename_split(store, "test-of-the-second-fold")
-    shown = CliRunner().invoke(app, ["store", "info", str(store)], env={"COLUMNS": "40"})
+    shown = CliRunner().invoke(app, ["store", "info", str(store)])
     assert "…" not in shown.stderr
     counted = "test-of-the-second-fold: images 6; stored 6; no face 0; failed 0"
     assert counted in " ".join(shown.stderr.split())
