@@ -23,6 +23,7 @@ from glamor_cli.vision.ffmpeg import (
 from glamor_cli.vision.frame_pixels import FramePixels
 from glamor_cli.vision.frames import Frame, FrameChoice
 from glamor_cli.vision.options import EVERY_FRAME, Sampling
+from glamor_cli.vision.sample_tables import announces_too_much
 from glamor_cli.vision.video_clock import BROADCASTS, FAR_BACK, VideoClock
 
 VIDEO_SUFFIXES = frozenset(
@@ -336,7 +337,8 @@ def _check_file(path: Path) -> None:
         status = path.stat()
         # Opening a pipe would wait for somebody to write to it.
         if stat.S_ISREG(status.st_mode):
-            path.open("rb").close()
+            with path.open("rb") as file:
+                is_forged = announces_too_much(file)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}", "Check the path.") from error
     except (OSError, ValueError) as error:
@@ -347,3 +349,8 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path} is not a file", "Give a video file.")
     if status.st_size == 0:
         raise DataError(f"{path} is empty", "Replace the file, or leave it out.")
+    if is_forged:
+        raise DataError(
+            f"{path} announces far more frames than fit into its {status.st_size:,} bytes",
+            "The file is damaged or forged; replace it, or leave it out.",
+        )
