@@ -1,6 +1,5 @@
 """Settings: choices and paths given as text, numbers out of bounds, settings within settings."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import StrEnum
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**63 - 1
 """The largest seed that generators of random numbers take."""
+_LARGEST = 1e30
+"""Of settings: the products that torch makes of larger ones leave float32, which is an error."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -156,10 +157,8 @@ def require_below_one(value: float, what: str) -> None:
         )
 
 
-def require_finite(
-    value: float, what: str, remedy: str = "Give a finite number from 0 on."
-) -> None:
-    """Refuse a number below 0, an infinite one and NaN.
+def require_finite(value: float, what: str, remedy: str = "Give a number in between.") -> None:
+    """Refuse a number below 0, NaN, and numbers that are infinite or nearly so in float32.
 
     Args:
         value: The number.
@@ -167,10 +166,10 @@ def require_finite(
         remedy: What to do.
 
     Raises:
-        ConfigError: It is not 0 or more and finite.
+        ConfigError: It is below 0, too large, or no number.
     """
-    if not 0 <= value < math.inf:
-        raise ConfigError(f"{what} must be 0 or more and finite, not {value}", remedy)
+    if not 0 <= value <= _LARGEST:
+        raise ConfigError(f"{what} must be from 0 to {_LARGEST:g}, not {value}", remedy)
 
 
 def require_seed(seed: int) -> None:
