@@ -216,8 +216,10 @@ def require_suffix(out: Path, suffix: str) -> None:
         ConfigError: It does.
     """
     if out.suffix != suffix:
+        # An engine is asked for by its ending alone, now and then.
+        other = ", or --trt to build an engine" if out.suffix == ".engine" else ""
         raise ConfigError(
-            f"{out} does not end in {suffix}", f"Give --output a name ending in {suffix}."
+            f"{out} does not end in {suffix}", f"Give --output a name ending in {suffix}{other}."
         )
 
 

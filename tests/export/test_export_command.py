@@ -307,6 +307,7 @@ REFUSED = [
     (("--trt", "--with-preprocessing"), 3, "preprocessing goes into ONNX files only"),
     (("--trt", "--half-storage"), 3, "half storage is for ONNX files only"),
     (("--output", "x.pt"), 3, "does not end in .onnx"),
+    (("--output", "x.engine"), 3, "or --trt to build an engine"),
     (("--verify", "nowhere"), 4, "nowhere"),
     (("--calibrate", "nowhere", "--precision", "int8"), 4, "nowhere"),
     (("--provider", "openvino", "--device", "cuda"), 3, "runs on cpu, not on cuda"),
