@@ -21,6 +21,7 @@ from glamor_cli.cli.runtime_options import (
     TrainPrecisionOption,
     TrainStoreArgument,
 )
+from glamor_cli.cli.tables import print_table
 from glamor_cli.errors import ConfigError
 from glamor_cli.network.config import NetworkConfig, Variant
 from glamor_cli.runtimes.options import Device
@@ -114,7 +115,7 @@ def ablate(
         raise ConfigError(
             f"{run} holds no finished run", "Leave --table-only out to train, or check --run."
         )
-    console.print(_render(table))
+    print_table(_render(table))
     say(f"table and picture in {run / PICTURE}")
     if json_file is not None:
         write_json(json_file, to_dict(config, table), "table")
@@ -127,7 +128,7 @@ def _render(lines: "list[VariantResult]") -> Table:
     table = Table("network", "variant")
     for heading in (
         "accuracy, %",
-        *(["attention within a cell of the cue, %"] if peaks else []),
+        *(["attention within a\ncell of the cue, %"] if peaks else []),
         "seeds",
     ):
         table.add_column(heading, justify="right")

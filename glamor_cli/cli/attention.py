@@ -10,7 +10,7 @@ from rich.text import Text
 from glamor_cli.cli.input_files import store_files, weights_files
 from glamor_cli.cli.json_output import json_first, json_option
 from glamor_cli.cli.output_paths import require_writable
-from glamor_cli.cli.render import console, progress_bar, say, say_notes
+from glamor_cli.cli.render import progress_bar, say, say_notes
 from glamor_cli.cli.runtime_options import (
     BatchOption,
     DeviceOption,
@@ -20,6 +20,7 @@ from glamor_cli.cli.runtime_options import (
     ThreadsOption,
     WeightsOption,
 )
+from glamor_cli.cli.tables import print_table
 from glamor_cli.evaluation.attention.options import MOST_HIDINGS, PAIRS, REGIONS, STEPS, Fill
 from glamor_cli.runtimes.options import PAIRS_AT_ONCE, Device
 from glamor_cli.settings import MAX_SEED
@@ -102,8 +103,8 @@ def _print(report: "AttentionReport") -> None:
         style="bold",
     )
     say_notes(report.notes)
-    console.print(_method_table(report))
-    console.print(_stream_table(report))
+    print_table(_method_table(report))
+    print_table(_stream_table(report))
 
 
 def _method_table(report: "AttentionReport") -> Table:

@@ -26,6 +26,7 @@ from glamor_cli.ablation.table import (
     with_deviation,
 )
 from glamor_cli.cli.app import app
+from glamor_cli.cli.render import console
 from glamor_cli.data.options import SceneConfig
 from glamor_cli.data.scenes.make import make_scenes
 from glamor_cli.data.store.format import STORE_FILE
@@ -173,7 +174,9 @@ def test_what_an_earlier_version_judged_by_less_is_judged_again(scene_store, fin
     assert write_table(config) == table
 
 
-def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tmp_path):
+def test_the_command_shows_and_writes_what_is_finished(
+    scene_store, finished, tmp_path, monkeypatch
+):
     config, table = finished
     arguments = ["ablate", str(scene_store), "--run", str(config.training.run), "--epochs", "1"]
     arguments += ["--recipe", "scenes", "--scenes", str(scene_store.parent / "scenes")]
@@ -189,6 +192,10 @@ def test_the_command_shows_and_writes_what_is_finished(scene_store, finished, tm
     assert result.exit_code == 0, result.stderr
     assert not Path("-").exists()
     assert "the face alone" in result.stderr
+    monkeypatch.setattr(console, "_width", 36)
+    narrow = CliRunner().invoke(app, [*arguments, "--table-only"]).stderr
+    assert "…" not in narrow
+    assert "attention within a cell of the cue, %" in " ".join(narrow.split())
     values = json.loads(result.stdout)
     assert [line["accuracy"] for line in values["variants"]] == [line.mean for line in table]
     arguments[3] = str(tmp_path / "nothing")

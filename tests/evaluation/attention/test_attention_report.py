@@ -15,6 +15,8 @@ from scene_stores import write_scene_store
 from typer.testing import CliRunner
 
 from glamor_cli.cli.app import app
+from glamor_cli.cli.attention import _print
+from glamor_cli.cli.render import console
 from glamor_cli.data.preprocess.run import PreprocessConfig, preprocess
 from glamor_cli.data.store.pair_store import PairStore
 from glamor_cli.errors import BackendUnavailable, ConfigError, DataError
@@ -150,6 +152,17 @@ def test_a_sample_follows_from_its_seed(root):
     assert sources(1) == sources(1)
     assert len(set(sources(1))) == 5
     assert sources(1) != sources(2)
+
+
+@pytest.mark.parametrize("columns", [80, 36])
+def test_the_tables_are_whole_in_any_number_of_columns(report, capsys, monkeypatch, columns):
+    monkeypatch.setattr(console, "_width", columns)
+    _print(report)
+    shown = capsys.readouterr().err
+    assert "…" not in shown
+    lines = " ".join(shown.split())
+    for words in ("attention in the cue's cells", "context's share", "by chance", "entropy"):
+        assert words in lines
 
 
 def test_the_command_writes_figures_and_pictures(root, tmp_path):
