@@ -5,12 +5,19 @@ A table whose samples all have one size is a size and a number (ISO/IEC 14496-12
 """
 
 import os
-import struct
 from collections.abc import Iterator
 from typing import IO
 
-_FOLDERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
-"""Boxes that hold boxes, on the way to the tables."""
+_FOLDERS = frozenset(
+    {
+        *(b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"),
+        # FFmpeg looks for tables in these too, where no table belongs.
+        *(b"dinf", b"edts", b"mfra", b"mvex", b"tref", b"udta"),
+    }
+)
+"""Boxes that hold boxes."""
+_DEEPEST = 10
+"""Boxes within boxes that FFmpeg goes into."""
 _SIZES_OF_THEIR_OWN = 0xF00
 """Flags of a ``trun`` whose samples have entries: a file has no more of them than bytes."""
 _FEW = 1 << 20
@@ -28,27 +35,29 @@ def announces_too_much(file: IO[bytes]) -> bool:
     size = file.seek(0, os.SEEK_END)
     allowed = max(_FEW, _OF_A_BYTE * size)
     announced = 0
-    waiting = [(0, size)]
-    while waiting:
-        for kind, start, end in _boxes(file, *waiting.pop()):
-            if kind in _FOLDERS:
-                waiting.append((start, end))
-            elif kind in (b"stsz", b"trun"):
-                announced += _samples_of_one_size(file, kind, start)
+    for samples in _announced(file, 0, size, _DEEPEST):
+        announced += samples
         if announced > allowed:
             return True
     return False
+
+
+def _announced(file: IO[bytes], start: int, end: int, depth: int) -> Iterator[int]:
+    """Give what each table in a stretch announces."""
+    for kind, begins, ends in _boxes(file, start, end):
+        if kind in _FOLDERS and depth:
+            yield from _announced(file, begins, ends, depth - 1)
+        elif kind in (b"stsz", b"trun"):
+            yield _samples_of_one_size(file, kind, begins)
 
 
 def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Go through the boxes of a stretch: their kinds, and where their contents begin and end."""
     while end - start >= 8:
         file.seek(start)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        head = 8
+        size, kind, head = int.from_bytes(file.read(4)), file.read(4), 8
         if size == 1:
-            head = 16
-            size = int.from_bytes(file.read(8))
+            size, head = int.from_bytes(file.read(8)), 16
         elif size == 0:  # up to the end
             size = end - start
         if size < head:
