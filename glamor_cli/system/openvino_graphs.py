@@ -4,7 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glamor_cli.errors import ConfigError
+from glamor_cli.files.utf8_paths import utf8_path
 from glamor_cli.settings import require_positive
 from glamor_cli.system.extras import importing, install_extra
 
@@ -56,7 +57,10 @@ class OpenVINOGraph:
         }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
-        self._graph = self._core.read_model(model)
+        # Version 2025.0 takes no name but in UTF-8.
+        readable = utf8_path(model) if isinstance(model, Path) else nullcontext(model)
+        with readable as source:
+            self._graph = self._core.read_model(source)
         compiled = self._compile(self._graph)
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
         self.precision = used.to_string() if hasattr(used, "to_string") else str(used)
