@@ -24,4 +24,5 @@ def save_jpeg(path: Path, picture: Image.Image, **options: int | str) -> None:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", comment=MARK, **options)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(stream.getbuffer())
+        # Not getbuffer: Python 3.12.1 dies of the view that is left where the disk is full.
+        temporary.write_bytes(stream.getvalue())
