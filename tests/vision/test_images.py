@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from glamor_cli.errors import DataError
@@ -171,8 +171,13 @@ def test_gray_that_is_multiplied_by_its_alpha_is_black_where_it_is_transparent(t
     extra_samples = struct.pack("<HHI", 338, 3, 1)
     before, after = path.read_bytes().split(extra_samples + b"\2")
     path.write_bytes(before + extra_samples + b"\1" + after)
-    with Image.open(path) as image:
-        assert image.mode == "La"
+    try:
+        with Image.open(path) as image:
+            assert image.mode == "La"
+    except UnidentifiedImageError:
+        with pytest.raises(DataError):
+            read_image(path)
+        pytest.skip("this Pillow reads no such TIFF")
     expected = np.asarray(Image.linear_gradient("L").convert("RGB"))
     np.testing.assert_array_equal(read_image(path), expected)
 
