@@ -64,6 +64,8 @@ _FRAME_THREADS_PIXELS = 3840 * 2176
 """Larger frames are not decoded several at once: each of the threads would hold some."""
 _LENGTH_FROM_ZERO = {"matroska", "asf", "flv"}
 """Formats whose length is the last time in them, and not what lies between first and last."""
+_FLV_SOUND = 4
+"""A bit of the fifth byte of an FLV file."""
 _SHORTFALL = (0.5, 0.01)
 """A file ends early if this many seconds, and this share of its length, are missing."""
 _NEAR_A_JOIN = 4
@@ -288,6 +290,9 @@ class _Reader:
             return None
         if "avi" in kinds and self._stream.frames >= _UNKNOWN_COUNT:
             return None
+        # PyAV 19 passes over sound that begins on the way, and how far it goes is not known.
+        if "flv" in kinds and not self._container.streams.audio and _announces_sound(self._path):
+            return None
         claimed = (self._container.duration or 0) / 1e6
         if "avi" in kinds and self._stream.time_base:
             # FFmpeg cuts an AVI's claim down by the file's size; the header's count remains. If it
@@ -302,6 +307,13 @@ class _Reader:
         ends = self._ends - starts
         least, share = _SHORTFALL
         return claimed if claimed - ends > max(least, share * claimed) else None
+
+
+def _announces_sound(path: Path) -> bool:
+    """Say whether an FLV file's head speaks of sound."""
+    with open_file(path) as file:
+        head = file.read(5)
+    return len(head) == 5 and bool(head[4] & _FLV_SOUND)
 
 
 class _Flags:
